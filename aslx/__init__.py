@@ -1,0 +1,1 @@
+"""aslx: a JAX trainer for sign-language recognition."""

@@ -1,0 +1,115 @@
+"""Saves and restores the train state with Orbax.
+
+Leaves are stored under their path ("model/encoder/0/up/kernel"), so the names on disk depend on our
+attribute names and on nothing else, and a state restores onto any mesh and number of hosts.
+"""
+
+import dataclasses
+import logging
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from etils import epath
+from orbax.checkpoint import v1 as ocp
+
+log = logging.getLogger("aslx")
+
+_KEEP_LAST = 2
+_preserve = ocp.training.preservation_policies
+
+
+def flatten(tree: Any) -> dict[str, Any]:
+    leaves = jax.tree.leaves_with_path(tree)
+    return {jax.tree_util.keystr(path, simple=True, separator="/"): x for path, x in leaves}
+
+
+@dataclasses.dataclass(frozen=True)
+class Progress:
+    """What a run knows beside its arrays. A score is better when it is higher."""
+
+    best: float = float("-inf")
+    stale: int = 0  # Evaluations since the best.
+    salt: int = 0  # Times that the run was rolled back.
+
+
+def _score(saved: Any) -> float:
+    return saved.metrics["score"]
+
+
+class Checkpoints:
+    """The last few states of a run and the best; none is visible before it is whole."""
+
+    def __init__(self, directory: str | pathlib.Path):
+        best = _preserve.BestN(
+            n=1, get_metric_fn=lambda m: m["score"], keep_checkpoints_without_metrics=False
+        )
+        context = ocp.Context()
+        context.pytree.loading.partial_load = True  # Evaluation and export read the model alone.
+        # The policies are Orbax's own; its annotations do not know them.
+        keep: Any = _preserve.AnyPreservationPolicy([_preserve.LatestN(_KEEP_LAST), best])
+        self._ckpt = ocp.training.Checkpointer(
+            epath.Path(directory) if "://" in str(directory) else epath.Path(directory).absolute(),
+            preservation_policy=keep,
+            cleanup_tmp_directories=True,
+            context=context,
+        )
+
+    @property
+    def steps(self) -> list[int]:
+        return [c.step for c in self._ckpt.checkpoints]
+
+    def save(self, step: int, state: Any, progress: Progress, score: float | None = None) -> None:
+        """Returns once the state is copied off the device; writing goes on beside the training."""
+        if step in self.steps:
+            return
+        self._ckpt.save_async(
+            step,
+            flatten(state),
+            force=True,
+            metrics=None if score is None else {"score": score},
+            custom_metadata=dataclasses.asdict(progress),
+        )
+
+    def restore_latest(
+        self, abstract: Any, accept: Callable[[Any], bool] = lambda state: True
+    ) -> tuple[Any, Progress] | None:
+        """The newest state that can be read and is accepted, placed as `abstract` says, or None.
+
+        Those passed over are deleted: the run will write them again.
+        """
+        for step in reversed(self.steps):
+            try:
+                state = self.restore(step, abstract)
+                noted: Any = self._ckpt.metadata(step).custom_metadata
+                progress = Progress(**noted)
+            except (OSError, ValueError, KeyError) as error:
+                log.warning("checkpoint %s is damaged, trying the one before: %s", step, error)
+            else:
+                if accept(state):
+                    return state, progress
+            self._ckpt.delete(step)
+        return None
+
+    def restore(self, step: int, abstract: Any) -> Any:
+        want = flatten(abstract)
+        have = self._ckpt.load(step, want)
+        return jax.tree.unflatten(jax.tree.structure(abstract), [have[k] for k in want])
+
+    def best(self) -> int:
+        """The step of the best score, or the last where none was scored."""
+        saved = self._ckpt.checkpoints
+        if not saved:
+            raise FileNotFoundError(f"{self._ckpt.directory} holds no checkpoint: train first")
+        scored = [c for c in saved if c.metrics]
+        return max(scored, key=_score).step if scored else saved[-1].step
+
+    def wait(self) -> None:
+        self._ckpt.wait()
+
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ckpt.close()

@@ -1,0 +1,156 @@
+"""Typed experiment configuration.
+
+A config file is a Python file with one function, `get_config() -> Config`. Which task, features and
+network a run has is the type of its config's object; every field can be given on the command line.
+"""
+
+import argparse
+import dataclasses
+import importlib
+import json
+import os
+import pathlib
+import runpy
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, TypeVar
+
+import tyro
+
+from aslx import optim as optim_lib
+from aslx import sharding
+from aslx.data import plan
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Data:
+    path: str = "data/synthetic"
+    """A folder that aslx.prepare wrote."""
+    batching: Any = plan.Bucketed()
+    """plan.Bucketed or plan.Fixed."""
+    workers: int = 0
+    """Processes that read; 0: a thread."""
+    train_split: str = "train"
+    eval_split: str = "validation"
+    skip_corrupt: bool = False
+    """Count a corrupt record and go on; else it ends the run."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    data: Data = Data()
+    task: Any
+    features: Any
+    model: Any
+    optim: optim_lib.Config = optim_lib.Config()
+    mesh: sharding.Config = sharding.Config()
+    seed: int = 0
+    epochs: int = 10
+    microbatches: int = 1
+    """Parts of a batch whose gradients are added up before a step."""
+    ema_decay: float = 0.0
+    """Of the average of the parameters that is evaluated and exported; 0: none is kept."""
+    eval_every: int = 1
+    """Epochs between evaluations."""
+    patience: int = 0
+    """Evaluations without a better score after which training stops; 0: never."""
+    save_every: int = 500
+    """Steps between checkpoints, beside those at each evaluation."""
+    log_every: int = 20
+    """Steps between lines of metrics.jsonl."""
+
+
+# A run may go on with other values of these: they do not change what is computed.
+FREE_TO_CHANGE = ("data.path", "data.workers", "mesh.data", "mesh.fsdp", "save_every", "log_every")
+
+Command = TypeVar("Command")
+
+
+def load(path: str | os.PathLike, argv: Sequence[str] = ()) -> Config:
+    """The config of a file, with fields replaced as `--optim.peak-lr 1e-3` says."""
+    return tyro.cli(Config, default=_from_file(path), args=list(argv))
+
+
+def parse(
+    command: type[Command], blank: Callable[[str], Command], argv: Sequence[str] | None = None
+) -> tuple[Command, Config]:
+    """A command's own options and, where they name a --config, that config's fields beside them.
+
+    `blank` makes the command from the path alone.
+    """
+    peek = argparse.ArgumentParser(add_help=False)
+    peek.add_argument("--config")
+    path = peek.parse_known_args(argv)[0].config
+    if path is None:
+        return tyro.cli(command, args=argv), None  # type: ignore[return-value] - exits: required.
+    default = _from_file(path)
+    both = tyro.cli(
+        tuple[
+            Annotated[command, tyro.conf.arg(name="")],
+            Annotated[Config, tyro.conf.arg(name="")],
+        ],
+        default=(blank(path), default),
+        args=argv,
+    )
+    return both
+
+
+def _from_file(path: str | os.PathLike) -> Config:
+    if not pathlib.Path(path).is_file():
+        raise FileNotFoundError(f"no config file {path}; see configs/")
+    get_config = runpy.run_path(str(path)).get("get_config")
+    if get_config is None:
+        raise ValueError(f"{path} has no function get_config()")
+    return get_config()
+
+
+def save(cfg: Config, path: pathlib.Path) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(to_json(cfg), indent=2) + "\n")
+    os.replace(temporary, path)
+
+
+def claim(workdir: pathlib.Path, cfg: Config) -> None:
+    """Makes `workdir` the run of `cfg`, or checks that it is: ValueError names what differs."""
+    path = workdir / "config.json"
+    if path.exists():
+        different = differences(to_json(cfg), json.loads(path.read_text()))
+        if different:
+            raise ValueError(
+                f"{workdir} is a run of another config ({different[0]}): "
+                "take another --workdir, or the same values"
+            )
+    workdir.mkdir(parents=True, exist_ok=True)
+    save(cfg, path)
+
+
+def read(path: pathlib.Path) -> Config:
+    """The config that `save` wrote."""
+    return from_json(json.loads(path.read_text()))
+
+
+def to_json(value: Any) -> Any:
+    """Dataclasses become objects that name their type."""
+    if dataclasses.is_dataclass(value):
+        names = [f.name for f in dataclasses.fields(value)]
+        kind = f"{type(value).__module__}.{type(value).__qualname__}"
+        return {"type": kind} | {name: to_json(getattr(value, name)) for name in names}
+    return [to_json(v) for v in value] if isinstance(value, tuple) else value
+
+
+def from_json(value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(map(from_json, value))
+    if not isinstance(value, dict):
+        return value
+    module, _, name = value["type"].rpartition(".")
+    if not module.startswith("aslx."):
+        raise ValueError(f"{value['type']} is no type of aslx")
+    fields = {k: from_json(v) for k, v in value.items() if k != "type"}
+    return getattr(importlib.import_module(module), name)(**fields)
+
+
+def differences(a: Any, b: Any, at: str = "") -> list[str]:
+    """Where two configs' JSON forms differ: "optim.peak_lr: 0.001 here, 0.002 there"."""
+    if isinstance(a, dict) and isinstance(b, dict) and a.keys() == b.keys():
+        return [d for k in a for d in differences(a[k], b[k], f"{at}.{k}" if at else k)]
+    return [] if a == b or at in FREE_TO_CHANGE else [f"{at}: {a} here, {b} there"]

@@ -1,0 +1,84 @@
+"""Plan -> read -> decode -> pad -> host batches. No JAX here: workers start fast."""
+
+import dataclasses
+import logging
+from typing import Any
+
+import grain
+import numpy as np
+from absl import flags
+
+from aslx.data import fields as fields_lib
+from aslx.data import plan as plan_lib
+from aslx.data import records as records_lib
+
+log = logging.getLogger("aslx")
+
+_BATCHES_AHEAD = 4  # Read while the device computes.
+
+
+@dataclasses.dataclass(frozen=True)
+class Batches:
+    """Batch i of a plan as arrays: this host's rows, each byte under its CRC.
+
+    Every batch has `id` i32[B] (the record's position in its split, -1 in rows that only fill),
+    `source` i32[B], `weight` f32[B], and what the fields add. A corrupt record is an error, or with
+    `skip_corrupt` a row of weight zero and a warning.
+    """
+
+    records: records_lib.Records
+    plan: plan_lib.Train | list[plan_lib.Batch]
+    count: int
+    fields: tuple
+    shard: int = 0
+    num_shards: int = 1
+    skip_corrupt: bool = False
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, i: int) -> fields_lib.Batch:
+        batch = self.plan[i]
+        rows = np.split(batch.records, self.num_shards)[self.shard]
+        out: fields_lib.Batch = {
+            "id": rows.astype(np.int32),
+            "source": np.zeros(len(rows), np.int32),
+            "weight": (rows != plan_lib.NOTHING).astype(np.float32),
+        }
+        for field in self.fields:
+            out |= field.allocate(len(rows), batch.shape.frames)
+        for row, record in enumerate(rows.tolist()):
+            if record != plan_lib.NOTHING:
+                self._write(out, row, record)
+        return out
+
+    def _write(self, out: fields_lib.Batch, row: int, record: int) -> None:
+        try:
+            features = self.records[record]
+        except records_lib.CorruptRecord as error:
+            if not self.skip_corrupt:
+                raise
+            log.warning("skipped a record: %s", error)
+            out["weight"][row] = 0
+            return
+        for field in self.fields:
+            field.write(out, row, features)
+
+    def __repr__(self) -> str:  # grain prints its sources; the plan is long.
+        return f"Batches({self.records!r}, {self.count})"
+
+
+def stream(batches: Batches, *, start: int = 0, workers: int = 0) -> grain.IterDataset:
+    """Batches start, start + 1, ...: the same on any number of workers."""
+    if not flags.FLAGS.is_parsed():
+        flags.FLAGS.mark_as_parsed()  # grain's worker pool reads absl flags.
+    source: Any = batches  # grain asks for __len__ and __getitem__ only.
+    dataset = grain.MapDataset.source(source)[start:]
+    if workers:
+        options = grain.MultiprocessingOptions(workers, per_worker_buffer_size=_BATCHES_AHEAD)
+        return dataset.to_iter_dataset(_reads(1)).mp_prefetch(options)
+    return dataset.to_iter_dataset(_reads(_BATCHES_AHEAD))
+
+
+def _reads(ahead: int) -> grain.ReadOptions:
+    return grain.ReadOptions(num_threads=1, prefetch_buffer_size=ahead)

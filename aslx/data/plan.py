@@ -1,0 +1,135 @@
+"""Which records make batch i: a pure function of (lengths, seed, salt, i).
+
+Clips are bucketed by length, so that a batch has one of a few static shapes and few padded frames.
+An epoch visits every record once: what a bucket cannot fill moves up into the next longer one, and
+the last batch of the longest is filled with rows of weight zero.
+"""
+
+import dataclasses
+
+import numpy as np
+
+NOTHING = -1  # A row that stands for no record.
+
+
+@dataclasses.dataclass(frozen=True)
+class Shape:
+    frames: int
+    rows: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Batch:
+    """One batch: `records` i64[rows], NOTHING in rows that only fill it up."""
+
+    shape: Shape
+    records: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Bucketed:
+    """Batches of a few shapes, each of about the same number of frames."""
+
+    frames: int = 8192
+    """Frames of a batch, padding included."""
+    buckets: int = 8
+    """Distinct shapes: each costs one compilation of the step."""
+    multiple: int = 8
+    """Rows come in multiples of this; so many devices can share a batch."""
+
+    def shapes(self, lengths: np.ndarray) -> list[Shape]:
+        edges = bucket_edges(lengths, self.buckets)
+        units = [max(1, round(self.frames / (edge * self.multiple))) for edge in edges]
+        return [Shape(e, u * self.multiple) for e, u in zip(edges, units, strict=True)]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Fixed:
+    """Batches of one shape, as long as the longest clip: what the seeds did."""
+
+    rows: int = 64
+
+    def shapes(self, lengths: np.ndarray) -> list[Shape]:
+        return [Shape(_round_up(int(lengths.max(initial=1))), self.rows)]
+
+
+FRAME_STEP = 4  # Buckets end on multiples of this: whole strides, and fewer candidates.
+
+
+def _round_up(frames: int) -> int:
+    return max(FRAME_STEP, -(-frames // FRAME_STEP) * FRAME_STEP)
+
+
+def bucket_edges(lengths: np.ndarray, buckets: int) -> list[int]:
+    """At most `buckets` lengths, the largest >= all, that together pad the fewest frames.
+
+    Dynamic programming over the distinct rounded lengths: cost[j] after k buckets is the least
+    number of computed frames for all clips up to candidate j.
+    """
+    units = np.maximum(1, -(-np.asarray(lengths, np.int64) // FRAME_STEP))
+    candidates, counts = np.unique(units, return_counts=True)
+    total = np.concatenate([[0], np.cumsum(counts)])
+    cost = np.where(np.arange(len(candidates) + 1) == 0, 0.0, np.inf)
+    choices = []
+    for _ in range(min(buckets, len(candidates))):
+        # through[i, j]: candidates i..j-1 share the bucket that ends at candidate j-1.
+        span = (total[None, 1:] - total[:-1, None]) * candidates[None, :]
+        through = cost[:-1, None] + np.where(span > 0, span, np.inf)
+        choices.append(through.argmin(0))
+        cost = np.concatenate([[np.inf], through.min(0)])
+    edges, j = [], len(candidates)
+    for choice in reversed(choices):
+        edges.append(int(candidates[j - 1]) * FRAME_STEP)
+        j = int(choice[j - 1])
+    return edges[::-1]
+
+
+def epoch(lengths: np.ndarray, shapes: list[Shape], order: np.ndarray) -> list[Batch]:
+    """Batches over the records of `order`, each record once, shortest shapes first."""
+    bucket = np.searchsorted([s.frames for s in shapes], lengths[order])
+    if (bucket == len(shapes)).any():
+        raise ValueError(f"a clip of {lengths.max()} frames exceeds {shapes[-1].frames}")
+    batches, left = [], order[:0]
+    for b, shape in enumerate(shapes):
+        pool = np.concatenate([order[bucket == b], left])
+        full = len(pool) // shape.rows
+        batches += [
+            Batch(shape, rows) for rows in pool[: full * shape.rows].reshape(full, shape.rows)
+        ]
+        left = pool[full * shape.rows :]
+    if len(left):
+        fill = np.full(shapes[-1].rows - len(left), NOTHING)
+        batches.append(Batch(shapes[-1], np.concatenate([left, fill])))
+    return batches
+
+
+class Train:
+    """An endless sequence of shuffled batches: `plan[i]`, one shuffle an epoch.
+
+    `salt` is part of the order's seed. It stays 0 until a run must leave a bad stretch behind.
+    """
+
+    def __init__(self, lengths: np.ndarray, shapes: list[Shape], seed: int, salt: int = 0):
+        self._lengths, self._shapes, self._seed, self._salt = lengths, shapes, seed, salt
+        # How many batches an epoch has depends on how many clips fall into each bucket, not on
+        # their order: so the epoch of batch i is a division.
+        self.steps_per_epoch = len(epoch(lengths, shapes, np.arange(len(lengths))))
+        self._last: tuple[int, list[Batch]] = (-1, [])
+
+    def __getitem__(self, i: int) -> Batch:
+        number, position = divmod(i, self.steps_per_epoch)
+        last, batches = self._last
+        if last != number:
+            batches = self._shuffle(number)
+            self._last = number, batches
+        return batches[position]
+
+    def _shuffle(self, number: int) -> list[Batch]:
+        rng = np.random.default_rng([self._seed, self._salt, number])
+        batches = epoch(self._lengths, self._shapes, rng.permutation(len(self._lengths)))
+        return [batches[j] for j in rng.permutation(len(batches))]
+
+
+def evaluation(lengths: np.ndarray, shapes: list[Shape]) -> list[Batch]:
+    """Every record once, in file order within each shape."""
+    return epoch(lengths, shapes, np.arange(len(lengths)))

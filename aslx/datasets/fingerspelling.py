@@ -1,0 +1,204 @@
+"""Kaggle's asl-fingerspelling -> shards: csv files of phrases, and parquet of landmarks."""
+
+import collections
+import csv
+import dataclasses
+import json
+import pathlib
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from aslx import landmarks, vocab
+from aslx.datasets import clips, splits, spool, summary, workers
+
+NAME = "fingerspelling"
+TRAIN, SUPPLEMENTAL = "train.csv", "supplemental_metadata.csv"
+MAP = "character_to_prediction_index.json"
+_COLUMNS = ("path", "sequence_id", "participant_id", "phrase")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+    """What to take, and which part of it trains."""
+
+    keep: clips.Keep = clips.Keep()
+    train: bool = True
+    """Take train.csv, where there is one."""
+    supplemental: bool = True
+    """Take supplemental_metadata.csv, where there is one."""
+    split: splits.Method = "signer-and-phrase"
+    """What validation and test do not share with train. file-...: whole parquet files in their
+    order, as the two fingerspelling seeds split them."""
+    validation: float = 0.1
+    """Share of the signers, and of the phrases, to validate on."""
+    test: float = 0.1
+    """Share of the signers, and of the phrases, to test on."""
+    seed: int = 0
+    """Of every random draw."""
+    shards: int | None = None
+    """Files for each part; by default one for 128 MB, and up to 8 where there is less."""
+    processes: int | None = None
+    """Parquet files read at a time; by default one for each core."""
+
+
+def prepare(source: pathlib.Path, scratch: pathlib.Path, options: Options, origin: str) -> dict:
+    """Writes the data set of `source` as `scratch`/out, with figures and summary.json, which is
+    also the answer. `origin` says in metadata.json where the data are from.
+
+    ValueError or FileNotFoundError names what is wrong, and where.
+    """
+    from aslx.datasets import figures
+
+    _check(options)
+    selection = landmarks.selection(options.keep.selection)
+    points = len(selection.points)
+    rows, split = divide(table(source, options), options)
+    if split.note:
+        print(f"split: {split.note}")
+    folder = scratch / "spool"
+    folder.mkdir()
+    processes = options.processes or workers.usable()
+    every, stored = spool.fill(folder, source, rows, options.keep, processes)
+    every += [clips.Clip(row, dropped=clips.NO_PART) for row in rows if row.part is None]
+    if not stored:
+        reasons = collections.Counter(clip.dropped for clip in every).most_common()
+        words = ", ".join(f"{n} dropped: {reason}" for reason, n in reasons)
+        raise ValueError(f"{source} leaves nothing to train on: {words}")
+    report = summary.summarise(every, split)
+    _write(scratch / "out", stored, report, options, origin)
+    kept = [waiting.clip for waiting in stored]
+    at = {waiting.clip: waiting for waiting in stored}
+    drawn = [(clip, at[clip].load(points)) for clip in figures.samples(kept)]
+    figures.draw(scratch / "out" / "figures", kept, drawn, selection)
+    (scratch / "out" / "summary.json").write_text(json.dumps(report, indent=1) + "\n")
+    return report
+
+
+def _check(options: Options) -> None:
+    """ValueError names the flag whose value cannot be."""
+    landmarks.selection(options.keep.selection)
+    for flag, value in (("shards", options.shards), ("processes", options.processes)):
+        if value is not None and value < 1:
+            raise ValueError(f"--{flag} {value}: needs 1 or more")
+    for flag, value in (
+        ("seed", options.seed),
+        ("frames-per-character", options.keep.frames_per_character),
+    ):
+        if value < 0:
+            raise ValueError(f"--{flag} {value}: needs 0 or more")
+
+
+def table(source: pathlib.Path, options: Options) -> list[clips.Row]:
+    """The rows of the csv files wanted; ValueError or FileNotFoundError names file and line."""
+    wanted = [TRAIN] * options.train + [SUPPLEMENTAL] * options.supplemental
+    files = [source / name for name in wanted if (source / name).exists()]
+    if not files:
+        names = " and no ".join(wanted) or "csv left to read"
+        raise FileNotFoundError(f"{source} has no {names}: point --source at Kaggle's folder")
+    if (source / MAP).exists():
+        vocab.check(source / MAP)
+    rows = [row for file in files for row in _rows(file)]
+    if not rows:
+        raise ValueError(f"{' and '.join(map(str, files))} list no sequence")
+    counts = collections.Counter((row.path, row.sequence_id) for row in rows)
+    ((path, sequence_id), times) = counts.most_common(1)[0]
+    if times > 1:
+        raise ValueError(f"{source} lists sequence {sequence_id} of {path} {times} times, not once")
+    for path in dict.fromkeys(row.path for row in rows):
+        if not (source / path).is_file():
+            raise FileNotFoundError(f"{source / path} is missing, and a csv beside it lists it")
+    return rows
+
+
+def _rows(file: pathlib.Path) -> Iterator[clips.Row]:
+    with open(file, newline="", encoding="utf-8-sig") as f:
+        reader = csv.DictReader(f)
+        try:
+            there = reader.fieldnames or ()
+            lacking = [column for column in _COLUMNS if column not in there]
+            if lacking:
+                has = ", ".join(there) or "nothing"
+                raise ValueError(f"{file} has no column {lacking[0]!r}; it has {has}")
+            for line in reader:
+                yield _row(line, f"{file} line {reader.line_num}")
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise ValueError(f"{file} after line {reader.line_num}: {error}") from error
+
+
+def _row(line: dict[str, str], where: str) -> clips.Row:
+    path, sequence_id, signer, phrase = (line[column] or "" for column in _COLUMNS)
+    try:
+        if not (path and phrase):
+            raise ValueError("an empty path or phrase")
+        vocab.encode(phrase)
+        return clips.Row(path, int(sequence_id), int(signer), phrase)
+    except ValueError as error:
+        raise ValueError(
+            f"{where}, sequence {sequence_id}: {error}; correct or remove the line"
+        ) from error
+
+
+def divide(rows: Sequence[clips.Row], options: Options) -> tuple[list[clips.Row], splits.Split]:
+    """The rows with the parts they fell into."""
+    split = splits.assign(
+        options.split,
+        signers=[row.signer for row in rows],
+        phrases=[row.phrase for row in rows],
+        files=[row.path for row in rows],
+        validation=options.validation,
+        test=options.test,
+        seed=options.seed,
+    )
+    divided = zip(rows, split.parts, strict=True)
+    return [dataclasses.replace(row, part=part) for row, part in divided], split
+
+
+def _write(
+    out: pathlib.Path,
+    stored: Sequence[spool.Stored],
+    report: dict,
+    options: Options,
+    origin: str,
+) -> None:
+    # Here, because the reading processes need none of it.
+    import tensorflow_datasets as tfds
+
+    from aslx.datasets import shards
+
+    points = len(landmarks.selection(options.keep.selection).points)
+    features = {
+        "landmarks": tfds.features.Tensor(
+            shape=(None, points, 3), dtype=np.float16, encoding=tfds.features.Encoding.BYTES
+        ),
+        "phrase": tfds.features.Text(),
+        "sequence_id": np.int64,
+        "signer": np.int64,
+        "file": tfds.features.Text(),
+    }
+    metadata = {
+        "task": "transcription",
+        "selection": options.keep.selection,
+        "source": origin,
+        "split": {
+            "asked": options.split,
+            "done": report["split"],
+            "note": report["note"],
+            "validation": options.validation,
+            "test": options.test,
+            "seed": options.seed,
+        },
+        "keep": dataclasses.asdict(options.keep),
+        "version": shards.VERSION,
+    }
+    shards.write(
+        out,
+        name=NAME,
+        description="Fingerspelled phrases as MediaPipe Holistic landmarks, NaN where lost.",
+        features=features,
+        metadata=metadata,
+        parts={p: [s for s in stored if s.clip.row.part == p] for p in report["parts"]},
+        example=lambda waiting: clips.example(waiting.clip, waiting.load(points)),
+        size=lambda waiting: waiting.clip.frames * points * 3 * 2,
+        shards=options.shards,
+    )

@@ -1,0 +1,172 @@
+"""Which clips train, which validate, which test: pure functions of the table, and a seed.
+
+A person's signing leaks through more than a name: a model that has seen the signer, or the phrase,
+is no judge of either. So the default split shares neither.
+"""
+
+import dataclasses
+from collections.abc import Hashable, Sequence
+from typing import Literal, get_args
+
+import numpy as np
+
+Method = Literal["signer-and-phrase", "signer", "phrase", "file-70-15-15", "file-80-20", "none"]
+PARTS = ("train", "validation", "test")
+_DRAWS = 100  # Random draws, of which the one nearest to the wanted sizes is taken.
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """What became of each clip, and of the wish."""
+
+    parts: tuple[str | None, ...]  # One of PARTS for each clip; None where it fits in none.
+    method: Method  # What was done; another than was asked where there is too little to divide.
+    note: str = ""  # Why, in words for the user; empty where the wish was met.
+
+
+def assign(
+    method: Method,
+    *,
+    signers: Sequence[Hashable],
+    phrases: Sequence[Hashable],
+    files: Sequence[Hashable],
+    validation: float = 0.1,
+    test: float = 0.1,
+    seed: int = 0,
+) -> Split:
+    """Divides clips, given one signer, phrase and file for each; the same input, the same answer.
+
+    "signer-and-phrase": no part shares a signer or a phrase with another; a clip whose signer and
+    phrase fell into different parts is dropped (None). "signer" and "phrase" hold one of the two
+    apart. `validation` and `test` are those parts' shares of the signers or phrases, and as nearly
+    as the draw allows of the clips. "file-70-15-15" and "file-80-20" cut the list of files, in
+    order of appearance, as the two fingerspelling seeds do. "none" trains on everything.
+
+    Where signers or phrases are fewer than the parts, the split is by the other, or none at all.
+    """
+    if method not in get_args(Method):
+        raise ValueError(f"no split {method!r}; there are {', '.join(get_args(Method))}")
+    if not (validation >= 0 and test >= 0 and validation + test < 1):
+        raise ValueError(f"validation {validation} and test {test} leave no share to train on")
+    fractions = np.array([1 - validation - test, validation, test])
+    if method.startswith("file"):
+        return _by_file(method, files)
+    if method == "none" or not (validation or test):
+        return _all(method, len(phrases))
+    rng = np.random.default_rng(seed)
+    columns: dict[Method, Sequence[Hashable]] = {"signer": signers, "phrase": phrases}
+    asked: list[Method] = [unit for unit in columns if unit in method]
+    return _by_unit(method, asked, columns, fractions, rng)
+
+
+def _by_unit(
+    method: Method,
+    asked: list[Method],
+    columns: dict[Method, Sequence[Hashable]],
+    fractions: np.ndarray,
+    rng: np.random.Generator,
+) -> Split:
+    """Split by signer, by phrase or by both, as far as there are enough of them."""
+    codes = {unit: _codes(columns[unit]) for unit in asked}
+    parts = np.count_nonzero(fractions)
+    few: list[Method] = [unit for unit in asked if codes[unit].max(initial=-1) + 1 < parts]
+    units: list[Method] = [unit for unit in asked if unit not in few]
+    note = f"{_counted(few, columns)} too few for {parts} parts" if few else ""
+    if len(units) == 2:
+        home = _both(codes["signer"], codes["phrase"], fractions, rng)
+        if all((home == part).any() for part in np.flatnonzero(fractions)):
+            return Split(_named(home), method)
+        units = ["signer"]
+        note = "no phrase is left for some part once its signers are apart"
+    if not units:
+        everything = _all("none", len(columns["phrase"]))
+        return dataclasses.replace(everything, note=f"{note}: everything trains")
+    unit = units[0]
+    home = _draw(codes[unit], fractions, rng)[codes[unit]]
+    return Split(_named(home), unit, f"{note}: split by {unit} alone" if note else "")
+
+
+def _all(method: Method, clips: int) -> Split:
+    return Split(("train",) * clips, method)
+
+
+def _counted(units: Sequence[Method], columns: dict[Method, Sequence[Hashable]]) -> str:
+    counts = [(unit, len(set(columns[unit]))) for unit in units]
+    words = " and ".join(f"{n} {unit}{'s' * (n != 1)}" for unit, n in counts)
+    return f"{words} {'is' if len(counts) == 1 and counts[0][1] == 1 else 'are'}"
+
+
+def _codes(values: Sequence[Hashable]) -> np.ndarray:
+    """int[clips]: values numbered from 0 in order of appearance."""
+    number: dict[Hashable, int] = {}
+    return np.array([number.setdefault(v, len(number)) for v in values], np.int64)
+
+
+def _named(home: np.ndarray) -> tuple[str | None, ...]:
+    return tuple(PARTS[part] if part >= 0 else None for part in home.tolist())
+
+
+def _by_file(method: Method, files: Sequence[Hashable]) -> Split:
+    """int(0.7 n), int(0.15 n) and the rest of the files (seed 000), or int(0.8 n) and the rest
+    (seed 004): 47, 10 and 11 of Kaggle's 68, or 54 and 14."""
+    codes = _codes(files)
+    n = int(codes.max(initial=-1)) + 1
+    train, validation = (n * 70 // 100, n * 15 // 100)
+    if method == "file-80-20":
+        train, validation = n * 80 // 100, n - n * 80 // 100
+    if not train:
+        note = f"{n} file{'s' * (n != 1)} cannot be divided: everything trains"
+        return dataclasses.replace(_all("none", len(codes)), note=note)
+    home = np.searchsorted([train, train + validation], codes, side="right")
+    note = "" if validation else f"{n} files are too few for a validation part"
+    return Split(_named(home), method, note)
+
+
+def _draw(codes: np.ndarray, fractions: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """int[units]: a part for each signer or phrase. Every wanted part gets `fraction` of the units,
+    at least one; of many draws the one whose clips come nearest to the fractions."""
+    sizes = np.bincount(codes)
+    numbers = _shares(len(sizes), fractions)
+    cuts = np.cumsum(numbers)[:-1]
+    best, least = np.zeros(len(sizes), np.int64), np.inf
+    for _ in range(_DRAWS):
+        home = np.empty(len(sizes), np.int64)
+        for part, members in enumerate(np.split(rng.permutation(len(sizes)), cuts)):
+            home[members] = part
+        shares = np.bincount(home, sizes, minlength=3) / sizes.sum()
+        error = np.abs(shares - fractions).sum()
+        if error < least:
+            best, least = home, error
+    return best
+
+
+def _shares(units: int, fractions: np.ndarray) -> np.ndarray:
+    """int[3]: how many units each part gets: the fraction, at least one where it is not zero."""
+    numbers = np.where(fractions > 0, np.maximum(1, np.round(fractions * units)), 0).astype(int)
+    while numbers.sum() != units:
+        numbers[0] += units - numbers.sum()
+        if numbers[0] < 1:
+            numbers[0], numbers[1 + np.argmax(numbers[1:])] = 1, numbers[1:].max() - 1
+    return numbers
+
+
+def _both(
+    signers: np.ndarray, phrases: np.ndarray, fractions: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """int[clips]: the part of a clip's signer where it is its phrase's too, else -1.
+
+    A phrase belongs where most of its clips are, which drops fewest. Where many signers share a few
+    phrases, that is the training part for nearly all of them; so a part that is short of its share
+    of the phrases then takes over those whose move costs fewest clips.
+    """
+    signer_home = _draw(signers, fractions, rng)[signers]
+    count = int(phrases.max()) + 1
+    clips = np.bincount(phrases * 3 + signer_home, minlength=count * 3).reshape(count, 3)
+    ties = rng.random((count, 3)) * 0.5
+    home = np.argmax(clips + ties * (clips > 0), axis=1)
+    for part in (1, 2):
+        short = _shares(count, fractions)[part] - np.count_nonzero(home == part)
+        movable = np.flatnonzero((home == 0) & (clips[:, part] > 0))
+        cost = clips[movable, 0] - clips[movable, part] + ties[movable, 0]
+        home[movable[np.argsort(cost)][: max(0, short)]] = part
+    return np.where(home[phrases] == signer_home, signer_home, -1)

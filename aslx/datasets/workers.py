@@ -1,0 +1,73 @@
+"""A process pool that fails in one line and leaves no orphan."""
+
+import concurrent.futures
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import process
+from typing import TypeVar
+
+Result = TypeVar("Result")
+
+
+def run(
+    function: Callable[..., Result], tasks: Sequence[tuple], processes: int
+) -> Iterator[tuple[int, Result]]:
+    """(position, function(*task)) of every task, in the order in which they end.
+
+    Processes are spawned, so that no thread, lock or accelerator of the parent goes along; with one
+    process, or one task, the work is done here. The first error ends the rest.
+    OSError where a worker was killed.
+    """
+    if min(processes, len(tasks)) < 2:
+        for i, task in enumerate(tasks):
+            yield i, function(*task)
+        return
+    pool = concurrent.futures.ProcessPoolExecutor(
+        min(processes, len(tasks)), multiprocessing.get_context("spawn"), _end_with_parent
+    )
+    others = set(multiprocessing.active_children())
+    try:
+        with _uninterrupted():
+            waiting = {pool.submit(function, *task): i for i, task in enumerate(tasks)}
+        for future in concurrent.futures.as_completed(waiting):
+            yield waiting[future], future.result()
+    except process.BrokenProcessPool:
+        raise OSError(
+            "a worker process was killed, perhaps for want of memory: try fewer --processes"
+        ) from None
+    except BaseException:
+        for child in set(multiprocessing.active_children()) - others:
+            child.terminate()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Processes started here ignore Ctrl-C, which a terminal sends to all; their parent ends them.
+    So that only it has something to say."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Only the main thread may set signals.
+        return
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+
+
+def usable() -> int:
+    """Cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _end_with_parent() -> None:
+    """Ends this worker when its parent is killed, which the pool alone would not."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()

@@ -1,0 +1,235 @@
+"""Landmarks -> model inputs, in JAX: one definition that trains, evaluates, serves and is exported.
+
+Shape suffixes: B clips, T frames of the clip (may be symbolic in an export), S frames that the
+model sees (always static), N points, C coordinates (3 N, point by point), D features.
+
+Along a symbolic axis gathers, slices, sorts and cumsum do not export; products do. So whatever has
+T is a product, and points are picked after time has become static.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from aslx import landmarks as landmarks_lib
+
+_RIGHT, _LEFT = "right_hand", "left_hand"
+_EXACT = jax.lax.Precision.HIGHEST
+
+
+def _flat(landmarks_BTN3: jax.Array) -> jax.Array:
+    """f32[B,T,C] of the values that float16 holds: what records store, so what is served was
+    trained on. What it cannot hold is missing."""
+    rounded = landmarks_BTN3.astype(jnp.float16).astype(jnp.float32)
+    rounded = jnp.where(jnp.abs(rounded) < jnp.inf, rounded, jnp.nan)
+    return rounded.reshape(*rounded.shape[:2], -1)
+
+
+def _hands(
+    x_BTC: jax.Array, length_B: jax.Array, selection: landmarks_lib.Selection
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """bool[B,T] the frames that are real, bool[B,T] those that show the dominant hand whole, and
+    bool[B] whether that is the left one (seen in more frames than the right)."""
+    real_BT = jnp.arange(x_BTC.shape[1])[None, :] < length_B[:, None]
+    of_C2 = np.zeros((x_BTC.shape[2], 2), np.float32)
+    for i, part in enumerate((_RIGHT, _LEFT)):
+        of_C2.reshape(-1, 3, 2)[selection.part(part), :, i] = 1
+    lost_BT2 = jnp.isnan(x_BTC).astype(jnp.float32) @ of_C2
+    seen_BT2 = (lost_BT2 == 0) & real_BT[..., None]
+    frames_B2 = seen_BT2.astype(jnp.float32).sum(1)
+    left_B = frames_B2[:, 1] > frames_B2[:, 0]
+    # Which of the two, as a product: a slice would not export.
+    chosen_B2 = jnp.stack([~left_B, left_B], -1)
+    return real_BT, (seen_BT2 & chosen_B2[:, None]).any(-1), left_B
+
+
+def resample(
+    values_BTD: jax.Array, keep_BT: jax.Array, frames: int, at_least: int = 0
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """The kept frames, moved together; interpolated where they are more than `frames`, or fewer
+    than `at_least` and not none.
+
+    Returns values [B,S,D] (0 where missing), presence [B,S,D] in 0..1 (the share of the weight that
+    fell on values that are no NaN) and mask bool[B,S]. Positions are those of tf.image.resize's
+    bilinear method (half-pixel centres). All of it is one product with a matrix of interpolation
+    weights.
+    """
+    t = jnp.arange(keep_BT.shape[1])
+    keep = keep_BT.astype(jnp.float32)
+    before_TT = (t[:, None] < t[None, :]).astype(jnp.float32)
+    place_BT = jnp.matmul(keep, before_TT, precision=_EXACT)
+    count_B1 = keep.sum(1, keepdims=True)
+    used_B1 = jnp.clip(count_B1, jnp.where(count_B1 > 0, at_least, 0), frames)
+    s_1S = jnp.arange(frames, dtype=jnp.float32)[None, :]
+    at_BS = (s_1S + 0.5) * count_B1 / jnp.maximum(used_B1, 1) - 0.5
+    at_BS = jnp.clip(at_BS, 0, jnp.maximum(count_B1 - 1, 0))
+    mask_BS = s_1S < used_B1
+    hat_BST = jnp.maximum(0.0, 1.0 - jnp.abs(at_BS[:, :, None] - place_BT[:, None, :]))
+    weight_BST = hat_BST * keep[:, None, :] * mask_BS[:, :, None]
+    missing_BTD = jnp.isnan(values_BTD)
+    # 0 x NaN would poison every frame, so values and presence are interpolated apart.
+    both_BTD2 = jnp.concatenate(
+        [jnp.where(missing_BTD, 0.0, values_BTD), 1.0 - missing_BTD.astype(jnp.float32)], -1
+    )
+    total_BSD, presence_BSD = jnp.split(
+        jnp.einsum("bst,btd->bsd", weight_BST, both_BTD2, precision=_EXACT), 2, axis=-1
+    )
+    values_BSD = jnp.where(presence_BSD > 0, total_BSD / jnp.maximum(presence_BSD, 1e-6), 0.0)
+    return values_BSD, presence_BSD, mask_BS
+
+
+def _points(x_BSC: jax.Array) -> jax.Array:
+    return x_BSC.reshape(*x_BSC.shape[:2], -1, 3)
+
+
+def _right_handed(
+    x_BSN3: jax.Array, left_B: jax.Array, selection: landmarks_lib.Selection, middle: float
+) -> jax.Array:
+    """Clips of left-handers in the mirror: x about `middle`, left and right points swapped."""
+    flipped = x_BSN3[:, :, selection.mirror] * np.array([-1, 1, 1], np.float32)
+    flipped = flipped + np.array([2 * middle, 0, 0], np.float32)
+    return jnp.where(left_B[:, None, None, None], flipped, x_BSN3)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Seed:
+    """The features of both fingerspelling seeds: 78 values in 128 frames.
+
+    The dominant hand, standardised per frame and axis, and the pose's five points of that arm as
+    they are; zero-padded, or resized bilinearly; zero where a value that enters is missing.
+    """
+
+    @property
+    def selection(self) -> landmarks_lib.Selection:
+        return landmarks_lib.SEED_HANDS_POSE
+
+    @property
+    def num_features(self) -> int:
+        return 78
+
+    @property
+    def max_frames(self) -> int:
+        return 128
+
+    def frames(self, clip_frames: int) -> int:
+        """Frames that the model sees of a batch padded to `clip_frames`."""
+        del clip_frames
+        return self.max_frames
+
+    def __call__(
+        self, landmarks_BTN3: jax.Array, length_B: jax.Array, frames: int
+    ) -> tuple[jax.Array, jax.Array]:
+        """f16 or f32 [B,T,52,3], i32[B] -> f32[B,128,78], bool[B,128]."""
+        x_BTC = _flat(landmarks_BTN3)
+        real_BT, _, left_B = _hands(x_BTC, length_B, self.selection)
+        # The seeds standardise first and resize then; the two do not commute.
+        both_BTC = jnp.concatenate([self._standardised(x_BTC), x_BTC], -1)
+        values_BSC, presence_BSC, mask_BS = resample(both_BTC, real_BT, frames)
+        # A resize that meets one NaN gives NaN, and the seeds zeroed those.
+        values_BSC = jnp.where(presence_BSC > 1 - 1e-4, values_BSC, jnp.nan)
+        hand, raw = map(_points, jnp.split(values_BSC, 2, -1))
+        hand = _right_handed(hand, left_B, self.selection, middle=0.0)
+        raw = _right_handed(raw, left_B, self.selection, middle=0.5)
+        # Of each side the pose holds elbow, wrist, little, index and thumb; right is even.
+        arm = self.selection.indices(*(f"pose_{i}" for i in (14, 16, 18, 20, 22)))
+        out = jnp.concatenate([hand[:, :, self.selection.part(_RIGHT)], raw[:, :, arm]], 2)
+        out_BSD = jnp.nan_to_num(out.reshape(*out.shape[:2], 78))
+        return out_BSD * mask_BS[..., None], mask_BS
+
+    def _standardised(self, x_BTC: jax.Array) -> jax.Array:
+        """Per frame, hand and axis: (x - mean) / std over the 21 points; a lost hand is NaN."""
+        mean_CC = np.zeros((x_BTC.shape[2],) * 2, np.float32).reshape(-1, 3, x_BTC.shape[2] // 3, 3)
+        for part in (_RIGHT, _LEFT):
+            i = self.selection.part(part)
+            for axis in range(3):
+                mean_CC[np.ix_(i, np.array([axis]), i, np.array([axis]))] = 1 / len(i)
+        mean_CC = mean_CC.reshape(x_BTC.shape[2], -1)
+        known_BTC = jnp.nan_to_num(x_BTC)
+        centred_BTC = known_BTC - jnp.matmul(known_BTC, mean_CC, precision=_EXACT)
+        variance_BTC = jnp.matmul(jnp.square(centred_BTC), mean_CC, precision=_EXACT)
+        standard_BTC = centred_BTC * jax.lax.rsqrt(jnp.maximum(variance_BTC, 1e-12))
+        return jnp.where(jnp.isnan(x_BTC), jnp.nan, standard_BTC)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Modern:
+    """Points normalised twice, per frame and over the clip, and their velocities.
+
+    The two normalisations, per part and frame for the shape of the hand and over the sequence for
+    its place and motion, follow the competition's first place (Henkel and Hanley 2023).
+    """
+
+    parts: tuple[str, ...] = (_RIGHT,)
+    """Parts that enter, after the clip is mirrored so that the right hand dominates."""
+    min_frames: int = 0
+    """Frames that the model sees at least; a shorter clip is interpolated."""
+    max_frames: int = 128
+    """Frames that the model sees at most; a longer clip is interpolated."""
+    only_hands: bool = True
+    """Leave out the frames that do not show the dominant hand (41 % of Kaggle's)."""
+    velocities: bool = True
+
+    @property
+    def selection(self) -> landmarks_lib.Selection:
+        return landmarks_lib.of_parts((_RIGHT, _LEFT, *self.parts))
+
+    @property
+    def num_features(self) -> int:
+        points = sum(len(self.selection.part(part)) for part in self.parts)
+        return 3 * points * (3 if self.velocities else 2) + len(self.parts) + 1
+
+    def frames(self, clip_frames: int) -> int:
+        """Frames that the model sees of a batch padded to `clip_frames`."""
+        return max(self.min_frames, min(clip_frames, self.max_frames))
+
+    def __call__(
+        self, landmarks_BTN3: jax.Array, length_B: jax.Array, frames: int
+    ) -> tuple[jax.Array, jax.Array]:
+        """f16 or f32 [B,T,N,3], i32[B] -> f32[B,S,D], bool[B,S] with S = `frames`."""
+        x_BTC = _flat(landmarks_BTN3)
+        real_BT, hand_BT, left_B = _hands(x_BTC, length_B, self.selection)
+        keep_BT = hand_BT if self.only_hands else real_BT
+        at_BT = jnp.arange(1, x_BTC.shape[1] + 1) * jnp.ones_like(keep_BT, jnp.float32)
+        both_BTC = jnp.concatenate([x_BTC, at_BT[..., None]], -1)
+        values_BSC, presence_BSC, mask_BS = resample(both_BTC, keep_BT, frames, self.min_frames)
+        values_BSC, at_BS = values_BSC[..., :-1], values_BSC[..., -1]
+        presence_BSC = presence_BSC[..., :-1]
+        # Kept frames are whole or missing by part: a place between two that differ is whole.
+        values_BSC = jnp.where(presence_BSC > 0, values_BSC, jnp.nan)
+        x_BSN3 = _right_handed(_points(values_BSC), left_B, self.selection, middle=0.5)
+        parts = [x_BSN3[:, :, self.selection.part(part)] for part in self.parts]
+        hand = x_BSN3[:, :, self.selection.part(_RIGHT)]
+        place = jnp.concatenate([_over_clip(hand, part, mask_BS) for part in parts], 2)
+        shape = jnp.concatenate([_standardised(part) for part in parts], 2)
+        seen = jnp.stack([~jnp.isnan(part[:, :, 0, 0]) for part in parts], -1)
+        blocks = [shape, place, *([_velocity(place)] if self.velocities else [])]
+        flat = [block.reshape(*block.shape[:2], -1) for block in blocks]
+        # How many frames lie between two of these: how long a sign is held, where a hand was lost.
+        passed_BS = jnp.diff(at_BS, axis=1, prepend=0.0)
+        beside = [seen.astype(jnp.float32), jnp.log1p(jnp.maximum(passed_BS, 0.0))[..., None]]
+        out_BSD = jnp.nan_to_num(jnp.concatenate([*flat, *beside], -1))
+        return jnp.where(mask_BS[..., None], out_BSD, 0.0), mask_BS
+
+
+def _standardised(points_BSN3: jax.Array) -> jax.Array:
+    """Per frame and axis, over the points: (x - mean) / std."""
+    centred = points_BSN3 - points_BSN3.mean(2, keepdims=True)
+    variance = jnp.square(centred).mean(2, keepdims=True)
+    return centred * jax.lax.rsqrt(jnp.maximum(variance, 1e-12))
+
+
+def _over_clip(hand_BSN3: jax.Array, points_BSN3: jax.Array, mask_BS: jax.Array) -> jax.Array:
+    """Points relative to the hand's mean place, in units of the hand's spread, over the clip."""
+    known = mask_BS[:, :, None, None] & ~jnp.isnan(hand_BSN3)
+    count = jnp.maximum(known.astype(jnp.float32).sum((1, 2), keepdims=True), 1)
+    mean = jnp.where(known, hand_BSN3, 0.0).sum((1, 2), keepdims=True) / count
+    away = jnp.where(known, jnp.square(hand_BSN3 - mean), 0.0)
+    variance = away.sum((1, 2), keepdims=True) / count
+    return (points_BSN3 - mean) * jax.lax.rsqrt(variance + 1e-6)
+
+
+def _velocity(x_BSN3: jax.Array) -> jax.Array:
+    """x[s] - x[s - 1]; 0 at the start, NaN where either is missing."""
+    return jnp.pad(x_BSN3[:, 1:] - x_BSN3[:, :-1], ((0, 0), (1, 0), (0, 0), (0, 0)))

@@ -1,0 +1,172 @@
+"""A run directory and what its model says of a split: shared by training and the commands."""
+
+import contextlib
+import dataclasses
+import functools
+import json
+import pathlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import numpy as np
+from flax import nnx
+
+from aslx import checkpoint, landmarks, sharding, step
+from aslx import config as config_lib
+from aslx.data import loader, plan, records
+
+
+def build(cfg: config_lib.Config) -> nnx.Module:
+    return cfg.model.build(cfg.features.num_features, rngs=nnx.Rngs(cfg.seed))
+
+
+def open_split(cfg: config_lib.Config, split: str) -> records.Records:
+    """A split that holds something, and all that the config's features ask for."""
+    data = records.Records(cfg.data.path, split)
+    stored = landmarks.selection(data.metadata["selection"])
+    try:
+        stored.indices(*cfg.features.selection.points)
+    except ValueError as error:
+        raise ValueError(
+            f"{cfg.data.path} does not hold what the features read ({error}): "
+            f"prepare it with another --selection"
+        ) from None
+    if not len(data):
+        raise ValueError(f"the split {split} of {cfg.data.path} is empty")
+    return data
+
+
+class Evaluation:
+    """Every record of a split once through a model; the compiled function is kept."""
+
+    def __init__(
+        self, cfg: config_lib.Config, mesh: jax.sharding.Mesh, split: str, limit: int | None = None
+    ):
+        self._cfg, self._mesh = cfg, mesh
+        self.data = open_split(cfg, split)
+        self._count = min(len(self.data), limit or len(self.data))
+        evaluate = functools.partial(step.evaluate, task=cfg.task, features=cfg.features)
+        # Whole on every host, so that each can count.
+        self._evaluate = jax.jit(evaluate, out_shardings=sharding.replicated(mesh))
+
+    @functools.cached_property
+    def targets(self) -> list[str]:
+        return self._cfg.task.targets(self.data, self._count)
+
+    @functools.cached_property
+    def batches(self) -> loader.Batches:
+        """What fills the last batch weighs zero."""
+        lengths = self.data.index.frames[: self._count]
+        shapes = self._cfg.data.batching.shapes(lengths)
+        for shape in shapes:
+            sharding.check_rows(self._mesh, shape.rows)
+        planned = plan.evaluation(lengths, shapes)
+        fields = self._cfg.task.fields(self.data.metadata, self._cfg.features)
+        shard, num_shards = jax.process_index(), jax.process_count()
+        return loader.Batches(self.data, planned, len(planned), fields, shard, num_shards)
+
+    def run(self, model: Any, progress: Callable[[int], object] = lambda n: None) -> tuple:
+        """What the model answers for every record, in the split's order, and mean losses.
+
+        `progress` is told how many records each batch added.
+        """
+        answers: list = [None] * self._count
+        sums: dict[str, np.ndarray] = {}
+        with contextlib.closing(iter(loader.stream(self.batches))) as stream:
+            for i, batch in enumerate(sharding.put(self._mesh, stream)):
+                rows = self.batches.plan[i].records
+                answer, part = jax.device_get(self._evaluate(model, batch))
+                real = np.flatnonzero(rows != plan.NOTHING)
+                decoded = self._cfg.task.decode(answer[real])
+                for record, text in zip(rows[real], decoded, strict=True):
+                    answers[record] = text
+                for name, pair in part.items():
+                    sums[name] = sums.get(name, 0.0) + np.array(pair, np.float64)
+                progress(len(real))
+        return answers, {f"eval_{k}": float(t / max(n, 1.0)) for k, (t, n) in sums.items()}
+
+    def novelty(self, trained_on: str) -> dict[str, int]:
+        """How many of the split's signers and phrases training never saw; nothing where the data
+        set that it saw is gone."""
+        try:
+            seen = records.Records(trained_on, self._cfg.data.train_split).index
+        except FileNotFoundError:
+            return {}
+        counts = {}
+        for name, here, there in (
+            ("signers", self.data.index.signer, seen.signer),
+            ("phrases", self.data.index.phrase, seen.phrase),
+        ):
+            mine = np.unique(here[: self._count])
+            counts |= {name: len(mine), f"unseen_{name}": int((~np.isin(mine, there)).sum())}
+        return counts
+
+    def clips(self) -> Iterator[np.ndarray]:
+        """Each record's landmarks f16[T, N, 3] as the model's features see them."""
+        field = self._cfg.task.fields(self.data.metadata, self._cfg.features)[0]
+        for i, frames in enumerate(self.data.index.frames[: self._count]):
+            batch = field.allocate(1, frames)
+            field.write(batch, 0, self.data[i])
+            yield batch["landmarks"][0]
+
+    def score(self, answers: list) -> dict[str, float]:
+        signers = self.data.index.signer[: self._count]
+        return self._cfg.task.score(self.targets, answers, signers)
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A trained model and the config that made it."""
+
+    workdir: pathlib.Path
+    cfg: config_lib.Config
+    mesh: jax.sharding.Mesh
+    model: Any
+    step: int
+    trained_on: str  # The data set's path at that time.
+
+
+def open_run(workdir: str | pathlib.Path, *, data: str = "") -> Run:
+    """The best checkpoint of a run directory: the averaged parameters where an average was kept.
+
+    `data` replaces the data set that the run was trained on.
+    """
+    workdir = pathlib.Path(workdir)
+    if not (workdir / "config.json").exists():
+        raise FileNotFoundError(f"{workdir} holds no run (no config.json): train first")
+    cfg = config_lib.read(workdir / "config.json")
+    trained_on = cfg.data.path
+    if data:
+        cfg = dataclasses.replace(cfg, data=dataclasses.replace(cfg.data, path=data))
+    # The run may have been trained on more devices than there are here.
+    mesh = sharding.make_mesh(sharding.Config())
+    name = "ema" if cfg.ema_decay else "model"
+    abstract = sharding.place(mesh, {name: jax.eval_shape(functools.partial(build, cfg))})
+    with checkpoint.Checkpoints(workdir / "checkpoints") as checkpoints:
+        best = checkpoints.best()
+        model = checkpoints.restore(best, abstract)[name]
+    return Run(workdir, cfg, mesh, model, best, trained_on)
+
+
+def answers(run: Run, clips: list[np.ndarray]) -> list:
+    """What the model answers for clips f[T, N, 3] that are in no record."""
+    lengths = np.array([len(clip) for clip in clips], np.int64)
+    predict = jax.jit(functools.partial(_predict, cfg=run.cfg))
+    out: list = [None] * len(clips)
+    for batch in plan.evaluation(lengths, plan.Fixed(rows=1).shapes(lengths)):
+        (i,) = batch.records
+        landmarks = np.zeros((1, batch.shape.frames, *clips[i].shape[1:]), np.float16)
+        landmarks[0, : len(clips[i])] = clips[i]
+        rows = {"landmarks": landmarks, "length": lengths[i : i + 1].astype(np.int32)}
+        out[i] = run.cfg.task.decode(jax.device_get(predict(run.model, rows)))[0]
+    return out
+
+
+def _predict(model: Any, batch: dict, *, cfg: config_lib.Config) -> jax.Array:
+    return cfg.task.predict(model, *step.inputs(batch, cfg.features))
+
+
+def last_json(values: dict) -> None:
+    """The one line of JSON that a command ends with."""
+    print(json.dumps(values))

@@ -1,0 +1,16 @@
+"""Kaggle's side of the contract: raw columns in, rows of scores out."""
+
+import numpy as np
+
+from aslx import vocab
+
+
+def columns(clip_TN3: np.ndarray) -> np.ndarray:
+    """A clip as the parquet has it: f32[T, 3 N], all x, all y, all z."""
+    clip_TN3 = clip_TN3.astype(np.float32)
+    return clip_TN3.transpose(0, 2, 1).reshape(len(clip_TN3), -1)
+
+
+def text(outputs: np.ndarray) -> str:
+    """The competition's loop: argmax of each row; an index without a character is left out."""
+    return "".join(vocab.CHARACTERS[i] for i in np.argmax(outputs, axis=1) if i < vocab.PAD)

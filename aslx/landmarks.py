@@ -1,0 +1,130 @@
+"""The 543-point MediaPipe Holistic schema, and named selections of its points.
+
+A point is called "left_hand_8". Kaggle's parquet has the columns "x_left_hand_8", "y_...", "z_...":
+all x, then all y, then all z, each axis in the order of `POINTS`. Coordinates are fractions of the
+image's width (x, and z roughly) and height (y, downwards); NaN where the tracker lost the part.
+"""
+
+import dataclasses
+import functools
+
+import numpy as np
+
+AXES = "xyz"
+PARTS = {"face": 468, "left_hand": 21, "pose": 33, "right_hand": 21}
+POINTS = tuple(f"{part}_{i}" for part, n in PARTS.items() for i in range(n))
+
+# MediaPipe's hand: wrist, then four joints a finger from the palm to the tip.
+FINGERS = {
+    "thumb": (1, 2, 3, 4),
+    "index": (5, 6, 7, 8),
+    "middle": (9, 10, 11, 12),
+    "ring": (13, 14, 15, 16),
+    "little": (17, 18, 19, 20),
+}
+HAND_EDGES = (
+    *(edge for a, b, c, d in FINGERS.values() for edge in ((0, a), (a, b), (b, c), (c, d))),
+    *((5, 9), (9, 13), (13, 17)),
+)
+
+# Face mesh outlines, from MediaPipe's face_mesh_connections, ordered so that a list read backwards
+# (lips) or beside its twin (eyes) is its mirror image.
+_LIPS_OUTER_TOP = (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291)
+_LIPS_OUTER_BOTTOM = (146, 91, 181, 84, 17, 314, 405, 321, 375)
+_LIPS_INNER_TOP = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308)
+_LIPS_INNER_BOTTOM = (95, 88, 178, 87, 14, 317, 402, 318, 324)
+_EYE_RIGHT = (33, 7, 163, 144, 145, 153, 154, 155, 133, 246, 161, 160, 159, 158, 157, 173)
+_EYE_LEFT = (263, 249, 390, 373, 374, 380, 381, 382, 362, 466, 388, 387, 386, 385, 384, 398)
+_NOSE = (98, 2, 1, 327)
+LIPS = _LIPS_OUTER_TOP + _LIPS_OUTER_BOTTOM + _LIPS_INNER_TOP + _LIPS_INNER_BOTTOM
+ARMS = tuple(range(11, 23))  # Shoulders, elbows, wrists, and three fingers of each hand.
+
+
+def _mirror_points() -> dict[str, str]:
+    """Each point's twin in the mirror; points on the middle line, and unlisted face points, are
+    their own."""
+    twin = {p: p for p in POINTS}
+    for i in range(21):
+        twin[f"left_hand_{i}"], twin[f"right_hand_{i}"] = f"right_hand_{i}", f"left_hand_{i}"
+    # MediaPipe's pose: 1-3 are the left eye, 4-6 the right; from 7 on, left is odd, right even.
+    for left, right in [(1, 4), (2, 5), (3, 6), *((i, i + 1) for i in range(7, 33, 2))]:
+        twin[f"pose_{left}"], twin[f"pose_{right}"] = f"pose_{right}", f"pose_{left}"
+    lips = (_LIPS_OUTER_TOP, _LIPS_OUTER_BOTTOM, _LIPS_INNER_TOP, _LIPS_INNER_BOTTOM)
+    for a, b in [(row, row[::-1]) for row in lips] + [
+        (_EYE_RIGHT, _EYE_LEFT),
+        (_EYE_LEFT, _EYE_RIGHT),
+    ]:
+        twin |= {f"face_{i}": f"face_{j}" for i, j in zip(a, b, strict=True)}
+    return twin | {"face_98": "face_327", "face_327": "face_98"}
+
+
+MIRROR = _mirror_points()
+
+
+@dataclasses.dataclass(frozen=True)
+class Selection:
+    """Some of the 543 points, in an order of its own; everything that depends on them follows."""
+
+    name: str
+    points: tuple[str, ...]
+
+    @functools.cached_property
+    def columns(self) -> tuple[str, ...]:
+        """Parquet columns: all x, all y, all z. The exported model's `selected_columns`."""
+        return tuple(f"{axis}_{point}" for axis in AXES for point in self.points)
+
+    @functools.cached_property
+    def mirror(self) -> np.ndarray:
+        """int[N]: where each point finds its twin. A selection must hold both of a pair."""
+        return np.array([self.points.index(MIRROR[p]) for p in self.points])
+
+    def part(self, prefix: str) -> np.ndarray:
+        """int[n]: positions of the points of one part ("right_hand", "pose", "face")."""
+        return np.array(
+            [i for i, p in enumerate(self.points) if p.rpartition("_")[0] == prefix], int
+        )
+
+    def indices(self, *points: str) -> np.ndarray:
+        """int[n]: positions of these points; ValueError names one that is not here."""
+        missing = [p for p in points if p not in self.points]
+        if missing:
+            raise ValueError(f"the selection {self.name} lacks {missing[0]}")
+        return np.array([self.points.index(p) for p in points], int)
+
+    def from_columns(self, columns_TC: np.ndarray) -> np.ndarray:
+        """[T, 3N] in the order of `columns` -> [T, N, 3]."""
+        return columns_TC.reshape(len(columns_TC), 3, len(self.points)).transpose(0, 2, 1)
+
+
+def _part(point: str) -> str:
+    return point.rpartition("_")[0]
+
+
+def _named(part: str, ids) -> tuple[str, ...]:
+    return tuple(f"{part}_{i}" for i in ids)
+
+
+_RIGHT, _LEFT = _named("right_hand", range(21)), _named("left_hand", range(21))
+
+# Both fingerspelling seeds: the hands, and the left then the right forearm and fingers of the pose.
+SEED_HANDS_POSE = Selection(
+    "seed_hands_pose", _RIGHT + _LEFT + _named("pose", (13, 15, 17, 19, 21, 14, 16, 18, 20, 22))
+)
+# The points of the competition's first place: hands, arms, and 76 of the face.
+HOLISTIC130 = Selection(
+    "holistic130",
+    _RIGHT + _LEFT + _named("pose", ARMS) + _named("face", LIPS + _NOSE + _EYE_RIGHT + _EYE_LEFT),
+)
+SELECTIONS = {s.name: s for s in (SEED_HANDS_POSE, HOLISTIC130)}
+
+
+def of_parts(parts: tuple[str, ...]) -> Selection:
+    """The points of HOLISTIC130 that lie in these parts or, in a mirror, would."""
+    points = [p for p in HOLISTIC130.points if {_part(p), _part(MIRROR[p])} & set(parts)]
+    return Selection("+".join(sorted(set(map(_part, points)))), tuple(points))
+
+
+def selection(name: str) -> Selection:
+    if name not in SELECTIONS:
+        raise ValueError(f"no selection {name!r}; there are {', '.join(SELECTIONS)}")
+    return SELECTIONS[name]

@@ -1,0 +1,281 @@
+"""The training loop: batches in, checkpoints and metrics out.
+
+What it promises: the numbers depend on the config, the data and the seed alone, not on where a run
+was interrupted; the host never waits for the step that it has just started.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import logging
+import pathlib
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+
+from aslx import checkpoint, inference, logs, optim, sharding, step
+from aslx import config as config_lib
+from aslx.data import loader, plan, records
+
+log = logging.getLogger("aslx")
+
+MAX_STREAK = 10  # Steps in a row without a finite gradient before the run rolls back.
+MAX_ROLLBACKS = 3
+_SAMPLES = 8
+_PROFILE_FROM = 10  # Steps after the start: compilation would drown the trace.
+
+
+class Diverged(RuntimeError):
+    """Too many steps in a row had no finite gradient."""
+
+
+class Clock:
+    """Wall seconds by what they were spent on."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._start = time.perf_counter()
+
+    @contextlib.contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+    def report(self) -> str:
+        """Where the time went; goodput is the share of it spent in steps after compilation."""
+        wall = time.perf_counter() - self._start
+        shares = ", ".join(f"{k} {v:.1f} s" for k, v in sorted(self.seconds.items()))
+        return f"{wall:.1f} s: {shares}; goodput {self.seconds.get('step', 0.0) / wall:.0%}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Setup:
+    """What stays the same over a run: the mesh, the compiled functions, the data."""
+
+    cfg: config_lib.Config
+    mesh: jax.sharding.Mesh
+    data: records.Records
+    shapes: list[plan.Shape]
+    abstract: step.State  # Shapes, dtypes and shardings.
+    init: Callable[[], step.State]
+    train: Callable[[step.State, step.Batch, jax.Array], tuple[step.State, step.Metrics]]
+    evaluation: inference.Evaluation
+    key: jax.Array
+
+    def plan(self, salt: int) -> plan.Train:
+        return plan.Train(self.data.index.frames, self.shapes, self.cfg.seed, salt)
+
+    @functools.cached_property
+    def steps_per_epoch(self) -> int:
+        return self.plan(0).steps_per_epoch
+
+    @property
+    def steps(self) -> int:
+        return self.steps_per_epoch * self.cfg.epochs
+
+
+def setup(cfg: config_lib.Config) -> Setup:
+    mesh = sharding.make_mesh(cfg.mesh)
+    data = inference.open_split(cfg, cfg.data.train_split)
+    shapes = cfg.data.batching.shapes(data.index.frames)
+    for shape in shapes:
+        sharding.check_rows(mesh, shape.rows, cfg.microbatches)
+    steps = plan.Train(data.index.frames, shapes, cfg.seed).steps_per_epoch * cfg.epochs
+    tx = optim.build(cfg.optim, steps)
+    abstract, init = state(cfg, mesh, tx)
+    train = functools.partial(
+        step.train,
+        tx=tx,
+        task=cfg.task,
+        features=cfg.features,
+        microbatches=cfg.microbatches,
+        ema_decay=cfg.ema_decay,
+    )
+    place = jax.tree.map(lambda x: x.sharding, abstract)
+    return Setup(
+        cfg=cfg,
+        mesh=mesh,
+        data=data,
+        shapes=shapes,
+        abstract=abstract,
+        init=init,
+        train=jax.jit(train, out_shardings=(place, sharding.replicated(mesh)), donate_argnums=0),
+        evaluation=inference.Evaluation(cfg, mesh, cfg.data.eval_split),
+        key=jax.device_put(jax.random.key(cfg.seed), sharding.replicated(mesh)),
+    )
+
+
+def state(
+    cfg: config_lib.Config, mesh: jax.sharding.Mesh, tx: Any
+) -> tuple[step.State, Callable[[], step.State]]:
+    """The placed, abstract train state, and the compiled function that makes it."""
+    build = functools.partial(inference.build, cfg)
+    init = functools.partial(step.init, build, tx=tx, ema_decay=cfg.ema_decay)
+    abstract = sharding.place(mesh, jax.eval_shape(init))
+    return abstract, jax.jit(init, out_shardings=jax.tree.map(lambda x: x.sharding, abstract))
+
+
+def run(
+    cfg: config_lib.Config,
+    workdir: pathlib.Path,
+    *,
+    stop: Callable[[int], bool] = lambda i: False,
+    profile: int = 0,
+) -> tuple[dict[str, float], bool]:
+    """Trains to the end, or until `stop(step)`; returns the last evaluation's scores, and whether
+    the run has ended."""
+    s, clock = setup(cfg), Clock()
+    with checkpoint.Checkpoints(workdir / "checkpoints") as saved:
+        first, progress = saved.restore_latest(s.abstract) or (s.init(), checkpoint.Progress())
+        with logs.Log(workdir, start=int(first.step), steps=s.steps) as writer:
+            if int(first.step):
+                writer.say(f"going on from step {int(first.step)} of {s.steps}")
+            loop = Loop(s, workdir, saved, writer, clock, stop, profile)
+            while True:
+                try:
+                    scores, ended = loop.stretch(first, progress)
+                    break
+                except Diverged as error:
+                    first, progress = roll_back(s, saved, progress, error)
+                    writer.say(f"{error}: rolled back to step {int(first.step)}, new data order")
+            writer.say(clock.report())
+    return scores, ended
+
+
+def roll_back(
+    s: Setup, saved: checkpoint.Checkpoints, progress: checkpoint.Progress, error: Diverged
+) -> tuple[step.State, checkpoint.Progress]:
+    """The newest state of a time when gradients were finite, and another order of the data."""
+    if progress.salt == MAX_ROLLBACKS:
+        raise ValueError(
+            f"{error} after {MAX_ROLLBACKS} rollbacks: lower optim.peak_lr, or look at the data"
+        )
+    saved.wait()
+    found = saved.restore_latest(s.abstract, accept=lambda state: int(state.streak) == 0)
+    first, at = found or (s.init(), checkpoint.Progress())
+    return first, dataclasses.replace(at, salt=progress.salt + 1)
+
+
+@dataclasses.dataclass
+class Loop:
+    setup: Setup
+    workdir: pathlib.Path
+    saved: checkpoint.Checkpoints
+    writer: logs.Log
+    clock: Clock
+    stop: Callable[[int], bool]
+    profile: int
+    _seen: set = dataclasses.field(default_factory=set)
+    _clips: int = 0
+    _since: float = dataclasses.field(default_factory=time.perf_counter)
+
+    def stretch(
+        self, state: step.State, progress: checkpoint.Progress
+    ) -> tuple[dict[str, float], bool]:
+        """Steps from `state` to the end, to `stop`, to lost patience, or to Diverged."""
+        s, cfg, start = self.setup, self.setup.cfg, int(state.step)
+        eval_steps = s.steps_per_epoch * cfg.eval_every
+        scores: dict[str, float] = logs.last_scores(self.workdir)
+        late: tuple[int, step.Metrics] | None = None
+        with self.batches(start, progress.salt) as batches, jax.transfer_guard("disallow"):
+            for i in range(start + 1, s.steps + 1):
+                if cfg.patience and progress.stale >= cfg.patience:
+                    self.writer.say(f"no better score in {cfg.patience} evaluations: stopping")
+                    break
+                self.trace(i - start)
+                with self.clock("input"):
+                    batch = next(batches)
+                name = "compile" if self.new_shape(batch) else "step"
+                with self.clock(name), jax.profiler.StepTraceAnnotation("train", step_num=i):
+                    state, metrics = s.train(state, batch, s.key)
+                    self.report(late)  # Of the step before this: the host waits for that one.
+                late = (i, metrics)
+                evaluated = i % eval_steps == 0 or i == s.steps
+                if evaluated:
+                    with self.clock("evaluate"):
+                        scores = self.evaluate(i, state)
+                    progress = better(progress, scores["score"])
+                stopping = self.stop(i)
+                if evaluated or stopping or i % cfg.save_every == 0:
+                    with self.clock("checkpoint"):
+                        score = scores["score"] if evaluated else None
+                        self.saved.save(i, state, progress, score)
+                if stopping:
+                    self.writer.say(f"stopped at step {i}; run the same command to go on")
+                    self.report(late)
+                    return scores, False
+            self.report(late)
+        return scores, True
+
+    @contextlib.contextmanager
+    def batches(self, start: int, salt: int) -> Iterator[Iterator[step.Batch]]:
+        """Global batches from step `start` on, read ahead while the device computes."""
+        s, data = self.setup, self.setup.cfg.data
+        fields = s.cfg.task.fields(s.data.metadata, s.cfg.features)
+        rows = loader.Batches(
+            s.data,
+            s.plan(salt),
+            s.steps,
+            fields,
+            jax.process_index(),
+            jax.process_count(),
+            data.skip_corrupt,
+        )
+        with contextlib.closing(iter(loader.stream(rows, start=start, workers=data.workers))) as it:
+            yield sharding.put(s.mesh, it)
+
+    def new_shape(self, batch: step.Batch) -> bool:
+        """Whether the step will compile."""
+        shapes = tuple(sorted((k, v.shape) for k, v in batch.items()))
+        self._clips += len(batch["weight"])
+        return shapes not in self._seen and not self._seen.add(shapes)
+
+    def report(self, late: tuple[int, step.Metrics] | None) -> None:
+        if late is None:
+            return
+        i, metrics = late
+        if i % self.setup.cfg.log_every and i != self.setup.steps:
+            self.writer.step(None)
+            return
+        values = {k: v.item() for k, v in jax.device_get(metrics).items()}
+        self.writer.step(values["loss"])
+        self.writer.write(i, values | self.rate())
+        if values["skipped"] and values["streak"]:
+            self.writer.say(f"step {i}: {values['skipped']} steps skipped, gradient not finite")
+        if values["streak"] >= MAX_STREAK:
+            raise Diverged(f"{values['streak']} steps up to {i} had no finite gradient")
+
+    def rate(self) -> dict[str, float]:
+        """Clips a second since the last call."""
+        clips, self._clips = self._clips, 0
+        since, self._since = self._since, time.perf_counter()
+        return {"seq_per_s": round(clips / (self._since - since), 1)}
+
+    def evaluate(self, i: int, state: step.State) -> dict[str, float]:
+        evaluation = self.setup.evaluation
+        texts, sums = evaluation.run(state.best_model)
+        scores = evaluation.score(texts) | sums
+        self.writer.write(i, scores)
+        epoch = i // self.setup.steps_per_epoch
+        self.writer.say(f"epoch {epoch}, step {i}: score {scores['score']:.4f}")
+        self.writer.samples(i, evaluation.targets[:_SAMPLES], texts[:_SAMPLES])
+        self.writer.draw()
+        return scores
+
+    def trace(self, done: int) -> None:
+        if self.profile and done == _PROFILE_FROM:
+            jax.profiler.start_trace(str(self.workdir / "profile"))
+        if self.profile and done == _PROFILE_FROM + self.profile:
+            jax.profiler.stop_trace()
+            self.writer.say(f"traced {self.profile} steps into {self.workdir / 'profile'}")
+
+
+def better(progress: checkpoint.Progress, score: float) -> checkpoint.Progress:
+    if score > progress.best:
+        return dataclasses.replace(progress, best=score, stale=0)
+    return dataclasses.replace(progress, stale=progress.stale + 1)

@@ -1,0 +1,198 @@
+"""LSTM networks: an encoder-decoder with attention, and seed 000 as it was published.
+
+Shape suffixes: B batch, S frames, F features, M memory, T characters, D width, V characters.
+"""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from aslx import vocab
+from aslx.models import layers, rnn
+
+Cache = dict[str, Any]
+
+# Seed 000: hidden units of its two LSTMs, and the frames and characters of its fixed shapes.
+_READ, _WRITE, _FRAMES, _CHARACTERS = 75, 50, 128, 64
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Seed:
+    """LSTM(75), its last state 128 times, LSTM(50), a dense layer, every second position: 74,562
+    parameters with 78 features."""
+
+    def build(self, num_features: int, *, rngs: nnx.Rngs) -> "PositionsLSTM":
+        return PositionsLSTM(num_features, rngs=rngs)
+
+
+class PositionsLSTM(nnx.Module):
+    """See `Seed`. Each character is guessed by itself, from its position and one state."""
+
+    def __init__(self, num_features: int, *, rngs: nnx.Rngs):
+        self.read = rnn.LSTM(num_features, _READ, rngs=rngs)
+        self.write = rnn.LSTM(_READ, _WRITE, rngs=rngs)
+        glorot = nnx.initializers.glorot_uniform()
+        self.head = nnx.Linear(_WRITE, vocab.SIZE, kernel_init=glorot, rngs=rngs)
+
+    def positions(
+        self, features_BSF: jax.Array, mask_BS: jax.Array, key: jax.Array | None = None
+    ) -> jax.Array:
+        """f32[B, 64, 62] logits. As published it masks nothing and drops nothing: it reads the
+        zeros after a clip's end, so neither the mask nor the key has a part."""
+        del mask_BS, key
+        _, (state_BD, _) = self.read(features_BSF)
+        b, d = state_BD.shape
+        y_BTD, _ = self.write(jnp.broadcast_to(state_BD[:, None], (b, _FRAMES, d)))
+        return self.head(y_BTD)[:, :: _FRAMES // _CHARACTERS]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """Stacked LSTMs with pre-norm residuals read the clip; LSTMs that attend to it write the text,
+    a CTC head does, or both."""
+
+    dim: int = 256
+    """Width of every layer; each direction of a bidirectional one has half."""
+    num_layers: int = 3
+    """Encoder layers."""
+    bidirectional: bool = True
+    """Whether the encoder reads each clip backwards, from its own end, too."""
+    decoder_layers: int = 2
+    """Decoder layers; 0: no decoder, CTC alone. From the second on a layer's state knows what was
+    attended to before."""
+    num_heads: int = 4
+    """Heads of the decoder's attention."""
+    stride: int = 2
+    """Frames that become one position of the memory: 1, 2 or 4."""
+    dropout: float = 0.1
+    """Rate in every residual branch while training."""
+    ctc: bool = True
+    """Whether the encoder has a CTC head."""
+    dtype: str = "float32"
+    """Type of the products, "float32" or "bfloat16"; parameters, gates, cells and logits are
+    float32."""
+
+    def __post_init__(self):
+        if self.stride not in (1, 2, 4):
+            raise ValueError(f"stride {self.stride} is not 1, 2 or 4")
+        if self.bidirectional and self.dim % 2:
+            raise ValueError(f"dim {self.dim} has no half for each direction; make it even")
+        if not self.decoder_layers and not self.ctc:
+            raise ValueError("decoder_layers=0 leaves no head; set ctc=True or decoder_layers=1")
+
+    def build(self, num_features: int, *, rngs: nnx.Rngs) -> "AttentionLSTM":
+        return AttentionLSTM(self, num_features, rngs=rngs)
+
+
+class EncoderLayer(nnx.Module):
+    def __init__(self, cfg: Config, *, rngs: nnx.Rngs):
+        dim, dtype = cfg.dim, jnp.dtype(cfg.dtype)
+        self.rate = cfg.dropout
+        self.norm = nnx.LayerNorm(dim, rngs=rngs)
+        width = dim // 2 if cfg.bidirectional else dim
+        self.forward = rnn.LSTM(dim, width, dtype=dtype, rngs=rngs)
+        self.backward = rnn.LSTM(dim, width, dtype=dtype, rngs=rngs) if cfg.bidirectional else None
+
+    def __call__(self, x_BMD, mask_BM, key=None) -> jax.Array:
+        h_BMD = self.norm(x_BMD)
+        y_BMD, _ = self.forward(h_BMD, mask_BM)
+        if self.backward is not None:
+            back_BMD, _ = self.backward(h_BMD, mask_BM, reverse=True)
+            y_BMD = jnp.concatenate([y_BMD, back_BMD], -1)
+        return x_BMD + layers.dropout(y_BMD, self.rate, key)
+
+
+class DecoderLayer(nnx.Module):
+    """An LSTM over the characters, then attention to the memory by its state."""
+
+    def __init__(self, cfg: Config, *, rngs: nnx.Rngs):
+        dim, dtype = cfg.dim, jnp.dtype(cfg.dtype)
+        self.rate = cfg.dropout
+        self.norm_lstm = nnx.LayerNorm(dim, rngs=rngs)
+        self.lstm = rnn.LSTM(dim, dim, dtype=dtype, rngs=rngs)
+        self.norm_attention = nnx.LayerNorm(dim, rngs=rngs)
+        self.attention = layers.Attention(dim, cfg.num_heads, dtype=dtype, rngs=rngs)
+
+    def __call__(self, x_BTD, cross, mask_BM, key=None) -> jax.Array:
+        keys = layers.split(key, 2)
+        h_BTD, _ = self.lstm(self.norm_lstm(x_BTD))
+        return self._attend(x_BTD, h_BTD, cross, mask_BM, keys)
+
+    def advance(self, x_BD, carry, cross, mask_BM) -> tuple[jax.Array, rnn.Carry]:
+        carry = self.lstm.advance(self.norm_lstm(x_BD), carry)
+        y_B1D = self._attend(x_BD[:, None], carry[0][:, None], cross, mask_BM, [None] * 2)
+        return y_B1D[:, 0], carry
+
+    def _attend(self, x_BTD, h_BTD, cross, mask_BM, keys):
+        x_BTD = x_BTD + layers.dropout(h_BTD, self.rate, keys[0])
+        y_BTD = self.attention.attend(self.norm_attention(x_BTD), cross, mask_BM[:, None])
+        return x_BTD + layers.dropout(y_BTD, self.rate, keys[1])
+
+
+class AttentionLSTM(nnx.Module):
+    """See `Config`. Memory is f32[B, M, D], M = S / stride rounded up."""
+
+    def __init__(self, cfg: Config, num_features: int, *, rngs: nnx.Rngs):
+        dim, dtype = cfg.dim, jnp.dtype(cfg.dtype)
+        self.rate, self.stride = cfg.dropout, cfg.stride
+        self.stem = nnx.Linear(cfg.stride * num_features, dim, dtype=dtype, rngs=rngs)
+        self.encoder = nnx.List([EncoderLayer(cfg, rngs=rngs) for _ in range(cfg.num_layers)])
+        self.norm_memory = nnx.LayerNorm(dim, rngs=rngs)
+        if cfg.ctc:
+            self.ctc_head = nnx.Linear(dim, vocab.BLANK + 1, dtype=dtype, rngs=rngs)
+        if cfg.decoder_layers:
+            self.embed = nnx.Embed(vocab.SIZE, dim, rngs=rngs)
+            self.decoder = nnx.List(
+                [DecoderLayer(cfg, rngs=rngs) for _ in range(cfg.decoder_layers)]
+            )
+            self.norm_out = nnx.LayerNorm(dim, rngs=rngs)
+            self.head = nnx.Linear(dim, vocab.SIZE, dtype=dtype, rngs=rngs)
+
+    def encode(
+        self, features_BSF: jax.Array, mask_BS: jax.Array, key: jax.Array | None = None
+    ) -> tuple[jax.Array, jax.Array]:
+        first, *keys = layers.split(key, 1 + len(self.encoder))
+        stacked_BMF, mask_BM = layers.stack_frames(features_BSF, mask_BS, self.stride)
+        x_BMD = self.stem(stacked_BMF).astype(jnp.float32)
+        x_BMD = layers.dropout(x_BMD, self.rate, first)
+        for layer, k in zip(self.encoder, keys, strict=True):
+            x_BMD = layer(x_BMD, mask_BM, k)
+        return layers.masked(self.norm_memory(x_BMD), mask_BM), mask_BM
+
+    def ctc(self, memory_BMD: jax.Array) -> jax.Array:
+        """f32[B, M, 60] logits; the blank is `vocab.BLANK`."""
+        return self.ctc_head(memory_BMD).astype(jnp.float32)
+
+    def decode(self, tokens_BT, memory_BMD, mask_BM, key=None) -> jax.Array:
+        """f32[B, T, 62]: logits for the character after each token, given those up to it."""
+        first, *keys = layers.split(key, 1 + len(self.decoder))
+        y_BTD = layers.dropout(self.embed(tokens_BT), self.rate, first)
+        for layer, cross, k in zip(self.decoder, self._cross(memory_BMD), keys, strict=True):
+            y_BTD = layer(y_BTD, cross, mask_BM, k)
+        return self._logits(y_BTD)
+
+    def start(self, memory_BMD: jax.Array, mask_BM: jax.Array, max_tokens: int) -> Cache:
+        """The state before the first token. It has one size whatever `max_tokens` is."""
+        del max_tokens
+        carries = [layer.lstm.first(memory_BMD.shape[0]) for layer in self.decoder]
+        return {"carries": carries, "cross": self._cross(memory_BMD), "mask": mask_BM}
+
+    def advance(self, tokens_B: jax.Array, cache: Cache) -> tuple[jax.Array, Cache]:
+        """f32[B, 62]: logits for the character after `tokens_B`."""
+        y_BD, carries = self.embed(tokens_B), []
+        for layer, old, cross in zip(self.decoder, cache["carries"], cache["cross"], strict=True):
+            y_BD, new = layer.advance(y_BD, old, cross, cache["mask"])
+            carries.append(new)
+        return self._logits(y_BD), cache | {"carries": carries}
+
+    def _logits(self, y: jax.Array) -> jax.Array:
+        return self.head(self.norm_out(y)).astype(jnp.float32)
+
+    def _cross(self, memory_BMD: jax.Array) -> list[tuple[jax.Array, ...]]:
+        # Content alone does not say which of two like letters comes next: absolute positions do.
+        _, m, d = memory_BMD.shape
+        placed_BMD = memory_BMD + layers.positions(m, d)
+        return [layer.attention.keys_values(placed_BMD) for layer in self.decoder]

@@ -1,0 +1,152 @@
+"""Seed 004's network as it was published: `transformer.Seed`.
+
+It masks no frame: the zeros after a clip's end are read and attended to like the others. Both
+embeddings are multiplied by the root of the width before their positions are added, as in the
+published text's TokenEmbedding and LandmarkEmbedding. Initial values are Keras'.
+
+Shape suffixes: B batch, S frames, F features, T characters, D width, V characters.
+"""
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from aslx import vocab
+from aslx.models import layers
+
+Cache = dict[str, Any]
+
+_DIM, _HEADS, _HIDDEN, _TAPS = 200, 4, 400, 11
+_CONVOLUTIONS, _ENCODER_LAYERS = 3, 2
+_DROPOUT, _SELF_DROPOUT = 0.1, 0.5
+
+_GLOROT = nnx.initializers.glorot_uniform()
+
+
+def _uniform(limit: float) -> nnx.Initializer:
+    return lambda key, shape, dtype=jnp.float32, out_sharding=None: jax.random.uniform(
+        key, shape, dtype, -limit, limit
+    )
+
+
+def _attention(rngs: nnx.Rngs) -> layers.Attention:
+    """Keras' MultiHeadAttention(4, key_dim=200). It counts the fans of its kernels as those of
+    convolutions: [200, 4, 200] has 200 * 4 in and 200 * 200 out, [4, 200, 200] 4 * 200 both."""
+    return layers.Attention(
+        _DIM,
+        _HEADS,
+        _DIM,
+        kernel_init=_uniform(math.sqrt(6 / (_DIM * _HEADS + _DIM * _DIM))),
+        out_init=_uniform(math.sqrt(6 / (2 * _HEADS * _DIM))),
+        dtype=jnp.dtype("float32"),
+        rngs=rngs,
+    )
+
+
+def _norm(rngs: nnx.Rngs) -> nnx.LayerNorm:
+    return nnx.LayerNorm(_DIM, epsilon=1e-6, rngs=rngs)
+
+
+class MLP(nnx.Module):
+    def __init__(self, rngs: nnx.Rngs):
+        self.up = nnx.Linear(_DIM, _HIDDEN, kernel_init=_GLOROT, rngs=rngs)
+        self.down = nnx.Linear(_HIDDEN, _DIM, kernel_init=_GLOROT, rngs=rngs)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return self.down(jax.nn.relu(self.up(x)))
+
+
+class EncoderLayer(nnx.Module):
+    def __init__(self, rngs: nnx.Rngs):
+        self.attention, self.norm_attention = _attention(rngs), _norm(rngs)
+        self.mlp, self.norm_mlp = MLP(rngs), _norm(rngs)
+
+    def __call__(self, x_BSD: jax.Array, key: jax.Array | None) -> jax.Array:
+        keys = layers.split(key, 2)
+        h_BSD = self.attention(x_BSD, jnp.ones((1, 1, x_BSD.shape[1]), bool))
+        x_BSD = self.norm_attention(x_BSD + layers.dropout(h_BSD, _DROPOUT, keys[0]))
+        return self.norm_mlp(x_BSD + layers.dropout(self.mlp(x_BSD), _DROPOUT, keys[1]))
+
+
+class DecoderLayer(nnx.Module):
+    def __init__(self, rngs: nnx.Rngs):
+        self.self_attention, self.norm_self = _attention(rngs), _norm(rngs)
+        self.cross_attention, self.norm_cross = _attention(rngs), _norm(rngs)
+        self.mlp, self.norm_mlp = MLP(rngs), _norm(rngs)
+
+    def __call__(self, x_BTD, cross, mask_BS, key) -> jax.Array:
+        h_BTD = self.self_attention(x_BTD, layers.causal(x_BTD.shape[1]))
+        return self._rest(x_BTD, h_BTD, cross, mask_BS, layers.split(key, 3))
+
+    def advance(self, x_B1D, past, index, cross, mask_BS):
+        past = layers.write(past, self.self_attention.keys_values(x_B1D), index)
+        seen_11L = (jnp.arange(past[0].shape[1]) <= index)[None, None]
+        h_B1D = self.self_attention.attend(x_B1D, past, seen_11L)
+        return self._rest(x_B1D, h_B1D, cross, mask_BS, [None] * 3), past
+
+    def _rest(self, x_BTD, h_BTD, cross, mask_BS, keys):
+        x_BTD = self.norm_self(x_BTD + layers.dropout(h_BTD, _SELF_DROPOUT, keys[0]))
+        h_BTD = self.cross_attention.attend(x_BTD, cross, mask_BS[:, None])
+        x_BTD = self.norm_cross(x_BTD + layers.dropout(h_BTD, _DROPOUT, keys[1]))
+        return self.norm_mlp(x_BTD + layers.dropout(self.mlp(x_BTD), _DROPOUT, keys[2]))
+
+
+class Transformer(nnx.Module):
+    """The same calls as `transformer.Transformer`, without CTC; memory is f32[B, S, 200]."""
+
+    def __init__(self, num_features: int, *, rngs: nnx.Rngs):
+        widths = [num_features] + [_DIM] * (_CONVOLUTIONS - 1)
+        self.stem = nnx.List(
+            [nnx.Conv(w, _DIM, _TAPS, kernel_init=_GLOROT, rngs=rngs) for w in widths]
+        )
+        self.encoder = nnx.List([EncoderLayer(rngs) for _ in range(_ENCODER_LAYERS)])
+        self.embed = nnx.Embed(vocab.SIZE, _DIM, embedding_init=_uniform(0.05), rngs=rngs)
+        self.decoder = DecoderLayer(rngs)
+        self.head = nnx.Linear(_DIM, vocab.SIZE, kernel_init=_GLOROT, rngs=rngs)
+
+    def encode(
+        self, features_BSF: jax.Array, mask_BS: jax.Array, key: jax.Array | None = None
+    ) -> tuple[jax.Array, jax.Array]:
+        """The memory's mask is true everywhere: `mask_BS` has no part, as published."""
+        x_BSD = features_BSF
+        for convolution in self.stem:
+            x_BSD = jax.nn.relu(convolution(x_BSD))
+        x_BSD = x_BSD * math.sqrt(_DIM) + layers.positions(x_BSD.shape[1], _DIM)
+        for layer, k in zip(self.encoder, layers.split(key, _ENCODER_LAYERS), strict=True):
+            x_BSD = layer(x_BSD, k)
+        return x_BSD, jnp.ones_like(mask_BS)
+
+    def decode(self, tokens_BT, memory_BSD, mask_BS, key=None) -> jax.Array:
+        """f32[B, T, 62]: logits for the character after each token, given those up to it."""
+        y_BTD = self._embed(tokens_BT) + layers.positions(tokens_BT.shape[1], _DIM)
+        cross = self.decoder.cross_attention.keys_values(memory_BSD)
+        return self.head(self.decoder(y_BTD, cross, mask_BS, key))
+
+    def start(self, memory_BSD: jax.Array, mask_BS: jax.Array, max_tokens: int) -> Cache:
+        """The state before the first token, for at most `max_tokens` calls of `advance`."""
+        cross = self.decoder.cross_attention.keys_values(memory_BSD)
+        empty = jnp.zeros((len(memory_BSD), max_tokens, _HEADS, _DIM))
+        places_LD = jnp.asarray(layers.positions(max_tokens, _DIM))
+        return {
+            "index": jnp.zeros((), jnp.int32),
+            "places": places_LD,
+            "past": (empty, empty),
+            "cross": cross,
+            "mask": mask_BS,
+        }
+
+    def advance(self, tokens_B: jax.Array, cache: Cache) -> tuple[jax.Array, Cache]:
+        """f32[B, 62]: logits for the character after `tokens_B`."""
+        index = cache["index"]
+        place_1D = jax.lax.dynamic_slice_in_dim(cache["places"], index, 1)
+        y_B1D = self._embed(tokens_B[:, None]) + place_1D
+        y_B1D, past = self.decoder.advance(
+            y_B1D, cache["past"], index, cache["cross"], cache["mask"]
+        )
+        return self.head(y_B1D)[:, 0], cache | {"index": index + 1, "past": past}
+
+    def _embed(self, tokens: jax.Array) -> jax.Array:
+        return self.embed(tokens) * math.sqrt(_DIM)

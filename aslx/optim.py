@@ -1,0 +1,46 @@
+"""Optimisers and schedules, from one dataclass."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import optax
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    peak_lr: float = 1e-3
+    warmup: float = 0.1
+    """Share of all steps in which the rate rises from 0."""
+    cosine: bool = True
+    """Fall to 0 along half a cosine after the warm-up; else stay."""
+    weight_decay: float = 0.01
+    """Decoupled (AdamW), of matrices only: not of biases, scales and norms."""
+    clip_norm: float = 1.0
+    """Global norm that gradients are clipped to; 0: never."""
+    b2: float = 0.999
+    eps: float = 1e-8
+
+
+def schedule(cfg: Config, steps: int) -> optax.Schedule:
+    warmup = round(cfg.warmup * steps)
+    if cfg.cosine:
+        return optax.warmup_cosine_decay_schedule(0.0, cfg.peak_lr, warmup, max(steps, warmup + 1))
+    rise = optax.linear_schedule(0.0, cfg.peak_lr, max(1, warmup))
+    return optax.join_schedules([rise, optax.constant_schedule(cfg.peak_lr)], [warmup])
+
+
+def build(cfg: Config, steps: int) -> optax.GradientTransformation:
+    parts = [optax.clip_by_global_norm(cfg.clip_norm)] if cfg.clip_norm else []
+    adam = optax.adamw(
+        schedule(cfg, steps),
+        b2=cfg.b2,
+        eps=cfg.eps,
+        weight_decay=cfg.weight_decay,
+        mask=_matrices,
+    )
+    return optax.chain(*parts, adam)
+
+
+def _matrices(params: Any) -> Any:
+    return jax.tree.map(lambda x: x.ndim > 1, params)

@@ -1,0 +1,68 @@
+"""Figures of a run and of an evaluation."""
+
+import os
+import pathlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import matplotlib.figure
+
+WIDTH, HEIGHT = 8.0, 4.5  # Inches.
+
+
+def save(figure: matplotlib.figure.Figure, path: pathlib.Path) -> None:
+    """Writes a PNG whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    figure.savefig(temporary, dpi=110, bbox_inches="tight")
+    os.replace(temporary, path)
+
+
+def new(columns: int = 1) -> tuple[matplotlib.figure.Figure, Any]:
+    """A figure without a window, and its axes."""
+    figure = matplotlib.figure.Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
+    return figure, figure.subplots(1, columns)
+
+
+def curves(lines: Sequence[dict], directory: pathlib.Path) -> None:
+    """loss.png and score.png from the lines of metrics.jsonl."""
+    for name, series in {"loss": ("loss", "eval_loss"), "score": ("score",)}.items():
+        figure, axes = new()
+        for key in series:
+            points = [(line["step"], line[key]) for line in lines if key in line]
+            if points:
+                marker = "o" if len(points) < 50 else None
+                axes.plot(*zip(*points, strict=True), marker=marker, markersize=3, label=key)
+        axes.set(xlabel="step", ylabel=name, title=f"{name} by step")
+        axes.grid(alpha=0.3)
+        if axes.lines:
+            axes.legend()
+        save(figure, directory / f"{name}.png")
+
+
+def transcription(examples: Sequence[dict], scores: dict, path: pathlib.Path) -> None:
+    """The score by signer, and by the phrase's length."""
+    figure, (left, right) = new(2)
+    signers = _scores(examples, lambda row: row["signer"])
+    order = sorted(signers, key=lambda s: signers[s][0])
+    left.barh([str(s) for s in order], [signers[s][0] for s in order], color="tab:blue")
+    left.set_xlim(min(0.0, *(v for v, _ in signers.values())), 1.0)
+    left.axvline(scores["score"], color="black", linewidth=1)
+    left.set(xlabel="score", ylabel="signer", title=f"by signer; all {scores['score']:.3f}")
+    left.tick_params(axis="y", labelsize=max(3, min(9, 220 // max(1, len(order)))))
+    by_length = _scores(examples, lambda row: len(row["target"]) // 4 * 4)
+    lengths = sorted(by_length)
+    right.plot([n + 1.5 for n in lengths], [by_length[n][0] for n in lengths], marker="o")
+    right.set(xlabel="characters of the phrase", ylabel="score", title="by length")
+    right.grid(alpha=0.3)
+    save(figure, path)
+
+
+def _scores(examples: Sequence[dict], group: Callable[[dict], int]) -> dict[int, tuple[float, int]]:
+    """(score, clips) of each group."""
+    out = {}
+    for key in {group(row) for row in examples}:
+        rows = [row for row in examples if group(row) == key]
+        total = sum(len(row["target"]) for row in rows)
+        out[key] = (total - sum(row["edits"] for row in rows)) / max(1, total), len(rows)
+    return out

@@ -1,0 +1,98 @@
+"""Makes a data set to train on: python -m aslx.prepare fingerspelling --source DIR --out DIR"""
+
+import dataclasses
+import json
+import pathlib
+import time
+from typing import Annotated
+
+import tyro
+
+from aslx import cli
+from aslx.datasets import fingerspelling, summary
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Fingerspelling:
+    """Kaggle's asl-fingerspelling, or anything in its layout, into TFRecord shards."""
+
+    source: pathlib.Path
+    """The folder of train.csv or supplemental_metadata.csv and the parquet that they list."""
+    out: pathlib.Path
+    """Where the data set shall stand; it appears there when it is whole."""
+    overwrite: bool = False
+    """Replace a data set that stands at --out."""
+    take: fingerspelling.Options = fingerspelling.Options()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Synthetic:
+    """Fingerspelling by a kinematic hand: Kaggle's layout in OUT/kaggle, then shards from it."""
+
+    out: pathlib.Path
+    """Where the data set shall stand; it appears there when it is whole."""
+    sequences: int = 4000
+    """Clips in train.csv."""
+    sentences: int = 0
+    """Clips in supplemental_metadata.csv, of some 500 sentences."""
+    overwrite: bool = False
+    """Replace a data set that stands at --out."""
+    take: fingerspelling.Options = fingerspelling.Options()
+
+
+Command = Annotated[
+    Fingerspelling | Synthetic, tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes
+]
+
+
+def main() -> None:
+    command = tyro.cli(Command, prog="python -m aslx.prepare", description=__doc__)
+    from aslx.datasets import shards
+
+    begun = time.monotonic()
+    with shards.building(command.out, overwrite=command.overwrite) as scratch:
+        match command:
+            case Fingerspelling():
+                report = _fingerspelling(command, scratch)
+            case Synthetic():
+                report = _synthetic(command, scratch)
+    seconds = round(time.monotonic() - begun, 1)
+    size = sum(path.stat().st_size for path in command.out.glob("*.tfrecord*"))
+    clips = {part: counts["clips"] for part, counts in report["parts"].items()}
+    print(summary.text(report))
+    print(f"\n{command.out}: {size / 1e6:,.1f} MB of shards in {seconds} s; see figures/ in it")
+    counted = {"clips": clips, "dropped": sum(report["dropped"].values())}
+    print(json.dumps({"path": str(command.out), **counted, "bytes": size, "seconds": seconds}))
+
+
+def _fingerspelling(command: Fingerspelling, scratch: pathlib.Path) -> dict:
+    source = command.source
+    if not source.is_dir():
+        raise FileNotFoundError(f"--source {source} is no folder")
+    if source.resolve().is_relative_to(command.out.resolve()):
+        raise ValueError(f"--out {command.out} holds --source {source}, and would replace it")
+    return fingerspelling.prepare(source, scratch, command.take, source.resolve().name)
+
+
+def _synthetic(command: Synthetic, scratch: pathlib.Path) -> dict:
+    from aslx import landmarks
+    from aslx.datasets import synthetic
+
+    options = command.take
+    columns = landmarks.selection(options.keep.selection).columns
+    synthetic.write(
+        scratch / "kaggle",
+        sequences=command.sequences,
+        seed=options.seed,
+        columns=columns,
+        supplemental=command.sentences,
+        processes=options.processes,
+    )
+    origin = f"synthetic {synthetic.VERSION}, seed {options.seed}"
+    report = fingerspelling.prepare(scratch / "kaggle", scratch, options, origin)
+    (scratch / "kaggle").rename(scratch / "out" / "kaggle")
+    return report
+
+
+if __name__ == "__main__":
+    cli.run(main)

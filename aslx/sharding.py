@@ -1,0 +1,75 @@
+"""Where arrays live: the mesh and the one rule that places every array on it."""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+from jax.sharding import AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+MIN_SHARD_SIZE = 2**10  # Smaller arrays are cheaper to replicate than to gather.
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    data: int = -1
+    """Copies of the model that share a batch; -1: all devices that `fsdp` leaves."""
+    fsdp: int = 1
+    """Devices over which each copy's parameters are split."""
+    cpu_devices: int = 1
+    """Devices that the cores of a host without an accelerator count as."""
+
+
+def use_cpu_devices(cfg: Config) -> None:
+    """Divides the host's cores. Call it before anything else of JAX; accelerators stay as they
+    are."""
+    jax.config.update("jax_num_cpu_devices", cfg.cpu_devices)
+
+
+def make_mesh(cfg: Config, devices: list | None = None) -> jax.sharding.Mesh:
+    """A ("data", "fsdp") mesh over all devices of all hosts, or over `devices`."""
+    devices = jax.devices() if devices is None else devices
+    n = len(devices)
+    data = n // cfg.fsdp if cfg.data == -1 else cfg.data
+    if data * cfg.fsdp != n:
+        raise ValueError(f"mesh {data}x{cfg.fsdp} does not cover {n} devices")
+    # Under make_mesh's default, Explicit axes, nnx layers fail.
+    return jax.make_mesh((data, cfg.fsdp), ("data", "fsdp"), (AxisType.Auto,) * 2, devices=devices)
+
+
+def check_rows(mesh: jax.sharding.Mesh, rows: int, microbatches: int = 1) -> None:
+    if rows % (mesh.size * microbatches):
+        raise ValueError(
+            f"a batch of {rows} rows does not divide over {mesh.size} devices and {microbatches} "
+            f"microbatches: make data.batching's rows a multiple of {mesh.size * microbatches}"
+        )
+
+
+def batch(mesh: jax.sharding.Mesh) -> NamedSharding:
+    """Examples are split over every device; other dimensions are whole."""
+    return NamedSharding(mesh, P(("data", "fsdp")))
+
+
+def replicated(mesh: jax.sharding.Mesh) -> NamedSharding:
+    return NamedSharding(mesh, P())
+
+
+def put(mesh: jax.sharding.Mesh, batches: Iterator[dict]) -> Iterator[dict[str, jax.Array]]:
+    """Each host's rows, as global arrays over the mesh."""
+    place = batch(mesh)
+    for rows in batches:
+        yield {k: jax.make_array_from_process_local_data(place, v) for k, v in rows.items()}
+
+
+def place(mesh: jax.sharding.Mesh, abstract: Any) -> Any:
+    """Gives every abstract array its sharding: the widest divisible dimension over "fsdp"."""
+
+    def with_sharding(x: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
+        spec: list[str | None] = [None] * x.ndim
+        divisible = [i for i in range(x.ndim) if x.shape[i] % mesh.shape["fsdp"] == 0]
+        if divisible and x.size >= MIN_SHARD_SIZE and mesh.shape["fsdp"] > 1:
+            spec[max(divisible, key=lambda i: x.shape[i])] = "fsdp"
+        return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=NamedSharding(mesh, P(*spec)))
+
+    return jax.tree.map(with_sharding, abstract)

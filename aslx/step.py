@@ -1,0 +1,140 @@
+"""The train state and the pure functions that make and advance it."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+
+Batch = dict[str, jax.Array]
+Metrics = dict[str, jax.Array]
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class State:
+    """Everything a checkpoint holds. `ema` is None where no average is kept.
+
+    `skipped` counts the steps whose gradient was not finite, `streak` those in a row.
+    """
+
+    step: jax.Array
+    model: Any  # nnx.Module whose only leaves are parameters.
+    opt_state: optax.OptState
+    ema: Any
+    skipped: jax.Array
+    streak: jax.Array
+
+    @property
+    def best_model(self) -> Any:
+        """The parameters to evaluate and export."""
+        return self.model if self.ema is None else self.ema
+
+
+def init(
+    build: Callable[[], nnx.Module], *, tx: optax.GradientTransformation, ema_decay: float
+) -> State:
+    model: Any = build()
+    zero = jnp.zeros((), jnp.int32)
+    ema = jax.tree.map(jnp.copy, model) if ema_decay else None
+    return State(
+        step=zero, model=model, opt_state=tx.init(model), ema=ema, skipped=zero, streak=zero
+    )
+
+
+def inputs(batch: Batch, features: Any, frames: int = 0) -> tuple[jax.Array, jax.Array]:
+    """What the model sees: f32[B,S,D], bool[B,S]. S is `frames`, or what the clips need."""
+    landmarks_BTN3 = batch["landmarks"]
+    frames = frames or features.frames(landmarks_BTN3.shape[1])
+    return features(landmarks_BTN3, batch["length"], frames)
+
+
+def gradients(
+    model: Any, batch: Batch, key: jax.Array, *, task: Any, features: Any
+) -> tuple[Any, tuple[jax.Array, dict]]:
+    """Gradient of the summed loss, its count, and the sums of what is measured beside it."""
+
+    def total(model: Any) -> tuple[jax.Array, tuple[jax.Array, dict]]:
+        x_BSF, mask_BS = inputs(batch, features)
+        loss, count, sums = task.loss(model, x_BSF, mask_BS, batch, key)
+        return loss, (count, sums | {"loss": (loss, count)})
+
+    return jax.grad(total, has_aux=True)(model)
+
+
+def accumulated(
+    model: Any, batch: Batch, key: jax.Array, *, task: Any, features: Any, microbatches: int
+) -> tuple[Any, Metrics]:
+    """Mean gradient and metrics over the batch, `rows / microbatches` rows at a time."""
+
+    def add(carry: Any, part: tuple[Batch, jax.Array]) -> tuple[Any, None]:
+        rows, i = part
+        new = gradients(model, rows, jax.random.fold_in(key, i), task=task, features=features)
+        return jax.tree.map(jnp.add, carry, new), None
+
+    if microbatches == 1:
+        grads, (count, sums) = gradients(model, batch, key, task=task, features=features)
+    else:
+        # Rows are dealt out in turn, so that every microbatch lies on every device.
+        parts = {
+            k: v.reshape(-1, microbatches, *v.shape[1:]).swapaxes(0, 1) for k, v in batch.items()
+        }
+        first = jax.eval_shape(
+            lambda: gradients(
+                model, {k: v[0] for k, v in parts.items()}, key, task=task, features=features
+            )
+        )
+        zero = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), first)
+        (grads, (count, sums)), _ = jax.lax.scan(add, zero, (parts, jnp.arange(microbatches)))
+    count = jnp.maximum(count, 1)
+    metrics = {name: total / jnp.maximum(n, 1) for name, (total, n) in sums.items()}
+    return jax.tree.map(lambda g: g / count, grads), metrics
+
+
+def train(
+    state: State,
+    batch: Batch,
+    key: jax.Array,
+    *,
+    tx: optax.GradientTransformation,
+    task: Any,
+    features: Any,
+    microbatches: int,
+    ema_decay: float,
+) -> tuple[State, Metrics]:
+    key = jax.random.fold_in(key, state.step)
+    grads, metrics = accumulated(
+        state.model, batch, key, task=task, features=features, microbatches=microbatches
+    )
+    updates, opt_state = tx.update(grads, state.opt_state, state.model)
+    metrics["grad_norm"] = optax.tree.norm(grads)
+    good = jnp.isfinite(metrics["grad_norm"]) & jnp.isfinite(metrics["loss"])
+    model, ema = optax.apply_updates(state.model, updates), state.ema
+    if ema is not None:
+        # Early on the average follows fast: TensorFlow's ExponentialMovingAverage(num_updates).
+        decay = jnp.minimum(ema_decay, (1 + state.step) / (10 + state.step))
+        ema = optax.incremental_update(model, ema, 1 - decay)
+    new = (model, opt_state, ema)
+    old = (state.model, state.opt_state, state.ema)
+    model, opt_state, ema = jax.tree.map(lambda n, o: jnp.where(good, n, o), new, old)
+    state = State(
+        step=state.step + 1,
+        model=model,
+        opt_state=opt_state,
+        ema=ema,
+        skipped=state.skipped + ~good,
+        streak=jnp.where(good, 0, state.streak + 1),
+    )
+    return state, metrics | {"skipped": state.skipped, "streak": state.streak}
+
+
+def evaluate(
+    model: Any, batch: Batch, *, task: Any, features: Any
+) -> tuple[jax.Array, dict[str, tuple[jax.Array, jax.Array]]]:
+    """The task's predictions, and its loss and measures as (total, count)."""
+    x_BSF, mask_BS = inputs(batch, features)
+    loss, count, sums = task.loss(model, x_BSF, mask_BS, batch, None)
+    return task.predict(model, x_BSF, mask_BS), sums | {"loss": (loss, count)}

@@ -1,0 +1,229 @@
+"""A clip of signing -> text. Three heads that are equals: autoregressive, CTC and per position.
+
+`Task` is what train, evaluate, predict and export ask; its head has the loss and the prediction.
+Losses are totals with their counts, so that batches, microbatches and hosts add up to one mean.
+"""
+
+import dataclasses
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from aslx import decoding, landmarks, metrics, plots, vocab
+from aslx.data import fields as fields_lib
+from aslx.data import records as records_lib
+
+Array = jax.Array
+Sums = dict[str, tuple[Array, Array]]  # Name -> (total, count), over the rows that weigh.
+
+
+def _characters(tokens_BL: Array) -> Array:
+    return (tokens_BL != vocab.PAD).sum(-1)
+
+
+def _closed(tokens_BL: Array) -> Array:
+    """Characters, END, pads: [B, L + 1]."""
+    padded_BT = jnp.pad(tokens_BL, ((0, 0), (0, 1)), constant_values=vocab.PAD)
+    at_BT = jnp.arange(padded_BT.shape[1])[None, :]
+    return jnp.where(at_BT == _characters(tokens_BL)[:, None], vocab.END, padded_BT)
+
+
+def _opened(tokens_BL: Array) -> Array:
+    """START, characters, pads: [B, L + 1]."""
+    return jnp.pad(tokens_BL, ((0, 0), (1, 0)), constant_values=vocab.START)
+
+
+def _cross_entropy(logits_BTV: Array, target_BT: Array, smoothing: float) -> Array:
+    target_BTV = jax.nn.one_hot(target_BT, logits_BTV.shape[-1])
+    return optax.softmax_cross_entropy(logits_BTV, optax.smooth_labels(target_BTV, smoothing))
+
+
+def _hits(logits_BTV: Array, target_BT: Array, weight_BT: Array) -> tuple[Array, Array]:
+    hit_BT = (logits_BTV.argmax(-1) == target_BT) * weight_BT
+    return hit_BT.sum(), weight_BT.sum()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PerPosition:
+    """The LSTM seed's: 64 positions, each a character of '<' + phrase + '>' or a pad.
+
+    Pads count in the loss and in the accuracy, as they did there: 70 % accuracy is little.
+    """
+
+    def loss(
+        self, model: Any, inputs: Array, mask: Array, batch: dict, key: Array | None
+    ) -> tuple[Array, Array, Sums]:
+        target_BT = _opened(_closed(batch["tokens"]))
+        logits_BTV = model.positions(inputs, mask, key=key)
+        weight_BT = jnp.broadcast_to(batch["weight"][:, None], target_BT.shape)
+        loss_BT = _cross_entropy(logits_BTV, target_BT, 0.0) * weight_BT
+        sums = {"token_accuracy": _hits(logits_BTV, target_BT, weight_BT)}
+        return loss_BT.sum(), weight_BT.sum(), sums
+
+    def predict(self, model: Any, inputs: Array, mask: Array, max_tokens: int) -> Array:
+        del max_tokens  # The network has as many positions as it has.
+        return decoding.positions_greedy(model.positions(inputs, mask))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Autoregressive:
+    """One character after another, each given those before it; trained by teacher forcing."""
+
+    label_smoothing: float = 0.1
+    ctc_weight: float = 0.0
+    """Share of a CTC loss on the encoder, for a model that has that head."""
+    class_weights: tuple[float, ...] = ()
+    """A weight for each of the 62 ids in the loss; none: all 1."""
+    mean_over_pads: bool = False
+    """Divide by all positions, pads included: Keras' mean under a sample_weight mask."""
+
+    def loss(
+        self, model: Any, inputs: Array, mask: Array, batch: dict, key: Array | None
+    ) -> tuple[Array, Array, Sums]:
+        encode_key, decode_key = (None, None) if key is None else jax.random.split(key)
+        memory, memory_mask = model.encode(inputs, mask, key=encode_key)
+        tokens_BT, target_BT = _opened(batch["tokens"]), _closed(batch["tokens"])
+        logits_BTV = model.decode(tokens_BT, memory, memory_mask, key=decode_key)
+        weight_BT = (target_BT != vocab.PAD) * batch["weight"][:, None]
+        loss_BT = _cross_entropy(logits_BTV, target_BT, self.label_smoothing) * weight_BT
+        if self.class_weights:
+            loss_BT = loss_BT * jnp.asarray(self.class_weights)[target_BT]
+        count = weight_BT.sum()
+        if self.mean_over_pads:
+            count = batch["weight"].sum() * weight_BT.shape[1]
+        sums = {"token_accuracy": _hits(logits_BTV, target_BT, weight_BT)}
+        total = loss_BT.sum()
+        if self.ctc_weight:
+            ctc, ctc_count = _ctc_loss(model.ctc(memory), memory_mask, batch)
+            sums["ctc_loss"] = ctc, ctc_count
+            total = (1 - self.ctc_weight) * total + self.ctc_weight * ctc
+        return total, count, sums
+
+    def predict(self, model: Any, inputs: Array, mask: Array, max_tokens: int) -> Array:
+        return decoding.greedy(model, inputs, mask, max_tokens)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CTC:
+    """A character or nothing at each frame of the encoder (Graves et al. 2006)."""
+
+    def loss(
+        self, model: Any, inputs: Array, mask: Array, batch: dict, key: Array | None
+    ) -> tuple[Array, Array, Sums]:
+        memory, memory_mask = model.encode(inputs, mask, key=key)
+        total, count = _ctc_loss(model.ctc(memory), memory_mask, batch)
+        return total, count, {}
+
+    def predict(self, model: Any, inputs: Array, mask: Array, max_tokens: int) -> Array:
+        del max_tokens  # At most one a frame.
+        memory, memory_mask = model.encode(inputs, mask)
+        return decoding.ctc_greedy(model.ctc(memory), memory_mask)
+
+
+def _ctc_loss(logits_BMV: Array, mask_BM: Array, batch: dict) -> tuple[Array, Array]:
+    """Summed over the clips in which the phrase fits; the count is of characters and ends."""
+    tokens_BL = batch["tokens"]
+    pads_BL = (tokens_BL == vocab.PAD).astype(jnp.float32)
+    loss_B = optax.ctc_loss(
+        logits_BMV, 1.0 - mask_BM.astype(jnp.float32), tokens_BL, pads_BL, blank_id=vocab.BLANK
+    )
+    repeats_B = ((tokens_BL[:, 1:] == tokens_BL[:, :-1]) & (tokens_BL[:, 1:] != vocab.PAD)).sum(-1)
+    length_B = _characters(tokens_BL)
+    # With fewer frames than characters and blanks between twins there is no alignment.
+    fits_B = mask_BM.sum(-1) >= length_B + repeats_B
+    weight_B = batch["weight"] * fits_B
+    return jnp.where(weight_B > 0, loss_B * weight_B, 0.0).sum(), (weight_B * (length_B + 1)).sum()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Task:
+    """Fingerspelling and the like: landmarks in, characters out."""
+
+    head: PerPosition | Autoregressive | CTC = Autoregressive()
+    max_tokens: int = 40
+    """Characters of the longest phrase; decoding stops there."""
+
+    def fields(self, metadata: dict, features: Any) -> tuple:
+        """What a batch holds of the records of a data set with this `metadata`."""
+        stored = landmarks.selection(metadata["selection"])
+        return fields_lib.Landmarks(stored, features.selection), fields_lib.Text(self.max_tokens)
+
+    def loss(
+        self, model: Any, inputs: Array, mask: Array, batch: dict, key: Array | None
+    ) -> tuple[Array, Array, Sums]:
+        """f32[B,S,D], bool[B,S] and the batch's tokens -> total, count, and sums beside them."""
+        return self.head.loss(model, inputs, mask, batch, key)
+
+    def predict(self, model: Any, inputs: Array, mask: Array) -> Array:
+        """Characters i32[B,L], PAD where there is none."""
+        return self.head.predict(model, inputs, mask, self.max_tokens)
+
+    def decode(self, tokens_BL: np.ndarray) -> list[str]:
+        return [vocab.decode(row) for row in tokens_BL]
+
+    def targets(self, records: records_lib.Records, count: int) -> list[str]:
+        """The phrases of the first `count` records of a split."""
+        phrases = (records[i]["phrase"].bytes_list.value[0] for i in range(count))
+        return [phrase.decode() for phrase in phrases]
+
+    def score(
+        self, targets: Sequence[str], predictions: Sequence[str], signers: np.ndarray
+    ) -> dict[str, float]:
+        return metrics.transcription(targets, predictions, signers)
+
+    def examples(
+        self, records: records_lib.Records, targets: Sequence[str], predictions: Sequence[str]
+    ) -> list[dict]:
+        """One row a clip, those with the most edits first."""
+        edits = metrics.distances(targets, predictions)
+        rows = [
+            {
+                "record": i,
+                "signer": int(records.index.signer[i]),
+                "frames": int(records.index.frames[i]),
+                "edits": int(edits[i]),
+                "target": targets[i],
+                "prediction": predictions[i],
+            }
+            for i in range(len(targets))
+        ]
+        return sorted(rows, key=lambda row: -row["edits"])
+
+    def worst(self, examples: Sequence[dict]) -> str:
+        lines = [
+            f"{row['edits']:3d} edits  {row['target']!r}\n           {row['prediction']!r}"
+            for row in examples
+        ]
+        return "\n".join(lines)
+
+    def summary(self, scores: dict[str, float]) -> str:
+        """The scores, each with its meaning."""
+        lines = [
+            f"{scores['clips']} clips by {scores['signers']} signers",
+            f"score {scores['score']:.4f}: Kaggle's, (N - D) / N over all characters; 95 % "
+            f"interval over signers {scores['score_low']:.4f} to {scores['score_high']:.4f}",
+            f"CER {scores['cer']:.4f}; exact {scores['exact']:.4f} of the clips",
+            f"mean edit distance {scores['mean_edit_distance']:.4f}: a clip's edits by its "
+            "characters, as the seeds had it",
+        ]
+        if "unseen_signers" in scores:
+            lines.append(
+                f"never seen in training: {scores['unseen_signers']} of the signers and "
+                f"{scores['unseen_phrases']} of the {scores['phrases']} phrases"
+            )
+        if "eval_token_accuracy" in scores:
+            lines.append(
+                f"token accuracy {scores['eval_token_accuracy']:.4f}: with the true characters "
+                "before it given, or with pads counted, as the seeds had it"
+            )
+        return "\n".join(lines)
+
+    def draw(
+        self, examples: Sequence[dict], scores: dict[str, float], directory: pathlib.Path
+    ) -> None:
+        plots.transcription(examples, scores, directory / "scores.png")

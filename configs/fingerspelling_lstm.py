@@ -1,0 +1,27 @@
+"""The LSTM seed as it was (adish007, ASL-Fingerspelling-using-LSTM, 2023): 74,562 parameters.
+
+python -m aslx.train --config configs/fingerspelling_lstm.py --workdir runs/fingerspelling_lstm
+
+It encodes 128 frames into one vector and reads 64 characters out of it, pads counted in the loss:
+it learns to spell addresses in general, not the one that was signed.
+"""
+
+from aslx import config, features, optim
+from aslx.data import plan
+from aslx.models import lstm
+from aslx.tasks import transcription
+
+
+def get_config() -> config.Config:
+    return config.Config(
+        data=config.Data(batching=plan.Fixed(rows=64)),
+        task=transcription.Task(head=transcription.PerPosition(), max_tokens=62),
+        features=features.Seed(),
+        model=lstm.Seed(),
+        # Keras' "adam".
+        optim=optim.Config(
+            peak_lr=1e-3, warmup=0.0, cosine=False, weight_decay=0.0, clip_norm=0.0, eps=1e-7
+        ),
+        epochs=20,
+        eval_every=4,
+    )

@@ -1,0 +1,21 @@
+"""An LSTM encoder-decoder as one would build it today: two directions, attention, CTC beside.
+
+python -m aslx.train --config configs/fingerspelling_lstm_attention.py --workdir runs/lstm_attention
+"""
+
+from aslx import config, features, optim
+from aslx.data import plan
+from aslx.models import lstm
+from aslx.tasks import transcription
+
+
+def get_config() -> config.Config:
+    return config.Config(
+        data=config.Data(batching=plan.Bucketed(frames=16384, buckets=8)),
+        task=transcription.Task(head=transcription.Autoregressive(ctc_weight=0.3)),
+        features=features.Modern(max_frames=256),
+        model=lstm.Config(ctc=True),
+        optim=optim.Config(peak_lr=2e-3),
+        epochs=30,
+        ema_decay=0.999,
+    )

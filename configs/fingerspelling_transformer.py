@@ -1,0 +1,28 @@
+"""The transformer seed as it was (coriegee, ASLRecognitionModel, 2023): 4,132,062 parameters.
+
+python -m aslx.train --config configs/fingerspelling_transformer.py \
+    --workdir runs/fingerspelling_transformer
+"""
+
+from aslx import config, features, optim
+from aslx.data import plan
+from aslx.models import transformer
+from aslx.tasks import transcription
+
+
+def get_config() -> config.Config:
+    return config.Config(
+        data=config.Data(batching=plan.Fixed(rows=64)),
+        task=transcription.Task(
+            head=transcription.Autoregressive(label_smoothing=0.1, mean_over_pads=True),
+            max_tokens=62,
+        ),
+        features=features.Seed(),
+        model=transformer.Seed(),
+        # Keras' Adam.
+        optim=optim.Config(
+            peak_lr=1e-4, warmup=0.0, cosine=False, weight_decay=0.0, clip_norm=0.0, eps=1e-7
+        ),
+        epochs=9,
+        eval_every=3,
+    )

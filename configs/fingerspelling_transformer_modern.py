@@ -1,0 +1,24 @@
+"""A transformer as one would build it today: pre-norm, rotary positions, bfloat16, CTC beside.
+
+python -m aslx.train --config configs/fingerspelling_transformer_modern.py \
+    --workdir runs/transformer_modern
+"""
+
+from aslx import config, features, optim
+from aslx.data import plan
+from aslx.models import transformer
+from aslx.tasks import transcription
+
+
+def get_config() -> config.Config:
+    return config.Config(
+        data=config.Data(batching=plan.Bucketed(frames=32768, buckets=8)),
+        task=transcription.Task(head=transcription.Autoregressive(ctc_weight=0.3)),
+        features=features.Modern(parts=("right_hand", "pose", "face"), max_frames=384),
+        model=transformer.Config(
+            dim=256, num_layers=8, num_heads=4, decoder_layers=2, dtype="bfloat16"
+        ),
+        optim=optim.Config(peak_lr=1e-3, weight_decay=0.05),
+        epochs=60,
+        ema_decay=0.999,
+    )

@@ -1,0 +1,38 @@
+"""Eight fake CPU devices, a compile cache, and a tiny prepared data set for every test."""
+
+import os
+import pathlib
+
+import jax
+import pytest
+from absl import flags
+
+from tests import tiny
+
+ROOT = pathlib.Path(__file__).parent.parent
+
+
+def pytest_configure(config):
+    del config
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
+    cache = ROOT / ".cache" / "jax"
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(cache)  # For the processes that tests start.
+    jax.config.update("jax_num_cpu_devices", 8)
+    jax.config.update("jax_compilation_cache_dir", str(cache))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    flags.FLAGS.mark_as_parsed()
+
+
+@pytest.fixture(scope="session")
+def dataset(tmp_path_factory) -> pathlib.Path:
+    """80 random clips in two train shards, 24 in one validation shard."""
+    return tiny.dataset(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="session")
+def shared() -> pathlib.Path:
+    """Samples of real data, beside the checkout where there are any."""
+    path = ROOT.parent / "shared" / "data"
+    if not path.is_dir():
+        pytest.skip(f"needs the samples in {path}")
+    return path

@@ -1,0 +1,119 @@
+"""The loader: the plan's batches as arrays, on any number of hosts and workers."""
+
+import contextlib
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from aslx import features, landmarks
+from aslx.data import fields, loader, plan, records
+from tests import tiny
+
+WANTED = features.Modern().selection
+FIELDS = (fields.Landmarks(tiny.SELECTION, WANTED), fields.Text(8))
+
+
+def batches(directory, **changes) -> loader.Batches:
+    data = records.Records(directory, "train")
+    shapes = plan.Bucketed(frames=512, buckets=2).shapes(data.index.frames)
+    train = plan.Train(data.index.frames, shapes, 0)
+    return loader.Batches(data, train, 3 * train.steps_per_epoch, FIELDS, **changes)
+
+
+def take(source: loader.Batches, n: int, start: int = 0, workers: int = 0) -> list[dict]:
+    with contextlib.closing(iter(loader.stream(source, start=start, workers=workers))) as it:
+        return [next(it) for _ in range(n)]
+
+
+def assert_equal(a: list[dict], b: list[dict]) -> None:
+    for x, y in zip(a, b, strict=True):
+        assert x.keys() == y.keys()
+        for name in x:
+            np.testing.assert_array_equal(x[name], y[name])
+
+
+def test_a_batch_holds_the_records_that_the_plan_names(dataset):
+    source = batches(dataset)
+    (batch,) = take(source, 1)
+    planned = source.plan[0]
+    assert batch["landmarks"].shape == (planned.shape.rows, planned.shape.frames, 42, 3)
+    assert batch["landmarks"].dtype == np.float16
+    np.testing.assert_array_equal(batch["id"], planned.records)
+    for row, record in enumerate(planned.records):
+        stored = source.records[int(record)]
+        clip = np.frombuffer(stored["landmarks"].bytes_list.value[0], "<f2").reshape(-1, 130, 3)
+        n = batch["length"][row]
+        assert n == len(clip)
+        hands = clip[:, tiny.SELECTION.indices(*WANTED.points)]
+        np.testing.assert_array_equal(batch["landmarks"][row, :n], hands)
+        assert not batch["landmarks"][row, n:].any()
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_the_stream_can_start_anywhere(dataset, workers):
+    source = batches(dataset)
+    assert_equal(take(source, 9)[5:], take(source, 4, start=5, workers=workers))
+
+
+@pytest.mark.parametrize("hosts", [2, 4])
+def test_hosts_together_read_the_batch_that_one_would(dataset, hosts):
+    whole = take(batches(dataset), 3)
+    parts = [take(batches(dataset, shard=i, num_shards=hosts), 3) for i in range(hosts)]
+    joined = [
+        {k: np.concatenate([part[i][k] for part in parts]) for k in whole[i]} for i in range(3)
+    ]
+    assert_equal(joined, whole)
+
+
+@pytest.fixture
+def corrupt(dataset, tmp_path) -> tuple[pathlib.Path, int]:
+    """A copy with one damaged record, and its number."""
+    copy = pathlib.Path(shutil.copytree(dataset, tmp_path / "copy"))
+    data = records.Records(copy, "train")
+    path = copy / str(data.index.files[0])
+    damaged = bytearray(path.read_bytes())
+    damaged[int(data.index.offset[7]) + 100] ^= 4
+    path.write_bytes(damaged)
+    return copy, 7
+
+
+def test_a_corrupt_record_is_an_error_that_names_file_and_offset(corrupt):
+    directory, _ = corrupt
+    source = batches(directory)
+    with pytest.raises(records.CorruptRecord, match="at byte"):
+        take(source, source.plan.steps_per_epoch)
+
+
+def test_a_corrupt_record_weighs_nothing_where_it_may_be_skipped(corrupt, caplog):
+    directory, number = corrupt
+    source = batches(directory, skip_corrupt=True)
+    epoch = take(source, source.plan.steps_per_epoch)
+    ids = np.concatenate([b["id"] for b in epoch])
+    weights = np.concatenate([b["weight"] for b in epoch])
+    np.testing.assert_array_equal(weights == 0, (ids == number) | (ids == plan.NOTHING))
+    assert "damaged payload" in caplog.text
+
+
+def test_a_phrase_too_long_for_the_task_is_an_error_that_names_the_field(dataset):
+    source = batches(dataset)
+    short = loader.Batches(source.records, source.plan, 1, (fields.Text(1),))
+    with pytest.raises(ValueError, match=r"task\.max_tokens=1"):
+        take(short, 1)
+
+
+def test_a_worker_imports_no_tensorflow_and_starts_no_jax_backend():
+    code = (
+        "import sys, aslx.data.loader; from jax._src import xla_bridge; "
+        "assert 'tensorflow' not in sys.modules and not xla_bridge._backends"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_points_that_no_record_holds_are_an_error():
+    stored = landmarks.SEED_HANDS_POSE
+    with pytest.raises(ValueError, match="lacks pose_11"):
+        stored.indices("pose_11")

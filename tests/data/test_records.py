@@ -1,0 +1,124 @@
+"""Records: every byte under a CRC, an index that is only a cache."""
+
+import pathlib
+import shutil
+import struct
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aslx.data import records
+from tests import tiny
+
+
+@pytest.fixture
+def copy(dataset, tmp_path) -> pathlib.Path:
+    return pathlib.Path(shutil.copytree(dataset, tmp_path / "copy"))
+
+
+def outcome(directory: pathlib.Path) -> list[bytes] | str:
+    """Every record's landmarks, or the error that reading them ends in."""
+    try:
+        data = records.Records(directory, "validation")
+        return [data[i]["landmarks"].bytes_list.value[0] for i in range(len(data))]
+    except ValueError as error:
+        return str(error)
+
+
+def test_the_masked_crc_is_that_of_the_format():
+    # RFC 3720, B.4: the CRC-32C of 32 zero bytes is 8a9136aa; the mask is record_writer.h's.
+    crc = 0x8A9136AA
+    masked = ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
+    assert records.masked_crc(bytes(32)) == masked
+
+
+@pytest.mark.parametrize("indexed", [True, False])
+def test_no_flipped_bit_is_silent(copy, indexed):
+    (path,) = copy.glob("*validation.tfrecord*")
+    clean, whole = path.read_bytes(), outcome(copy)
+    index = copy / "index-validation.npz"
+    rng = np.random.default_rng(0)
+    first = struct.unpack_from("<Q", clean)[0]
+    # Half of the flips in the first record's header and footer, where they do most harm.
+    frame = [*range(12), *range(12 + first, 16 + first)]
+    places = [*rng.choice(frame, 20), *rng.integers(len(clean), size=20)]
+    for place in places:
+        damaged = bytearray(clean)
+        damaged[place] ^= 1 << int(rng.integers(8))
+        path.write_bytes(damaged)
+        if not indexed:
+            index.unlink(missing_ok=True)
+        found = outcome(copy)
+        assert found == whole or (isinstance(found, str) and str(path) in found)
+        path.write_bytes(clean)
+
+
+def test_an_error_names_the_file_and_the_offset(copy):
+    (path,) = copy.glob("*validation.tfrecord*")
+    data = records.Records(copy, "validation")
+    damaged = bytearray(path.read_bytes())
+    damaged[int(data.index.offset[3]) + 40] ^= 1
+    path.write_bytes(damaged)
+    with pytest.raises(records.CorruptRecord, match=rf"{path} at byte {data.index.offset[3]}"):
+        data[3]
+
+
+def test_the_index_is_rebuilt_where_it_is_missing_or_damaged(copy):
+    whole = outcome(copy)
+    index = copy / "index-validation.npz"
+    for damage in (b"", index.read_bytes()[:100], b"PK\x03\x04 nonsense"):
+        index.write_bytes(damage)
+        assert outcome(copy) == whole
+        assert len(index.read_bytes()) > 100
+    index.unlink()
+    assert outcome(copy) == whole
+
+
+def test_the_index_of_other_shards_is_not_believed(copy):
+    data = records.Records(copy, "validation")
+    (path,) = copy.glob("*validation.tfrecord*")
+    keep = int(data.index.offset[10])
+    path.write_bytes(path.read_bytes()[:keep])
+    assert len(records.Records(copy, "validation")) == 10
+
+
+def test_a_truncated_shard_is_an_error(copy):
+    (path,) = copy.glob("*validation.tfrecord*")
+    path.write_bytes(path.read_bytes()[:-3])
+    assert "ends inside the record" in str(outcome(copy))
+
+
+def test_a_missing_shard_or_split_is_an_error_that_says_what_there_is(copy):
+    with pytest.raises(ValueError, match="no split 'test'; it has train, validation"):
+        records.Records(copy, "test")
+    next(copy.glob("*train*-00001-*")).unlink()
+    with pytest.raises(FileNotFoundError, match="1 of the 2 shards"):
+        records.Records(copy, "train")
+
+
+def test_a_folder_without_data_says_what_to_run(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"aslx\.prepare"):
+        records.Records(tmp_path, "train")
+
+
+def test_the_index_knows_frames_and_signers(dataset):
+    data = records.Records(dataset, "train")
+    points = len(tiny.SELECTION.points)
+    for i in (0, 49, 50, 79):
+        raw = data[i]["landmarks"].bytes_list.value[0]
+        assert data.index.frames[i] == len(raw) // (points * 6)
+        assert data.index.signer[i] == data[i]["signer"].int64_list.value[0]
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.binary(max_size=200), st.data())
+def test_a_frame_of_any_payload_is_verified_and_no_other(payload, data):
+    framed = tiny.frame(payload)
+    assert records.verified(framed, "here") == payload
+    bit = data.draw(st.integers(0, len(framed) * 8 - 1))
+    damaged = bytearray(framed)
+    damaged[bit // 8] ^= 1 << bit % 8
+    with pytest.raises(records.CorruptRecord):
+        records.verified(bytes(damaged), "here")

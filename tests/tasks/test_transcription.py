@@ -1,0 +1,130 @@
+"""Transcription: losses against slow references, heads that are equals."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from aslx import vocab
+from aslx.tasks import transcription
+
+PAD, START, END = vocab.PAD, vocab.START, vocab.END
+
+
+def batch(*phrases: list[int], width: int = 4, weight=None) -> dict:
+    tokens = np.full((len(phrases), width), PAD, np.int32)
+    for row, phrase in enumerate(phrases):
+        tokens[row, : len(phrase)] = phrase
+    weight = np.ones(len(phrases)) if weight is None else np.array(weight)
+    return {"tokens": jnp.asarray(tokens), "weight": jnp.asarray(weight, jnp.float32)}
+
+
+class Scores:
+    """A network whose outputs are given."""
+
+    def __init__(self, logits):
+        self.logits = jnp.asarray(logits, jnp.float32)
+
+    def encode(self, inputs, mask, key=None):
+        return inputs, mask
+
+    def ctc(self, memory):
+        return self.logits
+
+    def decode(self, tokens, memory, mask, key=None):
+        return self.logits
+
+    def positions(self, inputs, mask, key=None):
+        return self.logits
+
+
+def ctc_reference(logits_MV: np.ndarray, phrase: list[int]) -> float:
+    """-log of the summed probability of every path that reads as the phrase."""
+    p = np.exp(logits_MV - np.logaddexp.reduce(logits_MV, -1, keepdims=True))
+    total = 0.0
+    for path in itertools.product(sorted({*phrase, PAD}), repeat=len(p)):
+        text = [c for c, _ in itertools.groupby(path) if c != PAD]
+        if text == phrase:
+            total += np.prod([p[t, c] for t, c in enumerate(path)])
+    return -np.log(total) if total else np.inf
+
+
+@pytest.mark.parametrize("phrase", [[], [3], [3, 3], [3, 5], [3, 5, 3], [7, 7, 7]])
+def test_the_ctc_loss_is_the_sum_over_all_paths(phrase):
+    logits = np.random.default_rng(0).normal(size=(1, 5, 60))
+    mask = jnp.ones((1, 5), bool)
+    head = transcription.CTC()
+    total, count, _ = head.loss(Scores(logits), jnp.zeros((1, 5, 1)), mask, batch(phrase), None)
+    assert float(total) == pytest.approx(ctc_reference(logits[0], phrase), rel=1e-4)
+    assert float(count) == len(phrase) + 1
+
+
+def test_a_phrase_that_its_frames_cannot_hold_counts_for_nothing():
+    logits, mask = np.zeros((2, 3, 60)), jnp.ones((2, 3), bool)
+    rows = batch([1, 1, 2], [1, 2, 3])  # The twins need a blank between them: four frames.
+    total, count, _ = transcription.CTC().loss(
+        Scores(logits), jnp.zeros((2, 3, 1)), mask, rows, None
+    )
+    assert np.isfinite(float(total)) and float(count) == 4
+
+
+@pytest.mark.parametrize(
+    "head, width, positions",
+    [
+        (transcription.CTC(), 60, 6),
+        (transcription.Autoregressive(), 62, 5),
+        (transcription.PerPosition(), 62, 6),
+    ],
+)
+def test_rows_that_only_fill_a_batch_change_no_loss_and_no_gradient(head, width, positions):
+    logits = np.random.default_rng(0).normal(size=(3, positions, width))
+    mask, x = jnp.ones((3, positions), bool), jnp.zeros((3, positions, 1))
+
+    def loss(logits, rows):
+        total, count, _ = head.loss(
+            Scores(logits), x[: len(logits)], mask[: len(logits)], rows, None
+        )
+        return total / count
+
+    filled = batch([1, 2], [3], [], weight=[1, 1, 0])
+    alone = batch([1, 2], [3])
+    a, da = jax.value_and_grad(loss)(jnp.asarray(logits), filled)
+    b, db = jax.value_and_grad(loss)(jnp.asarray(logits[:2]), alone)
+    assert float(a) == pytest.approx(float(b), rel=1e-6)
+    np.testing.assert_allclose(da[:2], db, atol=1e-6)
+    assert not da[2].any()
+
+
+def test_teacher_forcing_asks_for_the_characters_and_then_the_end():
+    # A network that is sure of the right answers has no loss.
+    target = [5, 9, END, PAD, PAD]
+    logits = 50.0 * np.eye(62)[target][None]
+    head = transcription.Autoregressive(label_smoothing=0.0)
+    total, count, sums = head.loss(
+        Scores(logits), jnp.zeros((1, 3, 1)), jnp.ones((1, 3), bool), batch([5, 9]), None
+    )
+    assert float(total) < 1e-6 and float(count) == 3
+    assert [float(v) for v in sums["token_accuracy"]] == [3, 3]
+
+
+def test_the_seeds_positions_count_their_pads():
+    target = [START, 5, 9, END, PAD, PAD]
+    logits = 50.0 * np.eye(62)[target][None]
+    total, count, _ = transcription.PerPosition().loss(
+        Scores(logits), jnp.zeros((1, 3, 1)), jnp.ones((1, 3), bool), batch([5, 9]), None
+    )
+    assert float(total) < 1e-6 and float(count) == 6
+
+
+def test_class_weights_weigh_characters():
+    weights = tuple(2.0 if i == 5 else 1.0 for i in range(62))
+    logits, x, mask = np.zeros((1, 5, 62)), jnp.zeros((1, 3, 1)), jnp.ones((1, 3), bool)
+
+    def total(phrase, **changes):
+        head = transcription.Autoregressive(label_smoothing=0.0, **changes)
+        return float(head.loss(Scores(logits), x, mask, batch(phrase), None)[0])
+
+    assert total([9], class_weights=weights) == pytest.approx(total([9]))
+    assert total([5], class_weights=weights) == pytest.approx(total([5]) * 1.5)

@@ -1,0 +1,58 @@
+"""Configs: typed, overridable, and readable again."""
+
+import dataclasses
+import pathlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aslx import config, landmarks, optim
+from aslx.data import plan
+from aslx.models import transformer
+
+ROOT = pathlib.Path(__file__).parent.parent
+CONFIGS = sorted((ROOT / "configs").glob("*.py"))
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
+def test_every_config_survives_its_run_directory_and_says_how_to_run_it(path, tmp_path):
+    cfg = config.load(path)
+    config.save(cfg, tmp_path / "config.json")
+    assert config.read(tmp_path / "config.json") == cfg
+    assert f"--config configs/{path.name}" in path.read_text()
+    stored = landmarks.HOLISTIC130
+    stored.indices(*cfg.features.selection.points)  # One prepared data set serves them all.
+
+
+def test_overrides_reach_every_part_and_keep_its_type():
+    args = ["--model.dim", "64", "--optim.peak-lr", "1", "--data.batching.frames", "100"]
+    cfg = config.load(ROOT / "configs" / "quickstart.py", args)
+    assert cfg.model.dim == 64 and isinstance(cfg.model, transformer.Config)
+    assert cfg.optim.peak_lr == 1.0 and cfg.data.batching == plan.Bucketed(frames=100, buckets=2)
+
+
+def test_a_misspelt_field_is_an_error_that_names_the_right_one(capsys):
+    with pytest.raises(SystemExit) as error:
+        config.load(ROOT / "configs" / "quickstart.py", ["--optim.peek-lr", "1"])
+    assert error.value.code == 2 and "--optim.peak-lr" in capsys.readouterr().err
+
+
+@given(st.floats(0, 1), st.integers(1, 100))
+def test_what_differs_is_named_and_what_is_free_to_change_is_not(rate, save_every):
+    a = config.load(ROOT / "configs" / "quickstart.py")
+    b = dataclasses.replace(a, save_every=save_every, optim=optim.Config(peak_lr=rate))
+    found = config.differences(config.to_json(a), config.to_json(b))
+    assert all(d.startswith("optim.") for d in found)
+    assert any(d.startswith("optim.peak_lr") for d in found) == (a.optim.peak_lr != rate)
+
+
+def test_a_file_without_a_config_is_an_error(tmp_path):
+    (tmp_path / "x.py").write_text("")
+    with pytest.raises(ValueError, match="no function get_config"):
+        config.load(tmp_path / "x.py")
+
+
+def test_a_stored_type_that_is_not_ours_is_refused():
+    with pytest.raises(ValueError, match=r"os\.system is no type of aslx"):
+        config.from_json({"type": "os.system"})

@@ -1,0 +1,234 @@
+"""Greedy decoding, and that all of it survives the way to a TFLite file.
+
+Conversion needs TensorFlow; the graphs here take features of a static shape with a batch of one.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from aslx import decoding, vocab
+from aslx.models import layers, lstm, transformer
+
+RNG = np.random.default_rng(0)
+A, B, C = vocab.encode("abc").astype(np.int32)
+PAD, END, BLANK = vocab.PAD, vocab.END, vocab.BLANK
+
+TRANSFORMER = transformer.Config(dim=16, num_layers=1, num_heads=2, kernel=3, stride=2)
+LSTM = lstm.Config(dim=16, num_layers=1, decoder_layers=2, num_heads=2, stride=2)
+
+
+def logits_of(paths, classes: int) -> jax.Array:
+    return jax.nn.one_hot(jnp.asarray(paths), classes) * 9
+
+
+class Script:
+    """Stands for a model: writes given rows whatever it reads, and counts its steps."""
+
+    def __init__(self, rows):
+        self.rows = jnp.asarray(rows)
+
+    def encode(self, features, mask):
+        return features, mask
+
+    def start(self, memory, memory_mask, max_tokens):
+        return {"step": jnp.int32(0), "seen": jnp.zeros((len(memory), max_tokens), jnp.int32)}
+
+    def advance(self, tokens, cache):
+        t, seen = cache["step"], cache["seen"]
+        seen = jax.lax.dynamic_update_slice_in_dim(seen, tokens[:, None], t, 1)
+        logits = logits_of(jax.lax.dynamic_index_in_dim(self.rows, t, 1, False), vocab.SIZE)
+        return logits, {"step": t + 1, "seen": seen}
+
+
+def test_greedy_writes_up_to_each_rows_end_and_pads_after_it():
+    script = Script([[A, B, END, C, C], [A, A, B, B, C], [END, A, A, A, A]])
+    text = decoding.greedy(script, jnp.zeros((3, 2, 1)), jnp.ones((3, 2), bool), 5)
+    assert text.dtype == jnp.int32
+    np.testing.assert_array_equal(
+        text, [[A, B, END, PAD, PAD], [A, A, B, B, C], [END, PAD, PAD, PAD, PAD]]
+    )
+
+
+def test_greedy_stops_when_every_row_has_ended():
+    script = Script([[A, END, C, C], [END, A, A, A]])
+    steps = []
+
+    def advance(tokens, cache):
+        jax.debug.callback(lambda t: steps.append(int(t)), cache["step"])
+        return Script.advance(script, tokens, cache)
+
+    script.advance = advance
+    text = decoding.greedy(script, jnp.zeros((2, 2, 1)), jnp.ones((2, 2), bool), 4)
+    jax.block_until_ready(text)
+    jax.effects_barrier()
+    np.testing.assert_array_equal(text, [[A, END, PAD, PAD], [END, PAD, PAD, PAD]])
+    assert sorted(steps) == [0, 1]
+
+
+@pytest.mark.parametrize("cfg", [TRANSFORMER, LSTM], ids=["transformer", "lstm"])
+def test_greedy_is_the_argmax_of_teacher_forcing(cfg):
+    model = cfg.build(6, rngs=nnx.Rngs(3))
+    features = RNG.normal(size=(3, 11, 6)).astype(np.float32)
+    mask = np.arange(11) < np.array([[11], [6], [2]])
+
+    @jax.jit
+    def both(model):
+        text = decoding.greedy(model, features, jnp.asarray(mask), 9)
+        begun = jnp.pad(text, ((0, 0), (1, 0)), constant_values=vocab.START)[:, :-1]
+        return text, model.decode(begun, *model.encode(features, mask)).argmax(-1)
+
+    text, forced = both(model)
+    ended = np.cumsum(text == END, 1) > (text == END)
+    np.testing.assert_array_equal(np.where(ended, PAD, forced), text)
+
+
+def test_ctc_greedy_drops_repeats_then_blanks():
+    paths = [
+        [A, A, BLANK, A, B, B],
+        [BLANK, BLANK, C, C, C, BLANK],
+        [BLANK] * 6,
+        [A, B, C, A, B, C],
+    ]
+    text = decoding.ctc_greedy(logits_of(paths, BLANK + 1), jnp.ones((4, 6), bool))
+    expected = [[A, A, B, *[PAD] * 3], [C, *[PAD] * 5], [PAD] * 6, [A, B, C, A, B, C]]
+    assert text.dtype == jnp.int32
+    np.testing.assert_array_equal(text, expected)
+
+
+def test_ctc_greedy_reads_only_what_the_mask_shows():
+    logits = logits_of([[A, B, C, C], [A, B, C, C]], BLANK + 1)
+    mask = jnp.asarray([[True, True, False, False], [False] * 4])
+    np.testing.assert_array_equal(decoding.ctc_greedy(logits, mask), [[A, B, PAD, PAD], [PAD] * 4])
+
+
+def test_ctc_greedy_agrees_with_a_loop_over_random_paths():
+    paths = RNG.choice([0, A, B, BLANK], size=(50, 20))
+    lengths = RNG.integers(0, 21, 50)
+    mask = np.arange(20) < lengths[:, None]
+    text = decoding.ctc_greedy(logits_of(paths, BLANK + 1), jnp.asarray(mask))
+    for row, path, n in zip(np.asarray(text), paths, lengths, strict=True):
+        expected = [
+            c for i, c in enumerate(path[:n]) if c != BLANK and (i == 0 or path[i - 1] != c)
+        ]
+        np.testing.assert_array_equal(row, expected + [PAD] * (20 - len(expected)))
+
+
+def test_positions_greedy_pads_after_the_first_end():
+    paths = [[vocab.START, A, END, A, END], [A, A, B, B, C], [END, A, A, A, A]]
+    np.testing.assert_array_equal(
+        decoding.positions_greedy(logits_of(paths, vocab.SIZE)),
+        [[vocab.START, A, END, PAD, PAD], [A, A, B, B, C], [END, PAD, PAD, PAD, PAD]],
+    )
+
+
+class Squeezed(nnx.Module):
+    """A Squeezeformer's shape (Kim et al. 2022): half the frames between its blocks, full rate at
+    its end, post-norm, rotary attention, MLP, depthwise convolution, MLP; CTC."""
+
+    def __init__(self, num_features: int, dim: int, *, rngs: nnx.Rngs):
+        dtype = jnp.dtype("float32")
+        self.stem = nnx.Linear(num_features, dim, rngs=rngs)
+        self.attention = layers.Attention(dim, 2, dtype=dtype, rngs=rngs)
+        self.convolution = layers.DepthwiseConv(dim, 5, dtype=dtype, rngs=rngs)
+        self.mlps = nnx.List([nnx.Linear(dim, dim, rngs=rngs) for _ in range(2)])
+        self.norms = nnx.List([nnx.LayerNorm(dim, rngs=rngs) for _ in range(4)])
+        self.ctc_head = nnx.Linear(dim, BLANK + 1, rngs=rngs)
+
+    def block(self, x_BMD, mask_BM):
+        turns = layers.turns(x_BMD.shape[1], self.attention.head_dim)
+        x_BMD = self.norms[0](x_BMD + self.attention(x_BMD, mask_BM[:, None], turns))
+        x_BMD = self.norms[1](x_BMD + jax.nn.silu(self.mlps[0](x_BMD)))
+        x_BMD = self.norms[2](x_BMD + jax.nn.silu(self.convolution(x_BMD, mask_BM)))
+        return self.norms[3](x_BMD + jax.nn.silu(self.mlps[1](x_BMD)))
+
+    def __call__(self, features_BSF, mask_BS):
+        full_BSD = self.block(self.stem(features_BSF), mask_BS)
+        pairs_BM2D, half_BM = layers.stack_frames(full_BSD, mask_BS, 2)
+        b, m, dd = pairs_BM2D.shape
+        pooled_BMD = pairs_BM2D.reshape(b, m, 2, dd // 2).mean(2)
+        wide_BSD = jnp.repeat(self.block(pooled_BMD, half_BM), 2, 1)[:, : full_BSD.shape[1]]
+        return self.ctc_head(self.block(full_BSD + wide_BSD, mask_BS))
+
+
+def _built(cfg):
+    """A network as if trained: every value away from its start, biases too."""
+    rng = np.random.default_rng(3)
+    model = cfg.build(6, rngs=nnx.Rngs(3))
+    return jax.tree.map(lambda x: x + 0.1 * rng.normal(size=x.shape).astype(np.float32), model)
+
+
+def _autoregressive(cfg):
+    """END is made likelier, so that some texts end early."""
+    model = _built(cfg)
+    model.head.bias[...] = model.head.bias[...].at[END].add(1.5)
+    return lambda x, mask: decoding.greedy(model, x, mask, 12)
+
+
+def _ctc(cfg):
+    model = _built(cfg)
+
+    def read(x, mask):
+        memory, memory_mask = model.encode(x, mask)
+        return decoding.ctc_greedy(model.ctc(memory), memory_mask)
+
+    return read
+
+
+def _positions(cfg):
+    model = _built(cfg)
+    return lambda x, mask: decoding.positions_greedy(model.positions(x, mask))
+
+
+def _squeezed():
+    model = Squeezed(6, 16, rngs=nnx.Rngs(3))
+    return lambda x, mask: decoding.ctc_greedy(model(x, mask), mask)
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        pytest.param(lambda: _autoregressive(TRANSFORMER), id="transformer"),
+        pytest.param(lambda: _autoregressive(LSTM), id="lstm"),
+        pytest.param(lambda: _ctc(TRANSFORMER), id="transformer ctc"),
+        pytest.param(lambda: _ctc(LSTM), id="lstm ctc"),
+        pytest.param(lambda: _autoregressive(transformer.Seed()), id="seed 004"),
+        pytest.param(lambda: _positions(lstm.Seed()), id="seed 000"),
+        pytest.param(_squeezed, id="squeezeformer"),
+    ],
+)
+def test_a_converted_reader_writes_what_jax_writes(read):
+    tf = pytest.importorskip("tensorflow")
+    litert = pytest.importorskip("ai_edge_litert.interpreter")
+    from jax.experimental import jax2tf
+
+    def answer(features_SF, lengths_1):
+        mask_1S = jnp.arange(features_SF.shape[0]) < lengths_1[:, None]
+        return reader(features_SF[None], mask_1S)
+
+    reader = read()
+    shapes = [tf.TensorSpec((13, 6), tf.float32), tf.TensorSpec((1,), tf.int32)]
+    graph = tf.function(
+        jax2tf.convert(answer, with_gradient=False), autograph=False, input_signature=shapes
+    )
+    converter = tf.lite.TFLiteConverter.from_concrete_functions(
+        [graph.get_concrete_function()], graph
+    )
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    runner = litert.Interpreter(model_content=converter.convert())
+    runner.allocate_tensors()
+    expected = jax.jit(answer)
+    texts = set()
+    for length in (13, 8, 13, 0):
+        features = RNG.normal(size=(13, 6)).astype(np.float32) * 3
+        for at in runner.get_input_details():
+            whole = len(at["shape"]) == 2
+            runner.set_tensor(at["index"], features if whole else np.array([length], np.int32))
+        runner.invoke()
+        text = runner.get_tensor(runner.get_output_details()[0]["index"])
+        np.testing.assert_array_equal(text, expected(features, np.array([length])))
+        texts.add(text.tobytes())
+    # The equality says little where a network writes one text whatever it reads.
+    assert len(texts) > 1

@@ -1,0 +1,173 @@
+"""Export: the file answers as JAX does, and as Kaggle asks."""
+
+import csv
+import json
+import pathlib
+import subprocess
+import sys
+import venv
+import zipfile
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from aslx import config, export, features, inference, kaggle, loop, vocab
+from aslx.models import lstm, transformer
+from aslx.tasks import transcription
+from tests import tiny
+
+ROOT = pathlib.Path(__file__).parent.parent
+CLIPS = 200
+HOSTILE = (0, 1, 2, 5, 31, 32, 33, 128, 807, 2000)
+AUTOREGRESSIVE = {
+    "task": transcription.Task(head=transcription.Autoregressive(), max_tokens=8),
+    "model": transformer.Config(
+        dim=16, num_layers=2, num_heads=2, decoder_layers=1, stride=2, kernel=3
+    ),
+}
+SEED = {
+    "task": transcription.Task(head=transcription.PerPosition(), max_tokens=62),
+    "features": features.Seed(),
+    "model": lstm.Seed(),
+    "ema_decay": 0.0,
+}
+
+
+@pytest.fixture(
+    scope="module",
+    params=[{}, AUTOREGRESSIVE, pytest.param(SEED, marks=pytest.mark.slow)],
+    ids=["ctc", "autoregressive", "seed"],
+)
+def run(request, tmp_path_factory) -> inference.Run:
+    """A network after an epoch on random clips: it says something, and not the same of all."""
+    data = tmp_path_factory.mktemp("data")
+    tiny.dataset(data, {"train": [80], "validation": [8], "test": [CLIPS]})
+    cfg = tiny.cfg(data, epochs=1, **request.param)
+    workdir = tmp_path_factory.mktemp("run")
+    config.claim(workdir, cfg)
+    loop.run(cfg, workdir)
+    return inference.open_run(workdir)
+
+
+@pytest.fixture(scope="module")
+def exported(run) -> bytes:
+    return export.convert(run.cfg, run.model, "none")
+
+
+@pytest.fixture(scope="module")
+def submission(run, exported, tmp_path_factory) -> pathlib.Path:
+    out = tmp_path_factory.mktemp("export")
+    export.submission(out, exported, run.cfg.features.selection.columns)
+    return out / "submission.zip"
+
+
+def test_the_exported_text_is_jaxs_on_200_clips(run, exported):
+    report = export.compare(run.cfg, run.model, run.mesh, exported, "test", CLIPS)
+    assert report["clips"] == CLIPS and report["same_text"] == 1.0
+    assert report["score"] == report["score_jax"]
+
+
+def test_float16_weights_change_one_text_in_a_hundred_at_most(run):
+    model = export.convert(run.cfg, run.model, "float16")
+    report = export.compare(run.cfg, run.model, run.mesh, model, "test", CLIPS)
+    assert report["same_text"] >= 0.99
+
+
+def test_int8_weights_make_a_file_that_answers(run, exported):
+    model = export.convert(run.cfg, run.model, "int8")
+    assert len(model) < len(exported)
+    columns = len(run.cfg.features.selection.columns)
+    outputs = export.interpreter(model)(inputs=np.zeros((20, columns), np.float32))["outputs"]
+    assert outputs.shape[1] == vocab.PAD + 1
+
+
+@pytest.mark.parametrize("kind", ["nan", "zeros", "random", "huge"])
+def test_hostile_clips_of_any_length_are_answered_with_characters(run, exported, kind):
+    columns = len(run.cfg.features.selection.columns)
+    answer, rng = export.interpreter(exported), np.random.default_rng(0)
+    clips = {
+        "nan": lambda t: np.full((t, columns), np.nan),
+        "zeros": lambda t: np.zeros((t, columns)),
+        "random": lambda t: np.where(rng.random((t, columns)) < 0.1, np.nan, rng.random()),
+        "huge": lambda t: rng.normal(size=(t, columns)) * 1e4,
+    }
+    for t in HOSTILE:
+        outputs = answer(inputs=clips[kind](t).astype(np.float32))["outputs"]
+        assert np.isfinite(outputs).all() and outputs.shape[1] == vocab.PAD + 1
+        assert set(kaggle.text(outputs)) <= set(vocab.CHARACTERS)
+
+
+@pytest.fixture(scope="module")
+def competition(run, tmp_path_factory) -> pathlib.Path:
+    """The test split in the competition's own layout."""
+    source = tmp_path_factory.mktemp("competition")
+    evaluation = inference.Evaluation(run.cfg, run.mesh, "test")
+    rows, tables = [], []
+    for i, clip in enumerate(evaluation.clips()):
+        sequence = int(evaluation.data[i]["sequence_id"].int64_list.value[0])
+        rows.append(("clips.parquet", sequence, evaluation.targets[i]))
+        index = pd.Index([sequence] * len(clip), name="sequence_id")
+        columns = list(run.cfg.features.selection.columns)
+        tables.append(pd.DataFrame(kaggle.columns(clip), index, columns))
+    pd.concat(tables).to_parquet(source / "clips.parquet")
+    with open(source / "train.csv", "w", newline="") as f:
+        csv.writer(f).writerows([("path", "sequence_id", "phrase"), *rows])
+    index = {c: i for i, c in enumerate(vocab.CHARACTERS)}
+    (source / "character_to_prediction_index.json").write_text(json.dumps(index))
+    return source
+
+
+def evaluator(python: str, submission: pathlib.Path, source: pathlib.Path) -> dict:
+    script = ROOT / "tests" / "kaggle_evaluator.py"
+    done = subprocess.run(
+        [python, str(script), str(submission), str(source)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_kaggles_evaluator_scores_the_zip_as_we_score_the_run(run, submission, competition):
+    evaluation = inference.Evaluation(run.cfg, run.mesh, "test")
+    answers, _ = evaluation.run(run.model)
+    found = evaluator(sys.executable, submission, competition)
+    assert list(found["texts"].values()) == answers
+    assert found["score"] == evaluation.score(answers)["score"]
+
+
+@pytest.fixture(scope="session")
+def tflite_runtime() -> str:
+    """The Python of an environment with tflite-runtime 2.14, which Kaggle's evaluator used."""
+    if sys.version_info[:2] != (3, 11) or sys.platform != "linux":
+        pytest.skip("tflite-runtime 2.14 has wheels for Python 3.11 on Linux at the latest")
+    home = ROOT / ".cache" / "tflite-runtime"
+    python = str(home / "bin" / "python")
+    if not (home / "ready").exists():
+        venv.create(home, with_pip=True, clear=True)
+        pins = ["tflite-runtime==2.14.0", "numpy==1.26.4", "pandas==2.2.3", "pyarrow==18.1.0"]
+        subprocess.run([python, "-m", "pip", "install", "-q", *pins], check=True)
+        (home / "ready").touch()
+    return python
+
+
+def test_tflite_runtime_answers_the_same(tflite_runtime, submission, competition):
+    ours = evaluator(sys.executable, submission, competition)
+    theirs = evaluator(tflite_runtime, submission, competition)
+    assert theirs["runtime"] == "tflite_runtime" and theirs["texts"] == ours["texts"]
+
+
+def test_the_zip_holds_the_model_and_its_columns_and_no_date(run, submission, exported):
+    with zipfile.ZipFile(submission) as z:
+        assert sorted(z.namelist()) == ["inference_args.json", "model.tflite"]
+        columns = json.loads(z.read("inference_args.json"))["selected_columns"]
+        assert columns == list(run.cfg.features.selection.columns)
+        assert z.read("model.tflite") == exported
+        assert {i.date_time for i in z.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+
+
+def test_a_zip_that_kaggle_would_refuse_is_not_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(export, "MAX_ZIP", 1000)
+    noise = np.random.default_rng(0).bytes(5000)
+    with pytest.raises(ValueError, match="--quantize float16 or int8"):
+        export.submission(tmp_path, noise, ("x_pose_0",))
+    assert not list(tmp_path.glob("*.zip")) and not list(tmp_path.glob(".*.zip"))

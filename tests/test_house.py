@@ -1,0 +1,71 @@
+"""The rules of the house: who imports whom, and what an import may do."""
+
+import ast
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parent.parent
+MODULES = sorted(
+    ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    for path in (ROOT / "aslx").rglob("*.py")
+    if path.name != "__init__.py"
+)
+COMMANDS = {"prepare", "describe", "train", "evaluate", "export", "predict"}
+
+
+def imports(module: str) -> set[str]:
+    """Every module that a file names in an import, inside functions too."""
+    path = ROOT / (module.replace(".", "/") + ".py")
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def test_every_module_can_be_imported_without_touching_a_device_or_a_flag():
+    code = (
+        "import importlib, sys\n"
+        "for name in sys.argv[1:]: importlib.import_module(name)\n"
+        "from absl import flags\n"
+        "from jax._src import xla_bridge\n"
+        "assert not xla_bridge._backends, 'an import started a JAX backend'\n"
+        "assert 'tensorflow' not in sys.modules, 'an import brought TensorFlow'\n"
+        "assert not flags.FLAGS.is_parsed(), 'an import parsed flags'\n"
+    )
+    subprocess.run([sys.executable, "-c", code, *MODULES], check=True, cwd=ROOT)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_tensorflow_lives_in_datasets_and_export_alone(module):
+    if not module.startswith("aslx.datasets.") and module != "aslx.export":
+        roots = {name.split(".")[0] for name in imports(module)}
+        assert "tensorflow" not in roots
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if m.startswith("aslx.models.")])
+def test_a_model_knows_nothing_of_data_steps_tasks_or_meshes(module):
+    ours = {n for n in imports(module) if n.startswith("aslx.")}
+    assert all(n.startswith(("aslx.models", "aslx.vocab")) for n in ours), ours
+    text = (ROOT / (module.replace(".", "/") + ".py")).read_text()
+    assert '"fsdp"' not in text and "PartitionSpec" not in text
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_nothing_imports_a_command(module):
+    assert not {f"aslx.{command}" for command in COMMANDS} & imports(module)
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if m.startswith("aslx.data.")])
+def test_the_input_path_knows_no_jax(module):
+    assert not {n for n in imports(module) if n.split(".")[0] in ("jax", "flax")}
+
+
+def test_no_room_is_too_large():
+    for path in (ROOT / "aslx").rglob("*.py"):
+        assert len(path.read_text().splitlines()) <= 300, path

@@ -1,0 +1,107 @@
+"""The JobSet manifest, the image that it runs, and what launch/README.md says of them."""
+
+import json
+import math
+import pathlib
+import re
+import shlex
+import string
+import subprocess
+
+import jsonschema
+import yaml
+
+ROOT = pathlib.Path(__file__).parents[1]
+LAUNCH = ROOT / "launch"
+VARIABLES = {"IMAGE": "i:1", "BUCKET": "b", "SET": "fs", "CONFIG": "configs/x.py", "RUN": "r"}
+TRAIN = "python -m aslx.train --distributed --config configs/x.py --workdir gs://b/runs/r"
+
+
+def manifest() -> dict:
+    text = (LAUNCH / "gke_jobset.yaml").read_text()
+    return yaml.safe_load(string.Template(text).substitute(VARIABLES))
+
+
+def job() -> dict:
+    return manifest()["spec"]["replicatedJobs"][0]["template"]["spec"]
+
+
+def container(kind: str) -> dict:
+    return job()["template"]["spec"][kind][0]
+
+
+def test_the_manifest_has_the_fields_and_values_of_jobset_v1alpha2():
+    schema = json.loads((ROOT / "tests" / "jobset_v1alpha2.schema.json").read_text())
+    validator = jsonschema.Draft202012Validator(schema)
+    validator.check_schema(schema)
+    assert [error.message for error in validator.iter_errors(manifest())] == []
+    for path, wrong in (("kind", "Job"), ("spec", {}), ("sepc", {}), ("metadata", {"name": "A_b"})):
+        assert not validator.is_valid(manifest() | {path: wrong}), path
+
+
+def test_the_manifest_asks_for_all_hosts_of_its_slice():
+    pod = job()["template"]["spec"]
+    chips = math.prod(map(int, pod["nodeSelector"]["cloud.google.com/gke-tpu-topology"].split("x")))
+    assert job()["parallelism"] == job()["completions"]
+    assert chips == 256
+    assert (
+        job()["parallelism"] * container("containers")["resources"]["limits"]["google.com/tpu"]
+        == chips
+    )
+
+
+def test_the_jobset_resumes_after_anything_but_bad_input():
+    policy = manifest()["spec"]["failurePolicy"]
+    assert policy["maxRestarts"] >= 10
+    assert [rule["action"] for rule in policy["rules"]] == ["FailJobSet"]
+    (rule,) = job()["podFailurePolicy"]["rules"]
+    assert rule["onExitCodes"]["values"] == [2]
+    assert rule["onExitCodes"]["containerName"] == container("containers")["name"]
+    pod = job()["template"]["spec"]
+    assert pod["restartPolicy"] == "Never"  # Kubernetes asks this of a podFailurePolicy.
+    assert pod["terminationGracePeriodSeconds"] >= 60
+
+
+def test_the_jobset_ends_in_the_training_command_after_copying_the_shards():
+    assert " ".join(container("containers")["command"]) == TRAIN
+    assert "gs://b/fs/', 'data/fs/'" in container("initContainers")["command"][-1]
+    mounts = [container(k)["volumeMounts"] for k in ("initContainers", "containers")]
+    assert mounts[0] == mounts[1]
+    (home,) = re.findall(r"^WORKDIR (\S+)$", (LAUNCH / "Dockerfile").read_text(), re.MULTILINE)
+    assert mounts[0][0]["mountPath"] == f"{home}/data"
+
+
+def test_the_readme_names_every_variable_and_its_xpk_command_is_the_jobsets():
+    readme = (LAUNCH / "README.md").read_text()
+    launchers = [p for p in LAUNCH.iterdir() if p.suffix in (".sh", ".sbatch", ".yaml")]
+    assert len(launchers) == 4
+    for name in (*(path.name for path in launchers), *(f"`{v}`" for v in VARIABLES), "--dry-run"):
+        assert name in readme, name
+    (text,) = re.findall(r"^    (xpk workload create (?:.*\\\n)*.*)$", readme, re.MULTILINE)
+    printed = subprocess.run(
+        ["bash", "-c", f"xpk() {{ printf '%s\\n' \"$@\"; }}; {text}"],
+        env=VARIABLES,
+        capture_output=True,
+        text=True,
+    ).stdout.split("--command\n")
+    copy, train = re.sub(r"\s+", " ", printed[1]).strip().split(" && ")
+    assert train == " ".join(container("containers")["command"])
+    assert shlex.split(copy) == container("initContainers")["command"]
+
+
+def test_the_dockerfile_copies_what_exists_pins_versions_and_ends_as_no_root():
+    text = (LAUNCH / "Dockerfile").read_text()
+    copied = [
+        w for words in re.findall(r"^COPY (.*) \S+$", text, re.MULTILINE) for w in words.split()
+    ]
+    sent = {
+        line[1:]
+        for line in (LAUNCH / "Dockerfile.dockerignore").read_text().split()
+        if line[0] == "!"
+    }
+    assert set(copied) == sent
+    assert [name for name in copied if not (ROOT / name).exists()] == []
+    assert re.findall(r"^FROM (.*)$", text, re.MULTILINE) == ["python:3.11-slim"]
+    assert "-c constraints.txt" in text
+    assert re.findall(r"^USER (.*)$", text, re.MULTILINE) == ["1000"]
+    assert not re.search(r"https?://|\b[\w-]+\.(io|com|org|dev)\b", text)

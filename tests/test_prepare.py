@@ -1,0 +1,299 @@
+"""The command: what it prints, what it refuses, and that --out is whole or not there."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pyarrow.parquet as pq
+import pytest
+
+from aslx import cli, prepare
+from aslx.data import records
+from aslx.datasets import shards
+from tests.datasets import kaggle
+
+ROOT = pathlib.Path(__file__).parent.parent
+FLAGS = ("--selection", "seed_hands_pose", "--processes", "1")
+
+
+@pytest.fixture
+def source(tmp_path):
+    return kaggle.write(tmp_path / "kaggle", kaggle.some(16, frames=9))
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """Runs `prepare` with arguments: (status, stdout, stderr)."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["prepare", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.run(prepare.main)
+        return ended.value.code, *capsys.readouterr()
+
+    return run
+
+
+def left(folder):
+    """What stands in a folder besides the source."""
+    return sorted(path.name for path in folder.iterdir() if path.name != "kaggle")
+
+
+def test_it_prints_a_summary_and_ends_with_one_json_line(command, source, tmp_path):
+    status, out, err = command(
+        "fingerspelling", "--source", source, "--out", tmp_path / "out", *FLAGS
+    )
+    assert status == 0 and not err
+    *summary, last = out.splitlines()
+    result = json.loads(last)
+    assert result["path"] == str(tmp_path / "out") and result["dropped"] == 0
+    assert result["clips"] == {"train": 12, "validation": 2, "test": 2}
+    assert "16 of 16 sequences kept" in summary[0]
+    assert any(line.split()[:3] == ["train", "12", "6"] for line in summary)
+    assert left(tmp_path) == ["out"]
+
+
+def test_a_note_says_what_could_not_be_split(command, tmp_path):
+    source = kaggle.write(tmp_path / "kaggle", kaggle.some(12, signers=1, frames=4))
+    _, out, _ = command("fingerspelling", "--source", source, "--out", tmp_path / "out", *FLAGS)
+    note = "1 signer is too few for 3 parts: split by phrase alone"
+    assert out.startswith(f"split: {note}\n")
+    assert records.read_metadata(tmp_path / "out")["split"] == {
+        "asked": "signer-and-phrase", "done": "phrase", "note": note,
+        "validation": 0.1, "test": 0.1, "seed": 0,
+    }  # fmt: skip
+
+
+def test_synthetic_data_take_the_very_same_path(command, tmp_path):
+    flags = (*FLAGS, "--split", "none", "--seed", "3")
+    a, b = tmp_path / "a", tmp_path / "b"
+    assert command("synthetic", "--sequences", "6", "--out", a, *flags)[0] == 0
+    assert command("fingerspelling", "--source", a / "kaggle", "--out", b, *flags)[0] == 0
+    parquet = next((a / "kaggle" / "train_landmarks").iterdir())
+    columns = {"frame", "sequence_id", *kaggle.SELECTION.columns}
+    assert set(pq.read_schema(parquet).names) == columns
+    assert len(records.Records(b, "train")) == 6
+    for path in b.glob("*.*"):
+        if path.name != "metadata.json":
+            assert path.read_bytes() == (a / path.name).read_bytes(), path
+    assert records.read_metadata(a)["source"].startswith("synthetic ")
+
+
+def rewrite(path, *replacements):
+    text = path.read_text()
+    for old, new in replacements:
+        assert old in text
+        text = text.replace(old, new)
+    path.write_text(text)
+
+
+def foreign(source):
+    lines = [dataclasses.replace(line) for line in kaggle.some(16, frames=9)]
+    lines[3] = dataclasses.replace(lines[3], phrase="café 7")
+    kaggle.write_csv(source / "train.csv", lines)
+
+
+def truncated(source):
+    path = source / "train_landmarks" / "1.parquet"
+    path.write_bytes(path.read_bytes()[:-1000])
+
+
+def narrow(source):
+    path = source / "train_landmarks" / "2.parquet"
+    pq.write_table(pq.read_table(path).drop_columns(["y_pose_15"]), path)
+
+
+def twice(source):
+    lines = kaggle.some(16)
+    kaggle.write_csv(source / "train.csv", [*lines, lines[5]])
+
+
+def empty(source):
+    kaggle.write_csv(source / "train.csv", [])
+
+
+def unlisted(source):
+    lines = [dataclasses.replace(line, id=line.id + 1) for line in kaggle.some(16)]
+    kaggle.write_csv(source / "train.csv", lines)
+
+
+FAULTS = {
+    "a phrase with a foreign character": (
+        foreign, (), "train.csv line 5, sequence 1021: phrase 'café 7' has the character 'é'"),
+    "no csv": (lambda s: (s / "train.csv").unlink(), (), "has no train.csv and no supplemental_m"),
+    "no csv wanted": (lambda s: None, ("--no-train", "--no-supplemental"), "has no csv left"),
+    "an empty csv": (empty, (), "train.csv list no sequence"),
+    "a csv that lacks a column": (
+        lambda s: rewrite(s / "train.csv", ("participant_id", "person")), (),
+        "has no column 'participant_id'; it has path, file_id, sequence_id, person, phrase"),
+    "a sequence_id that is no number": (
+        lambda s: rewrite(s / "train.csv", (",1007,", ",x,")), (), "train.csv line 3, sequence x:"),
+    "a line that ends early": (
+        lambda s: rewrite(s / "train.csv", (",1007,1,no", ",1007\nno")), (), "train.csv line 3"),
+    "an encoding that is not UTF-8": (
+        lambda s: (s / "train.csv").write_bytes((s / "train.csv").read_bytes() + b"\xff,\xfe"), (),
+        "can't decode byte 0xff"),
+    "a sequence listed twice": (twice, (), "lists sequence 1035 of train_landmarks/1.parquet 2 ti"),
+    "a missing parquet": (
+        lambda s: (s / "train_landmarks" / "2.parquet").unlink(), (), "2.parquet is missing"),
+    "a truncated parquet": (truncated, (), "1.parquet is damaged or no parquet file"),
+    "a parquet that lacks a column": (narrow, (), "2.parquet has no column 'y_pose_15', which"),
+    "a parquet of other sequences": (unlisted, (), "nothing to train on: 16 dropped: no frames"),
+    "another map of characters": (
+        lambda s: rewrite(s / "character_to_prediction_index.json", ('"a": 32', '"a": 33')), (),
+        "maps 'a' to 33, not 32"),
+    "an unknown selection": (
+        lambda s: None, ("--selection", "hands"), "no selection 'hands'; there are seed_hands"),
+    "a share that cannot be": (
+        lambda s: None, ("--test", "0.95"), "validation 0.1 and test 0.95 leave no share"),
+    "no process": (lambda s: None, ("--processes", "0"), "--processes 0: needs 1 or more"),
+    "a negative seed": (lambda s: None, ("--seed", "-1"), "--seed -1: needs 0 or more"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_bad_input_is_one_clear_line_and_leaves_nothing(fault, command, source, tmp_path):
+    spoil, flags, words = FAULTS[fault]
+    spoil(source)
+    out = tmp_path / "out"
+    status, _, err = command("fingerspelling", "--source", source, "--out", out, *FLAGS, *flags)
+    assert status == 2
+    assert err.startswith("error: ") and err.count("\n") == 1
+    assert words in err
+    assert left(tmp_path) == []
+
+
+def test_a_source_that_is_not_there_is_named(command, tmp_path):
+    status, _, err = command(
+        "fingerspelling", "--source", tmp_path / "x", "--out", tmp_path / "out"
+    )
+    assert status == 2 and err == f"error: --source {tmp_path / 'x'} is no folder\n"
+
+
+def test_an_existing_out_is_replaced_only_when_told(command, source, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()  # An empty folder is as good as none.
+    arguments = ("fingerspelling", "--source", source, "--out", out, *FLAGS)
+    assert command(*arguments)[0] == 0
+    (out / "note").touch()
+    status, _, err = command(*arguments)
+    assert status == 2 and err == f"error: {out} exists already: pass --overwrite to replace it\n"
+    assert (out / "note").exists()
+    assert command(*arguments, "--overwrite", "--split", "none")[0] == 0
+    assert not (out / "note").exists() and records.splits(out) == ["train"]
+    assert left(tmp_path) == ["out"]
+
+
+def test_what_is_no_data_set_is_never_replaced(command, source, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "thesis.tex").touch()
+    arguments = ("fingerspelling", "--source", source, "--overwrite", *FLAGS, "--out")
+    status, _, err = command(*arguments, out)
+    assert status == 2 and "holds something else than a data set" in err
+    status, _, err = command(*arguments, out / "thesis.tex")
+    assert status == 2 and "is a file: choose another --out" in err
+    status, _, err = command(*arguments, source.parent)
+    assert status == 2 and "holds" in err
+    assert (out / "thesis.tex").exists() and (source / "train.csv").exists()
+
+
+def test_a_source_inside_out_is_not_overwritten(command, tmp_path):
+    out = tmp_path / "out"
+    command("synthetic", "--sequences", "4", "--out", out, *FLAGS, "--split", "none")
+    status, _, err = command(
+        "fingerspelling", "--source", out / "kaggle", "--out", out, "--overwrite", *FLAGS
+    )
+    assert status == 2 and "and would replace it" in err
+    assert (out / "kaggle" / "train.csv").exists()
+
+
+def test_two_at_once_do_not_write_the_same_out(command, source, tmp_path):
+    out = tmp_path / "out"
+    with shards.building(out) as scratch:
+        status, _, err = command("fingerspelling", "--source", source, "--out", out, *FLAGS)
+        assert status == 2 and "another process is preparing" in err
+        assert scratch.exists()
+        (scratch / "out").mkdir()
+    assert left(tmp_path) == ["out"]
+
+
+def test_a_failed_write_leaves_the_old_data_set(command, source, tmp_path, monkeypatch):
+    arguments = ("fingerspelling", "--source", source, "--out", tmp_path / "out", *FLAGS)
+    assert command(*arguments)[0] == 0
+    before = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*.*")}
+
+    def full(self, path, examples):
+        pathlib.Path(path).write_bytes(b"half")
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(shards._Writer, "write", full)
+    status, _, err = command(*arguments, "--overwrite")
+    assert status == 2 and err.count("\n") == 1
+    assert f"{tmp_path} is full" in err and "No space left on device" in err
+    assert {path: path.read_bytes() for path in (tmp_path / "out").rglob("*.*")} == before
+    assert left(tmp_path) == ["out"]
+
+
+LIMITED = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv.pop(1)),) * 2)
+from aslx import cli, prepare
+cli.run(prepare.main)
+"""
+
+
+@pytest.mark.parametrize("limit", [20_000, 40_000])  # Of the spool, and of a shard.
+def test_a_file_that_cannot_be_written_is_one_line(limit, source, tmp_path):
+    arguments = ("fingerspelling", "--source", source, "--out", tmp_path / "out", *FLAGS)
+    ran = subprocess.run(
+        [sys.executable, "-c", LIMITED, str(limit), *map(str, arguments), "--split", "none"],
+        cwd=ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    assert ran.returncode == 2 and ran.stderr.count("\n") == 1
+    assert ran.stderr.startswith(f"error: {tmp_path} is full, make room and run again")
+    assert left(tmp_path) == []
+
+
+KILLED = """
+import os, signal
+from aslx import cli, prepare
+from aslx.data import records
+records.write_index = lambda folder: os.kill(os.getpid(), signal.SIGKILL)
+cli.run(prepare.main)
+"""
+
+
+def test_a_killed_run_leaves_no_out_and_the_next_one_clears_up(command, source, tmp_path):
+    arguments = ("fingerspelling", "--source", source, "--out", tmp_path / "out", *FLAGS)
+    ran = subprocess.run([sys.executable, "-c", KILLED, *map(str, arguments)], cwd=ROOT)
+    assert ran.returncode == -9
+    assert left(tmp_path) == [".out.incomplete"]
+    assert command(*arguments)[0] == 0
+    assert left(tmp_path) == ["out"]
+
+
+def test_the_bytes_depend_on_input_and_options_alone(command, source, tmp_path):
+    arguments = ["fingerspelling", "--source", str(source), *FLAGS[:2]]
+    here, there = tmp_path / "here", tmp_path / "there"
+    ran = subprocess.run(
+        [sys.executable, "-m", "aslx.prepare", *arguments, "--out", there, "--processes", "2"],
+        cwd=ROOT, capture_output=True, text=True, env=os.environ | {"NO_COLOR": "1"},
+    )  # fmt: skip
+    assert ran.returncode == 0 and not ran.stderr
+    assert json.loads(ran.stdout.splitlines()[-1])["clips"]["train"] == 12
+    assert command(*arguments, "--out", here, "--processes", "1")[0] == 0
+    files = sorted(path.relative_to(here) for path in here.rglob("*") if path.is_file())
+    assert len(files) > 12
+    for name in files:
+        assert (there / name).read_bytes() == (here / name).read_bytes(), name
+
+
+def test_it_refuses_what_it_does_not_know(command):
+    status, _, err = command("fingerspelling", "--sauce", "x", "--out", "y")
+    assert status == 2 and "--source" in err
+    status, _, err = command("fingerspelling", "--source", "x", "--out", "y", "--split", "half")
+    assert status == 2 and "signer-and-phrase" in err
