@@ -37,6 +37,22 @@ def open_split(cfg: config_lib.Config, split: str) -> records.Records:
     return data
 
 
+def evaluate_step(cfg: config_lib.Config, mesh: jax.sharding.Mesh):
+    """The jitted `step.evaluate` of a config."""
+    evaluate = functools.partial(step.evaluate, task=cfg.task, features=cfg.features)
+    # Whole on every host, so that each can count.
+    return jax.jit(evaluate, out_shardings=sharding.replicated(mesh))
+
+
+def predict_step(cfg: config_lib.Config):
+    """The jitted way from a batch to what the task answers."""
+
+    def predict(model: Any, batch: step.Batch) -> jax.Array:
+        return cfg.task.predict(model, *step.inputs(batch, cfg.features))
+
+    return jax.jit(predict)
+
+
 class Evaluation:
     """Every record of a split once through a model; the compiled function is kept."""
 
@@ -46,9 +62,7 @@ class Evaluation:
         self._cfg, self._mesh = cfg, mesh
         self.data = open_split(cfg, split)
         self._count = min(len(self.data), limit or len(self.data))
-        evaluate = functools.partial(step.evaluate, task=cfg.task, features=cfg.features)
-        # Whole on every host, so that each can count.
-        self._evaluate = jax.jit(evaluate, out_shardings=sharding.replicated(mesh))
+        self._evaluate = evaluate_step(cfg, mesh)
 
     @functools.cached_property
     def targets(self) -> list[str]:
@@ -152,7 +166,7 @@ def open_run(workdir: str | pathlib.Path, *, data: str = "") -> Run:
 def answers(run: Run, clips: list[np.ndarray]) -> list:
     """What the model answers for clips f[T, N, 3] that are in no record."""
     lengths = np.array([len(clip) for clip in clips], np.int64)
-    predict = jax.jit(functools.partial(_predict, cfg=run.cfg))
+    predict = predict_step(run.cfg)
     out: list = [None] * len(clips)
     for batch in plan.evaluation(lengths, plan.Fixed(rows=1).shapes(lengths)):
         (i,) = batch.records
@@ -161,10 +175,6 @@ def answers(run: Run, clips: list[np.ndarray]) -> list:
         rows = {"landmarks": landmarks, "length": lengths[i : i + 1].astype(np.int32)}
         out[i] = run.cfg.task.decode(jax.device_get(predict(run.model, rows)))[0]
     return out
-
-
-def _predict(model: Any, batch: dict, *, cfg: config_lib.Config) -> jax.Array:
-    return cfg.task.predict(model, *step.inputs(batch, cfg.features))
 
 
 def last_json(values: dict) -> None:

@@ -88,15 +88,6 @@ def setup(cfg: config_lib.Config) -> Setup:
     steps = plan.Train(data.index.frames, shapes, cfg.seed).steps_per_epoch * cfg.epochs
     tx = optim.build(cfg.optim, steps)
     abstract, init = state(cfg, mesh, tx)
-    train = functools.partial(
-        step.train,
-        tx=tx,
-        task=cfg.task,
-        features=cfg.features,
-        microbatches=cfg.microbatches,
-        ema_decay=cfg.ema_decay,
-    )
-    place = jax.tree.map(lambda x: x.sharding, abstract)
     return Setup(
         cfg=cfg,
         mesh=mesh,
@@ -104,7 +95,7 @@ def setup(cfg: config_lib.Config) -> Setup:
         shapes=shapes,
         abstract=abstract,
         init=init,
-        train=jax.jit(train, out_shardings=(place, sharding.replicated(mesh)), donate_argnums=0),
+        train=train_step(cfg, mesh, tx, abstract),
         evaluation=inference.Evaluation(cfg, mesh, cfg.data.eval_split),
         key=jax.device_put(jax.random.key(cfg.seed), sharding.replicated(mesh)),
     )
@@ -118,6 +109,20 @@ def state(
     init = functools.partial(step.init, build, tx=tx, ema_decay=cfg.ema_decay)
     abstract = sharding.place(mesh, jax.eval_shape(init))
     return abstract, jax.jit(init, out_shardings=jax.tree.map(lambda x: x.sharding, abstract))
+
+
+def train_step(cfg: config_lib.Config, mesh: jax.sharding.Mesh, tx: Any, abstract: step.State):
+    """The jitted step on states placed as `abstract` is; it takes the old state's memory."""
+    train = functools.partial(
+        step.train,
+        tx=tx,
+        task=cfg.task,
+        features=cfg.features,
+        microbatches=cfg.microbatches,
+        ema_decay=cfg.ema_decay,
+    )
+    place = jax.tree.map(lambda x: x.sharding, abstract)
+    return jax.jit(train, out_shardings=(place, sharding.replicated(mesh)), donate_argnums=0)
 
 
 def run(
