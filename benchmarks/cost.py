@@ -91,6 +91,11 @@ class _Walk:
             total = Cost()
             for instruction in self._computations[name].values():
                 total.add(self._one(instruction, self._computations[name], fused))
+            if name.startswith("all-reduce-scatter"):  # How a TPU's compiler writes one.
+                total.collectives = {
+                    dataclasses.replace(collective, op="reduce-scatter"): count
+                    for collective, count in total.collectives.items()
+                }
             self._costs[name, fused] = total
         return self._costs[name, fused]
 
