@@ -69,8 +69,10 @@ class Cost:
         self.passes += other.passes * times
         self.bytes += other.bytes * times
         for collective, count in other.collectives.items():
-            # One that runs beside other work stands in several fusions: its start, parts and end.
-            self.collectives[collective] = max(self.collectives.get(collective, 0), count * times)
+            # One that runs beside other work stands in several fusions, its parts even in loops:
+            # its start and its end say how often it runs.
+            seen = self.collectives.get(collective, math.inf)
+            self.collectives[collective] = min(seen, count * times)
         self.unknown += other.unknown
 
 
