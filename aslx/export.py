@@ -6,16 +6,15 @@ with `inputs` and reads a character from the argmax of each row of `outputs`.
 """
 
 import dataclasses
+import io
 import json
-import os
-import pathlib
 import time
 import zipfile
 from typing import Any, Literal
 
 import tyro
 
-from aslx import cli
+from aslx import cli, files
 
 MAX_ZIP = 40 * 2**20  # Bytes: Kaggle refuses a model over 40 MB.
 Quantize = Literal["none", "float16", "int8"]
@@ -87,25 +86,25 @@ def convert(cfg: Any, model: Any, quantize: Quantize) -> bytes:
     return converter.convert()
 
 
-def submission(path: pathlib.Path, model: bytes, columns: tuple[str, ...]) -> None:
-    """Writes model.tflite, inference_args.json and, of both, submission.zip below `path`."""
-    path.mkdir(parents=True, exist_ok=True)
+def submission(path: files.Path, model: bytes, columns: tuple[str, ...]) -> int:
+    """Writes model.tflite, inference_args.json and, of both, submission.zip below `path`; returns
+    the zip's bytes."""
     args = json.dumps({"selected_columns": list(columns)}).encode()
-    _write(path / "model.tflite", model)
-    _write(path / "inference_args.json", args)
-    temporary = path / f".{os.getpid()}.zip"
-    with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as z:
+    files.write(path / "model.tflite", model)
+    files.write(path / "inference_args.json", args)
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as z:
         for name, data in (("model.tflite", model), ("inference_args.json", args)):
             # A fixed date: the same run gives the same bytes.
             z.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)
-    size = temporary.stat().st_size
+    size = archive.tell()
     if size > MAX_ZIP:
-        temporary.unlink()
         raise ValueError(
             f"submission.zip would have {size / 2**20:.1f} MB and Kaggle takes 40: "
             "use --quantize float16 or int8, or a smaller model"
         )
-    os.replace(temporary, path / "submission.zip")
+    files.write(path / "submission.zip", archive.getvalue())
+    return size
 
 
 def interpreter(model: bytes) -> Any:
@@ -141,30 +140,26 @@ def compare(cfg: Any, model: Any, mesh: Any, flatbuffer: bytes, split: str, clip
     }
 
 
-def _write(path: pathlib.Path, data: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(data)
-    os.replace(temporary, path)
-
-
 def main() -> None:
     command = tyro.cli(Command)
+    from etils import epath
+
     from aslx import inference
 
     run = inference.open_run(command.workdir, data=command.data)
-    out = pathlib.Path(command.out or run.workdir / "export")
+    out = epath.Path(command.out or run.workdir / "export")
     print(f"converting step {run.step} of {run.workdir}, weights as {command.quantize}")
     flatbuffer = convert(run.cfg, run.model, command.quantize)
-    submission(out, flatbuffer, run.cfg.features.selection.columns)
+    zip_bytes = submission(out, flatbuffer, run.cfg.features.selection.columns)
     report = {
         "step": run.step,
         "quantize": command.quantize,
         "model_bytes": len(flatbuffer),
-        "zip_bytes": (out / "submission.zip").stat().st_size,
+        "zip_bytes": zip_bytes,
     }
     if command.clips:
         report |= compare(run.cfg, run.model, run.mesh, flatbuffer, command.split, command.clips)
-    _write(out / "report.json", (json.dumps(report, indent=2) + "\n").encode())
+    files.write(out / "report.json", json.dumps(report, indent=2) + "\n")
     for name, value in report.items():
         print(f"  {name:<18} {value}")
     scores = run.workdir / f"evaluation-{command.split}" / "scores.json"

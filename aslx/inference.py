@@ -4,15 +4,15 @@ import contextlib
 import dataclasses
 import functools
 import json
-import pathlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
 import numpy as np
+from etils import epath
 from flax import nnx
 
-from aslx import checkpoint, landmarks, sharding, step
+from aslx import checkpoint, files, landmarks, sharding, step
 from aslx import config as config_lib
 from aslx.data import loader, plan, records
 
@@ -133,7 +133,7 @@ class Evaluation:
 class Run:
     """A trained model and the config that made it."""
 
-    workdir: pathlib.Path
+    workdir: files.Path
     cfg: config_lib.Config
     mesh: jax.sharding.Mesh
     model: Any
@@ -141,12 +141,12 @@ class Run:
     trained_on: str  # The data set's path at that time.
 
 
-def open_run(workdir: str | pathlib.Path, *, data: str = "") -> Run:
+def open_run(workdir: str | files.Path, *, data: str = "") -> Run:
     """The best checkpoint of a run directory: the averaged parameters where an average was kept.
 
     `data` replaces the data set that the run was trained on.
     """
-    workdir = pathlib.Path(workdir)
+    workdir = epath.Path(workdir)
     if not (workdir / "config.json").exists():
         raise FileNotFoundError(f"{workdir} holds no run (no config.json): train first")
     cfg = config_lib.read(workdir / "config.json")
