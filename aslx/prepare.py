@@ -2,24 +2,25 @@
 
 import dataclasses
 import json
-import pathlib
 import time
 from typing import Annotated
 
 import tyro
 
 from aslx import cli
-from aslx.datasets import fingerspelling, summary
+from aslx.datasets import fingerspelling, storage, summary, workers
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Fingerspelling:
     """Kaggle's asl-fingerspelling, or anything in its layout, into TFRecord shards."""
 
-    source: pathlib.Path
-    """The folder of train.csv or supplemental_metadata.csv and the parquet that they list."""
-    out: pathlib.Path
-    """Where the data set shall stand; it appears there when it is whole."""
+    source: str
+    """The folder, or gs://..., of train.csv or supplemental_metadata.csv and the parquet that they
+    list."""
+    out: str
+    """Where the data set shall stand, on a disk or in a bucket (gs://...); it appears there when it
+    is whole."""
     overwrite: bool = False
     """Replace a data set that stands at --out."""
     take: fingerspelling.Options = fingerspelling.Options()
@@ -29,8 +30,9 @@ class Fingerspelling:
 class Synthetic:
     """Fingerspelling by a kinematic hand: Kaggle's layout in OUT/kaggle, then shards from it."""
 
-    out: pathlib.Path
-    """Where the data set shall stand; it appears there when it is whole."""
+    out: str
+    """Where the data set shall stand, on a disk or in a bucket (gs://...); it appears there when it
+    is whole."""
     sequences: int = 4000
     """Clips in train.csv."""
     sentences: int = 0
@@ -50,48 +52,49 @@ def main() -> None:
     from aslx.datasets import shards
 
     begun = time.monotonic()
-    with shards.building(command.out, overwrite=command.overwrite) as scratch:
+    with shards.building(storage.path(command.out), overwrite=command.overwrite) as scratch:
+        run = fingerspelling.runner(command.take, scratch)
         match command:
             case Fingerspelling():
-                report = _fingerspelling(command, scratch)
+                report = _fingerspelling(command, scratch, run)
             case Synthetic():
-                report = _synthetic(command, scratch)
+                report = _synthetic(command, scratch, run)
+        info = json.loads((scratch / "out" / "dataset_info.json").read_text())
     seconds = round(time.monotonic() - begun, 1)
-    size = sum(path.stat().st_size for path in command.out.glob("*.tfrecord*"))
+    size = sum(int(split["numBytes"]) for split in info["splits"])
     clips = {part: counts["clips"] for part, counts in report["parts"].items()}
     print(summary.text(report))
     print(f"\n{command.out}: {size / 1e6:,.1f} MB of shards in {seconds} s; see figures/ in it")
     counted = {"clips": clips, "dropped": sum(report["dropped"].values())}
-    print(json.dumps({"path": str(command.out), **counted, "bytes": size, "seconds": seconds}))
+    print(json.dumps({"path": command.out, **counted, "bytes": size, "seconds": seconds}))
 
 
-def _fingerspelling(command: Fingerspelling, scratch: pathlib.Path) -> dict:
-    source = command.source
+def _fingerspelling(command: Fingerspelling, scratch: storage.Path, run: workers.Run) -> dict:
+    source, out = storage.path(command.source), storage.path(command.out)
     if not source.is_dir():
         raise FileNotFoundError(f"--source {source} is no folder")
-    if source.resolve().is_relative_to(command.out.resolve()):
+    if source.resolve().is_relative_to(out.resolve()):
         raise ValueError(f"--out {command.out} holds --source {source}, and would replace it")
-    return fingerspelling.prepare(source, scratch, command.take, source.resolve().name)
+    return fingerspelling.prepare(source, scratch, command.take, source.resolve().name, run)
 
 
-def _synthetic(command: Synthetic, scratch: pathlib.Path) -> dict:
+def _synthetic(command: Synthetic, scratch: storage.Path, run: workers.Run) -> dict:
     from aslx import landmarks
     from aslx.datasets import synthetic
 
     options = command.take
     columns = landmarks.selection(options.keep.selection).columns
+    kaggle = scratch / "out" / "kaggle"
     synthetic.write(
-        scratch / "kaggle",
+        kaggle,
         sequences=command.sequences,
         seed=options.seed,
         columns=columns,
         supplemental=command.sentences,
-        processes=options.processes,
+        run=run,
     )
     origin = f"synthetic {synthetic.VERSION}, seed {options.seed}"
-    report = fingerspelling.prepare(scratch / "kaggle", scratch, options, origin)
-    (scratch / "kaggle").rename(scratch / "out" / "kaggle")
-    return report
+    return fingerspelling.prepare(kaggle, scratch, options, origin, run)
 
 
 if __name__ == "__main__":
