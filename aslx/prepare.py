@@ -7,7 +7,7 @@ from typing import Annotated
 
 import tyro
 
-from aslx import cli
+from aslx import cli, files
 from aslx.datasets import fingerspelling, storage, summary, workers
 
 
@@ -69,7 +69,7 @@ def main() -> None:
     print(json.dumps({"path": command.out, **counted, "bytes": size, "seconds": seconds}))
 
 
-def _fingerspelling(command: Fingerspelling, scratch: storage.Path, run: workers.Run) -> dict:
+def _fingerspelling(command: Fingerspelling, scratch: files.Path, run: workers.Run) -> dict:
     source, out = storage.path(command.source), storage.path(command.out)
     if not source.is_dir():
         raise FileNotFoundError(f"--source {source} is no folder")
@@ -78,7 +78,7 @@ def _fingerspelling(command: Fingerspelling, scratch: storage.Path, run: workers
     return fingerspelling.prepare(source, scratch, command.take, source.resolve().name, run)
 
 
-def _synthetic(command: Synthetic, scratch: storage.Path, run: workers.Run) -> dict:
+def _synthetic(command: Synthetic, scratch: files.Path, run: workers.Run) -> dict:
     from aslx import landmarks
     from aslx.datasets import synthetic
 

@@ -13,6 +13,7 @@ import shlex
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
+from aslx import files
 from aslx.datasets import storage
 
 if TYPE_CHECKING:  # Beam takes seconds to import, and need not be installed.
@@ -22,7 +23,7 @@ Result = TypeVar("Result")
 
 
 def run(
-    function: Callable[..., Result], tasks: Sequence[tuple], options: str, folder: storage.Path
+    function: Callable[..., Result], tasks: Sequence[tuple], options: str, folder: files.Path
 ) -> Iterator[tuple[int, Result]]:
     """(position, function(*task)) of every task, as `workers.run`, but by the engine that `options`
     choose. `folder`, for the tasks and the answers, must be one that every worker sees; `function`
@@ -48,7 +49,7 @@ def run(
         yield i, answer
 
 
-def _answer(place: storage.Path) -> storage.Path:
+def _answer(place: files.Path) -> files.Path:
     return place.with_name(f"{place.name}.answer")
 
 
