@@ -44,9 +44,9 @@ class Options:
     processes: int | None = None
     """Files read, and written, at a time; by default one for each core."""
     beam: str | None = None
-    """An Apache Beam engine to work on instead: its options in one string that names the --runner,
-    as "--runner=DirectRunner --direct_num_workers=4 --direct_running_mode=multi_processing". Its
-    workers must see --source and --out: a bucket, or a disk that they share."""
+    """An Apache Beam engine to work on instead. All its options in one, the --runner among them:
+    --beam="--runner=DirectRunner --direct_num_workers=4 --direct_running_mode=multi_processing".
+    Its workers must see --source and --out: in a bucket, or on a disk that they share."""
 
 
 def runner(options: Options, scratch: files.Path) -> workers.Run:
