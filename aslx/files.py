@@ -8,7 +8,7 @@ from etils import epath
 Path = pathlib.Path | epath.Path  # epath's is pathlib's, and knows gs:// too.
 
 
-def absolute(path: str | Path) -> Path:
+def absolute(path: str | Path) -> epath.Path:
     """The path with its root: what is in a bucket has one."""
     return epath.Path(path) if in_bucket(path) else epath.Path(path).absolute()
 
