@@ -173,10 +173,12 @@ def _scan(directory: pathlib.Path, split: str) -> Index:
 
 
 def _frames(features: dict, metadata: dict) -> int:
-    if "landmarks" not in features:
+    if "image" in features:
         return 1
-    points = len(landmarks.selection(metadata["selection"]).points)
-    return len(features["landmarks"].bytes_list.value[0]) // (points * 3 * 2)
+    name, values = "keypoints", metadata.get("values")
+    if "landmarks" in features:
+        name, values = "landmarks", 3 * len(landmarks.selection(metadata["selection"]).points)
+    return len(features[name].bytes_list.value[0]) // (2 * values)
 
 
 def _signer(features: dict) -> int:
