@@ -17,6 +17,9 @@ def pytest_configure(config):
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
     cache = ROOT / ".cache" / "jax"
     os.environ["JAX_COMPILATION_CACHE_DIR"] = str(cache)  # For the processes that tests start.
+    # libtpu is installed for its compiler: nobody shall look for a TPU, nor say that there is none.
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    jax.config.update("jax_platforms", os.environ["JAX_PLATFORMS"])
     jax.config.update("jax_num_cpu_devices", 8)
     jax.config.update("jax_compilation_cache_dir", str(cache))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)

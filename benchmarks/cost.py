@@ -1,0 +1,288 @@
+"""What a compiled program does: FLOPs, bytes of memory, collectives, counted from its HLO text.
+
+XLA's own cost analysis counts the body of a loop once. Here an instruction counts as often as the
+loops around it run; a loop whose trips nobody knows counts once, and is handed out beside.
+"""
+
+import dataclasses
+import math
+import re
+from collections.abc import Iterator
+
+import numpy as np
+
+from benchmarks import hlo
+
+_TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"')
+_WINDOW = re.compile(r"(\w+)=([\d_x\-]+)")
+
+COLLECTIVES = (
+    "all-reduce",
+    "all-gather",
+    "reduce-scatter",
+    "all-to-all",
+    "ragged-all-to-all",
+    "collective-permute",
+    "collective-broadcast",
+)
+_FREE = {
+    "parameter", "constant", "tuple", "get-tuple-element", "bitcast", "after-all", "partition-id",
+    "replica-id", "opt-barrier", "add-dependency", "call", "async-start",
+}  # fmt: skip
+_SLICES = {"dynamic-slice", "slice", "gather"}
+# Custom calls of the compiler that give an array another name, or a place.
+_NO_WORK = ("AllocateBuffer", "AssumeGatherIndicesInBound", "ConcatBitcast")
+# Products in bfloat16 that one of this precision costs (jax.lax.Precision on a TPU).
+_PASSES = {"default": 1, "high": 3, "highest": 6}
+
+
+@dataclasses.dataclass(frozen=True)
+class Collective:
+    """An instruction that moves arrays between chips."""
+
+    op: str
+    arrays: tuple[str, ...]
+    """Such as f32[256,128]; of an all-gather what it gathers, else what it is given."""
+    bytes: int
+    """Of the arrays, on one chip."""
+    channel: str
+    """Its number in the program."""
+
+
+@dataclasses.dataclass
+class Cost:
+    """Of one run of a program on one chip."""
+
+    flops: float = 0
+    """Of matrix products and convolutions; two for a multiplication with its addition."""
+    passes: float = 0
+    """The same in FLOPs of bfloat16 products: float32 of the highest precision takes six."""
+    bytes: float = 0
+    """Read from main memory and written to it, as the instructions stand: no cache is assumed."""
+    collectives: dict[Collective, float] = dataclasses.field(default_factory=dict)
+    """How often each runs."""
+    unknown: "list[Cost]" = dataclasses.field(default_factory=list)
+    """One trip of each loop whose trips are unknown; that one is counted in the rest too."""
+
+    def add(self, other: "Cost", times: float = 1) -> None:
+        self.flops += other.flops * times
+        self.passes += other.passes * times
+        self.bytes += other.bytes * times
+        for collective, count in other.collectives.items():
+            # One that runs beside other work stands in several fusions: its start, parts and end.
+            self.collectives[collective] = max(self.collectives.get(collective, 0), count * times)
+        self.unknown += other.unknown
+
+
+def cost(text: str) -> Cost:
+    """What the entry computation of a module costs."""
+    computations, entry = hlo.parse(text)
+    return _Walk(computations).cost(entry)
+
+
+class _Walk:
+    def __init__(self, computations: dict[str, hlo.Computation]):
+        self._computations = computations
+        self._costs: dict[tuple[str, bool], Cost] = {}
+
+    def cost(self, name: str, fused: bool = False) -> Cost:
+        """Of one run of a computation; what is fused moves no bytes of its own."""
+        if (name, fused) not in self._costs:
+            total = Cost()
+            for instruction in self._computations[name].values():
+                total.add(self._one(instruction, self._computations[name], fused))
+            self._costs[name, fused] = total
+        return self._costs[name, fused]
+
+    def _one(self, i: hlo.Instruction, around: hlo.Computation, fused: bool) -> Cost:
+        if i.op == "while":
+            return self._loop(i, around)
+        total = Cost()
+        if i.op == "conditional":
+            total.add(max((self.cost(c, fused) for c in i.called), key=lambda c: c.bytes))
+            return total
+        if i.op == "fusion" or i.op == "call" or (i.op.endswith("-start") and i.called):
+            for name in i.called:
+                total.add(self.cost(name, fused or i.op == "fusion"))
+        if i.op in ("dot", "convolution"):
+            total.flops = 2.0 * (_dot if i.op == "dot" else _convolution)(i, around)
+            total.passes = total.flops * _precision(i)
+        if i.op.removesuffix("-start") in COLLECTIVES:
+            total.collectives[_collective(i, around)] = 1
+        if not fused:
+            total.bytes += self._bytes(i, around)
+        return total
+
+    def _loop(self, i: hlo.Instruction, around: hlo.Computation) -> Cost:
+        trip, total = Cost(), Cost()
+        for name in i.called:
+            trip.add(self.cost(name))
+        trips = self._trips(i, around)
+        total.add(trip, 1 if trips is None else trips)
+        if trips is None:
+            total.unknown.append(trip)
+        return total
+
+    def _trips(self, i: hlo.Instruction, around: hlo.Computation) -> int | None:
+        """Of a loop that counts up from a constant to a constant; None where it does not.
+
+        The compiler for CPUs notes the number, that for TPUs does not.
+        """
+        known = _TRIPS.search(i.attributes)
+        if known:
+            return int(known[1])
+        names = dict(re.findall(r"\b(condition|body)=%([\w.\-]+)", i.attributes))
+        condition, body = (self._computations[names[k]] for k in ("condition", "body"))
+        test = hlo.root(condition)
+        if test.op != "compare" or "direction=LT" not in test.attributes:
+            return None
+        counter = condition[test.operands[0]]
+        if counter.op != "get-tuple-element":
+            return None
+        at = hlo.index(counter)
+        first = hlo.constant(around, around[i.operands[0]].operands[at])
+        last = hlo.constant(condition, test.operands[1])
+        increment = body[hlo.root(body).operands[at]]
+        steps = [hlo.constant(body, name) for name in increment.operands]
+        by = [s for s in steps if s is not None]
+        if first is None or last is None or increment.op != "add" or len(by) != 1:
+            return None
+        return max(0, -(-(last - first) // by[0]))
+
+    def _bytes(self, i: hlo.Instruction, around: hlo.Computation) -> float:
+        """Main memory that an instruction reads and writes."""
+        if i.op in _FREE or i.op.endswith(("-done", "-update")):
+            return 0
+        if i.op == "custom-call" and any(f'"{name}"' in i.attributes for name in _NO_WORK):
+            return 0
+        if i.op == "fusion":
+            inner = self._computations[i.called[0]]
+            parameters = [p for p in inner.values() if p.op == "parameter"]
+            reads = sum(
+                min(self._read(inner, p.name), _stored(around, i.operands[hlo.number(p)]))
+                for p in parameters
+            )
+            return reads + self._written(i, inner)
+        given = [_stored(around, name) for name in i.operands]
+        if i.op == "slice-start":  # Its result: the operand, the slice, a flag.
+            return min(i.result[1].tiled, given[0]) + i.result[1].stored
+        if i.op == "copy-start":  # Its result: the target, the source, a flag.
+            return _total(i.result[:2])
+        if i.op in _SLICES:
+            return min(i.result[0].tiled, given[0]) + sum(given[1:]) + _total(i.result)
+        if i.op == "dynamic-update-slice":
+            update = around[i.operands[1]].result[0]
+            return update.stored + min(update.tiled, i.result[0].stored)
+        return _total(i.result) + sum(given)
+
+    def _read(self, inside: hlo.Computation, name: str) -> float:
+        """How much of an array a fused computation reads: of what it only slices, the slices."""
+        total = 0.0
+        for user in inside.values():
+            if name not in user.operands:
+                continue
+            first = user.operands.index(name) == 0
+            if user.op in _SLICES and first:
+                total += user.result[0].tiled
+            elif user.op == "bitcast":
+                total += self._read(inside, user.name)
+            elif user.op == "fusion":
+                deeper = self._computations[user.called[0]]
+                at = user.operands.index(name)
+                total += sum(
+                    self._read(deeper, p.name)
+                    for p in deeper.values()
+                    if p.op == "parameter" and hlo.number(p) == at
+                )
+            elif not (user.op == "dynamic-update-slice" and first):  # Which writes in place.
+                return math.inf
+        return total
+
+    def _written(self, i: hlo.Instruction, inner: hlo.Computation) -> float:
+        """A fusion that ends in updates of slices writes those alone."""
+        root = hlo.root(inner)
+        names = root.operands if root.op == "tuple" else (root.name,)
+        total = 0.0
+        for array, name in zip(i.result, names, strict=False):
+            end = inner[name]
+            while end.op == "bitcast":
+                end = inner[end.operands[0]]
+            update = end.op == "dynamic-update-slice"
+            part = inner[end.operands[1]].result[0].tiled if update else math.inf
+            total += min(part, array.stored)
+        return total
+
+
+def _total(arrays: tuple[hlo.Array, ...]) -> int:
+    return sum(a.stored for a in arrays)
+
+
+def _stored(around: hlo.Computation, name: str) -> int:
+    return _total(around[name].result)
+
+
+def _collective(i: hlo.Instruction, around: hlo.Computation) -> Collective:
+    moved = tuple(a for name in i.operands for a in around[name].result)
+    op = i.op.removesuffix("-start")
+    if op == "all-gather":
+        # A start's result names the operands too, before the results.
+        moved = i.result[len(moved) :] if op != i.op else i.result
+    channel = re.search(r"channel_id=(\d+)", i.attributes)
+    return Collective(
+        op,
+        tuple(f"{a.dtype}[{','.join(map(str, a.dims))}]" for a in moved),
+        sum(a.bytes for a in moved),
+        channel[1] if channel else i.name,
+    )
+
+
+def _precision(i: hlo.Instruction) -> int:
+    found = re.search(r"operand_precision=\{(\w+),(\w+)\}", i.attributes)
+    return max(_PASSES[p] for p in found.groups()) if found else 1
+
+
+def _dot(i: hlo.Instruction, around: hlo.Computation) -> int:
+    """Multiplications: each value of the result takes one for each value summed over."""
+    left = around[i.operands[0]].result[0]
+    found = re.search(r"lhs_contracting_dims=\{([\d,]*)\}", i.attributes)
+    over = [int(d) for d in found[1].split(",") if d] if found else []
+    return math.prod(i.result[0].dims) * math.prod(left.dims[d] for d in over)
+
+
+def _convolution(i: hlo.Instruction, around: hlo.Computation) -> int:
+    """Multiplications with values that are there: not with padding, nor between dilated values.
+
+    TPUs run every product as one; of a batch of products the batch is a dilated dimension.
+    """
+    left, right = (around[name].result[0] for name in i.operands)
+    labels = re.search(r"dim_labels=(\w+)_(\w+)->(\w+)", i.attributes)
+    if labels is None:
+        raise ValueError(f"the convolution {i.name} does not say which dimension is which")
+    lhs, rhs, out = labels.groups()
+    window = re.search(r"window=\{([^}]*)\}", i.attributes)
+    sides = dict(_WINDOW.findall(window[1])) if window else {}
+    groups = {k: int(v) for k, v in re.findall(r"(\w+_group_count)=(\d+)", i.attributes)}
+    count = left.dims[lhs.index("f")] // groups.get("feature_group_count", 1)
+    count *= i.result[0].dims[out.index("f")]
+    count *= left.dims[lhs.index("b")] // groups.get("batch_group_count", 1)
+    for at, sizes in enumerate(_spatial(sides, sum(c.isdigit() for c in rhs))):
+        size = right.dims[rhs.index(str(at))]
+        count *= _meetings(
+            left.dims[lhs.index(str(at))], size, i.result[0].dims[out.index(str(at))], **sizes
+        )
+    return count
+
+
+def _spatial(sides: dict[str, str], rank: int) -> Iterator[dict[str, int]]:
+    names = {"stride": "1", "lhs_dilate": "1", "rhs_dilate": "1", "pad": "0_0"}
+    for at in range(rank):
+        values = {k: sides[k].split("x")[at] if k in sides else v for k, v in names.items()}
+        yield {k: int(v.split("_")[0]) for k, v in values.items()}
+
+
+def _meetings(
+    size: int, taps: int, outputs: int, *, stride: int, lhs_dilate: int, rhs_dilate: int, pad: int
+) -> int:
+    """Along one dimension, pairs of an output and a tap that meet a value of the input."""
+    at = np.arange(outputs)[:, None] * stride + np.arange(taps) * rhs_dilate - pad
+    return int(((at >= 0) & (at % lhs_dilate == 0) & (at // lhs_dilate < size)).sum())

@@ -1,0 +1,152 @@
+"""The text of a compiled program (HLO), read: computations, instructions, arrays as they lie."""
+
+import dataclasses
+import functools
+import math
+import re
+
+_BITS = {"pred": 8, "bf16": 16, "token": 0, "opaque": 0}
+_ARRAY = re.compile(r"([a-z]\w*)\[([\d,<= ]*)\](?:\{([\d,]*)(?::([^}]*))?\})?")
+_TILE = re.compile(r"T\(([\d,]*)\)")
+_SPACE = re.compile(r"S\((\d+)\)")
+_NAME = re.compile(r"%([\w.\-]+)")
+_CALLED = re.compile(r"\b(?:calls|to_apply|body|condition)=%([\w.\-]+)")
+
+
+@dataclasses.dataclass(frozen=True)
+class Array:
+    """An array as it lies in memory."""
+
+    dtype: str
+    dims: tuple[int, ...]
+    minor_to_major: tuple[int, ...] = ()
+    tile: tuple[int, ...] = ()
+    space: int = 0
+    """0: the chip's main memory; anything else lies on the core."""
+
+    @property
+    def bytes(self) -> int:
+        """Of the values alone."""
+        return math.prod(self.dims) * self._bits // 8
+
+    @property
+    def tiled(self) -> int:
+        """With what fills the last tiles."""
+        dims = list(self.dims)
+        for dim, tile in zip(self.minor_to_major, reversed(self.tile), strict=False):
+            dims[dim] = -(-dims[dim] // tile) * tile
+        return math.prod(dims) * self._bits // 8
+
+    @property
+    def stored(self) -> int:
+        """In main memory."""
+        return 0 if self.space else self.tiled
+
+    @property
+    def _bits(self) -> int:
+        return _BITS.get(self.dtype) or int(re.sub(r"^[a-z]+(\d*).*", r"\1", self.dtype) or 0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Instruction:
+    name: str
+    op: str
+    result: tuple[Array, ...]
+    operands: tuple[str, ...]
+    inside: str
+    """Between the parentheses; a parameter has its number there."""
+    attributes: str
+    root: bool
+
+    @functools.cached_property
+    def called(self) -> list[str]:
+        branches = re.search(r"branch_computations=\{([^}]*)\}", self.attributes)
+        return _CALLED.findall(self.attributes) + _NAME.findall(branches[1] if branches else "")
+
+
+Computation = dict[str, Instruction]
+
+
+def arrays(text: str) -> tuple[Array, ...]:
+    """The arrays of a shape, a tuple's one after another."""
+    found = []
+    for dtype, dims, order, layout in _ARRAY.findall(text):
+        tile, space = _TILE.search(layout), _SPACE.search(layout)
+        found.append(
+            Array(
+                dtype,
+                tuple(int(d.strip("<= ")) for d in dims.split(",") if d),
+                tuple(map(int, filter(None, order.split(",")))),
+                tuple(map(int, filter(None, tile[1].split(",")))) if tile else (),
+                int(space[1]) if space else 0,
+            )
+        )
+    return tuple(found)
+
+
+def parse(text: str) -> tuple[dict[str, Computation], str]:
+    """Computations by name, and the entry's name."""
+    computations: dict[str, Computation] = {}
+    entry, current = "", None
+    for line in text.splitlines():
+        head = re.match(r"(ENTRY )?%([\w.\-]+) \(.*\{$", line)
+        if head:
+            current = computations.setdefault(head[2], {})
+            entry = head[2] if head[1] else entry
+        elif line.startswith("}"):
+            current = None
+        elif current is not None and " = " in line:
+            instruction = _instruction(line)
+            current[instruction.name] = instruction
+    if not entry:
+        raise ValueError("this is no HLO module: it has no ENTRY computation")
+    return computations, entry
+
+
+def _instruction(line: str) -> Instruction:
+    left, right = re.sub(r"/\*.*?\*/", "", line).split(" = ", 1)
+    end = _closing(right, 0) if right.startswith("(") else right.index(" ")
+    shape, rest = right[:end], right[end:].strip()
+    op, _ = rest.split("(", 1)
+    end = _closing(rest, len(op))
+    return Instruction(
+        name=_NAME.findall(left)[0],
+        op=op,
+        result=arrays(shape),
+        operands=tuple(_NAME.findall(rest[len(op) : end])),
+        inside=rest[len(op) + 1 : end - 1],
+        attributes=rest[end:],
+        root=left.strip().startswith("ROOT"),
+    )
+
+
+def _closing(text: str, start: int) -> int:
+    """The place after the parenthesis that closes the one at `start`."""
+    depth = 0
+    for i in range(start, len(text)):
+        depth += (text[i] == "(") - (text[i] == ")")
+        if not depth:
+            return i + 1
+    raise ValueError(f"a parenthesis is not closed: {text[:80]}")
+
+
+def root(computation: Computation) -> Instruction:
+    return next(i for i in computation.values() if i.root)
+
+
+def index(element: Instruction) -> int:
+    found = re.search(r"index=(\d+)", element.attributes)
+    return int(found[1]) if found else 0
+
+
+def constant(computation: Computation, name: str) -> int | None:
+    """The integer that an instruction always gives."""
+    i = computation[name]
+    while i.op in ("copy", "bitcast", "convert"):
+        i = computation[i.operands[0]]
+    return int(i.inside) if i.op == "constant" and re.fullmatch(r"-?\d+", i.inside) else None
+
+
+def number(parameter: Instruction) -> int:
+    """Which argument of its computation a parameter is."""
+    return int(parameter.inside)

@@ -1,0 +1,255 @@
+"""What a config costs on TPUs, read off its compiled programs. No TPU is needed, but libtpu is.
+
+python -m benchmarks.tpu_compile --config configs/quickstart.py --topology v5e:16x16
+
+It compiles the steps that training, evaluation and prediction run for every chip of a topology, and
+prints the memory they take, their FLOPs and bytes, the time that these allow, and what the chips
+tell each other.
+"""
+
+import dataclasses
+import importlib.metadata
+import json
+import os
+import pathlib
+import re
+import time
+from typing import Any
+
+from aslx import cli
+
+# The compiler's complaint where a program does not fit.
+_TOO_MUCH = "RESOURCE_EXHAUSTED"
+_UNITS = {"": 0, "K": 10, "M": 20, "G": 30}
+_LIBTPU = {
+    "TPU_ACCELERATOR_TYPE": "v5litepod-4",
+    "TPU_WORKER_HOSTNAMES": "localhost",
+    "TPU_LOG_DIR": "disabled",
+    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Chip:
+    """Published peaks. `usable`: what the compiler gives a program, as its message says when one
+    does not fit ("exceeds available HBM (15.75G)", libtpu 0.0.42)."""
+
+    flops: float
+    """FLOP/s of bfloat16 products."""
+    bandwidth: float
+    """Bytes/s of main memory."""
+    memory: int
+    """Bytes of main memory."""
+    usable: int
+    """Bytes of it that a program may take."""
+
+
+CHIPS = {
+    # cloud.google.com/tpu/docs/v5e: 197 TFLOPs, 16 GB, 819 GBps.
+    "v5e": Chip(197e12, 819e9, 16 * 2**30, int(15.75 * 2**30)),
+    # cloud.google.com/tpu/docs/v6e: 918 TFLOPs, 32 GB, 1638 GBps.
+    "v6e": Chip(918e12, 1638e9, 32 * 2**30, int(31.25 * 2**30)),
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Command:
+    """Compiles a config's programs for a TPU topology and says what they cost."""
+
+    config: str
+    """A Python file with get_config(); its fields become options of this command."""
+    topology: str = "v5e:2x2"
+    """A chip and how many of it: v5e or v6e, in multiples of 2x2, which one host may have."""
+    batch_per_chip: int = 0
+    """Clips of a batch on each chip; 0: the config's whole batch of clips of --frames."""
+    frames: int = 384
+    """Frames that the clips of the batch are padded to."""
+
+
+def chip_of(topology: str) -> Chip:
+    name = topology.split(":")[0]
+    if name not in CHIPS:
+        raise ValueError(f"no figures for the chip of {topology!r}; there are {', '.join(CHIPS)}")
+    return CHIPS[name]
+
+
+def devices(topology: str) -> list:
+    """The chips of a topology, for compiling only; ValueError where there is no such."""
+    # libtpu looks for a TPU even so, and may be loaded once on a machine unless told otherwise.
+    for name, value in _LIBTPU.items():
+        os.environ.setdefault(name, value)
+    from jax.experimental import topologies
+
+    try:
+        found = topologies.get_topology_desc(platform="tpu", topology_name=topology).devices
+    except RuntimeError as error:
+        raise ValueError(f"no topology {topology!r}: {error}") from None
+    return list(found)
+
+
+def programs(cfg: Any, mesh: Any, rows: int, frames: int) -> dict[str, tuple[Any, tuple]]:
+    """The jitted step of each program, and abstract arguments: batches of `rows` clips."""
+    import jax
+
+    from aslx import inference, loop, optim, sharding
+
+    sharding.check_rows(mesh, rows, cfg.microbatches)
+    tx = optim.build(cfg.optim, steps=1000)  # How many makes no other program.
+    state, _ = loop.state(cfg, mesh, tx)
+    examples, key = batch(cfg, mesh, rows, frames), jax.eval_shape(lambda: jax.random.key(0))
+    key = jax.ShapeDtypeStruct(key.shape, key.dtype, sharding=sharding.replicated(mesh))
+    model = state.best_model
+    return {
+        "train": (loop.train_step(cfg, mesh, tx, state), (state, examples, key)),
+        "evaluate": (inference.evaluate_step(cfg, mesh), (model, examples)),
+        "predict": (inference.predict_step(cfg), (model, examples)),
+    }
+
+
+def batch(cfg: Any, mesh: Any, rows: int, frames: int) -> dict[str, Any]:
+    """What the loader would give of `rows` clips, all of them fillers, as abstract arrays."""
+    import jax
+    import numpy as np
+
+    from aslx import landmarks, sharding
+    from aslx.data import loader, plan
+
+    fields = cfg.task.fields({"selection": landmarks.HOLISTIC130.name}, cfg.features)
+    one = plan.Batch(plan.Shape(frames, 1), np.array([plan.NOTHING]))
+    records: Any = None  # Fillers read none.
+    place = sharding.batch(mesh)
+    return {
+        name: jax.ShapeDtypeStruct((rows, *x.shape[1:]), x.dtype, sharding=place)
+        for name, x in loader.Batches(records, [one], 1, fields)[0].items()
+    }
+
+
+def rows_per_chip(cfg: Any, frames: int) -> int:
+    """Rows of the config's own batch of clips so long."""
+    import numpy as np
+
+    return cfg.data.batching.shapes(np.array([frames]))[-1].rows
+
+
+def measure(step: Any, arguments: tuple, chip: Chip) -> dict[str, Any]:
+    """Compiles a program and says what it costs a chip; `fits` is false where it does not fit."""
+    from benchmarks import cost
+
+    start = time.perf_counter()
+    try:
+        compiled = step.lower(*arguments).compile()
+    except RuntimeError as error:
+        if _TOO_MUCH not in str(error):
+            raise
+        return {"fits": False, "memory_bytes": _asked(str(error))}
+    seconds = time.perf_counter() - start
+    memory = compiled.memory_analysis()
+    taken = (
+        memory.argument_size_in_bytes
+        + memory.output_size_in_bytes
+        - memory.alias_size_in_bytes
+        + memory.temp_size_in_bytes
+        + memory.generated_code_size_in_bytes
+    )
+    found = cost.cost(compiled.as_text())
+    return {"fits": taken <= chip.usable, "memory_bytes": taken, **_figures(found, chip)} | {
+        "compile_seconds": round(seconds, 1)
+    }
+
+
+def _asked(message: str) -> int:
+    """Bytes that the compiler says a program would take; 0 where it says none."""
+    found = re.search(r"(?:Used|HLO temporaries \() ?([\d.]+)([KMG]?)", message)
+    return int(float(found[1]) * 2 ** _UNITS[found[2]]) if found else 0
+
+
+def _figures(found: Any, chip: Chip) -> dict[str, Any]:
+    compute, memory = found.passes / chip.flops, found.bytes / chip.bandwidth
+    return {
+        "flops": found.flops,
+        "bfloat16_flops": found.passes,
+        "hbm_bytes": found.bytes,
+        "compute_seconds": compute,
+        "hbm_seconds": memory,
+        "least_seconds": max(compute, memory),
+        "unknown_loops": [
+            {"flops": u.flops, "bfloat16_flops": u.passes, "hbm_bytes": u.bytes}
+            for u in found.unknown
+        ],
+        "collectives": [
+            {"op": c.op, "arrays": list(c.arrays), "bytes": c.bytes, "times": times}
+            for c, times in found.collectives.items()
+        ],
+    }
+
+
+def table(lines: list[dict]) -> str:
+    """The figures of one config and topology for people."""
+    rows = [("", "memory a chip", "GFLOPs", "HBM traffic", "least time", "bound by", "collectives")]
+    for line in lines:
+        if not line["fits"]:
+            rows.append((line["program"], "does not fit", "", "", "", "", ""))
+            continue
+        share = line["memory_bytes"] / line["memory_usable_bytes"]
+        loops = " + loop" * len(line["unknown_loops"])
+        bound = "compute" if line["compute_seconds"] >= line["hbm_seconds"] else "HBM"
+        moved = sum(c["bytes"] * c["times"] for c in line["collectives"])
+        kinds = sorted({c["op"] for c in line["collectives"]})
+        rows.append(
+            (
+                line["program"],
+                f"{line['memory_bytes'] / 2**20:.0f} MiB, {share:.1%}",
+                f"{line['flops'] / 1e9:.2f}{loops}",
+                f"{line['hbm_bytes'] / 1e6:.1f} MB{loops}",
+                f"{line['least_seconds'] * 1e3:.3f} ms{loops}",
+                bound,
+                f"{', '.join(kinds)}: {moved:,.0f} B" if kinds else "none",
+            )
+        )
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
+
+
+def run(command: Command, cfg: Any) -> list[dict]:
+    """One line of figures for each program, printed as they come."""
+    from aslx import sharding
+
+    chip, mesh = chip_of(command.topology), sharding.make_mesh(cfg.mesh, devices(command.topology))
+    rows = command.batch_per_chip or rows_per_chip(cfg, command.frames)
+    lines = []
+    steps = programs(cfg, mesh, rows * mesh.size, command.frames)
+    for name, (step, arguments) in steps.items():
+        line = {
+            "benchmark": "tpu_compile",
+            "config": pathlib.Path(command.config).stem,
+            "topology": command.topology,
+            "mesh": dict(mesh.shape),
+            "program": name,
+            "batch_per_chip": rows,
+            "frames": command.frames,
+            "memory_usable_bytes": chip.usable,
+            **measure(step, arguments, chip),
+            "versions": {p: importlib.metadata.version(p) for p in ("jax", "jaxlib", "libtpu")},
+        }
+        lines.append(line)
+        print(json.dumps(line), flush=True)
+    return lines
+
+
+def main() -> int:
+    from aslx import config
+
+    command, cfg = config.parse(Command, lambda path: Command(config=path))
+    import jax
+
+    jax.config.update("jax_platforms", "cpu")  # A TPU that is here stays free.
+    lines = run(command, cfg)
+    print(table(lines))
+    return 0 if all(line["fits"] for line in lines) else 1
+
+
+if __name__ == "__main__":
+    cli.run(main)

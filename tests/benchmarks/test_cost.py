@@ -1,0 +1,137 @@
+"""What a program is said to cost, against what it is known to."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from benchmarks import cost, hlo, tpu_compile
+
+
+@pytest.fixture(scope="module", params=["cpu", "tpu"])
+def place(request) -> NamedSharding:
+    """One device: a CPU, or a TPU that only its compiler knows."""
+    if request.param == "cpu":
+        device = jax.devices("cpu")[0]
+    else:
+        pytest.importorskip("libtpu")
+        device = tpu_compile.devices("v5e:2x2")[0]
+    return NamedSharding(jax.sharding.Mesh([device], ("all",)), P())
+
+
+def counted(place, function, *shapes, dtype=jnp.float32) -> cost.Cost:
+    arguments = [jax.ShapeDtypeStruct(shape, dtype, sharding=place) for shape in shapes]
+    return cost.cost(jax.jit(function).lower(*arguments).compile().as_text())
+
+
+def test_a_product_takes_two_flops_for_each_pair_of_values(place):
+    found = counted(place, jnp.matmul, (64, 128), (128, 32))
+    assert found.flops == found.passes == 2 * 64 * 128 * 32
+
+
+def test_a_batch_of_products_takes_as_many_products(place):
+    found = counted(
+        place, lambda a, b: jnp.einsum("bst,btd->bsd", a, b), (8, 64, 128), (8, 128, 32)
+    )
+    assert found.flops == 8 * 2 * 64 * 128 * 32
+
+
+def test_a_float32_product_of_the_highest_precision_takes_six_passes(place):
+    found = counted(place, lambda a, b: jnp.matmul(a, b, precision="highest"), (64, 128), (128, 32))
+    if place.mesh.devices[0].platform == "tpu":
+        assert found.passes == 6 * found.flops == 6 * 2 * 64 * 128 * 32
+
+
+def repeat(x, w, times):
+    return jax.lax.scan(lambda c, _: (jnp.tanh(c @ w), None), x, length=times)[0]
+
+
+def test_what_a_loop_repeats_counts_as_often_as_it_runs(place):
+    one = 2 * 64 * 128 * 128
+    assert counted(place, lambda x, w: repeat(x, w, 5), (64, 128), (128, 128)).flops == 5 * one
+
+    def nested(x, w):
+        return jax.lax.scan(lambda c, _: (repeat(c, w, 5), None), x, length=3)[0]
+
+    found = counted(place, nested, (64, 128), (128, 128))
+    assert found.flops == 15 * one and not found.unknown
+
+
+def test_the_gradient_of_a_loop_takes_three_times_the_loop(place):
+    def loss(x, w):
+        return jax.grad(lambda w: repeat(x, w, 5).sum())(w)
+
+    found = counted(place, loss, (64, 128), (128, 128))
+    assert found.flops == 3 * 5 * 2 * 64 * 128 * 128
+
+
+def test_a_loop_of_unknown_length_counts_once_and_is_told(place):
+    def until(x, w):
+        return jax.lax.while_loop(lambda c: c.sum() < 1e6, lambda c: jnp.tanh(c @ w), x)
+
+    found = counted(place, until, (64, 128), (128, 128))
+    assert found.flops == 2 * 64 * 128 * 128
+    assert [trip.flops for trip in found.unknown] == [found.flops]
+
+
+@pytest.mark.parametrize(
+    ("stride", "groups", "padding", "pairs"),
+    [
+        (1, 1, "VALID", 94 * 3),
+        (1, 1, "SAME", 96 * 3 - 2),  # Both ends meet one zero each.
+        (2, 1, "VALID", 47 * 3),
+        (1, 16, "VALID", 94 * 3),
+    ],
+)
+def test_a_convolution_counts_the_values_that_are_there(place, stride, groups, padding, pairs):
+    def convolve(x, k):
+        return jax.lax.conv_general_dilated(
+            x, k, (stride,), padding, dimension_numbers=("NWC", "WIO", "NWC"),
+            feature_group_count=groups,
+        )  # fmt: skip
+
+    found = counted(place, convolve, (128, 96, 16), (3, 16 // groups, 32))
+    # A TPU has no groups: the compiler makes them one product with zeros in it.
+    dense = groups if place.mesh.devices[0].platform == "tpu" else 1
+    assert found.flops == 2 * 128 * pairs * (16 // groups) * 32 * dense
+
+
+def test_an_elementwise_step_reads_and_writes_its_arrays_once(place):
+    found = counted(place, lambda x: jnp.tanh(x) * 2 + 1, (16384, 4096))
+    assert found.flops == 0 and found.bytes == 2 * 4 * 16384 * 4096
+
+
+def test_a_loop_over_rows_reads_each_row_once(place):
+    def last(x):
+        return jax.lax.scan(lambda c, row: (jnp.maximum(c, jnp.tanh(row)), None), x[0], x)[0]
+
+    whole = 4 * 64 * 2048 * 1024
+    assert whole <= counted(place, last, (64, 2048, 1024)).bytes < 4 * whole
+
+
+@pytest.mark.parametrize("times", [1, 5])
+def test_collectives_are_told_with_their_bytes_and_how_often(times):
+    mesh = jax.make_mesh((8,), ("all",), (jax.sharding.AxisType.Auto,))
+
+    def local(x):
+        step = lambda c, _: (jax.lax.psum(c, "all") / 8, None)  # noqa: E731
+        return jax.lax.scan(step, x, length=times)[0]
+
+    f = jax.shard_map(local, mesh=mesh, in_specs=P(), out_specs=P(), check_vma=False)
+    found = counted(NamedSharding(mesh, P()), f, (16, 128))
+    ((collective, count),) = found.collectives.items()
+    assert (collective.op, collective.arrays) == ("all-reduce", ("f32[16,128]",))
+    assert (collective.bytes, count) == (4 * 16 * 128, times)
+
+
+def test_text_that_is_no_program_is_refused():
+    with pytest.raises(ValueError, match="no ENTRY"):
+        cost.cost("HloModule nothing")
+
+
+def test_tiles_that_are_not_full_take_their_room_in_main_memory():
+    (array,) = hlo.arrays("bf16[88,12,100]{2,1,0:T(8,128)(2,1)}")
+    assert array.bytes == 2 * 88 * 12 * 100 and array.stored == 2 * 88 * 16 * 128
+    (on_core,) = hlo.arrays("f32[12]{0:T(128)S(1)}")
+    assert on_core.tiled == 4 * 128 and on_core.stored == 0
