@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,8 @@ import tensorboardX
 import tqdm
 
 from aslx import plots
+
+_DRAW_EVERY = 20.0  # Seconds.
 
 
 class Log:
@@ -22,6 +25,7 @@ class Log:
     def __init__(self, workdir: pathlib.Path, *, start: int, steps: int):
         self._enabled, self._workdir = jax.process_index() == 0, workdir
         self._path = workdir / "metrics.jsonl"
+        self._drawn = float("-inf")
         self._bar = tqdm.tqdm(
             total=steps, initial=start, unit="step", disable=not self._enabled, smoothing=0.1
         )
@@ -64,14 +68,18 @@ class Log:
             f.write(table + "\n\n")
 
     def draw(self) -> None:
-        if self._enabled:
+        """The curves, unless they were drawn a moment ago: they take as long as a short epoch."""
+        if self._enabled and time.monotonic() > self._drawn + _DRAW_EVERY:
             plots.curves(read(self._path), self._workdir / "plots")
+            self._drawn = time.monotonic()
 
     def __enter__(self) -> "Log":
         return self
 
     def __exit__(self, *_: object) -> None:
         self._bar.close()
+        self._drawn = float("-inf")
+        self.draw()
         if self._enabled:
             self._file.close()
             self._events.close()

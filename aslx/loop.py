@@ -118,6 +118,7 @@ def train_step(cfg: config_lib.Config, mesh: jax.sharding.Mesh, tx: Any, abstrac
         tx=tx,
         task=cfg.task,
         features=cfg.features,
+        augment=cfg.augment,
         microbatches=cfg.microbatches,
         ema_decay=cfg.ema_decay,
     )
@@ -204,11 +205,11 @@ class Loop:
                 if evaluated:
                     with self.clock("evaluate"):
                         scores = self.evaluate(i, state)
-                    progress = better(progress, scores["score"])
+                    progress = better(progress, cfg.task.rank(scores))
                 stopping = self.stop(i)
                 if evaluated or stopping or i % cfg.save_every == 0:
                     with self.clock("checkpoint"):
-                        score = scores["score"] if evaluated else None
+                        score = cfg.task.rank(scores) if evaluated else None
                         self.saved.save(i, state, progress, score)
                 if stopping:
                     self.writer.say(f"stopped at step {i}; run the same command to go on")
@@ -263,12 +264,13 @@ class Loop:
 
     def evaluate(self, i: int, state: step.State) -> dict[str, float]:
         evaluation = self.setup.evaluation
-        texts, sums = evaluation.run(state.best_model)
-        scores = evaluation.score(texts) | sums
+        answers, sums = evaluation.run(state.best_model)
+        scores = evaluation.score(answers) | sums
         self.writer.write(i, scores)
         epoch = i // self.setup.steps_per_epoch
         self.writer.say(f"epoch {epoch}, step {i}: score {scores['score']:.4f}")
-        self.writer.samples(i, evaluation.targets[:_SAMPLES], texts[:_SAMPLES])
+        texts = list(map(self.setup.cfg.task.text, answers[:_SAMPLES]))
+        self.writer.samples(i, evaluation.targets[:_SAMPLES], texts)
         self.writer.draw()
         return scores
 

@@ -22,18 +22,17 @@ class Command:
 def main() -> None:
     command = tyro.cli(Command)
     from aslx import inference
-    from aslx.datasets import parquet
 
     run = inference.open_run(command.workdir)
     if not command.files:
         raise ValueError("no file to read: give a parquet file")
     for file in command.files:
-        clips = dict(parquet.sequences(file, run.cfg.features.selection))
+        clips = dict(run.cfg.features.source.clips(file))
         if not clips:
             print(f"{file} holds no sequence")
         answers = inference.answers(run, list(clips.values()))
-        for sequence, text in zip(clips, answers, strict=True):
-            print(json.dumps({"file": file, "sequence_id": sequence, "text": text}))
+        for name, answer in zip(clips, answers, strict=True):
+            print(json.dumps({"file": file, "sequence_id": name} | run.cfg.task.report(answer)))
 
 
 if __name__ == "__main__":

@@ -4,12 +4,12 @@ import dataclasses
 import json
 import pathlib
 import time
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
 from aslx import cli
-from aslx.datasets import fingerspelling, summary
+from aslx.datasets import fingerspelling, keypoint_clips, labelled, summary
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -40,8 +40,23 @@ class Synthetic:
     take: fingerspelling.Options = fingerspelling.Options()
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class KeypointClips:
+    """Clips of MediaPipe keypoints, CLASS/SEQUENCE/FRAME.npy or an npz, into TFRecord shards."""
+
+    source: pathlib.Path
+    """The folder of the classes, or an npz of X, y and seq."""
+    out: pathlib.Path
+    """Where the data set shall stand; it appears there when it is whole."""
+    overwrite: bool = False
+    """Replace a data set that stands at --out."""
+    take: labelled.Options = labelled.Options()
+
+
 Command = Annotated[
-    Fingerspelling | Synthetic, tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes
+    Fingerspelling | Synthetic | KeypointClips,
+    tyro.conf.OmitArgPrefixes,
+    tyro.conf.OmitSubcommandPrefixes,
 ]
 
 
@@ -53,25 +68,29 @@ def main() -> None:
     with shards.building(command.out, overwrite=command.overwrite) as scratch:
         match command:
             case Fingerspelling():
-                report = _fingerspelling(command, scratch)
+                source = _source(command)
+                report = fingerspelling.prepare(source, scratch, command.take, source.name)
             case Synthetic():
                 report = _synthetic(command, scratch)
+            case KeypointClips():
+                source = _source(command)
+                report = keypoint_clips.prepare(source, scratch, command.take, source.name)
     seconds = round(time.monotonic() - begun, 1)
     size = sum(path.stat().st_size for path in command.out.glob("*.tfrecord*"))
     clips = {part: counts["clips"] for part, counts in report["parts"].items()}
-    print(summary.text(report))
+    print(summary.text(report) if "all" in report else labelled.text(report))
     print(f"\n{command.out}: {size / 1e6:,.1f} MB of shards in {seconds} s; see figures/ in it")
     counted = {"clips": clips, "dropped": sum(report["dropped"].values())}
     print(json.dumps({"path": str(command.out), **counted, "bytes": size, "seconds": seconds}))
 
 
-def _fingerspelling(command: Fingerspelling, scratch: pathlib.Path) -> dict:
+def _source(command: Any) -> pathlib.Path:
     source = command.source
-    if not source.is_dir():
+    if not source.is_dir() and source.suffix != ".npz":
         raise FileNotFoundError(f"--source {source} is no folder")
     if source.resolve().is_relative_to(command.out.resolve()):
         raise ValueError(f"--out {command.out} holds --source {source}, and would replace it")
-    return fingerspelling.prepare(source, scratch, command.take, source.resolve().name)
+    return source.resolve()
 
 
 def _synthetic(command: Synthetic, scratch: pathlib.Path) -> dict:

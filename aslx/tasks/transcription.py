@@ -186,6 +186,10 @@ class Task:
         """The answer that those outputs are."""
         return kaggle.text(outputs)
 
+    def beside(self) -> dict[str, bytes]:
+        """Files that stand beside the exported model."""
+        return {}
+
     def text(self, answer: str) -> str:
         """An answer in a word."""
         return answer
