@@ -69,8 +69,10 @@ class Cost:
         self.passes += other.passes * times
         self.bytes += other.bytes * times
         for collective, count in other.collectives.items():
-            # One that runs beside other work stands in several fusions: its start, parts and end.
-            self.collectives[collective] = max(self.collectives.get(collective, 0), count * times)
+            # One that runs beside other work stands in several fusions, its parts even in loops:
+            # its start and its end say how often it runs.
+            seen = self.collectives.get(collective, math.inf)
+            self.collectives[collective] = min(seen, count * times)
         self.unknown += other.unknown
 
 
@@ -91,6 +93,11 @@ class _Walk:
             total = Cost()
             for instruction in self._computations[name].values():
                 total.add(self._one(instruction, self._computations[name], fused))
+            if name.startswith("all-reduce-scatter"):  # How a TPU's compiler writes one.
+                total.collectives = {
+                    dataclasses.replace(collective, op="reduce-scatter"): count
+                    for collective, count in total.collectives.items()
+                }
             self._costs[name, fused] = total
         return self._costs[name, fused]
 

@@ -125,6 +125,49 @@ def test_collectives_are_told_with_their_bytes_and_how_often(times):
     assert (collective.bytes, count) == (4 * 16 * 128, times)
 
 
+# How a TPU's compiler spreads a collective over other work: a start, parts in a loop, an end.
+SPREAD = """
+HloModule spread
+
+%piece (p: s32[4]) -> s32[8] {
+  %p = s32[4]{0} parameter(0)
+  ROOT %g = s32[8]{0} all-gather(%p), channel_id=3, dimensions={0}
+}
+
+%body (b: (s32[], s32[4])) -> (s32[], s32[4]) {
+  %b = (s32[], s32[4]{0}) parameter(0)
+  %i = s32[] get-tuple-element(%b), index=0
+  %x = s32[4]{0} get-tuple-element(%b), index=1
+  %one = s32[] constant(1)
+  %next = s32[] add(%i, %one)
+  %part = s32[8]{0} fusion(%x), kind=kCustom, calls=%piece
+  ROOT %t = (s32[], s32[4]{0}) tuple(%next, %x)
+}
+
+%test (c: (s32[], s32[4])) -> pred[] {
+  %c = (s32[], s32[4]{0}) parameter(0)
+  %j = s32[] get-tuple-element(%c), index=0
+  %end = s32[] constant(41)
+  ROOT %less = pred[] compare(%j, %end), direction=LT
+}
+
+ENTRY %main (x: s32[4]) -> s32[8] {
+  %x.1 = s32[4]{0} parameter(0)
+  %zero = s32[] constant(0)
+  %start = s32[8]{0} fusion(%x.1), kind=kCustom, calls=%piece
+  %first = (s32[], s32[4]{0}) tuple(%zero, %x.1)
+  %loop = (s32[], s32[4]{0}) while(%first), condition=%test, body=%body
+  ROOT %done = s32[8]{0} fusion(%x.1), kind=kCustom, calls=%piece
+}
+"""
+
+
+def test_a_collective_in_parts_runs_as_often_as_it_starts():
+    found = cost.cost(SPREAD)
+    assert [(c.bytes, times) for c, times in found.collectives.items()] == [(32, 1)]
+    assert not found.unknown  # From 0 in steps of 1 to 41.
+
+
 def test_text_that_is_no_program_is_refused():
     with pytest.raises(ValueError, match="no ENTRY"):
         cost.cost("HloModule nothing")

@@ -1,0 +1,149 @@
+"""Every config's programs compile for TPUs, fit, and say no more to each other than they must."""
+
+import dataclasses
+import functools
+import json
+import math
+import pathlib
+import re
+import subprocess
+import sys
+
+import jax
+import pytest
+
+from aslx import config, inference, sharding
+from aslx.tasks import transcription
+from benchmarks import cost, tpu_compile
+from tests import tiny
+
+pytest.importorskip("libtpu")
+
+ROOT = pathlib.Path(__file__).parents[2]
+CONFIGS = sorted((ROOT / "configs").glob("*.py"))
+REAL = ROOT / "configs" / "quickstart.py"
+
+
+def compiled(cfg: config.Config, topology: str, program: str, rows: int = 8):
+    """The program, its cost, and its abstract arguments; batches of `rows` clips a chip."""
+    mesh = sharding.make_mesh(cfg.mesh, tpu_compile.devices(topology))
+    step, arguments = tpu_compile.programs(cfg, mesh, rows * mesh.size, frames=32)[program]
+    found = step.lower(*arguments).compile()
+    return found, cost.cost(found.as_text()), arguments
+
+
+def parameters(cfg: config.Config) -> int:
+    model = jax.eval_shape(functools.partial(inference.build, cfg))
+    return sum(leaf.size for leaf in jax.tree.leaves(model))
+
+
+def dims(array: str) -> tuple[int, ...]:
+    """f32[1,2,3] -> (2, 3): the compiler drops dimensions of one."""
+    return tuple(int(n) for n in re.findall(r"\d+", array.partition("[")[2]) if n != "1")
+
+
+def arrays(found: cost.Cost, op: str) -> set[tuple[int, ...]]:
+    return {dims(array) for c in found.collectives if c.op == op for array in c.arrays}
+
+
+def moved(found: cost.Cost) -> tuple[float, float]:
+    """Values in arrays, and scalars, that all collectives of a step carry."""
+    carried = [(dims(array), n) for c, n in found.collectives.items() for array in c.arrays]
+    return (
+        sum(math.prod(shape) * n for shape, n in carried if shape),
+        sum(n for shape, n in carried if not shape),
+    )
+
+
+@pytest.mark.parametrize("topology", ["v5e:2x2", "v5e:16x16", "v6e:16x16"])
+def test_a_data_parallel_step_adds_up_its_gradients_and_two_scalars_alone(topology):
+    cfg = tiny.cfg(pathlib.Path("none"))
+    _, found, _ = compiled(cfg, topology, "train")
+    assert {c.op for c in found.collectives} == {"all-reduce"}
+    assert moved(found) == (parameters(cfg), 2)  # The loss and its count.
+    assert sum(c.bytes * n for c, n in found.collectives.items()) == 4 * (parameters(cfg) + 2)
+
+
+def test_a_real_step_fits_and_its_line_says_what_it_moves():
+    cfg = config.load(REAL)
+    mesh = sharding.make_mesh(cfg.mesh, tpu_compile.devices("v5e:16x16"))
+    rows = tpu_compile.rows_per_chip(cfg, 384)
+    step, arguments = tpu_compile.programs(cfg, mesh, rows * mesh.size, 384)["train"]
+    line = tpu_compile.measure(step, arguments, tpu_compile.CHIPS["v5e"])
+    assert rows == 32 and line["fits"] and line["unknown_loops"] == []
+    assert {c["op"] for c in line["collectives"]} == {"all-reduce"}
+    assert sum(c["bytes"] * c["times"] for c in line["collectives"]) == 4 * (595_388 + 2)
+    # Encoder: 48 positions a clip meet each matrix once forward and twice backward.
+    matrices = 32 * 48 * 3 * 2 * 4 * (4 * 128 * 128 + 2 * 128 * 256)
+    assert matrices < line["flops"] < 3 * matrices
+    assert line["least_seconds"] == max(line["compute_seconds"], line["hbm_seconds"]) > 0
+    json.dumps(line)
+
+
+def test_fsdp_splits_parameters_and_moments_as_the_rule_says():
+    cfg = config.load(REAL, ["--model.num-layers", "1", "--model.dim", "64"])
+    cfg = dataclasses.replace(cfg, mesh=sharding.Config(fsdp=4))
+    program, found, (state, *_) = compiled(cfg, "v5e:2x4", "train")
+    given = jax.tree.leaves(program.input_shardings[0][0])
+    leaves = jax.tree.leaves(state)
+    assert [s.shard_shape(x.shape) for s, x in zip(given, leaves, strict=True)] == [
+        x.sharding.shard_shape(x.shape) for x in leaves
+    ]
+    split = {
+        tuple(n for n in x.shape if n != 1)
+        for x in jax.tree.leaves(state.model)
+        if not x.sharding.is_fully_replicated
+    }
+    assert len(split) == 7
+    # Whole where they are used; of their gradients each chip keeps its part.
+    assert arrays(found, "all-gather") == arrays(found, "reduce-scatter") == split
+    assert {c.op for c in found.collectives} == {"all-gather", "reduce-scatter", "all-reduce"}
+
+
+def test_evaluation_gathers_what_it_answers_and_prediction_nothing():
+    cfg = tiny.cfg(pathlib.Path("none"))
+    _, found, _ = compiled(cfg, "v5e:2x2", "evaluate")
+    answers = [c for c in found.collectives if c.arrays == ("s32[32,16]",)]
+    assert len(answers) == 1 and moved(found) == (32 * 16, 2)
+    assert not compiled(cfg, "v5e:2x2", "predict")[1].collectives
+
+
+def test_a_decoder_that_stops_by_itself_is_a_loop_of_unknown_length():
+    small = tiny.cfg(pathlib.Path("none"))
+    task = transcription.Task(head=transcription.Autoregressive(), max_tokens=8)
+    model = dataclasses.replace(small.model, decoder_layers=1)
+    cfg = dataclasses.replace(small, task=task, model=model)
+    _, found, _ = compiled(cfg, "v5e:2x2", "predict")
+    (trip,) = found.unknown
+    assert 0 < trip.flops < found.flops
+
+
+def test_a_program_beyond_the_memory_does_not_fit():
+    chip = tpu_compile.CHIPS["v5e"]
+    place = jax.sharding.SingleDeviceSharding(tpu_compile.devices("v5e:2x2")[0])
+    large = jax.ShapeDtypeStruct((chip.usable // 4,), jax.numpy.float32, sharding=place)
+    line = tpu_compile.measure(jax.jit(jax.numpy.sin), (large,), chip)
+    assert not line["fits"] and line["memory_bytes"] > chip.usable
+    lines = [{"program": "train"} | line]
+    assert "does not fit" in tpu_compile.table(lines)
+
+
+def test_a_topology_that_is_none_is_one_clear_line():
+    with pytest.raises(ValueError, match="no figures for the chip of 'v9:2x2'; there are v5e, v6e"):
+        tpu_compile.chip_of("v9:2x2")
+    with pytest.raises(ValueError, match=r"no topology 'v5e:3x3': .*2x2x1"):
+        tpu_compile.devices("v5e:3x3")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
+def test_every_config_fits_on_v5e(path):
+    command = [sys.executable, "-m", "benchmarks.tpu_compile", "--config", str(path)]
+    done = subprocess.run(
+        [*command, "--topology", "v5e:16x16"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    assert [line["program"] for line in lines] == ["train", "evaluate", "predict"]
+    assert all(line["fits"] for line in lines)
+    assert {c["op"] for c in lines[0]["collectives"]} == {"all-reduce"}
