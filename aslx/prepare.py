@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import tyro
 
 from aslx import cli
-from aslx.datasets import fingerspelling, keypoint_clips, labelled, summary
+from aslx.datasets import fingerspelling, images, keypoint_clips, labelled, summary
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -53,8 +53,36 @@ class KeypointClips:
     take: labelled.Options = labelled.Options()
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SignMnist:
+    """Kaggle's sign-language-mnist, csv of 28 x 28 grey pixels, into TFRecord shards."""
+
+    source: pathlib.Path
+    """The folder of sign_mnist_train.csv and sign_mnist_test.csv."""
+    out: pathlib.Path
+    """Where the data set shall stand; it appears there when it is whole."""
+    overwrite: bool = False
+    """Replace a data set that stands at --out."""
+    take: labelled.Options = labelled.Options()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ImageFolder:
+    """Images in folders, CLASS/NAME.jpg, decoded and resized once, into TFRecord shards."""
+
+    source: pathlib.Path
+    """The folder of the classes, as Kaggle's asl_alphabet_train."""
+    out: pathlib.Path
+    """Where the data set shall stand; it appears there when it is whole."""
+    size: int = 100
+    """Height and width to store."""
+    overwrite: bool = False
+    """Replace a data set that stands at --out."""
+    take: labelled.Options = labelled.Options()
+
+
 Command = Annotated[
-    Fingerspelling | Synthetic | KeypointClips,
+    Fingerspelling | Synthetic | KeypointClips | SignMnist | ImageFolder,
     tyro.conf.OmitArgPrefixes,
     tyro.conf.OmitSubcommandPrefixes,
 ]
@@ -75,6 +103,11 @@ def main() -> None:
             case KeypointClips():
                 source = _source(command)
                 report = keypoint_clips.prepare(source, scratch, command.take, source.name)
+            case SignMnist():
+                report = images.sign_mnist(_source(command), scratch, command.take)
+            case ImageFolder():
+                source = _source(command)
+                report = images.image_folder(source, scratch, command.size, command.take)
     seconds = round(time.monotonic() - begun, 1)
     size = sum(path.stat().st_size for path in command.out.glob("*.tfrecord*"))
     clips = {part: counts["clips"] for part, counts in report["parts"].items()}
