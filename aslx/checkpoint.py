@@ -6,13 +6,13 @@ attribute names and on nothing else, and a state restores onto any mesh and numb
 
 import dataclasses
 import logging
-import pathlib
 from collections.abc import Callable
 from typing import Any
 
 import jax
-from etils import epath
 from orbax.checkpoint import v1 as ocp
+
+from aslx import files
 
 log = logging.getLogger("aslx")
 
@@ -41,7 +41,7 @@ def _score(saved: Any) -> float:
 class Checkpoints:
     """The last few states of a run and the best; none is visible before it is whole."""
 
-    def __init__(self, directory: str | pathlib.Path):
+    def __init__(self, directory: files.Path):
         best = _preserve.BestN(
             n=1, get_metric_fn=lambda m: m["score"], keep_checkpoints_without_metrics=False
         )
@@ -50,7 +50,7 @@ class Checkpoints:
         # The policies are Orbax's own; its annotations do not know them.
         keep: Any = _preserve.AnyPreservationPolicy([_preserve.LatestN(_KEEP_LAST), best])
         self._ckpt = ocp.training.Checkpointer(
-            epath.Path(directory) if "://" in str(directory) else epath.Path(directory).absolute(),
+            files.absolute(directory),
             preservation_policy=keep,
             cleanup_tmp_directories=True,
             context=context,

@@ -1,5 +1,8 @@
 """How a command ends: 0, or one line on stderr and exit status 2 where its input is at fault."""
 
+import os
+import pathlib
+import platform
 import sys
 from collections.abc import Callable
 from typing import NoReturn
@@ -11,7 +14,12 @@ def run(main: Callable[[], int | None]) -> NoReturn:
     ValueError and OSError are how the modules report bad input, a missing file or a full disk:
     they become one line without a traceback and status 2. An interrupt ends with 130, as a shell
     reports it. Any other exception is a bug, and keeps its traceback.
+
+    What JAX compiles is kept in ~/.cache/aslx for the next command, unless
+    JAX_COMPILATION_CACHE_DIR names another place.
     """
+    os.environ.setdefault("EPATH_USE_TF", "0")  # gs:// through gcsfs: training needs no TensorFlow.
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_compile_cache()))
     try:
         status = main() or 0
     except KeyboardInterrupt:
@@ -21,3 +29,9 @@ def run(main: Callable[[], int | None]) -> NoReturn:
         print("error:", " ".join(str(error).split()), file=sys.stderr)
         status = 2
     sys.exit(status)
+
+
+def _compile_cache() -> pathlib.Path:
+    """One a host: a home may be shared by hosts whose processors differ."""
+    root = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+    return pathlib.Path(root, "aslx", platform.node())

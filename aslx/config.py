@@ -14,10 +14,11 @@ import runpy
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, TypeVar
 
+import jax
 import tyro
 
+from aslx import files, sharding
 from aslx import optim as optim_lib
-from aslx import sharding
 from aslx.data import plan
 
 
@@ -64,7 +65,10 @@ class Config:
 
 
 # A run may go on with other values of these: they do not change what is computed.
-FREE_TO_CHANGE = ("data.path", "data.workers", "mesh.data", "mesh.fsdp", "save_every", "log_every")
+FREE_TO_CHANGE = (
+    *("data.path", "data.workers", "save_every", "log_every"),
+    *("mesh.data", "mesh.fsdp", "mesh.cpu_devices"),
+)
 
 Command = TypeVar("Command")
 
@@ -107,13 +111,11 @@ def _from_file(path: str | os.PathLike) -> Config:
     return get_config()
 
 
-def save(cfg: Config, path: pathlib.Path) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(to_json(cfg), indent=2) + "\n")
-    os.replace(temporary, path)
+def save(cfg: Config, path: files.Path) -> None:
+    files.write(path, json.dumps(to_json(cfg), indent=2) + "\n")
 
 
-def claim(workdir: pathlib.Path, cfg: Config) -> None:
+def claim(workdir: files.Path, cfg: Config) -> None:
     """Makes `workdir` the run of `cfg`, or checks that it is: ValueError names what differs."""
     path = workdir / "config.json"
     if path.exists():
@@ -123,11 +125,11 @@ def claim(workdir: pathlib.Path, cfg: Config) -> None:
                 f"{workdir} is a run of another config ({different[0]}): "
                 "take another --workdir, or the same values"
             )
-    workdir.mkdir(parents=True, exist_ok=True)
-    save(cfg, path)
+    if jax.process_index() == 0:
+        save(cfg, path)
 
 
-def read(path: pathlib.Path) -> Config:
+def read(path: files.Path) -> Config:
     """The config that `save` wrote."""
     return from_json(json.loads(path.read_text()))
 

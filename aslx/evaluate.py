@@ -2,8 +2,6 @@
 
 import dataclasses
 import json
-import os
-import pathlib
 
 import tyro
 
@@ -27,7 +25,7 @@ def main() -> None:
     command = tyro.cli(Command)
     import tqdm
 
-    from aslx import inference
+    from aslx import files, inference
 
     run = inference.open_run(command.workdir, data=command.data)
     task = run.cfg.task
@@ -37,20 +35,13 @@ def main() -> None:
     scores = evaluation.score(answers) | evaluation.novelty(run.trained_on) | sums
     examples = task.examples(evaluation.data, evaluation.targets, answers)
     out = run.workdir / f"evaluation-{command.split}"
-    out.mkdir(exist_ok=True)
-    _write(out / "examples.jsonl", "".join(json.dumps(row) + "\n" for row in examples))
-    _write(out / "scores.json", json.dumps(scores, indent=2) + "\n")
+    files.write(out / "examples.jsonl", "".join(json.dumps(row) + "\n" for row in examples))
+    files.write(out / "scores.json", json.dumps(scores, indent=2) + "\n")
     task.draw(examples, scores, out)
     print(task.worst(examples, command.worst))
     print(task.summary(scores))
     print(f"figures and every example: {out}")
     inference.last_json({"workdir": command.workdir, "split": command.split} | scores)
-
-
-def _write(path: pathlib.Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text)
-    os.replace(temporary, path)
 
 
 if __name__ == "__main__":

@@ -6,16 +6,15 @@ signature is Kaggle's: `serving_default`, with `inputs` and `outputs`.
 """
 
 import dataclasses
+import io
 import json
-import os
-import pathlib
 import time
 import zipfile
 from typing import Any, Literal
 
 import tyro
 
-from aslx import cli
+from aslx import cli, files
 
 MAX_ZIP = 40 * 2**20  # Bytes: Kaggle refuses a model over 40 MB.
 Quantize = Literal["none", "float16", "int8"]
@@ -78,22 +77,22 @@ def convert(cfg: Any, model: Any, quantize: Quantize) -> bytes:
     return converter.convert()
 
 
-def submission(path: pathlib.Path, model: bytes, beside: dict[str, bytes]) -> None:
-    """Writes submission.zip below `path`: model.tflite and what a competition wants beside it."""
-    path.mkdir(parents=True, exist_ok=True)
-    temporary = path / f".{os.getpid()}.zip"
-    with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as z:
+def submission(path: files.Path, model: bytes, beside: dict[str, bytes]) -> int:
+    """Writes submission.zip below `path`: model.tflite and what a competition wants beside it;
+    returns the zip's bytes."""
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as z:
         for name, data in {"model.tflite": model, **beside}.items():
             # A fixed date: the same run gives the same bytes.
             z.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)
-    size = temporary.stat().st_size
+    size = archive.tell()
     if size > MAX_ZIP:
-        temporary.unlink()
         raise ValueError(
             f"submission.zip would have {size / 2**20:.1f} MB and Kaggle takes 40: "
             "use --quantize float16 or int8, or a smaller model"
         )
-    os.replace(temporary, path / "submission.zip")
+    files.write(path / "submission.zip", archive.getvalue())
+    return size
 
 
 def interpreter(model: bytes) -> Any:
@@ -130,32 +129,26 @@ def compare(cfg: Any, model: Any, mesh: Any, flatbuffer: bytes, split: str, clip
     }
 
 
-def _write(path: pathlib.Path, data: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(data)
-    os.replace(temporary, path)
-
-
 def main() -> None:
     command = tyro.cli(Command)
+    from etils import epath
+
     from aslx import inference
 
     run = inference.open_run(command.workdir, data=command.data)
-    out = pathlib.Path(command.out or run.workdir / "export")
+    out = epath.Path(command.out or run.workdir / "export")
     print(f"converting step {run.step} of {run.workdir}, weights as {command.quantize}")
     flatbuffer = convert(run.cfg, run.model, command.quantize)
     beside = run.cfg.features.source.submission
-    out.mkdir(parents=True, exist_ok=True)
-    files = {"model.tflite": flatbuffer, **run.cfg.task.beside(), **(beside or {})}
-    for name, data in files.items():
-        _write(out / name, data)
+    every = {"model.tflite": flatbuffer, **run.cfg.task.beside(), **(beside or {})}
+    for name, data in every.items():
+        files.write(out / name, data)
     report = {"step": run.step, "quantize": command.quantize, "model_bytes": len(flatbuffer)}
     if beside is not None:
-        submission(out, flatbuffer, beside)
-        report["zip_bytes"] = (out / "submission.zip").stat().st_size
+        report["zip_bytes"] = submission(out, flatbuffer, beside)
     if command.clips:
         report |= compare(run.cfg, run.model, run.mesh, flatbuffer, command.split, command.clips)
-    _write(out / "report.json", (json.dumps(report, indent=2) + "\n").encode())
+    files.write(out / "report.json", json.dumps(report, indent=2) + "\n")
     for name, value in report.items():
         print(f"  {name:<18} {value}")
     scores = run.workdir / f"evaluation-{command.split}" / "scores.json"

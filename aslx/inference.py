@@ -10,9 +10,10 @@ from typing import Any
 
 import jax
 import numpy as np
+from etils import epath
 from flax import nnx
 
-from aslx import checkpoint, sharding, step
+from aslx import checkpoint, files, sharding, step
 from aslx import config as config_lib
 from aslx.data import loader, plan, records
 from aslx.models import layers
@@ -139,7 +140,7 @@ class Evaluation:
 class Run:
     """A trained model and the config that made it."""
 
-    workdir: pathlib.Path
+    workdir: files.Path
     cfg: config_lib.Config
     mesh: jax.sharding.Mesh
     model: Any
@@ -147,12 +148,12 @@ class Run:
     trained_on: str  # The data set's path at that time.
 
 
-def open_run(workdir: str | pathlib.Path, *, data: str = "") -> Run:
+def open_run(workdir: str | files.Path, *, data: str = "") -> Run:
     """The best checkpoint of a run directory: the averaged parameters where an average was kept.
 
     `data` replaces the data set that the run was trained on.
     """
-    workdir = pathlib.Path(workdir)
+    workdir = epath.Path(workdir)
     if not (workdir / "config.json").exists():
         raise FileNotFoundError(f"{workdir} holds no run (no config.json): train first")
     cfg = config_lib.read(workdir / "config.json")

@@ -1,8 +1,6 @@
 """What a run writes for people: metrics.jsonl, TensorBoard events, plots, samples, a bar."""
 
 import json
-import os
-import pathlib
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +9,7 @@ import jax
 import tensorboardX
 import tqdm
 
-from aslx import plots
+from aslx import files, plots
 
 _DRAW_EVERY = 20.0  # Seconds.
 
@@ -22,7 +20,7 @@ class Log:
     Resuming at a step forgets the lines that lie after it: those steps are run again.
     """
 
-    def __init__(self, workdir: pathlib.Path, *, start: int, steps: int):
+    def __init__(self, workdir: files.Path, *, start: int, steps: int):
         self._enabled, self._workdir = jax.process_index() == 0, workdir
         self._path = workdir / "metrics.jsonl"
         self._drawn = float("-inf")
@@ -32,10 +30,7 @@ class Log:
         if not self._enabled:
             return
         kept = [line for line in read(self._path) if line["step"] <= start]
-        temporary = self._path.with_name(f".metrics.{os.getpid()}")
-        temporary.write_text("".join(json.dumps(line) + "\n" for line in kept))
-        os.replace(temporary, self._path)
-        self._file = open(self._path, "a", buffering=1)  # noqa: SIM115 - closed in close().
+        files.write(self._path, "".join(json.dumps(line) + "\n" for line in kept))
         self._events = tensorboardX.SummaryWriter(str(workdir / "events"), purge_step=start)
 
     def step(self, loss: float | None) -> None:
@@ -46,7 +41,7 @@ class Log:
     def write(self, step: int, values: dict[str, Any]) -> None:
         if not self._enabled:
             return
-        self._file.write(json.dumps({"step": step} | values) + "\n")
+        files.append(self._path, json.dumps({"step": step} | values) + "\n")
         for name, value in values.items():
             if isinstance(value, int | float):
                 self._events.add_scalar(name, value, step)
@@ -64,8 +59,7 @@ class Log:
         rows = [f"{t:<{width}}  {p}" for t, p in zip(targets, predictions, strict=True)]
         table = "\n".join([f"step {step}", f"{'target':<{width}}  prediction", *rows])
         self.say(table)
-        with open(self._workdir / "samples.txt", "a") as f:
-            f.write(table + "\n\n")
+        files.append(self._workdir / "samples.txt", table + "\n\n")
 
     def draw(self) -> None:
         """The curves, unless they were drawn a moment ago: they take as long as a short epoch."""
@@ -81,11 +75,10 @@ class Log:
         self._drawn = float("-inf")
         self.draw()
         if self._enabled:
-            self._file.close()
             self._events.close()
 
 
-def read(path: pathlib.Path) -> list[dict]:
+def read(path: files.Path) -> list[dict]:
     """The whole lines of a metrics.jsonl; one that a kill cut short is left out."""
     if not path.exists():
         return []
@@ -93,7 +86,7 @@ def read(path: pathlib.Path) -> list[dict]:
     return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
 
 
-def last_scores(workdir: pathlib.Path) -> dict[str, float]:
+def last_scores(workdir: files.Path) -> dict[str, float]:
     """The scores of the last evaluation in a run's metrics.jsonl; none: empty."""
     scored = [line for line in read(workdir / "metrics.jsonl") if "score" in line]
     return {k: v for k, v in scored[-1].items() if k != "step"} if scored else {}

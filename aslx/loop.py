@@ -8,7 +8,6 @@ import contextlib
 import dataclasses
 import functools
 import logging
-import pathlib
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -16,7 +15,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from aslx import checkpoint, inference, logs, optim, pretrained, sharding, step
+from aslx import checkpoint, files, inference, logs, optim, pretrained, sharding, step
 from aslx import config as config_lib
 from aslx.data import loader, plan, records
 from aslx.models import layers
@@ -80,6 +79,22 @@ class Setup:
     def steps(self) -> int:
         return self.steps_per_epoch * self.cfg.epochs
 
+    @contextlib.contextmanager
+    def batches(self, start: int, salt: int) -> Iterator[Iterator[step.Batch]]:
+        """Global batches from step `start` on, read ahead while the device computes."""
+        rows = loader.Batches(
+            self.data,
+            self.plan(salt),
+            self.steps,
+            self.cfg.task.fields(self.data.metadata, self.cfg.features),
+            jax.process_index(),
+            jax.process_count(),
+            self.cfg.data.skip_corrupt,
+        )
+        workers = self.cfg.data.workers
+        with contextlib.closing(iter(loader.stream(rows, start=start, workers=workers))) as it:
+            yield sharding.put(self.mesh, it)
+
 
 def setup(cfg: config_lib.Config) -> Setup:
     mesh = sharding.make_mesh(cfg.mesh)
@@ -142,7 +157,7 @@ def train_step(cfg: config_lib.Config, mesh: jax.sharding.Mesh, tx: Any, abstrac
 
 def run(
     cfg: config_lib.Config,
-    workdir: pathlib.Path,
+    workdir: files.Path,
     *,
     stop: Callable[[int], bool] = lambda i: False,
     profile: int = 0,
@@ -184,13 +199,14 @@ def roll_back(
 @dataclasses.dataclass
 class Loop:
     setup: Setup
-    workdir: pathlib.Path
+    workdir: files.Path
     saved: checkpoint.Checkpoints
     writer: logs.Log
     clock: Clock
     stop: Callable[[int], bool]
     profile: int
     _seen: set = dataclasses.field(default_factory=set)
+    _skipped: int = 0
     _clips: int = 0
     _since: float = dataclasses.field(default_factory=time.perf_counter)
 
@@ -199,10 +215,11 @@ class Loop:
     ) -> tuple[dict[str, float], bool]:
         """Steps from `state` to the end, to `stop`, to lost patience, or to Diverged."""
         s, cfg, start = self.setup, self.setup.cfg, int(state.step)
+        self._skipped = int(state.skipped)
         eval_steps = s.steps_per_epoch * cfg.eval_every
         scores: dict[str, float] = logs.last_scores(self.workdir)
         late: tuple[int, step.Metrics] | None = None
-        with self.batches(start, progress.salt) as batches, jax.transfer_guard("disallow"):
+        with s.batches(start, progress.salt) as batches, jax.transfer_guard("disallow"):
             for i in range(start + 1, s.steps + 1):
                 if cfg.patience and progress.stale >= cfg.patience:
                     self.writer.say(f"no better score in {cfg.patience} evaluations: stopping")
@@ -216,38 +233,23 @@ class Loop:
                     self.report(late)  # Of the step before this: the host waits for that one.
                 late = (i, metrics)
                 evaluated = i % eval_steps == 0 or i == s.steps
+                stopping = self.stop(i)
+                saving = evaluated or stopping or i % cfg.save_every == 0
+                if saving:  # A checkpoint never stands before the lines of its past.
+                    late = self.report(late)
                 if evaluated:
                     with self.clock("evaluate"):
                         scores = self.evaluate(i, state)
                     progress = better(progress, cfg.task.rank(scores))
-                stopping = self.stop(i)
-                if evaluated or stopping or i % cfg.save_every == 0:
+                if saving:
                     with self.clock("checkpoint"):
                         score = cfg.task.rank(scores) if evaluated else None
                         self.saved.save(i, state, progress, score)
                 if stopping:
                     self.writer.say(f"stopped at step {i}; run the same command to go on")
-                    self.report(late)
                     return scores, False
             self.report(late)
         return scores, True
-
-    @contextlib.contextmanager
-    def batches(self, start: int, salt: int) -> Iterator[Iterator[step.Batch]]:
-        """Global batches from step `start` on, read ahead while the device computes."""
-        s, data = self.setup, self.setup.cfg.data
-        fields = s.cfg.task.fields(s.data.metadata, s.cfg.features)
-        rows = loader.Batches(
-            s.data,
-            s.plan(salt),
-            s.steps,
-            fields,
-            jax.process_index(),
-            jax.process_count(),
-            data.skip_corrupt,
-        )
-        with contextlib.closing(iter(loader.stream(rows, start=start, workers=data.workers))) as it:
-            yield sharding.put(s.mesh, it)
 
     def new_shape(self, batch: step.Batch) -> bool:
         """Whether the step will compile."""
@@ -256,6 +258,7 @@ class Loop:
         return shapes not in self._seen and not self._seen.add(shapes)
 
     def report(self, late: tuple[int, step.Metrics] | None) -> None:
+        """Logs a step, if there is one to log."""
         if late is None:
             return
         i, metrics = late
@@ -265,8 +268,9 @@ class Loop:
         values = {k: v.item() for k, v in jax.device_get(metrics).items()}
         self.writer.step(values["loss"])
         self.writer.write(i, values | self.rate())
-        if values["skipped"] and values["streak"]:
+        if values["skipped"] > self._skipped:
             self.writer.say(f"step {i}: {values['skipped']} steps skipped, gradient not finite")
+            self._skipped = values["skipped"]
         if values["streak"] >= MAX_STREAK:
             raise Diverged(f"{values['streak']} steps up to {i} had no finite gradient")
 

@@ -1,22 +1,21 @@
 """Figures of a run and of an evaluation."""
 
-import os
-import pathlib
+import io
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import matplotlib.figure
 import numpy as np
 
+from aslx import files
+
 WIDTH, HEIGHT = 8.0, 4.5  # Inches.
 
 
-def save(figure: matplotlib.figure.Figure, path: pathlib.Path) -> None:
-    """Writes a PNG whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
-    figure.savefig(temporary, dpi=110, bbox_inches="tight")
-    os.replace(temporary, path)
+def save(figure: matplotlib.figure.Figure, path: files.Path) -> None:
+    png = io.BytesIO()
+    figure.savefig(png, dpi=110, bbox_inches="tight")
+    files.write(path, png.getvalue())
 
 
 def new(columns: int = 1) -> tuple[matplotlib.figure.Figure, Any]:
@@ -25,7 +24,7 @@ def new(columns: int = 1) -> tuple[matplotlib.figure.Figure, Any]:
     return figure, figure.subplots(1, columns)
 
 
-def curves(lines: Sequence[dict], directory: pathlib.Path) -> None:
+def curves(lines: Sequence[dict], directory: files.Path) -> None:
     """loss.png, score.png and, of a classifier, accuracy.png from the lines of metrics.jsonl."""
     figures = {"loss": ("loss", "eval_loss"), "score": ("score",)}
     if any("accuracy" in line for line in lines):
@@ -44,7 +43,7 @@ def curves(lines: Sequence[dict], directory: pathlib.Path) -> None:
         save(figure, directory / f"{name}.png")
 
 
-def transcription(examples: Sequence[dict], scores: dict, path: pathlib.Path) -> None:
+def transcription(examples: Sequence[dict], scores: dict, path: files.Path) -> None:
     """The score by signer, and by the phrase's length."""
     figure, (left, right) = new(2)
     signers = _scores(examples, lambda row: row["signer"])
@@ -62,7 +61,7 @@ def transcription(examples: Sequence[dict], scores: dict, path: pathlib.Path) ->
     save(figure, path)
 
 
-def confusion(counts: np.ndarray, names: Sequence[str], title: str, path: pathlib.Path) -> None:
+def confusion(counts: np.ndarray, names: Sequence[str], title: str, path: files.Path) -> None:
     """Counts [C, C] as a square of blues: rows are the true classes."""
     side = 3.0 + 0.25 * min(len(names), 60)
     figure = matplotlib.figure.Figure(figsize=(side, side), layout="constrained")

@@ -4,7 +4,6 @@ A run directory that holds checkpoints is resumed from the newest, to the bit.
 """
 
 import dataclasses
-import pathlib
 import signal
 import threading
 from collections.abc import Callable
@@ -35,13 +34,14 @@ def main() -> int:
     if not command.workdir:
         raise ValueError("--workdir is missing: say where the run shall live")
     import jax
+    from etils import epath
 
     from aslx import inference, loop, sharding
 
     sharding.use_cpu_devices(cfg.mesh)
     if command.distributed:
         jax.distributed.initialize()
-    workdir = pathlib.Path(command.workdir)
+    workdir = epath.Path(command.workdir)
     cfg = inference.settled(cfg)
     config.claim(workdir, cfg)
     stop = _on_sigterm()

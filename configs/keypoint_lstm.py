@@ -19,8 +19,8 @@ def get_config() -> config.Config:
         task=classification.Task(classes=6, best_by_loss=True),
         features=clip_features.Keypoints(),
         model=keypoints.Config(),
-        # Keras' Adam, and clipped gradients: through 30 steps of relu they can explode, and the loss
-        # rose to 400 without.
+        # Keras' Adam, and clipped gradients: through 30 steps of relu they can explode, and without
+        # the loss rose to 400.
         optim=optim.Config(
             peak_lr=1e-3, warmup=0.0, cosine=False, weight_decay=0.0, clip_norm=1.0, eps=1e-7
         ),

@@ -22,11 +22,19 @@ def get_config() -> config.Config:
             height=28, width=28, channels=1, size=32, **image_features.CAFFE
         ),
         model=resnet.Config(dense=(1024, 512)),
-        augment=augment.Images(flip_horizontal=True, flip_vertical=True, brightness=0.1, contrast=0.1),
+        augment=augment.Images(
+            flip_horizontal=True, flip_vertical=True, brightness=0.1, contrast=0.1
+        ),
         weights="data/resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5",
         # Keras' Adam.
         optim=optim.Config(
-            peak_lr=1e-5, warmup=0.0, cosine=False, decay=1.0, weight_decay=0.0, clip_norm=0.0, eps=1e-7
+            peak_lr=1e-5,
+            warmup=0.0,
+            cosine=False,
+            decay=1.0,
+            weight_decay=0.0,
+            clip_norm=0.0,
+            eps=1e-7,
         ),
         epochs=50,
     )

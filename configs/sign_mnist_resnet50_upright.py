@@ -1,7 +1,7 @@
 """The Sign Language MNIST seed (NoobML, asl-sign-language-translator), without its flips.
 
 python -m aslx.prepare sign_mnist --source sign-language-mnist --out data/sign_mnist --test 0
-python -m aslx.train --config configs/sign_mnist_resnet50_upright.py --workdir runs/sign_mnist_resnet50_upright
+python -m aslx.train --config configs/sign_mnist_resnet50_upright.py --workdir runs/upright
 
 ResNet50 on ImageNet's weights (Keras' own .h5, see `weights`), trained from conv5_block3_3_conv on:
 3,690,008 parameters. As sign_mnist_resnet50.py, but a mirrored letter is another hand, and an
@@ -26,7 +26,13 @@ def get_config() -> config.Config:
         weights="data/resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5",
         # Keras' Adam.
         optim=optim.Config(
-            peak_lr=1e-5, warmup=0.0, cosine=False, decay=1.0, weight_decay=0.0, clip_norm=0.0, eps=1e-7
+            peak_lr=1e-5,
+            warmup=0.0,
+            cosine=False,
+            decay=1.0,
+            weight_decay=0.0,
+            clip_norm=0.0,
+            eps=1e-7,
         ),
         epochs=50,
     )

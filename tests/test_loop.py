@@ -108,8 +108,8 @@ def test_the_mesh_changes_no_result(cfg, whole, tmp_path, fsdp):
 def test_a_run_goes_on_upon_another_mesh(cfg, whole, tmp_path):
     loop.run(cfg, tmp_path, stop=lambda i: i == 5)
     loop.run(dataclasses.replace(cfg, mesh=sharding.Config(fsdp=8)), tmp_path)
-    last, expected = lines(tmp_path)[-1], lines(whole)[-1]
-    assert last["loss"] == pytest.approx(expected["loss"], rel=1e-3)
+    last, expected = ([x["loss"] for x in lines(w) if "loss" in x][-1] for w in (tmp_path, whole))
+    assert last == pytest.approx(expected, rel=1e-3)
 
 
 def test_a_mesh_that_does_not_divide_a_batch_is_an_error(cfg):
@@ -119,15 +119,14 @@ def test_a_mesh_that_does_not_divide_a_batch_is_an_error(cfg):
         loop.setup(other)
 
 
-def first_batch(s: loop.Setup, cfg: config.Config) -> dict:
-    loop_ = loop.Loop(s, pathlib.Path(), None, None, loop.Clock(), lambda i: False, 0)  # type: ignore[arg-type]
-    with loop_.batches(0, 0) as batches:
+def first_batch(s: loop.Setup) -> dict:
+    with s.batches(0, 0) as batches:
         return next(batches)
 
 
 def test_accumulated_microbatches_are_one_batch(cfg):
     s = loop.setup(cfg)
-    batch, model = first_batch(s, cfg), s.init().model
+    batch, model = first_batch(s), s.init().model
     frozen = s.init().frozen
     run = jax.jit(
         lambda m: step.accumulated(

@@ -1,4 +1,4 @@
-"""Pretrained weights: the network computes what their makers' does, and nothing is lost on the way."""
+"""Pretrained weights: the network computes what their makers' does, and nothing is lost."""
 
 import functools
 
@@ -126,9 +126,9 @@ def test_a_weight_that_is_missing_or_of_another_shape_is_named(torch_file, tmp_p
     with pytest.raises(ValueError, match="no weight for conv5_block3_3_bn/beta"):
         pretrained.into(model, str(tmp_path / "less.safetensors"))
     (tmp_path / "cut.safetensors").write_bytes(torch_file.read_bytes()[:1000])
-    with pytest.raises(ValueError, match="no whole .safetensors"):
+    with pytest.raises(ValueError, match="no whole"):
         pretrained.into(model, str(tmp_path / "cut.safetensors"))
-    with pytest.raises(FileNotFoundError, match="none.h5"):
+    with pytest.raises(FileNotFoundError, match="there is no file"):
         pretrained.into(model, "none.h5")
 
 

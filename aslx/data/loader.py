@@ -2,6 +2,10 @@
 
 import dataclasses
 import logging
+import multiprocessing
+import os
+import signal
+import threading
 from typing import Any
 
 import grain
@@ -76,8 +80,24 @@ def stream(batches: Batches, *, start: int = 0, workers: int = 0) -> grain.IterD
     dataset = grain.MapDataset.source(source)[start:]
     if workers:
         options = grain.MultiprocessingOptions(workers, per_worker_buffer_size=_BATCHES_AHEAD)
-        return dataset.to_iter_dataset(_reads(1)).mp_prefetch(options)
+        return dataset.to_iter_dataset(_reads(1)).mp_prefetch(options, _serve)
     return dataset.to_iter_dataset(_reads(_BATCHES_AHEAD))
+
+
+def _serve(worker: int, workers: int) -> None:
+    """A worker ends with its trainer and not before: a signal to the whole process group is for
+    the trainer, which saves and then ends its workers; killed, it takes them along."""
+    del worker, workers
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_the_trainer, daemon=True).start()
+
+
+def _end_with_the_trainer() -> None:
+    trainer = multiprocessing.parent_process()
+    if trainer is not None:
+        trainer.join()
+        os._exit(1)
 
 
 def _reads(ahead: int) -> grain.ReadOptions:

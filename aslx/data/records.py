@@ -175,10 +175,10 @@ def _scan(directory: pathlib.Path, split: str) -> Index:
 def _frames(features: dict, metadata: dict) -> int:
     if "image" in features:
         return 1
-    name, values = "keypoints", metadata.get("values")
-    if "landmarks" in features:
-        name, values = "landmarks", 3 * len(landmarks.selection(metadata["selection"]).points)
-    return len(features[name].bytes_list.value[0]) // (2 * values)
+    if "keypoints" in features:
+        return len(features["keypoints"].bytes_list.value[0]) // (2 * metadata["values"])
+    points = len(landmarks.selection(metadata["selection"]).points)
+    return len(features["landmarks"].bytes_list.value[0]) // (points * 3 * 2)
 
 
 def _signer(features: dict) -> int:

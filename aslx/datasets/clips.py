@@ -119,10 +119,10 @@ def _half(clip_TN3: np.ndarray, selection: landmarks.Selection, where: str) -> n
     return half_TN3
 
 
-def example(clip: Clip, clip_TN3: np.ndarray) -> tuple[str, dict]:
-    """(key, the fields of a record); keys are unique in a data set."""
+def example(clip: Clip, clip_TN3: np.ndarray) -> dict:
+    """The fields of a record."""
     row = clip.row
-    return f"{row.path}/{row.sequence_id}", {
+    return {
         "landmarks": clip_TN3,
         "phrase": row.phrase,
         "sequence_id": row.sequence_id,

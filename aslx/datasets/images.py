@@ -69,6 +69,7 @@ def _kind(name: str, shape: tuple[int, int, int]) -> labelled.Kind:
         array="image",
         shape=shape,
         dtype=np.uint8,
+        size=int(np.prod(shape)),
         read=functools.partial(_array, shape=shape),
         metadata={"size": list(shape)},
     )

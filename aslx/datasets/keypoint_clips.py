@@ -20,28 +20,23 @@ WIDTHS = (fields.KEYPOINTS, fields.KEYPOINTS_NO_FACE)
 def prepare(
     source: pathlib.Path, scratch: pathlib.Path, options: labelled.Options, origin: str
 ) -> dict:
-    items = from_npz(source) if _npz(source) else from_folders(source)
+    found = [source] if source.suffix == ".npz" else sorted(source.glob("*.npz"))
+    items = from_npz(found[0]) if found else from_folders(source)
     classes = sorted({item.label for item in items})
-    width = _load(items[0].source).shape[1]
+    frames, width = _load(items[0].source).shape
     kind = labelled.Kind(
         name="keypoint_clips",
         array="keypoints",
         shape=(None, width),
         dtype=np.float16,
-        read=Reader(width),
+        size=frames * width * 2,
+        read=functools.partial(read, width=width),
         metadata={"values": width},
     )
     return labelled.prepare(scratch, kind, items, classes, options, origin)
 
 
-def _npz(source: pathlib.Path) -> pathlib.Path | None:
-    """The npz that `source` is, or holds."""
-    found = [source] if source.suffix == ".npz" else sorted(source.glob("*.npz"))
-    return found[0] if found else None
-
-
-def from_npz(source: pathlib.Path) -> list[labelled.Item]:
-    path = _npz(source)
+def from_npz(path: pathlib.Path) -> list[labelled.Item]:
     try:
         with np.load(path, allow_pickle=False) as f:
             labels, numbers = f["y"], f["seq"] if "seq" in f else np.arange(len(f["y"]))
@@ -98,21 +93,16 @@ def _frame(values: np.ndarray, path: pathlib.Path) -> np.ndarray:
     return values
 
 
-class Reader:
-    """Clips of frames of one width, as float16."""
-
-    def __init__(self, width: int):
-        self.width = width
-
-    def __call__(self, source: Any) -> np.ndarray:
-        clip_TD = _load(source)
-        if clip_TD.ndim != 2 or clip_TD.shape[1] != self.width:
-            raise ValueError(f"{source} is {clip_TD.shape}, and not frames of {self.width} values")
-        with np.errstate(over="ignore"):
-            half_TD = clip_TD.astype("<f2")
-        if not np.isfinite(half_TD).all():
-            raise ValueError(f"{source} holds values that are no finite float16")
-        return half_TD
+def read(source: Any, width: int) -> np.ndarray:
+    """A clip of frames of this width, as float16."""
+    clip_TD = _load(source)
+    if clip_TD.ndim != 2 or clip_TD.shape[1] != width:
+        raise ValueError(f"{source} is {clip_TD.shape}, and not frames of {width} values")
+    with np.errstate(over="ignore"):
+        half_TD = clip_TD.astype("<f2")
+    if not np.isfinite(half_TD).all():
+        raise ValueError(f"{source} holds values that are no finite float16")
+    return half_TD
 
 
 def clips(path: str, field: Callable[[dict], fields.Keypoints]) -> Iterator[tuple[str, np.ndarray]]:

@@ -2,17 +2,15 @@
 
 import collections
 import dataclasses
+import functools
 import json
 import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import numpy as np
-import tqdm
 
 from aslx.datasets import splits, workers
-
-_CHUNK = 256  # Clips or images that a process reads at a time.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -53,6 +51,7 @@ class Kind:
     array: str  # "landmarks", "keypoints" or "image".
     shape: tuple  # None: any number of frames.
     dtype: Any
+    size: int  # Bytes of such an array, about.
     read: Callable[[Any], np.ndarray]
     metadata: dict
 
@@ -72,11 +71,10 @@ def prepare(
         names = ", ".join(sorted(there)) or "none"
         raise ValueError(f"{origin} has examples of {len(there)} class(es) ({names}): needs two")
     items, method, note = divide(items, options)
-    stored = _read(scratch / "arrays", kind.read, items, options.processes or workers.usable())
     report = _summarise(items, classes, method, note)
     split = dataclasses.asdict(options) | {"done": method, "note": note}
     metadata = {"task": "classification", "classes": list(classes), "source": origin}
-    _write(scratch / "out", kind, stored, classes, metadata | {"split": split}, options.shards)
+    _write(scratch / "out", kind, items, classes, metadata | {"split": split}, options)
     from aslx.datasets import figures
 
     (scratch / "out" / "figures").mkdir()
@@ -121,31 +119,13 @@ def divide(items: Sequence[Item], options: Options) -> tuple[list[Item], str, st
     )
 
 
-def _read(
-    folder: pathlib.Path, read: Callable, items: Sequence[Item], processes: int
-) -> list[tuple[Item, pathlib.Path, int]]:
-    """Every array once, into files of a few hundred: item, file, position."""
-    folder.mkdir()
-    chunks = [items[i : i + _CHUNK] for i in range(0, len(items), _CHUNK)]
-    tasks = [(folder / f"{i:05d}", read, chunk) for i, chunk in enumerate(chunks)]
-    with tqdm.tqdm(total=len(items), desc="reading", unit=" files", disable=None) as bar:
-        for i, _ in workers.run(_read_chunk, tasks, processes):
-            bar.update(len(chunks[i]))
-    return [(item, file, i) for file, _, chunk in tasks for i, item in enumerate(chunk)]
-
-
-def _read_chunk(file: pathlib.Path, read: Callable, items: Sequence[Item]) -> None:
-    with open(file, "wb") as f:
-        np.savez(f, *[read(item.source) for item in items])
-
-
 def _write(
     out: pathlib.Path,
     kind: Kind,
-    stored: Sequence[tuple[Item, pathlib.Path, int]],
+    items: Sequence[Item],
     classes: Sequence[str],
     metadata: dict,
-    number: int | None,
+    options: Options,
 ) -> None:
     import tensorflow_datasets as tfds
 
@@ -156,13 +136,6 @@ def _write(
     )
     features = {kind.array: tensor, "label": tfds.features.ClassLabel(names=list(classes))}
     features |= {"signer": np.int64, "file": tfds.features.Text()}
-
-    def example(at: tuple[Item, pathlib.Path, int]) -> tuple[str, dict]:
-        item, file, i = at
-        with np.load(file) as arrays:
-            fields = {kind.array: arrays[f"arr_{i}"], "label": item.label}
-        return item.file, fields | {"signer": item.signer, "file": item.file}
-
     shards.write(
         out,
         name=kind.name,
@@ -170,14 +143,20 @@ def _write(
         features=features,
         metadata=metadata | kind.metadata | {"version": shards.VERSION},
         parts={
-            part: [at for at in stored if at[0].part == part]
+            part: [item for item in items if item.part == part]
             for part in splits.PARTS
-            if any(at[0].part == part for at in stored)
+            if any(item.part == part for item in items)
         },
-        example=example,
-        size=lambda at: at[1].stat().st_size // _CHUNK,
-        shards=number,
+        example=functools.partial(_example, kind),
+        size=lambda item: kind.size,
+        run=functools.partial(workers.run, processes=options.processes or workers.usable()),
+        shards=options.shards,
     )
+
+
+def _example(kind: Kind, item: Item) -> dict:
+    array = kind.read(item.source)
+    return {kind.array: array, "label": item.label, "signer": item.signer, "file": item.file}
 
 
 def _summarise(items: Sequence[Item], classes: Sequence[str], method: str, note: str) -> dict:

@@ -3,8 +3,6 @@
 import contextlib
 import errno
 import fcntl
-import functools
-import io
 import os
 import pathlib
 import shutil
@@ -15,10 +13,10 @@ from typing import Any, TypeVar
 import numpy as np
 import tensorflow_datasets as tfds
 import tqdm
-from tensorflow_datasets.core import writer as tfds_writer
 from tensorflow_datasets.proto import tf_example_pb2
 
 from aslx.data import records
+from aslx.datasets import storage, workers
 
 VERSION = "1.0.0"  # Of the records' layout; in dataset_info.json and metadata.json.
 Item = TypeVar("Item")
@@ -90,49 +88,67 @@ def _empty(folder: pathlib.Path) -> None:
 
 
 def write(
-    folder: pathlib.Path,
+    folder: storage.Path,
     *,
     name: str,
     description: str,
     features: Mapping[str, Any],
     metadata: Mapping[str, Any],
     parts: Mapping[str, Sequence[Item]],
-    example: Callable[[Item], tuple[str, Mapping[str, Any]]],
+    example: Callable[[Item], Mapping[str, Any]],
     size: Callable[[Item], int],
+    run: workers.Run,
     shards: int | None = None,
 ) -> None:
-    """Writes `folder`, which must not exist: shards, features.json, dataset_info.json,
-    metadata.json and the index, for `tfds.builder_from_directory`, tf.data and `records`.
+    """Writes into `folder`: shards, features.json, dataset_info.json, metadata.json and the index,
+    for `tfds.builder_from_directory`, tf.data and `records`. Each shard is a task of `run`.
 
-    `example` makes an item of a part into (unique key, fields), and `size` tells its bytes. The
+    `example` makes the fields of a record from an item of a part, and `size` tells its bytes. The
     items are shuffled once and for all, for readers that only shuffle a window; so the bytes depend
     on the arguments alone. `shards` is the number in each part, by default one for 128 MB, and a
     few at least for reading in parallel.
     """
-    root = folder.parent / f"{folder.name}.tfds"
+    folder.mkdir(parents=True, exist_ok=True)
+    encoding = tfds.features.FeaturesDict(features)
+    template = tfds.core.ShardedFileTemplate(
+        data_dir=folder, dataset_name=name, filetype_suffix="tfrecord"
+    )
+    tasks, files, lengths = [], {}, {}
+    for part, items in parts.items():
+        number = _number(len(items), sum(map(size, items)), shards)
+        chosen = np.array_split(np.random.default_rng(0).permutation(len(items)), number)
+        named = template.replace(split=part)
+        files[part] = [named.sharded_filepath(shard_index=i, num_shards=number).name for i in range(number)]
+        lengths[part] = [len(order) for order in chosen]
+        tasks += [
+            (folder / file, [items[i] for i in order], example, encoding)
+            for file, order in zip(files[part], chosen, strict=True)
+        ]
+    sizes = {}
     total = sum(map(len, parts.values()))
     with tqdm.tqdm(total=total, desc="writing", unit=" records", disable=None) as bar:
-
-        def counted(item: Item) -> tuple[str, Mapping[str, Any]]:
-            bar.update()
-            return example(item)
-
-        planned = {}
-        for part, items in parts.items():
-            number = _number(len(items), sum(map(size, items)), shards)
-            order = np.random.default_rng(0).permutation(len(items))
-            planned[part] = [
-                functools.partial(_examples, [items[i] for i in chosen], counted)
-                for chosen in np.array_split(order, number)
-            ]
-        builder = _Builder(name, description, features, metadata, planned, data_dir=str(root))
-        with contextlib.redirect_stdout(io.StringIO()):
-            builder.download_and_prepare(
-                download_config=tfds.download.DownloadConfig(try_download_gcs=False)
+        for i, written in run(_write_one, tasks):
+            sizes[tasks[i][0].name] = written
+            bar.update(len(tasks[i][1]))
+    tfds.folder_dataset.write_metadata(
+        data_dir=folder,
+        features=encoding,
+        split_infos=[
+            tfds.core.SplitInfo(
+                name=part,
+                shard_lengths=lengths[part],
+                num_bytes=sum(sizes[file] for file in files[part]),
+                filename_template=template.replace(split=part),
             )
-    records.write_index(builder.data_path)
-    pathlib.Path(builder.data_path).rename(folder)
-    shutil.rmtree(root)
+            for part in parts
+        ],
+        version=VERSION,
+        check_data=False,  # Which would need TensorFlow.
+        description=description,
+        metadata=tfds.core.MetadataDict(metadata),
+    )
+    for _ in run(_index_one, [(folder, part, files[part]) for part in parts]):
+        pass
 
 
 def _number(count: int, size: int, wanted: int | None) -> int:
@@ -141,51 +157,35 @@ def _number(count: int, size: int, wanted: int | None) -> int:
     return max(1, min(wanted or max(few, -(-size // _SHARD_BYTES)), count))
 
 
-def _examples(items: Sequence[Item], example: Callable) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    for item in items:
-        yield example(item)
-
-
-class _Builder(tfds.core.ShardBasedBuilder, skip_registration=True):
-    """Any examples in TFDS's terms: a list of generators for each part, one for each shard."""
-
-    VERSION = tfds.core.Version(VERSION)
-    code_path = None  # No checksums of downloads lie beside this file.
-
-    def __init__(self, name, description, features, metadata, planned, **options):
-        self.name = name  # pyright: ignore[reportAttributeAccessIssue] As TFDS's own AdhocBuilder.
-        self._wanted = {
-            "description": description,
-            "features": tfds.features.FeaturesDict(features),
-            "metadata": tfds.core.MetadataDict(metadata),
-        }
-        self._planned = planned
-        super().__init__(**options)
-
-    def _info(self) -> tfds.core.DatasetInfo:
-        return tfds.core.DatasetInfo(builder=self, **self._wanted)
-
-    def _shard_iterators_per_split(self, dl_manager):
-        del dl_manager  # Nothing is downloaded.
-        return self._planned
-
-    def _example_writer(self) -> tfds_writer.ExampleWriter:
-        return _Writer(tfds.core.FileFormat.TFRECORD)
-
-
-class _Writer(tfds_writer.ExampleWriter):
-    """TFRecords without TensorFlow, which takes seconds to import and a gigabyte to install.
+def _write_one(
+    file: storage.Path,
+    items: Sequence[Item],
+    example: Callable[[Item], Mapping[str, Any]],
+    encoding: tfds.features.FeaturesDict,
+) -> int:
+    """Writes one shard, and answers its bytes: TFRecords without TensorFlow, which takes seconds to
+    import and a gigabyte to install.
 
     Protobuf writes the fields of an Example in an order that differs from process to process;
     they are put into the order of their names, so that the same input gives the same bytes.
     """
+    parse = tf_example_pb2.Example.FromString  # pyright: ignore[reportAttributeAccessIssue]
+    with storage.writing(file) as f:
+        for item in items:
+            serialized = encoding.serialize_example(example(item))
+            payload = parse(serialized).SerializeToString(deterministic=True)
+            length = struct.pack("<Q", len(payload))
+            f.write(length + struct.pack("<I", records.masked_crc(length)))
+            f.write(payload)
+            f.write(struct.pack("<I", records.masked_crc(payload)))
+        return f.tell()
 
-    def write(self, path, examples) -> None:
-        with open(path, "wb") as f:
-            for _, serialized in examples:
-                example = tf_example_pb2.Example.FromString(serialized)  # pyright: ignore[reportAttributeAccessIssue]
-                payload = example.SerializeToString(deterministic=True)
-                length = struct.pack("<Q", len(payload))
-                f.write(length + struct.pack("<I", records.masked_crc(length)))
-                f.write(payload)
-                f.write(struct.pack("<I", records.masked_crc(payload)))
+
+def _index_one(folder: storage.Path, part: str, files: Sequence[str]) -> None:
+    """Writes the index of a part beside its shards."""
+    names = ["dataset_info.json", "metadata.json", *files]
+    with storage.here(folder, names) as local:
+        records.Records(local, part)  # Scans, for want of an index.
+        if storage.in_bucket(folder):
+            index = f"index-{part}.npz"
+            (folder / index).write_bytes((local / index).read_bytes())

@@ -8,9 +8,11 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import process
-from typing import TypeVar
+from typing import Any, TypeVar
 
 Result = TypeVar("Result")
+# (position, function(*task)) of every task, in any order: `run`'s here, or that of an engine.
+Run = Callable[[Callable[..., Any], Sequence[tuple]], Iterator[tuple[int, Any]]]
 
 
 def run(

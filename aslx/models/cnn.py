@@ -4,6 +4,7 @@ Shape suffixes: B batch, H and W pixels, C channels, D width.
 """
 
 import dataclasses
+import functools
 import math
 
 import jax
@@ -50,7 +51,8 @@ class SeparableConv(nnx.Module):
     def __call__(self, x_BHWC: jax.Array) -> jax.Array:
         # Shifted multiplies: grouped convolutions are slow on CPUs.
         taps = zip(_shifts(x_BHWC), self.depthwise[...], strict=True)
-        return jax.nn.relu(self.pointwise(sum(x * tap for x, tap in taps)))
+        y_BHWC = functools.reduce(jnp.add, (x * tap for x, tap in taps))
+        return jax.nn.relu(self.pointwise(y_BHWC))
 
 
 class Block(nnx.Module):

@@ -5,7 +5,6 @@ Losses are totals with their counts, so that batches, microbatches and hosts add
 """
 
 import dataclasses
-import pathlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,7 +14,7 @@ import numpy as np
 import optax
 from flax import nnx
 
-from aslx import decoding, kaggle, metrics, plots, vocab
+from aslx import decoding, files, kaggle, metrics, plots, vocab
 from aslx.data import fields as fields_lib
 from aslx.data import records as records_lib
 
@@ -261,6 +260,6 @@ class Task:
         return "\n".join(lines)
 
     def draw(
-        self, examples: Sequence[dict], scores: dict[str, float], directory: pathlib.Path
+        self, examples: Sequence[dict], scores: dict[str, float], directory: files.Path
     ) -> None:
         plots.transcription(examples, scores, directory / "scores.png")

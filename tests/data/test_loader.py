@@ -1,10 +1,14 @@
 """The loader: the plan's batches as arrays, on any number of hosts and workers."""
 
 import contextlib
+import multiprocessing
+import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -103,6 +107,53 @@ def test_a_phrase_too_long_for_the_task_is_an_error_that_names_the_field(dataset
     short = loader.Batches(source.records, source.plan, 1, (fields.Text(1),))
     with pytest.raises(ValueError, match=r"task\.max_tokens=1"):
         take(short, 1)
+
+
+def test_a_worker_that_dies_is_an_error_and_not_a_hang(dataset):
+    with contextlib.closing(iter(loader.stream(batches(dataset), workers=2))) as it:
+        next(it)
+        os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
+        with pytest.raises(RuntimeError, match="exit code -9"):
+            for _ in it:
+                pass
+
+
+def test_a_worker_leaves_signals_to_the_trainer(dataset):
+    source = batches(dataset)
+    with contextlib.closing(iter(loader.stream(source, workers=1))) as it:
+        first = next(it)
+        for sent in (signal.SIGTERM, signal.SIGINT):
+            os.kill(multiprocessing.active_children()[0].pid, sent)
+        assert_equal([first, *it], [source[i] for i in range(len(source))])
+
+
+def test_a_worker_ends_with_a_trainer_that_was_killed(dataset):
+    code = (
+        "import multiprocessing, time\n"
+        "from aslx.data import loader\n"
+        "from tests.data import test_loader\n"
+        "if __name__ == '__main__':\n"
+        f"    it = iter(loader.stream(test_loader.batches({str(dataset)!r}), workers=1))\n"
+        "    next(it)\n"
+        "    print(multiprocessing.active_children()[0].pid, flush=True)\n"
+        "    time.sleep(600)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as trainer:
+        assert trainer.stdout
+        worker = int(trainer.stdout.readline())
+        trainer.kill()
+    for _ in range(100):
+        if not running(worker):
+            return
+        time.sleep(0.1)
+    raise AssertionError("the worker outlived its trainer by ten seconds")
+
+
+def running(pid: int) -> bool:
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 def test_a_worker_imports_no_tensorflow_and_starts_no_jax_backend():

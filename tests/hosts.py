@@ -1,0 +1,80 @@
+"""Processes on loopback that train together, each as if it were a host of a Slurm job."""
+
+import hashlib
+import json
+import os
+import pathlib
+import random
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+
+ROOT = pathlib.Path(__file__).parent.parent
+DEVICES = 4  # In all, on any number of hosts.
+
+
+def start(hosts: int, *command: object) -> list[subprocess.Popen]:
+    """`python -m *command` on each of `hosts` processes, told of each other as Slurm would."""
+    job, environment = _job(), os.environ | {"JAX_NUM_CPU_DEVICES": str(DEVICES // hosts)}
+    return [
+        subprocess.Popen(
+            [sys.executable, "-m", *map(str, command)],
+            cwd=ROOT,
+            env=environment
+            | {
+                "SLURM_JOB_ID": str(job),
+                "SLURM_STEP_NODELIST": "127.0.0.1",
+                "SLURM_NTASKS": str(hosts),
+                "SLURM_PROCID": str(i),
+                "SLURM_LOCALID": "0",
+                "SLURM_STEP_NUM_NODES": str(hosts),
+            },
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for i in range(hosts)
+    ]
+
+
+def _job() -> int:
+    """A job number whose coordinator's port is free; JAX derives the one from the other."""
+    while True:
+        job = random.randrange(2**12)
+        with socket.socket() as s:
+            if s.connect_ex(("127.0.0.1", job + 2**16 - 2**12)):
+                return job
+
+
+def ended(processes: Sequence[subprocess.Popen], status: int = 0, seconds: float = 300) -> None:
+    """Waits for all; an assertion with their output unless each exits with `status`."""
+    outputs = [p.communicate(timeout=seconds)[0] for p in processes]
+    assert [p.returncode for p in processes] == [status] * len(processes), "\n\n".join(outputs)
+
+
+def main() -> None:
+    """Writes, on the first host, a hash of every batch of an epoch as all hosts together hold it:
+    python -m tests.hosts CONFIG OUT"""
+    import jax
+    from jax.experimental import multihost_utils
+
+    from aslx import config, loop
+
+    path, out = sys.argv[1:]
+    jax.distributed.initialize()
+    s = loop.setup(config.load(path))
+    hashes = []
+    with s.batches(0, 0) as batches:
+        for _ in range(s.steps_per_epoch):
+            whole = multihost_utils.process_allgather(next(batches), tiled=True)
+            digest = hashlib.sha256()
+            for name in sorted(whole):
+                digest.update(whole[name].tobytes())
+            hashes.append(digest.hexdigest())
+    if jax.process_index() == 0:
+        pathlib.Path(out).write_text(json.dumps(hashes))
+
+
+if __name__ == "__main__":
+    main()

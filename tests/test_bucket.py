@@ -1,0 +1,70 @@
+"""A run in a gs:// bucket: a real storage server on loopback, gcsfs and TensorStore as they are."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import urllib.request
+
+import pytest
+
+from tests import ports
+
+server = pytest.importorskip("gcp_storage_emulator.server", reason="needs gcp-storage-emulator")
+ROOT = pathlib.Path(__file__).parent.parent
+CONFIG = """
+import pathlib
+from tests import tiny
+def get_config():
+    return tiny.cfg(pathlib.Path({path!r}), save_every=3, epochs=2)
+"""
+
+
+@pytest.fixture(scope="module")
+def environment():
+    """Variables that send both clients to an empty storage server with the bucket "bucket"."""
+    port = ports.free()
+    storage = server.create_server("127.0.0.1", port, in_memory=True, default_bucket="bucket")
+    storage.start()
+    url = f"http://127.0.0.1:{port}"
+    yield os.environ | {
+        "STORAGE_EMULATOR_HOST": url,
+        "FSSPEC_GS_TOKEN": "anon",
+        "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",
+        "NO_GCE_CHECK": "true",
+        "TENSORSTORE_GCS_HTTP_URL": url,
+        "GOOGLE_AUTH_TOKEN_FOR_TESTING": "anonymous",
+    }
+    storage.stop()
+
+
+def listed(environment: dict) -> dict[str, str]:
+    """Name and link of every object in the bucket."""
+    url = environment["STORAGE_EMULATOR_HOST"] + "/storage/v1/b/bucket/o"
+    with urllib.request.urlopen(url) as answer:
+        return {item["name"]: item["mediaLink"] for item in json.load(answer)["items"]}
+
+
+def test_a_run_in_a_bucket_is_stopped_goes_on_and_is_evaluated(environment, dataset, tmp_path):
+    config = tmp_path / "tiny.py"
+    config.write_text(CONFIG.format(path=str(dataset)))
+
+    def run(module: str, *args: object) -> dict:
+        command = [sys.executable, "-m", f"aslx.{module}", "--workdir", "gs://bucket/run"]
+        done = subprocess.run(
+            [*command, *map(str, args)], cwd=ROOT, env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        assert "tensorflow" not in done.stderr.lower()
+        return json.loads(done.stdout.splitlines()[-1])
+
+    first = run("train", "--config", config)
+    assert run("train", "--config", config)["score"] == first["score"]
+    assert run("evaluate", "--split", "validation")["score"] == first["score"]
+    objects = listed(environment)
+    assert {"run/config.json", "run/samples.txt", "run/plots/loss.png"} <= objects.keys()
+    with urllib.request.urlopen(objects["run/metrics.jsonl"]) as lines:
+        steps = [json.loads(line)["step"] for line in lines]
+    assert set(steps) == set(range(1, max(steps) + 1))
+    assert not (ROOT / "gs:").exists()

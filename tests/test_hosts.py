@@ -1,0 +1,84 @@
+"""Several processes that train as one: the same batches, the same losses, the same checkpoints."""
+
+import json
+import pathlib
+import shutil
+import signal
+import time
+
+import pytest
+
+from aslx import logs
+from tests import hosts
+
+CONFIG = """
+import pathlib
+from tests import tiny
+def get_config():
+    return tiny.cfg(pathlib.Path({path!r}), save_every=7, epochs={epochs}, eval_every={epochs})
+"""
+STEPS = 50
+
+
+@pytest.fixture(scope="module")
+def config_file(dataset, tmp_path_factory) -> pathlib.Path:
+    path = tmp_path_factory.mktemp("config") / "tiny.py"
+    path.write_text(CONFIG.format(path=str(dataset), epochs=9))
+    return path
+
+
+def train(count: int, config_file: pathlib.Path, workdir: pathlib.Path) -> list:
+    args = ("--distributed", "--config", config_file, "--workdir", workdir)
+    return hosts.start(count, "aslx.train", *args, "--mesh.cpu-devices", hosts.DEVICES // count)
+
+
+def losses(workdir: pathlib.Path) -> list[float]:
+    return [line["loss"] for line in logs.read(workdir / "metrics.jsonl") if "loss" in line]
+
+
+@pytest.fixture(scope="module")
+def whole(config_file, tmp_path_factory) -> pathlib.Path:
+    """What one process makes of the run."""
+    workdir = tmp_path_factory.mktemp("whole")
+    hosts.ended(train(1, config_file, workdir))
+    assert len(losses(workdir)) >= STEPS
+    return workdir
+
+
+def test_every_number_of_hosts_reads_the_same_batches(config_file, tmp_path):
+    hashes = []
+    for count in (1, 2, 4):
+        out = tmp_path / f"{count}.json"
+        hosts.ended(hosts.start(count, "tests.hosts", config_file, out))
+        hashes.append(json.loads(out.read_text()))
+    assert hashes[0] == hashes[1] == hashes[2]
+    assert len(set(hashes[0])) == len(hashes[0]) > 5
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_hosts_together_have_the_losses_of_one(config_file, whole, tmp_path, count):
+    hosts.ended(train(count, config_file, tmp_path))
+    assert losses(tmp_path) == pytest.approx(losses(whole), rel=1e-4)
+
+
+@pytest.fixture(scope="module")
+def saved_by_two(config_file, tmp_path_factory) -> pathlib.Path:
+    """A run of two hosts that ended when one of them was told to."""
+    workdir = tmp_path_factory.mktemp("two")
+    processes = train(2, config_file, workdir)
+    while len(losses(workdir)) < 10:
+        assert all(p.poll() is None for p in processes), processes[0].communicate()[0]
+        time.sleep(0.05)
+    processes[1].send_signal(signal.SIGTERM)
+    hosts.ended(processes, 143)
+    assert 10 <= len(losses(workdir)) < STEPS
+    return workdir
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_what_two_hosts_saved_goes_on_with_another_number(
+    config_file, whole, saved_by_two, tmp_path, count
+):
+    copy = shutil.copytree(saved_by_two, tmp_path / "run")
+    hosts.ended(train(count, config_file, copy))
+    assert losses(copy) == pytest.approx(losses(whole), rel=1e-4)
