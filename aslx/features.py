@@ -20,7 +20,7 @@ _RIGHT, _LEFT = "right_hand", "left_hand"
 _EXACT = jax.lax.Precision.HIGHEST
 
 
-def _flat(landmarks_BTN3: jax.Array) -> jax.Array:
+def coordinates(landmarks_BTN3: jax.Array) -> jax.Array:
     """f32[B,T,C] of the values that float16 holds: what records store, so what is served was
     trained on. What it cannot hold is missing."""
     rounded = landmarks_BTN3.astype(jnp.float16).astype(jnp.float32)
@@ -128,7 +128,7 @@ class Seed:
     ) -> tuple[jax.Array, jax.Array]:
         """f16 or f32 [B,T,52,3], i32[B] -> f32[B,128,78], bool[B,128]."""
         frames = frames or self.frames(landmarks_BTN3.shape[1])
-        x_BTC = _flat(landmarks_BTN3)
+        x_BTC = coordinates(landmarks_BTN3)
         real_BT, _, left_B = _hands(x_BTC, length_B, self.selection)
         # The seeds standardise first and resize then; the two do not commute.
         both_BTC = jnp.concatenate([self._standardised(x_BTC), x_BTC], -1)
@@ -199,7 +199,7 @@ class Modern:
     ) -> tuple[jax.Array, jax.Array]:
         """f16 or f32 [B,T,N,3], i32[B] -> f32[B,S,D], bool[B,S] with S = `frames`."""
         frames = frames or self.frames(landmarks_BTN3.shape[1])
-        x_BTC = _flat(landmarks_BTN3)
+        x_BTC = coordinates(landmarks_BTN3)
         real_BT, hand_BT, left_B = _hands(x_BTC, length_B, self.selection)
         keep_BT = hand_BT if self.only_hands else real_BT
         at_BT = jnp.arange(1, x_BTC.shape[1] + 1) * jnp.ones_like(keep_BT, jnp.float32)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import tyro
 
 from aslx import cli
-from aslx.datasets import fingerspelling, images, keypoint_clips, labelled, summary
+from aslx.datasets import fingerspelling, images, isolated_signs, keypoint_clips, labelled, summary
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -54,6 +54,19 @@ class KeypointClips:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class IsolatedSigns:
+    """Kaggle's asl-signs, a parquet of landmarks for each clip, into TFRecord shards."""
+
+    source: pathlib.Path
+    """The folder of train.csv and sign_to_prediction_index_map.json."""
+    out: pathlib.Path
+    """Where the data set shall stand; it appears there when it is whole."""
+    overwrite: bool = False
+    """Replace a data set that stands at --out."""
+    take: labelled.Options = labelled.Options()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class SignMnist:
     """Kaggle's sign-language-mnist, csv of 28 x 28 grey pixels, into TFRecord shards."""
 
@@ -82,7 +95,7 @@ class ImageFolder:
 
 
 Command = Annotated[
-    Fingerspelling | Synthetic | KeypointClips | SignMnist | ImageFolder,
+    Fingerspelling | Synthetic | KeypointClips | IsolatedSigns | SignMnist | ImageFolder,
     tyro.conf.OmitArgPrefixes,
     tyro.conf.OmitSubcommandPrefixes,
 ]
@@ -103,6 +116,8 @@ def main() -> None:
             case KeypointClips():
                 source = _source(command)
                 report = keypoint_clips.prepare(source, scratch, command.take, source.name)
+            case IsolatedSigns():
+                report = isolated_signs.prepare(_source(command), scratch, command.take)
             case SignMnist():
                 report = images.sign_mnist(_source(command), scratch, command.take)
             case ImageFolder():

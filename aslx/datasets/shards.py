@@ -118,7 +118,9 @@ def write(
         number = _number(len(items), sum(map(size, items)), shards)
         chosen = np.array_split(np.random.default_rng(0).permutation(len(items)), number)
         named = template.replace(split=part)
-        files[part] = [named.sharded_filepath(shard_index=i, num_shards=number).name for i in range(number)]
+        files[part] = [
+            named.sharded_filepath(shard_index=i, num_shards=number).name for i in range(number)
+        ]
         lengths[part] = [len(order) for order in chosen]
         tasks += [
             (folder / file, [items[i] for i in order], example, encoding)
