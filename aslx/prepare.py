@@ -4,22 +4,32 @@ import dataclasses
 import json
 import pathlib
 import time
-from typing import Annotated, Any
+from typing import Annotated
 
 import tyro
 
 from aslx import cli
-from aslx.datasets import fingerspelling, images, isolated_signs, keypoint_clips, labelled, summary
+from aslx.datasets import (
+    fingerspelling,
+    images,
+    isolated_signs,
+    keypoint_clips,
+    labelled,
+    storage,
+    summary,
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Fingerspelling:
     """Kaggle's asl-fingerspelling, or anything in its layout, into TFRecord shards."""
 
-    source: pathlib.Path
-    """The folder of train.csv or supplemental_metadata.csv and the parquet that they list."""
-    out: pathlib.Path
-    """Where the data set shall stand; it appears there when it is whole."""
+    source: str
+    """The folder, or gs://..., of train.csv or supplemental_metadata.csv and the parquet that they
+    list."""
+    out: str
+    """Where the data set shall stand, on a disk or in a bucket (gs://...); it appears there when it
+    is whole."""
     overwrite: bool = False
     """Replace a data set that stands at --out."""
     take: fingerspelling.Options = fingerspelling.Options()
@@ -29,8 +39,9 @@ class Fingerspelling:
 class Synthetic:
     """Fingerspelling by a kinematic hand: Kaggle's layout in OUT/kaggle, then shards from it."""
 
-    out: pathlib.Path
-    """Where the data set shall stand; it appears there when it is whole."""
+    out: str
+    """Where the data set shall stand, on a disk or in a bucket (gs://...); it appears there when it
+    is whole."""
     sequences: int = 4000
     """Clips in train.csv."""
     sentences: int = 0
@@ -44,9 +55,9 @@ class Synthetic:
 class KeypointClips:
     """Clips of MediaPipe keypoints, CLASS/SEQUENCE/FRAME.npy or an npz, into TFRecord shards."""
 
-    source: pathlib.Path
+    source: str
     """The folder of the classes, or an npz of X, y and seq."""
-    out: pathlib.Path
+    out: str
     """Where the data set shall stand; it appears there when it is whole."""
     overwrite: bool = False
     """Replace a data set that stands at --out."""
@@ -57,9 +68,9 @@ class KeypointClips:
 class IsolatedSigns:
     """Kaggle's asl-signs, a parquet of landmarks for each clip, into TFRecord shards."""
 
-    source: pathlib.Path
+    source: str
     """The folder of train.csv and sign_to_prediction_index_map.json."""
-    out: pathlib.Path
+    out: str
     """Where the data set shall stand; it appears there when it is whole."""
     overwrite: bool = False
     """Replace a data set that stands at --out."""
@@ -70,9 +81,9 @@ class IsolatedSigns:
 class SignMnist:
     """Kaggle's sign-language-mnist, csv of 28 x 28 grey pixels, into TFRecord shards."""
 
-    source: pathlib.Path
+    source: str
     """The folder of sign_mnist_train.csv and sign_mnist_test.csv."""
-    out: pathlib.Path
+    out: str
     """Where the data set shall stand; it appears there when it is whole."""
     overwrite: bool = False
     """Replace a data set that stands at --out."""
@@ -83,9 +94,9 @@ class SignMnist:
 class ImageFolder:
     """Images in folders, CLASS/NAME.jpg, decoded and resized once, into TFRecord shards."""
 
-    source: pathlib.Path
+    source: str
     """The folder of the classes, as Kaggle's asl_alphabet_train."""
-    out: pathlib.Path
+    out: str
     """Where the data set shall stand; it appears there when it is whole."""
     size: int = 100
     """Height and width to store."""
@@ -106,59 +117,68 @@ def main() -> None:
     from aslx.datasets import shards
 
     begun = time.monotonic()
-    with shards.building(command.out, overwrite=command.overwrite) as scratch:
+    with shards.building(storage.path(command.out), overwrite=command.overwrite) as scratch:
         match command:
-            case Fingerspelling():
-                source = _source(command)
-                report = fingerspelling.prepare(source, scratch, command.take, source.name)
+            case Fingerspelling(take=options):
+                run = fingerspelling.runner(options, scratch)
+                source = _source(command.source, command.out)
+                report = fingerspelling.prepare(source, scratch, options, source.name, run)
             case Synthetic():
                 report = _synthetic(command, scratch)
-            case KeypointClips():
-                source = _source(command)
-                report = keypoint_clips.prepare(source, scratch, command.take, source.name)
-            case IsolatedSigns():
-                report = isolated_signs.prepare(_source(command), scratch, command.take)
-            case SignMnist():
-                report = images.sign_mnist(_source(command), scratch, command.take)
-            case ImageFolder():
-                source = _source(command)
-                report = images.image_folder(source, scratch, command.size, command.take)
+            case _:
+                report = _labelled(command, scratch)
+        info = json.loads((scratch / "out" / "dataset_info.json").read_text())
     seconds = round(time.monotonic() - begun, 1)
-    size = sum(path.stat().st_size for path in command.out.glob("*.tfrecord*"))
+    size = sum(int(split["numBytes"]) for split in info["splits"])
     clips = {part: counts["clips"] for part, counts in report["parts"].items()}
-    print(summary.text(report) if "all" in report else labelled.text(report))
+    print((labelled if "all" not in report else summary).text(report))
     print(f"\n{command.out}: {size / 1e6:,.1f} MB of shards in {seconds} s; see figures/ in it")
     counted = {"clips": clips, "dropped": sum(report["dropped"].values())}
-    print(json.dumps({"path": str(command.out), **counted, "bytes": size, "seconds": seconds}))
+    print(json.dumps({"path": command.out, **counted, "bytes": size, "seconds": seconds}))
 
 
-def _source(command: Any) -> pathlib.Path:
-    source = command.source
-    if not source.is_dir() and source.suffix != ".npz":
+def _source(source: str, out: str) -> storage.Path:
+    folder = storage.path(source)
+    if not folder.is_dir() and folder.suffix != ".npz":
         raise FileNotFoundError(f"--source {source} is no folder")
-    if source.resolve().is_relative_to(command.out.resolve()):
-        raise ValueError(f"--out {command.out} holds --source {source}, and would replace it")
-    return source.resolve()
+    if folder.resolve().is_relative_to(storage.path(out).resolve()):
+        raise ValueError(f"--out {out} holds --source {source}, and would replace it")
+    return folder.resolve()
 
 
-def _synthetic(command: Synthetic, scratch: pathlib.Path) -> dict:
+def _labelled(
+    command: KeypointClips | IsolatedSigns | SignMnist | ImageFolder, scratch: storage.Path
+) -> dict:
+    source = pathlib.Path(_source(command.source, command.out))
+    match command:
+        case KeypointClips(take=options):
+            return keypoint_clips.prepare(source, scratch, options)
+        case IsolatedSigns(take=options):
+            return isolated_signs.prepare(source, scratch, options)
+        case SignMnist(take=options):
+            return images.sign_mnist(source, scratch, options)
+        case ImageFolder(take=options):
+            return images.image_folder(source, scratch, command.size, options)
+
+
+def _synthetic(command: Synthetic, scratch: storage.Path) -> dict:
     from aslx import landmarks
     from aslx.datasets import synthetic
 
     options = command.take
+    run = fingerspelling.runner(options, scratch)
     columns = landmarks.selection(options.keep.selection).columns
+    kaggle = scratch / "out" / "kaggle"
     synthetic.write(
-        scratch / "kaggle",
+        kaggle,
         sequences=command.sequences,
         seed=options.seed,
         columns=columns,
         supplemental=command.sentences,
-        processes=options.processes,
+        run=run,
     )
     origin = f"synthetic {synthetic.VERSION}, seed {options.seed}"
-    report = fingerspelling.prepare(scratch / "kaggle", scratch, options, origin)
-    (scratch / "kaggle").rename(scratch / "out" / "kaggle")
-    return report
+    return fingerspelling.prepare(kaggle, scratch, options, origin, run)
 
 
 if __name__ == "__main__":

@@ -226,11 +226,11 @@ def test_a_failed_write_leaves_the_old_data_set(command, source, tmp_path, monke
     assert command(*arguments)[0] == 0
     before = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*.*")}
 
-    def full(self, path, examples):
-        pathlib.Path(path).write_bytes(b"half")
+    def full(path, *_):
+        path.write_bytes(b"half")
         raise OSError(28, "No space left on device", str(path))
 
-    monkeypatch.setattr(shards._Writer, "write", full)
+    monkeypatch.setattr(shards, "_write_one", full)
     status, _, err = command(*arguments, "--overwrite")
     assert status == 2 and err.count("\n") == 1
     assert f"{tmp_path} is full" in err and "No space left on device" in err

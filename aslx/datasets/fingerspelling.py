@@ -3,14 +3,17 @@
 import collections
 import csv
 import dataclasses
+import functools
+import io
 import json
 import pathlib
+import tempfile
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from aslx import landmarks, vocab
-from aslx.datasets import clips, splits, spool, summary, workers
+from aslx.datasets import clips, engine, splits, spool, storage, summary, workers
 
 NAME = "fingerspelling"
 TRAIN, SUPPLEMENTAL = "train.csv", "supplemental_metadata.csv"
@@ -39,40 +42,66 @@ class Options:
     shards: int | None = None
     """Files for each part; by default one for 128 MB, and up to 8 where there is less."""
     processes: int | None = None
-    """Parquet files read at a time; by default one for each core."""
+    """Files read, and written, at a time; by default one for each core."""
+    beam: str | None = None
+    """An Apache Beam engine to work on instead: its options in one string that names the --runner,
+    as "--runner=DirectRunner --direct_num_workers=4 --direct_running_mode=multi_processing". Its
+    workers must see --source and --out: a bucket, or a disk that they share."""
 
 
-def prepare(source: pathlib.Path, scratch: pathlib.Path, options: Options, origin: str) -> dict:
-    """Writes the data set of `source` as `scratch`/out, with figures and summary.json, which is
-    also the answer. `origin` says in metadata.json where the data are from.
+def runner(options: Options, scratch: storage.Path) -> workers.Run:
+    """What does the tasks: a process pool, or an engine. ValueError names a flag that cannot be."""
+    _check(options)
+    if options.beam is not None:
+        return functools.partial(engine.run, options=options.beam, folder=scratch / "tasks")
+    return functools.partial(workers.run, processes=options.processes or workers.usable())
+
+
+def prepare(
+    source: storage.Path,
+    scratch: storage.Path,
+    options: Options,
+    origin: str,
+    run: workers.Run,
+) -> dict:
+    """Writes the data set of `source` into `scratch`/out, with figures and summary.json, which is
+    also the answer. `origin` says in metadata.json where the data are from; `run` is `runner`'s.
 
     ValueError or FileNotFoundError names what is wrong, and where.
     """
-    from aslx.datasets import figures
-
-    _check(options)
     selection = landmarks.selection(options.keep.selection)
-    points = len(selection.points)
     rows, split = divide(table(source, options), options)
     if split.note:
         print(f"split: {split.note}")
     folder = scratch / "spool"
     folder.mkdir()
-    processes = options.processes or workers.usable()
-    every, stored = spool.fill(folder, source, rows, options.keep, processes)
+    every, stored = spool.fill(folder, source, rows, options.keep, run)
     every += [clips.Clip(row, dropped=clips.NO_PART) for row in rows if row.part is None]
     if not stored:
         reasons = collections.Counter(clip.dropped for clip in every).most_common()
         words = ", ".join(f"{n} dropped: {reason}" for reason, n in reasons)
         raise ValueError(f"{source} leaves nothing to train on: {words}")
     report = summary.summarise(every, split)
-    _write(scratch / "out", stored, report, options, origin)
+    _write(scratch / "out", stored, report, options, origin, run)
+    _draw(scratch / "out" / "figures", stored, selection)
+    (scratch / "out" / "summary.json").write_text(json.dumps(report, indent=1) + "\n")
+    return report
+
+
+def _draw(
+    folder: storage.Path, stored: Sequence[spool.Stored], selection: landmarks.Selection
+) -> None:
+    from aslx.datasets import figures
+
+    points = len(selection.points)
     kept = [waiting.clip for waiting in stored]
     at = {waiting.clip: waiting for waiting in stored}
     drawn = [(clip, at[clip].load(points)) for clip in figures.samples(kept)]
-    figures.draw(scratch / "out" / "figures", kept, drawn, selection)
-    (scratch / "out" / "summary.json").write_text(json.dumps(report, indent=1) + "\n")
-    return report
+    folder.mkdir()
+    with tempfile.TemporaryDirectory() as here:
+        figures.draw(pathlib.Path(here) / "figures", kept, drawn, selection)
+        for path in (pathlib.Path(here) / "figures").iterdir():
+            (folder / path.name).write_bytes(path.read_bytes())
 
 
 def _check(options: Options) -> None:
@@ -87,9 +116,11 @@ def _check(options: Options) -> None:
     ):
         if value < 0:
             raise ValueError(f"--{flag} {value}: needs 0 or more")
+    if options.beam is not None:
+        engine.pipeline(options.beam)
 
 
-def table(source: pathlib.Path, options: Options) -> list[clips.Row]:
+def table(source: storage.Path, options: Options) -> list[clips.Row]:
     """The rows of the csv files wanted; ValueError or FileNotFoundError names file and line."""
     wanted = [TRAIN] * options.train + [SUPPLEMENTAL] * options.supplemental
     files = [source / name for name in wanted if (source / name).exists()]
@@ -97,7 +128,8 @@ def table(source: pathlib.Path, options: Options) -> list[clips.Row]:
         names = " and no ".join(wanted) or "csv left to read"
         raise FileNotFoundError(f"{source} has no {names}: point --source at Kaggle's folder")
     if (source / MAP).exists():
-        vocab.check(source / MAP)
+        with storage.here(source, [MAP]) as here:
+            vocab.check(here / MAP)
     rows = [row for file in files for row in _rows(file)]
     if not rows:
         raise ValueError(f"{' and '.join(map(str, files))} list no sequence")
@@ -111,8 +143,8 @@ def table(source: pathlib.Path, options: Options) -> list[clips.Row]:
     return rows
 
 
-def _rows(file: pathlib.Path) -> Iterator[clips.Row]:
-    with open(file, newline="", encoding="utf-8-sig") as f:
+def _rows(file: storage.Path) -> Iterator[clips.Row]:
+    with io.TextIOWrapper(io.BytesIO(file.read_bytes()), "utf-8-sig", newline="") as f:
         reader = csv.DictReader(f)
         try:
             there = reader.fieldnames or ()
@@ -155,11 +187,12 @@ def divide(rows: Sequence[clips.Row], options: Options) -> tuple[list[clips.Row]
 
 
 def _write(
-    out: pathlib.Path,
+    out: storage.Path,
     stored: Sequence[spool.Stored],
     report: dict,
     options: Options,
     origin: str,
+    run: workers.Run,
 ) -> None:
     # Here, because the reading processes need none of it.
     import tensorflow_datasets as tfds
@@ -198,7 +231,12 @@ def _write(
         features=features,
         metadata=metadata,
         parts={p: [s for s in stored if s.clip.row.part == p] for p in report["parts"]},
-        example=lambda waiting: clips.example(waiting.clip, waiting.load(points)),
+        example=functools.partial(_example, points),
         size=lambda waiting: waiting.clip.frames * points * 3 * 2,
+        run=run,
         shards=options.shards,
     )
+
+
+def _example(points: int, waiting: spool.Stored) -> dict:
+    return clips.example(waiting.clip, waiting.load(points))

@@ -11,14 +11,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from aslx import landmarks
-from aslx.datasets import labelled
+from aslx.datasets import labelled, storage
 
 TRAIN, MAP = "train.csv", "sign_to_prediction_index_map.json"
 _COLUMNS = ("path", "participant_id", "sign")
 _FRAMES = 38  # Of a clip in Kaggle's set, on average.
 
 
-def prepare(source: pathlib.Path, scratch: pathlib.Path, options: labelled.Options) -> dict:
+def prepare(source: pathlib.Path, scratch: storage.Path, options: labelled.Options) -> dict:
     """All clips, with the points of HOLISTIC130."""
     classes, stored = _classes(source / MAP), landmarks.HOLISTIC130
     points = [landmarks.POINTS.index(p) for p in stored.points]

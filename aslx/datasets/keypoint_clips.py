@@ -12,14 +12,12 @@ from typing import Any
 import numpy as np
 
 from aslx.data import fields
-from aslx.datasets import labelled
+from aslx.datasets import labelled, storage
 
 WIDTHS = (fields.KEYPOINTS, fields.KEYPOINTS_NO_FACE)
 
 
-def prepare(
-    source: pathlib.Path, scratch: pathlib.Path, options: labelled.Options, origin: str
-) -> dict:
+def prepare(source: pathlib.Path, scratch: storage.Path, options: labelled.Options) -> dict:
     found = [source] if source.suffix == ".npz" else sorted(source.glob("*.npz"))
     items = from_npz(found[0]) if found else from_folders(source)
     classes = sorted({item.label for item in items})
@@ -33,7 +31,7 @@ def prepare(
         read=functools.partial(read, width=width),
         metadata={"values": width},
     )
-    return labelled.prepare(scratch, kind, items, classes, options, origin)
+    return labelled.prepare(scratch, kind, items, classes, options, source.name)
 
 
 def from_npz(path: pathlib.Path) -> list[labelled.Item]:

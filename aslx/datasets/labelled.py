@@ -4,13 +4,12 @@ import collections
 import dataclasses
 import functools
 import json
-import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import numpy as np
 
-from aslx.datasets import splits, workers
+from aslx.datasets import splits, storage, workers
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -57,7 +56,7 @@ class Kind:
 
 
 def prepare(
-    scratch: pathlib.Path,
+    scratch: storage.Path,
     kind: Kind,
     items: Sequence[Item],
     classes: Sequence[str],
@@ -79,7 +78,8 @@ def prepare(
 
     (scratch / "out" / "figures").mkdir()
     counts = {part: report["parts"][part]["classes"] for part in report["parts"]}
-    figures.classes(counts, classes).savefig(scratch / "out" / "figures" / "classes.png")
+    with storage.writing(scratch / "out" / "figures" / "classes.png") as f:
+        figures.classes(counts, classes).savefig(f)
     (scratch / "out" / "summary.json").write_text(json.dumps(report, indent=1) + "\n")
     return report
 
@@ -120,7 +120,7 @@ def divide(items: Sequence[Item], options: Options) -> tuple[list[Item], str, st
 
 
 def _write(
-    out: pathlib.Path,
+    out: storage.Path,
     kind: Kind,
     items: Sequence[Item],
     classes: Sequence[str],

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 import tensorflow_datasets as tfds
 import tqdm
+from etils import epath
 from tensorflow_datasets.proto import tf_example_pb2
 
 from aslx.data import records
@@ -24,14 +25,40 @@ _SHARD_BYTES = 128 << 20  # Large enough to stream from a bucket, small enough t
 _SHARDS, _SHARD_RECORDS = 8, 32  # As many shards, where each then has as many records.
 
 
-@contextlib.contextmanager
-def building(out: pathlib.Path, *, overwrite: bool = False) -> Iterator[pathlib.Path]:
+def building(
+    out: storage.Path, *, overwrite: bool = False
+) -> contextlib.AbstractContextManager[storage.Path]:
     """A scratch folder beside `out`; what stands in its "out" at the end becomes `out`.
 
-    The last step is a rename, so `out` is whole or absent whatever happens. A scratch folder that
-    an interrupted run left behind is emptied first. Raises FileExistsError where `out` is not
-    empty, unless it is a prepared data set and `overwrite` is true.
+    So `out` is whole or absent whatever happens; in a bucket, where a folder cannot be renamed, it
+    is absent to its readers until metadata.json arrives, last. A scratch folder that an interrupted
+    run left behind is emptied first. Raises FileExistsError where `out` is not empty, unless it is
+    a prepared data set and `overwrite` is true.
     """
+    if isinstance(out, pathlib.Path):
+        return _building_on_disk(out, overwrite)
+    return _building_in_bucket(out, overwrite)
+
+
+@contextlib.contextmanager
+def _building_in_bucket(out: epath.Path, overwrite: bool) -> Iterator[epath.Path]:
+    check_free(out, overwrite)
+    scratch = out.parent / f".{out.name}.incomplete"
+    scratch.rmtree(missing_ok=True)
+    try:
+        yield scratch
+        check_free(out, overwrite)
+        out.rmtree(missing_ok=True)
+        metadata = (scratch / "out" / "metadata.json").read_bytes()
+        (scratch / "out" / "metadata.json").unlink()
+        storage.move(scratch / "out", out)
+        (out / "metadata.json").write_bytes(metadata)
+    finally:
+        scratch.rmtree(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _building_on_disk(out: pathlib.Path, overwrite: bool) -> Iterator[pathlib.Path]:
     out = out.absolute()
     check_free(out, overwrite)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -51,7 +78,7 @@ def building(out: pathlib.Path, *, overwrite: bool = False) -> Iterator[pathlib.
                 out.rename(scratch / "replaced")
             (scratch / "out").rename(out)
         except OSError as error:
-            if _is_full(error):
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
                 raise OSError(f"{out.parent} is full, make room and run again: {error}") from error
             raise
         finally:
@@ -60,15 +87,7 @@ def building(out: pathlib.Path, *, overwrite: bool = False) -> Iterator[pathlib.
         os.close(lock)
 
 
-def _is_full(error: BaseException | None) -> bool:
-    """Whether a disk, a quota or a limit on files is the cause; TFDS wraps what it raises."""
-    codes = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    return error is not None and (
-        getattr(error, "errno", None) in codes or _is_full(error.__cause__)
-    )
-
-
-def check_free(out: pathlib.Path, overwrite: bool) -> None:
+def check_free(out: storage.Path, overwrite: bool) -> None:
     """FileExistsError, or NotADirectoryError, where `out` may not be written."""
     if not out.exists():
         return
@@ -149,8 +168,10 @@ def write(
         description=description,
         metadata=tfds.core.MetadataDict(metadata),
     )
-    for _ in run(_index_one, [(folder, part, files[part]) for part in parts]):
-        pass
+    if isinstance(folder, pathlib.Path):
+        records.write_index(folder)
+    else:
+        list(run(_index_one, [(folder, part, files[part]) for part in parts]))
 
 
 def _number(count: int, size: int, wanted: int | None) -> int:
@@ -183,11 +204,10 @@ def _write_one(
         return f.tell()
 
 
-def _index_one(folder: storage.Path, part: str, files: Sequence[str]) -> None:
-    """Writes the index of a part beside its shards."""
-    names = ["dataset_info.json", "metadata.json", *files]
-    with storage.here(folder, names) as local:
+def _index_one(folder: epath.Path, part: str, files: Sequence[str]) -> None:
+    """Writes the index of a part beside its shards in a bucket; readers are local, so the shards
+    are brought to the disk of whoever does it."""
+    index = f"index-{part}.npz"
+    with storage.here(folder, ["dataset_info.json", "metadata.json", *files]) as local:
         records.Records(local, part)  # Scans, for want of an index.
-        if storage.in_bucket(folder):
-            index = f"index-{part}.npz"
-            (folder / index).write_bytes((local / index).read_bytes())
+        (folder / index).write_bytes((local / index).read_bytes())

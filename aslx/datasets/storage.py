@@ -11,22 +11,18 @@ from typing import IO
 import fsspec
 from etils import epath
 
-Path = pathlib.Path | epath.Path
+Path = pathlib.Path | epath.Path  # The second in a bucket alone.
 
 
 def path(text: str) -> Path:
-    """Where `text` points; pathlib's own on a disk."""
-    return epath.Path(text) if "://" in text else pathlib.Path(text).absolute()
-
-
-def in_bucket(place: Path) -> bool:
-    return "://" in os.fspath(place)
+    """Where `text` points."""
+    return epath.Path(text) if "://" in text else pathlib.Path(text)
 
 
 @contextlib.contextmanager
 def writing(file: Path) -> Iterator[IO[bytes]]:
     """A file that appears when it is whole: an engine may do the same task twice at a time."""
-    if in_bucket(file):  # An object does so by itself.
+    if not isinstance(file, pathlib.Path):  # An object does so by itself.
         with file.open("wb") as f:
             yield f
         return
@@ -49,8 +45,8 @@ def read(file: Path, offset: int, size: int) -> bytes:
 def here(folder: Path, names: Sequence[str]) -> Iterator[pathlib.Path]:
     """A folder on this machine's disk with the named files: `folder` itself, or a copy in a
     temporary one if it is in a bucket."""
-    if not in_bucket(folder):
-        yield pathlib.Path(folder)
+    if isinstance(folder, pathlib.Path):
+        yield folder
         return
     fs, name = fsspec.url_to_fs(os.fspath(folder))
     with tempfile.TemporaryDirectory() as copy:

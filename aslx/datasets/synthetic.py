@@ -8,10 +8,8 @@ seed and its number, whatever the number of processes.
 
 import csv
 import dataclasses
+import io
 import json
-import multiprocessing
-import os
-import pathlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -27,7 +25,9 @@ from aslx.datasets import (
     phrases,
     recording,
     spelling,
+    storage,
     strokes,
+    workers,
 )
 from aslx.datasets import signers as people
 
@@ -127,7 +127,7 @@ def letters(
 class _Job:
     """One file; a process needs no more than this."""
 
-    out: str
+    out: storage.Path
     folder: str  # train_landmarks or supplemental_landmarks
     number: int
     file_id: int
@@ -151,31 +151,26 @@ def _text(job: _Job, rng: np.random.Generator) -> str:
     return phrases.sentence((job.seed, 4, int(rng.integers(_SENTENCES))))
 
 
-def _write_file(job: _Job) -> tuple[_Job, list[tuple]]:
+def _write_file(job: _Job) -> list[tuple]:
     """Writes one parquet; answers (sequence_id, participant_id, phrase, frames, left, right, both)
     of each of its sequences."""
     crowd = people.draw(np.random.default_rng((job.seed, 1)), job.signers)
     kind = int(job.folder != "train_landmarks")
-    path = pathlib.Path(job.out, job.folder, f"{job.file_id}.parquet")
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    path = job.out / job.folder / f"{job.file_id}.parquet"
     schema, wanted, rows = layout.schema(job.columns), layout.wanted_points(job.columns), []
-    try:
-        # Splitting floats into streams of bytes makes the files a quarter smaller, and faster.
-        packing = {"compression": "zstd", "use_dictionary": False, "use_byte_stream_split": True}
-        with pq.ParquetWriter(partial, schema, **packing) as writer:
-            for first in range(job.first, job.last, _CHUNK):
-                last = min(first + _CHUNK, job.last)
-                rng = np.random.default_rng((job.seed, 5 + kind, job.number, first))
-                texts = [_text(job, rng) for _ in range(first, last)]
-                ids = np.array([_sequence_id(i, job.seed, job.folder) for i in range(first, last)])
-                batch = spelling.spell(rng, crowd, texts)
-                parts = recording.record(rng, crowd, batch, wanted)
-                writer.write_table(layout.table(job.columns, parts, batch, ids))
-                rows += _rows(crowd, batch, parts, ids, texts)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-    return job, rows
+    # Splitting floats into streams of bytes makes the files a quarter smaller, and faster.
+    packing = {"compression": "zstd", "use_dictionary": False, "use_byte_stream_split": True}
+    with storage.writing(path) as f, pq.ParquetWriter(f, schema, **packing) as writer:
+        for first in range(job.first, job.last, _CHUNK):
+            last = min(first + _CHUNK, job.last)
+            rng = np.random.default_rng((job.seed, 5 + kind, job.number, first))
+            texts = [_text(job, rng) for _ in range(first, last)]
+            ids = np.array([_sequence_id(i, job.seed, job.folder) for i in range(first, last)])
+            batch = spelling.spell(rng, crowd, texts)
+            parts = recording.record(rng, crowd, batch, wanted)
+            writer.write_table(layout.table(job.columns, parts, batch, ids))
+            rows += _rows(crowd, batch, parts, ids, texts)
+    return rows
 
 
 def _rows(crowd, batch: spelling.Batch, parts, ids, texts) -> list[tuple]:
@@ -204,7 +199,7 @@ def _jobs(out, folder, total, per_file, seed, signers, columns) -> list[_Job]:
     file_ids = np.cumsum(rng.integers(1_000, 30_000_000, len(starts))) % 2**31 + len(starts)
     return [
         _Job(
-            str(out), folder, number, int(file_id), first, min(first + size, total), total, seed,
+            out, folder, number, int(file_id), first, min(first + size, total), total, seed,
             signers, columns,
         )
         for number, (first, file_id) in enumerate(zip(starts, file_ids, strict=True))
@@ -212,7 +207,7 @@ def _jobs(out, folder, total, per_file, seed, signers, columns) -> list[_Job]:
 
 
 def write(
-    out: pathlib.Path,
+    out: storage.Path,
     *,
     sequences: int,
     seed: int = 0,
@@ -220,10 +215,10 @@ def write(
     signers: int | None = None,
     supplemental: int = 0,
     sequences_per_file: int = 1000,
-    processes: int | None = None,
-    progress: bool = True,
+    run: workers.Run,
 ) -> None:
-    """Writes a set of `sequences` (and `supplemental` sentences) under `out`.
+    """Writes a set of `sequences` (and `supplemental` sentences) under `out`, each file in a task
+    of `run`.
 
     `columns` are the landmark columns to write, all 1,629 where None. `signers` is Kaggle's 94 for
     large sets and fewer for small ones where None. Files appear under their names when whole, the
@@ -234,7 +229,6 @@ def write(
             f"{sequences} sequences, {supplemental} supplemental, {sequences_per_file} a file, seed"
             f" {seed}: needs at least 1, 0, 1 and 0"
         )
-    out = pathlib.Path(out)
     if (out / "train.csv").exists() and not (out / "synthetic.json").exists():
         raise ValueError(f"{out} holds a train.csv that is not synthetic; choose another folder")
     signers = signers or min(94, max(4, sequences // 50))
@@ -244,54 +238,39 @@ def write(
         if total:
             (out / folder).mkdir(parents=True, exist_ok=True)
             jobs += _jobs(out, folder, total, sequences_per_file, seed, signers, chosen)
-    written = _run(jobs, processes, progress)
-    _atomically(
-        out / "character_to_prediction_index.json",
-        json.dumps({c: i for i, c in enumerate(vocab.CHARACTERS)}),
-    )
+    written = _run(jobs, run)
+    with storage.writing(out / "character_to_prediction_index.json") as f:
+        f.write(json.dumps({c: i for i, c in enumerate(vocab.CHARACTERS)}).encode())
     found = {}
     for folder, total in sets.items():
         if total:
             found[folder] = _write_csv(out, folder, [w for w in written if w[0].folder == folder])
     facts = {"version": VERSION, "seed": seed, "signers": signers, "columns": len(chosen)}
-    _atomically(out / "synthetic.json", json.dumps(facts | {"statistics": found}, indent=1))
+    with storage.writing(out / "synthetic.json") as f:
+        f.write(json.dumps(facts | {"statistics": found}, indent=1).encode())
 
 
-def _run(jobs: list[_Job], processes: int | None, progress: bool) -> list[tuple[_Job, list]]:
-    workers = min(processes or os.cpu_count() or 1, len(jobs))
-    total = sum(j.last - j.first for j in jobs)
-    written = []
-    with tqdm.tqdm(total=total, unit=" sequences", disable=not progress) as bar:
-        if workers == 1:
-            for job in jobs:
-                written.append(_write_file(job))
-                bar.update(job.last - job.first)
-        else:
-            # Spawned, not forked: the caller may run threads.
-            with multiprocessing.get_context("spawn").Pool(workers) as pool:
-                for answer in pool.imap_unordered(_write_file, jobs):
-                    written.append(answer)
-                    bar.update(answer[0].last - answer[0].first)
-    return sorted(written, key=lambda w: (w[0].folder, w[0].number))
+def _run(jobs: list[_Job], run: workers.Run) -> list[tuple[_Job, list[tuple]]]:
+    rows: list[list[tuple]] = [[]] * len(jobs)
+    total = sum(job.last - job.first for job in jobs)
+    with tqdm.tqdm(total=total, desc="spelling", unit=" clips", disable=None) as bar:
+        for i, answer in run(_write_file, [(job,) for job in jobs]):
+            rows[i] = answer
+            bar.update(len(answer))
+    return list(zip(jobs, rows, strict=True))
 
 
-def _write_csv(out: pathlib.Path, folder: str, written: list[tuple[_Job, list]]) -> dict:
+def _write_csv(out: storage.Path, folder: str, written: list[tuple[_Job, list]]) -> dict:
     name = "train.csv" if folder == "train_landmarks" else "supplemental_metadata.csv"
     rows = [row for _, file_rows in written for row in file_rows]
-    partial = out / f".{name}.partial"
-    with partial.open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["path", "file_id", "sequence_id", "participant_id", "phrase"])
-        for job, file_rows in written:
-            for sequence_id, participant, text, *_ in file_rows:
-                path = f"{folder}/{job.file_id}.parquet"
-                writer.writerow([path, job.file_id, sequence_id, participant, text])
-    os.replace(partial, out / name)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["path", "file_id", "sequence_id", "participant_id", "phrase"])
+    for job, file_rows in written:
+        for sequence_id, participant, phrase, *_ in file_rows:
+            path = f"{folder}/{job.file_id}.parquet"
+            writer.writerow([path, job.file_id, sequence_id, participant, phrase])
+    with storage.writing(out / name) as f:
+        f.write(text.getvalue().encode())
     counts = (np.array(c) for c in list(zip(*rows, strict=True))[3:])
     return statistics([row[2] for row in rows], *counts)
-
-
-def _atomically(path: pathlib.Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text)
-    os.replace(partial, path)

@@ -20,10 +20,10 @@ OPTIONS = fingerspelling.Options(keep=KEEP, processes=1)
 
 
 def prepare(source, out, **options):
+    chosen = dataclasses.replace(OPTIONS, **options)
     with shards.building(out) as scratch:
-        return fingerspelling.prepare(
-            source, scratch, dataclasses.replace(OPTIONS, **options), "a test"
-        )
+        run = fingerspelling.runner(chosen, scratch)
+        return fingerspelling.prepare(source, scratch, chosen, "a test", run)
 
 
 @pytest.fixture(scope="module")
@@ -223,13 +223,16 @@ def test_hands_are_counted_when_every_point_of_them_is_there(tmp_path):
     assert not clip.empty
 
 
-def test_the_order_of_clips_is_not_that_in_which_files_are_read(tmp_path, monkeypatch):
+def test_the_order_of_clips_is_not_that_in_which_files_are_read(tmp_path):
     kaggle.write(tmp_path, kaggle.some(6))
     rows, _ = fingerspelling.divide(fingerspelling.table(tmp_path, OPTIONS), OPTIONS)
-    orders, run = [], workers.run
+    orders = []
     for order in (list, reversed):
-        monkeypatch.setattr(workers, "run", lambda *a, order=order: order(list(run(*a))))
-        every, stored = spool.fill(tmp_path, tmp_path, rows, KEEP, 1)
+
+        def run(function, tasks, order=order):
+            return iter(order(list(workers.run(function, tasks, 1))))
+
+        every, stored = spool.fill(tmp_path, tmp_path, rows, KEEP, run)
         assert [waiting.clip for waiting in stored] == every
         orders.append([clip.row.sequence_id for clip in every])
     assert orders[0] == orders[1] == [row.sequence_id for row in rows]

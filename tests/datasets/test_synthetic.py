@@ -1,6 +1,7 @@
 """The synthetic set: Kaggle's layout, Kaggle's statistics, hands that real hands resemble."""
 
 import csv
+import functools
 import hashlib
 import json
 import pathlib
@@ -12,7 +13,7 @@ import pytest
 from scipy import optimize
 
 from aslx import landmarks, vocab
-from aslx.datasets import layout, recording, synthetic
+from aslx.datasets import layout, recording, synthetic, workers
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DATA = ROOT.parent / "shared" / "data"
@@ -24,8 +25,9 @@ FROZEN = ("71a5b0be39a1314b", 2922)
 FROZEN_SUM = 243.99
 
 
-def _write(out: pathlib.Path, **changes) -> pathlib.Path:
-    settings = {"sequences": 24, "columns": HANDS, "processes": 1, "progress": False} | changes
+def _write(out: pathlib.Path, processes: int = 1, **changes) -> pathlib.Path:
+    run = functools.partial(workers.run, processes=processes)
+    settings = {"sequences": 24, "columns": HANDS, "run": run} | changes
     synthetic.write(out, **settings)
     return out
 
