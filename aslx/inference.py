@@ -147,6 +147,10 @@ class Run:
     step: int
     trained_on: str  # The data set's path at that time.
 
+    @functools.cached_property
+    def predict(self):
+        return predict_step(self.cfg)
+
 
 def open_run(workdir: str | files.Path, *, data: str = "") -> Run:
     """The best checkpoint of a run directory: the averaged parameters where an average was kept.
@@ -175,13 +179,13 @@ def open_run(workdir: str | files.Path, *, data: str = "") -> Run:
 def answers(run: Run, clips: list[np.ndarray]) -> list:
     """What the model answers for clips or images that are in no record, as the source of its
     features reads them from a file."""
-    field, predict = run.cfg.features.source.field(), predict_step(run.cfg)
+    field = run.cfg.features.source.field()
     (shape,) = plan.Fixed(rows=1).shapes(np.array([len(clip) for clip in clips], np.int64))
     out = []
     for clip in clips:
         batch = field.allocate(1, shape.frames)
         field.put(batch, 0, clip)
-        out += run.cfg.task.decode(jax.device_get(predict(run.model, batch)))
+        out += run.cfg.task.decode(jax.device_get(run.predict(run.model, batch)))
     return out
 
 

@@ -13,12 +13,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from aslx import checkpoint, files, inference, logs, optim, pretrained, sharding, step
 from aslx import config as config_lib
 from aslx.data import loader, plan, records
-from aslx.models import layers
 
 log = logging.getLogger("aslx")
 
@@ -106,7 +104,7 @@ def setup(cfg: config_lib.Config) -> Setup:
     tx = optim.build(cfg.optim, steps)
     abstract, init = state(cfg, mesh, tx)
     if cfg.weights:
-        init = functools.partial(pretrained_state, init, cfg.weights)
+        init = functools.partial(pretrained.first_state, init, cfg.weights)
     return Setup(
         cfg=cfg,
         mesh=mesh,
@@ -128,16 +126,6 @@ def state(
     init = functools.partial(step.init, build, tx=tx, ema_decay=cfg.ema_decay)
     abstract = sharding.place(mesh, jax.eval_shape(init))
     return abstract, jax.jit(init, out_shardings=jax.tree.map(lambda x: x.sharding, abstract))
-
-
-def pretrained_state(init: Callable[[], step.State], path: str) -> step.State:
-    """A first state whose network has the weights of a file."""
-    fresh = init()
-    whole, unused = pretrained.into(layers.joined(fresh.model, fresh.frozen), path)
-    log.info("%s: %s", path, f"not used: {', '.join(unused)}" if unused else "all of it is used")
-    model, frozen = layers.parted(whole)
-    ema = fresh.ema if fresh.ema is None else jax.tree.map(jnp.copy, model)
-    return dataclasses.replace(fresh, model=model, frozen=frozen, ema=ema)
 
 
 def train_step(cfg: config_lib.Config, mesh: jax.sharding.Mesh, tx: Any, abstract: step.State):

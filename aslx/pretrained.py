@@ -4,14 +4,21 @@ Two kinds of file: Keras' own .h5 of ResNet50, and safetensors in the naming tha
 timm share. Every shape is checked; what the file lacks is an error, what nothing uses is named.
 """
 
+import dataclasses
+import logging
 import pathlib
 import re
+from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from aslx import checkpoint
+from aslx import checkpoint, step
+from aslx.models import layers
+
+log = logging.getLogger("aslx")
 
 Weights = dict[str, np.ndarray]  # "conv1_conv/kernel" -> f32, shaped as Keras has it.
 
@@ -23,6 +30,17 @@ _TORCH_LEAVES = {
     "running_var": "moving_variance",
 }
 _TORCH_NAME = re.compile(r"(?:layer(\d)\.(\d+)\.)?(conv|bn|downsample\.)(\d)\.(\w+)")
+
+
+def first_state(init: Callable[[], step.State], path: str) -> step.State:
+    """A first state whose network has the weights of a file."""
+    fresh = init()
+    whole, unused = into(layers.joined(fresh.model, fresh.frozen), path)
+    if unused:
+        log.warning("%s: not used: %s", path, ", ".join(unused))
+    model, frozen = layers.parted(whole)
+    ema = fresh.ema if fresh.ema is None else jax.tree.map(jnp.copy, model)
+    return dataclasses.replace(fresh, model=model, frozen=frozen, ema=ema)
 
 
 def into(model: Any, path: str) -> tuple[Any, list[str]]:

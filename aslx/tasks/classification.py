@@ -6,6 +6,7 @@ An answer is the probability of each class, f32[C].
 
 import csv
 import dataclasses
+import io
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 import optax
 from flax import nnx
 
-from aslx import metrics, plots
+from aslx import files, metrics, plots
 from aslx.data import fields as fields_lib
 from aslx.data import records as records_lib
 
@@ -151,18 +152,21 @@ class Task:
             lines.append(f"never seen in training: {scores['unseen_signers']} of the signers")
         return "\n".join(lines)
 
-    def draw(self, examples: Sequence[dict], scores: dict[str, float], directory: Any) -> None:
+    def draw(
+        self, examples: Sequence[dict], scores: dict[str, float], directory: files.Path
+    ) -> None:
         """confusion.png and classes.csv."""
         target, answer = self._pairs(examples)
         counts = metrics.confusion(target, answer, len(self.names))
         title = f"accuracy {scores['score']:.3f} of {len(examples)}"
         plots.confusion(counts, self.names, title, directory / "confusion.png")
         table = metrics.by_class(target, answer, len(self.names))
-        with (directory / "classes.csv").open("w", newline="") as f:
-            writer = csv.DictWriter(f, ["class", *table[0]])
-            writer.writeheader()
-            rows = zip(self.names, table, strict=True)
-            writer.writerows({"class": name} | row for name, row in rows)
+        text = io.StringIO()
+        writer = csv.DictWriter(text, ["class", *table[0]], lineterminator="\n")
+        writer.writeheader()
+        rows = zip(self.names, table, strict=True)
+        writer.writerows({"class": name} | row for name, row in rows)
+        files.write(directory / "classes.csv", text.getvalue())
 
     def _pairs(self, examples: Sequence[dict]) -> tuple[np.ndarray, np.ndarray]:
         number = {name: i for i, name in enumerate(self.names)}
