@@ -114,7 +114,7 @@ def setup(cfg: config_lib.Config) -> Setup:
         init=init,
         train=train_step(cfg, mesh, tx, abstract),
         evaluation=inference.Evaluation(cfg, mesh, cfg.data.eval_split),
-        key=jax.device_put(jax.random.key(cfg.seed), sharding.replicated(mesh)),
+        key=jax.jit(lambda: jax.random.key(cfg.seed), out_shardings=sharding.replicated(mesh))(),
     )
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import tyro
 
-from aslx import cli
+from aslx import cli, files
 from aslx.datasets import (
     fingerspelling,
     images,
@@ -137,7 +137,7 @@ def main() -> None:
     print(json.dumps({"path": command.out, **counted, "bytes": size, "seconds": seconds}))
 
 
-def _source(source: str, out: str) -> storage.Path:
+def _source(source: str, out: str) -> files.Path:
     folder = storage.path(source)
     if not folder.is_dir() and folder.suffix != ".npz":
         raise FileNotFoundError(f"--source {source} is no folder")
@@ -147,7 +147,7 @@ def _source(source: str, out: str) -> storage.Path:
 
 
 def _labelled(
-    command: KeypointClips | IsolatedSigns | SignMnist | ImageFolder, scratch: storage.Path
+    command: KeypointClips | IsolatedSigns | SignMnist | ImageFolder, scratch: files.Path
 ) -> dict:
     source = pathlib.Path(_source(command.source, command.out))
     match command:
@@ -161,7 +161,7 @@ def _labelled(
             return images.image_folder(source, scratch, command.size, options)
 
 
-def _synthetic(command: Synthetic, scratch: storage.Path) -> dict:
+def _synthetic(command: Synthetic, scratch: files.Path) -> dict:
     from aslx import landmarks
     from aslx.datasets import synthetic
 

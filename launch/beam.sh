@@ -9,9 +9,9 @@ dry=false; if [[ ${1:-} == --dry-run ]]; then dry=true; shift; fi
 usage="usage: launch/beam.sh [--dry-run] SOURCE OUT --runner=RUNNER [Beam options]   (no spaces within an option)"
 if [[ $# -lt 3 ]]; then echo "$usage" >&2; exit 2; fi
 source=$1 out=$2; shift 2
-# Workers elsewhere install this package, and the very versions that the launching machine has.
+# Workers elsewhere install this package, and the very versions that the launching machine has; unless their image did.
 case " $* " in
-  *" --runner=DirectRunner "*) ;;
+  *" --runner=DirectRunner "* | *" --sdk_container_image="*) ;;
   *) set -- "$@" --setup_file="$PWD/pyproject.toml" --requirements_file=constraints.txt --requirements_cache=skip ;;
 esac
 run() { (PS4=''; set -x; : "$@") 2>&1 | sed 's/^: //'; $dry || "$@"; }

@@ -47,9 +47,13 @@ def _job() -> int:
                 return job
 
 
-def ended(processes: Sequence[subprocess.Popen], status: int = 0, seconds: float = 300) -> None:
+def ended(processes: Sequence[subprocess.Popen], status: int = 0, seconds: float = 600) -> None:
     """Waits for all; an assertion with their output unless each exits with `status`."""
-    outputs = [p.communicate(timeout=seconds)[0] for p in processes]
+    try:
+        outputs = [p.communicate(timeout=seconds)[0] for p in processes]
+    finally:
+        for p in processes:
+            p.kill()
     assert [p.returncode for p in processes] == [status] * len(processes), "\n\n".join(outputs)
 
 

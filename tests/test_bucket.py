@@ -68,3 +68,34 @@ def test_a_run_in_a_bucket_is_stopped_goes_on_and_is_evaluated(environment, data
         steps = [json.loads(line)["step"] for line in lines]
     assert set(steps) == set(range(1, max(steps) + 1))
     assert not (ROOT / "gs:").exists()
+
+
+def test_data_are_prepared_in_a_bucket_as_on_a_disk(environment, tmp_path):
+    def prepare(*arguments: object) -> None:
+        command = [sys.executable, "-m", "aslx.prepare", *map(str, arguments), "--shards", "2"]
+        done = subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300
+        )
+        assert done.returncode == 0, done.stderr
+
+    engine = "--beam=--runner=DirectRunner"
+    prepare("synthetic", "--sequences", 8, "--split", "none", "--out", tmp_path / "set")
+    prepare("synthetic", "--sequences", 8, "--split", "none", "--out", "gs://bucket/set", engine)
+    source = ("--source", "gs://bucket/set/kaggle", "--processes", 1)
+    prepare("fingerspelling", *source, "--split", "none", "--out", "gs://bucket/again")
+    here = {
+        path.relative_to(tmp_path).as_posix(): path.read_bytes()
+        for path in (tmp_path / "set").rglob("*")
+        if path.is_file()
+    }
+    objects = listed(environment)
+    there = {}
+    for name in objects:
+        if name.startswith(("set/", "again/")):  # And no scratch.
+            with urllib.request.urlopen(objects[name]) as data:
+                there[name] = data.read()
+        else:
+            assert name.startswith("run/")
+    assert {name: data for name, data in there.items() if name.startswith("set/")} == here
+    for name in ("fingerspelling-train.tfrecord-00001-of-00002", "index-train.npz", "summary.json"):
+        assert there[f"again/{name}"] == here[f"set/{name}"]

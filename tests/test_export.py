@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aslx import config, export, features, inference, kaggle, loop, vocab
+from aslx import config, export, features, inference, kaggle, loop, optim, vocab
 from aslx.models import lstm, transformer
 from aslx.tasks import transcription
 from tests import tiny
@@ -40,10 +40,13 @@ SEED = {
     ids=["ctc", "autoregressive", "seed"],
 )
 def run(request, tmp_path_factory) -> inference.Run:
-    """A network after an epoch on random clips: it says something, and not the same of all."""
+    """A network that has learned to read six letters: one that has not is of two minds, and half
+    a float's precision decides."""
     data = tmp_path_factory.mktemp("data")
-    tiny.dataset(data, {"train": [80], "validation": [8], "test": [CLIPS]})
-    cfg = tiny.cfg(data, epochs=1, **request.param)
+    counts = {"train": [200], "validation": [8], "test": [CLIPS]}
+    tiny.dataset(data, counts, frames=(12, 60), alphabet="abcdef")
+    values = {"epochs": 15, "eval_every": 15, "optim": optim.Config(peak_lr=1e-2)}
+    cfg = tiny.cfg(data, **values, **request.param)
     workdir = tmp_path_factory.mktemp("run")
     config.claim(workdir, cfg)
     loop.run(cfg, workdir)

@@ -28,7 +28,7 @@ def run(kind, clip_TN3: np.ndarray, padded: int | None = None, filler=0.0):
 
 
 def clip(kind, frames: int, seed: int = 0) -> np.ndarray:
-    return tiny.clip(np.random.default_rng(seed), frames, kind.selection).astype(np.float16)
+    return tiny.clip(np.random.default_rng(seed), "abc", frames, kind.selection).astype(np.float16)
 
 
 def seed_reference(clip_TN3: np.ndarray) -> np.ndarray:

@@ -12,6 +12,11 @@ import shutil
 import subprocess
 
 import pytest
+import tyro
+from apache_beam.options import pipeline_options
+
+from aslx import prepare
+from aslx.datasets import engine
 
 ROOT = pathlib.Path(__file__).parents[1]
 LAUNCH = ROOT / "launch"
@@ -228,3 +233,22 @@ def test_beam_options_reach_prepare_as_they_were_given(fakes):
     (call,) = (fakes / "calls").read_text().splitlines()
     prepare = "python -m aslx.prepare fingerspelling --source gs://b/kaggle --out gs://b/fs"
     assert call.startswith(f"{prepare} --beam=--runner=DataflowRunner --project=p --setup_file=/")
+
+
+HEAD = re.findall(r"^#   (--runner=.*)$", (LAUNCH / "beam.sh").read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("options", [*HEAD, "--runner=DirectRunner --direct_num_workers=2"])
+def test_prepare_and_beam_parse_what_a_dry_run_of_beam_prints(options, fakes, monkeypatch):
+    options = options.replace("=P ", "=project ").replace("=R ", "=us-west4 ")
+    ran = launch(fakes, "beam.sh", "--dry-run", "gs://b/kaggle", "gs://b/fs", *options.split())
+    python, m, module, *arguments = shlex.split(ran.stdout.splitlines()[0])
+    assert (python, m, module) == ("python", "-m", "aslx.prepare")
+    command = tyro.cli(prepare.Command, args=arguments)
+    assert isinstance(command, prepare.Fingerspelling)
+    assert (command.source, command.out) == ("gs://b/kaggle", "gs://b/fs")
+    assert command.take.beam and command.take.beam.startswith(options)
+    # Dataflow would ask Google about the bucket.
+    monkeypatch.setattr(pipeline_options.GoogleCloudOptions, "validate", lambda *_: [])
+    runner = type(engine.pipeline(command.take.beam).runner).__name__
+    assert f"--runner={runner} " in options or runner == "FnApiRunner"

@@ -151,6 +151,11 @@ FAULTS = {
         lambda s: None, ("--test", "0.95"), "validation 0.1 and test 0.95 leave no share"),
     "no process": (lambda s: None, ("--processes", "0"), "--processes 0: needs 1 or more"),
     "a negative seed": (lambda s: None, ("--seed", "-1"), "--seed -1: needs 0 or more"),
+    "a truncated parquet on an engine": (
+        truncated, ("--beam=--runner=DirectRunner",), "1.parquet is damaged or no parquet file"),
+    "an option that the engine does not know": (
+        lambda s: None, ("--beam=--runner=DirectRunner --direct_worker=2",),
+        "--beam '--runner=DirectRunner --direct_worker=2': Beam has no option --direct_worker"),
 }  # fmt: skip
 
 
@@ -286,10 +291,42 @@ def test_the_bytes_depend_on_input_and_options_alone(command, source, tmp_path):
     assert ran.returncode == 0 and not ran.stderr
     assert json.loads(ran.stdout.splitlines()[-1])["clips"]["train"] == 12
     assert command(*arguments, "--out", here, "--processes", "1")[0] == 0
-    files = sorted(path.relative_to(here) for path in here.rglob("*") if path.is_file())
-    assert len(files) > 12
+    assert len(same_files(here, there)) > 12
+
+
+def same_files(here, there):
+    """The names of all files in two folders, which hold the same bytes."""
+    files, others = (
+        {path.relative_to(folder) for path in folder.rglob("*") if path.is_file()}
+        for folder in (here, there)
+    )
+    assert files == others
     for name in files:
         assert (there / name).read_bytes() == (here / name).read_bytes(), name
+    return files
+
+
+@pytest.mark.parametrize(
+    ("what", "workers"),
+    [
+        ("fingerspelling", "--direct_num_workers=2 --direct_running_mode=multi_processing"),
+        ("synthetic", "--direct_num_workers=1"),
+    ],
+)
+def test_an_engine_writes_the_same_bytes(what, workers, command, source, tmp_path):
+    options = ("--source", source) if what == "fingerspelling" else ("--sequences", "24")
+    arguments = (what, *options, *FLAGS, "--shards", "3")
+    beam = f"--runner=DirectRunner {workers}"
+    here, there = tmp_path / "here", tmp_path / "there"
+    status, summary, _ = command(*arguments, "--out", here)
+    assert status == 0
+    status, by_engine, _ = command(*arguments, "--out", there, f"--beam={beam}")
+    assert status == 0
+    assert by_engine.splitlines()[:-2] == summary.splitlines()[:-2]
+    names = {path.name for path in same_files(here, there)}
+    assert {"metadata.json", "index-train.npz", "summary.json", "clips.gif"} < names
+    assert sum("train.tfrecord" in name for name in names) == 3
+    assert left(tmp_path) == ["here", "there"]
 
 
 def test_it_refuses_what_it_does_not_know(command):

@@ -32,9 +32,13 @@ def example(landmarks_TN3: np.ndarray, phrase: str, signer: int, sequence_id: in
     return message.SerializeToString(deterministic=True)
 
 
-def clip(rng: np.random.Generator, frames: int, selection=SELECTION) -> np.ndarray:
-    """Random points, a third of the frames without the right hand, all without the left."""
-    x_TN3 = rng.uniform(0.2, 0.8, (frames, len(selection.points), 3)).astype(np.float32)
+def clip(rng: np.random.Generator, phrase: str, frames: int, selection=SELECTION) -> np.ndarray:
+    """A pose of its own for each character, a third of the frames without the right hand, all
+    without the left."""
+    shape = (len(selection.points), 3)
+    poses = [np.random.default_rng(ord(c)).uniform(0.2, 0.8, shape) for c in phrase]
+    x_TN3 = np.stack([poses[i * len(phrase) // frames] for i in range(frames)])
+    x_TN3 = (x_TN3 + rng.normal(0, 0.01, x_TN3.shape)).astype(np.float32)
     x_TN3[:, selection.part("left_hand")] = np.nan
     lost = rng.random(frames) < 1 / 3
     x_TN3[np.ix_(lost, selection.part("right_hand"))] = np.nan
@@ -42,9 +46,14 @@ def clip(rng: np.random.Generator, frames: int, selection=SELECTION) -> np.ndarr
 
 
 def dataset(
-    directory: pathlib.Path, counts=None, selection=SELECTION, seed: int = 0, frames=(4, 60)
+    directory: pathlib.Path,
+    counts=None,
+    selection=SELECTION,
+    seed: int = 0,
+    frames=(4, 60),
+    alphabet: str = vocab.CHARACTERS,
 ) -> pathlib.Path:
-    """Shards of random clips; `counts`: clips of each shard, by split."""
+    """Shards of random phrases, spelled; `counts`: clips of each shard, by split."""
     counts = counts or {"train": [50, 30], "validation": [24]}
     rng, info, number = np.random.default_rng(seed), [], 0
     for split, shards in counts.items():
@@ -54,10 +63,14 @@ def dataset(
                 for _ in range(count):
                     number += 1
                     size = rng.integers(1, 6)
-                    phrase = "".join(rng.choice(list(vocab.CHARACTERS), size))
+                    phrase = "".join(rng.choice(list(alphabet), size))
                     length = int(rng.integers(*frames))
                     f.write(
-                        frame(example(clip(rng, length, selection), phrase, number % 5, number))
+                        frame(
+                            example(
+                                clip(rng, phrase, length, selection), phrase, number % 5, number
+                            )
+                        )
                     )
         info.append({"name": split, "shardLengths": [str(c) for c in shards]})
     (directory / "dataset_info.json").write_text(json.dumps({"splits": info}))

@@ -7,12 +7,14 @@ engine: so a job stays small however many clips there are, and answers return fr
 import contextlib
 import importlib.util
 import io
+import logging
 import os
 import pickle
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
+from aslx import files
 from aslx.datasets import storage
 
 if TYPE_CHECKING:  # Beam takes seconds to import, and need not be installed.
@@ -22,7 +24,7 @@ Result = TypeVar("Result")
 
 
 def run(
-    function: Callable[..., Result], tasks: Sequence[tuple], options: str, folder: storage.Path
+    function: Callable[..., Result], tasks: Sequence[tuple], options: str, folder: files.Path
 ) -> Iterator[tuple[int, Result]]:
     """(position, function(*task)) of every task, as `workers.run`, but by the engine that `options`
     choose. `folder`, for the tasks and the answers, must be one that every worker sees; `function`
@@ -48,7 +50,7 @@ def run(
         yield i, answer
 
 
-def _answer(place: storage.Path) -> storage.Path:
+def _answer(place: files.Path) -> files.Path:
     return place.with_name(f"{place.name}.answer")
 
 
@@ -70,31 +72,40 @@ def pipeline(options: str) -> "beam.Pipeline":
     without running: ValueError names the option that is missing, unknown or wrong."""
     if importlib.util.find_spec("apache_beam") is None:
         raise ValueError("--beam needs Apache Beam: pip install -c constraints.txt -e '.[beam]'")
+    said = io.StringIO()
+    logging.disable(logging.WARNING)  # What Beam warns of is raised here.
+    try:
+        with contextlib.redirect_stderr(said):
+            return _pipeline(shlex.split(options))
+    except SystemExit:  # Of argparse, which has written usage and a line of error.
+        raise ValueError(f"--beam {options!r}: {said.getvalue().split('error: ')[-1]}") from None
+    except Exception as error:  # Engines check more than options: packages, credentials, buckets.
+        raise ValueError(f"--beam {options!r}: {error}") from error
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+def _pipeline(words: list[str]) -> "beam.Pipeline":
     import apache_beam as beam
     from apache_beam.options import pipeline_options
     from apache_beam.runners.portability import portable_runner
     from apache_beam.runners.portability.fn_api_runner import fn_runner
 
-    said = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(said):
-            chosen = pipeline_options.PipelineOptions(shlex.split(options))
-            known = chosen.get_all_options()
-            every = chosen.get_all_options(retain_unknown_options=True)
-        runner = known["runner"]
-        if not runner:
-            raise ValueError("no --runner; for processes of this machine --runner=DirectRunner")
-        if runner.lower() in ("directrunner", "direct"):
-            # What Beam takes first for this name is a program that it fetches from the network,
-            # and that knows no direct_num_workers.
-            runner = fn_runner.FnApiRunner()
-        job = beam.Pipeline(runner, chosen)
-    except SystemExit:  # Of argparse, which has written usage and one line of error.
-        raise ValueError(f"--beam {options!r}: {said.getvalue().splitlines()[-1]}") from None
-    except (ValueError, ImportError, AttributeError) as error:
-        raise ValueError(f"--beam {options!r}: {error}") from error
-    unknown = sorted(every.keys() - known.keys())
+    for word in words:
+        if not word.startswith("--"):
+            raise ValueError(f"{word!r} stands alone; write every option as --name=value")
+    options = pipeline_options.PipelineOptions(words)
+    known = options.get_all_options()
+    runner = known["runner"]
+    if not runner:
+        raise ValueError("no --runner; for processes of this machine --runner=DirectRunner")
+    if runner.lower() in ("directrunner", "direct"):
+        # What Beam takes first for this name is a program that it fetches from the network, and
+        # that knows no direct_num_workers.
+        runner = fn_runner.FnApiRunner()
+    job = beam.Pipeline(runner, options)
+    unknown = options.get_all_options(retain_unknown_options=True).keys() - known.keys()
     # Flink's and Spark's job servers know options that only they can check.
     if unknown and not isinstance(job.runner, portable_runner.PortableRunner):
-        raise ValueError(f"--beam {options!r}: Beam has no option --{unknown[0]}")
+        raise ValueError(f"Beam has no option --{min(unknown)}")
     return job

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from aslx import landmarks, vocab
+from aslx import files, landmarks, vocab
 from aslx.datasets import clips, engine, splits, spool, storage, summary, workers
 
 NAME = "fingerspelling"
@@ -44,12 +44,12 @@ class Options:
     processes: int | None = None
     """Files read, and written, at a time; by default one for each core."""
     beam: str | None = None
-    """An Apache Beam engine to work on instead: its options in one string that names the --runner,
-    as "--runner=DirectRunner --direct_num_workers=4 --direct_running_mode=multi_processing". Its
-    workers must see --source and --out: a bucket, or a disk that they share."""
+    """An Apache Beam engine to work on instead. All its options in one, the --runner among them:
+    --beam="--runner=DirectRunner --direct_num_workers=4 --direct_running_mode=multi_processing".
+    Its workers must see --source and --out: in a bucket, or on a disk that they share."""
 
 
-def runner(options: Options, scratch: storage.Path) -> workers.Run:
+def runner(options: Options, scratch: files.Path) -> workers.Run:
     """What does the tasks: a process pool, or an engine. ValueError names a flag that cannot be."""
     _check(options)
     if options.beam is not None:
@@ -58,8 +58,8 @@ def runner(options: Options, scratch: storage.Path) -> workers.Run:
 
 
 def prepare(
-    source: storage.Path,
-    scratch: storage.Path,
+    source: files.Path,
+    scratch: files.Path,
     options: Options,
     origin: str,
     run: workers.Run,
@@ -84,12 +84,12 @@ def prepare(
     report = summary.summarise(every, split)
     _write(scratch / "out", stored, report, options, origin, run)
     _draw(scratch / "out" / "figures", stored, selection)
-    (scratch / "out" / "summary.json").write_text(json.dumps(report, indent=1) + "\n")
+    files.write(scratch / "out" / "summary.json", json.dumps(report, indent=1) + "\n")
     return report
 
 
 def _draw(
-    folder: storage.Path, stored: Sequence[spool.Stored], selection: landmarks.Selection
+    folder: files.Path, stored: Sequence[spool.Stored], selection: landmarks.Selection
 ) -> None:
     from aslx.datasets import figures
 
@@ -120,19 +120,19 @@ def _check(options: Options) -> None:
         engine.pipeline(options.beam)
 
 
-def table(source: storage.Path, options: Options) -> list[clips.Row]:
+def table(source: files.Path, options: Options) -> list[clips.Row]:
     """The rows of the csv files wanted; ValueError or FileNotFoundError names file and line."""
     wanted = [TRAIN] * options.train + [SUPPLEMENTAL] * options.supplemental
-    files = [source / name for name in wanted if (source / name).exists()]
-    if not files:
+    tables = [source / name for name in wanted if (source / name).exists()]
+    if not tables:
         names = " and no ".join(wanted) or "csv left to read"
         raise FileNotFoundError(f"{source} has no {names}: point --source at Kaggle's folder")
     if (source / MAP).exists():
         with storage.here(source, [MAP]) as here:
             vocab.check(here / MAP)
-    rows = [row for file in files for row in _rows(file)]
+    rows = [row for file in tables for row in _rows(file)]
     if not rows:
-        raise ValueError(f"{' and '.join(map(str, files))} list no sequence")
+        raise ValueError(f"{' and '.join(map(str, tables))} list no sequence")
     counts = collections.Counter((row.path, row.sequence_id) for row in rows)
     ((path, sequence_id), times) = counts.most_common(1)[0]
     if times > 1:
@@ -143,7 +143,7 @@ def table(source: storage.Path, options: Options) -> list[clips.Row]:
     return rows
 
 
-def _rows(file: storage.Path) -> Iterator[clips.Row]:
+def _rows(file: files.Path) -> Iterator[clips.Row]:
     with io.TextIOWrapper(io.BytesIO(file.read_bytes()), "utf-8-sig", newline="") as f:
         reader = csv.DictReader(f)
         try:
@@ -187,7 +187,7 @@ def divide(rows: Sequence[clips.Row], options: Options) -> tuple[list[clips.Row]
 
 
 def _write(
-    out: storage.Path,
+    out: files.Path,
     stored: Sequence[spool.Stored],
     report: dict,
     options: Options,

@@ -10,7 +10,8 @@ import pathlib
 import numpy as np
 from PIL import Image
 
-from aslx.datasets import labelled, storage
+from aslx import files
+from aslx.datasets import labelled
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 # Kaggle's labels 0 to 24 are letters of the alphabet; J (9) and Z (25) are signed with a movement,
@@ -35,7 +36,7 @@ def read(path: str | pathlib.Path, shape: tuple[int, int, int]) -> np.ndarray:
 
 
 def image_folder(
-    source: pathlib.Path, scratch: storage.Path, size: int, options: labelled.Options
+    source: pathlib.Path, scratch: files.Path, size: int, options: labelled.Options
 ) -> dict:
     """RGB images of size x size from the folders CLASS/NAME.jpg."""
     items = [
@@ -50,7 +51,7 @@ def image_folder(
     return labelled.prepare(scratch, kind, items, classes, options, source.name)
 
 
-def sign_mnist(source: pathlib.Path, scratch: storage.Path, options: labelled.Options) -> dict:
+def sign_mnist(source: pathlib.Path, scratch: files.Path, options: labelled.Options) -> dict:
     """Kaggle's sign_mnist_train.csv, which is split, and sign_mnist_test.csv, which tests."""
     found = {part: list(source.rglob(f"sign_mnist_{part}.csv")) for part in ("train", "test")}
     if not found["train"]:

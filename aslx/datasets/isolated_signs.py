@@ -10,15 +10,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from aslx import landmarks
-from aslx.datasets import labelled, storage
+from aslx import files, landmarks
+from aslx.datasets import labelled
 
 TRAIN, MAP = "train.csv", "sign_to_prediction_index_map.json"
 _COLUMNS = ("path", "participant_id", "sign")
 _FRAMES = 38  # Of a clip in Kaggle's set, on average.
 
 
-def prepare(source: pathlib.Path, scratch: storage.Path, options: labelled.Options) -> dict:
+def prepare(source: pathlib.Path, scratch: files.Path, options: labelled.Options) -> dict:
     """All clips, with the points of HOLISTIC130."""
     classes, stored = _classes(source / MAP), landmarks.HOLISTIC130
     points = [landmarks.POINTS.index(p) for p in stored.points]

@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from aslx import files
 from aslx.data import fields
-from aslx.datasets import labelled, storage
+from aslx.datasets import labelled
 
 WIDTHS = (fields.KEYPOINTS, fields.KEYPOINTS_NO_FACE)
 
 
-def prepare(source: pathlib.Path, scratch: storage.Path, options: labelled.Options) -> dict:
+def prepare(source: pathlib.Path, scratch: files.Path, options: labelled.Options) -> dict:
     found = [source] if source.suffix == ".npz" else sorted(source.glob("*.npz"))
     items = from_npz(found[0]) if found else from_folders(source)
     classes = sorted({item.label for item in items})

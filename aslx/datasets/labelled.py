@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from aslx import files
 from aslx.datasets import splits, storage, workers
 
 
@@ -56,7 +57,7 @@ class Kind:
 
 
 def prepare(
-    scratch: storage.Path,
+    scratch: files.Path,
     kind: Kind,
     items: Sequence[Item],
     classes: Sequence[str],
@@ -120,7 +121,7 @@ def divide(items: Sequence[Item], options: Options) -> tuple[list[Item], str, st
 
 
 def _write(
-    out: storage.Path,
+    out: files.Path,
     kind: Kind,
     items: Sequence[Item],
     classes: Sequence[str],

@@ -16,6 +16,7 @@ import tqdm
 from etils import epath
 from tensorflow_datasets.proto import tf_example_pb2
 
+from aslx import files
 from aslx.data import records
 from aslx.datasets import storage, workers
 
@@ -26,8 +27,8 @@ _SHARDS, _SHARD_RECORDS = 8, 32  # As many shards, where each then has as many r
 
 
 def building(
-    out: storage.Path, *, overwrite: bool = False
-) -> contextlib.AbstractContextManager[storage.Path]:
+    out: files.Path, *, overwrite: bool = False
+) -> contextlib.AbstractContextManager[files.Path]:
     """A scratch folder beside `out`; what stands in its "out" at the end becomes `out`.
 
     So `out` is whole or absent whatever happens; in a bucket, where a folder cannot be renamed, it
@@ -51,7 +52,7 @@ def _building_in_bucket(out: epath.Path, overwrite: bool) -> Iterator[epath.Path
         out.rmtree(missing_ok=True)
         metadata = (scratch / "out" / "metadata.json").read_bytes()
         (scratch / "out" / "metadata.json").unlink()
-        storage.move(scratch / "out", out)
+        storage.copy(scratch / "out", out)
         (out / "metadata.json").write_bytes(metadata)
     finally:
         scratch.rmtree(missing_ok=True)
@@ -87,7 +88,7 @@ def _building_on_disk(out: pathlib.Path, overwrite: bool) -> Iterator[pathlib.Pa
         os.close(lock)
 
 
-def check_free(out: storage.Path, overwrite: bool) -> None:
+def check_free(out: files.Path, overwrite: bool) -> None:
     """FileExistsError, or NotADirectoryError, where `out` may not be written."""
     if not out.exists():
         return
@@ -107,7 +108,7 @@ def _empty(folder: pathlib.Path) -> None:
 
 
 def write(
-    folder: storage.Path,
+    folder: files.Path,
     *,
     name: str,
     description: str,
@@ -130,20 +131,20 @@ def write(
     folder.mkdir(parents=True, exist_ok=True)
     encoding = tfds.features.FeaturesDict(features)
     template = tfds.core.ShardedFileTemplate(
-        data_dir=folder, dataset_name=name, filetype_suffix="tfrecord"
+        data_dir=epath.Path(folder), dataset_name=name, filetype_suffix="tfrecord"
     )
-    tasks, files, lengths = [], {}, {}
+    tasks, names, lengths = [], {}, {}
     for part, items in parts.items():
         number = _number(len(items), sum(map(size, items)), shards)
         chosen = np.array_split(np.random.default_rng(0).permutation(len(items)), number)
         named = template.replace(split=part)
-        files[part] = [
+        names[part] = [
             named.sharded_filepath(shard_index=i, num_shards=number).name for i in range(number)
         ]
         lengths[part] = [len(order) for order in chosen]
         tasks += [
             (folder / file, [items[i] for i in order], example, encoding)
-            for file, order in zip(files[part], chosen, strict=True)
+            for file, order in zip(names[part], chosen, strict=True)
         ]
     sizes = {}
     total = sum(map(len, parts.values()))
@@ -158,7 +159,7 @@ def write(
             tfds.core.SplitInfo(
                 name=part,
                 shard_lengths=lengths[part],
-                num_bytes=sum(sizes[file] for file in files[part]),
+                num_bytes=sum(sizes[file] for file in names[part]),
                 filename_template=template.replace(split=part),
             )
             for part in parts
@@ -171,7 +172,7 @@ def write(
     if isinstance(folder, pathlib.Path):
         records.write_index(folder)
     else:
-        list(run(_index_one, [(folder, part, files[part]) for part in parts]))
+        list(run(_index_one, [(folder, part, names[part]) for part in parts]))
 
 
 def _number(count: int, size: int, wanted: int | None) -> int:
@@ -181,7 +182,7 @@ def _number(count: int, size: int, wanted: int | None) -> int:
 
 
 def _write_one(
-    file: storage.Path,
+    file: files.Path,
     items: Sequence[Item],
     example: Callable[[Item], Mapping[str, Any]],
     encoding: tfds.features.FeaturesDict,
@@ -204,10 +205,10 @@ def _write_one(
         return f.tell()
 
 
-def _index_one(folder: epath.Path, part: str, files: Sequence[str]) -> None:
+def _index_one(folder: epath.Path, part: str, shards: Sequence[str]) -> None:
     """Writes the index of a part beside its shards in a bucket; readers are local, so the shards
     are brought to the disk of whoever does it."""
     index = f"index-{part}.npz"
-    with storage.here(folder, ["dataset_info.json", "metadata.json", *files]) as local:
+    with storage.here(folder, ["dataset_info.json", "metadata.json", *shards]) as local:
         records.Records(local, part)  # Scans, for want of an index.
         (folder / index).write_bytes((local / index).read_bytes())

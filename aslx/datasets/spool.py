@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import tqdm
 
+from aslx import files
 from aslx.datasets import clips, storage, workers
 
 
@@ -18,7 +19,7 @@ class Stored:
     """Where a kept clip waits."""
 
     clip: clips.Clip
-    file: storage.Path
+    file: files.Path
     offset: int  # Bytes.
 
     def load(self, points: int) -> np.ndarray:
@@ -29,8 +30,8 @@ class Stored:
 
 
 def fill(
-    folder: storage.Path,
-    source: storage.Path,
+    folder: files.Path,
+    source: files.Path,
     rows: Sequence[clips.Row],
     keep: clips.Keep,
     run: workers.Run,
@@ -55,7 +56,7 @@ def fill(
 
 
 def _fill_one(
-    file: storage.Path, source: storage.Path, path: str, rows: Sequence[clips.Row], keep: clips.Keep
+    file: files.Path, source: files.Path, path: str, rows: Sequence[clips.Row], keep: clips.Keep
 ) -> tuple[list[clips.Clip], list[Stored]]:
     every, kept = [], []
     with storage.here(source, [path]) as local, storage.writing(file) as f:

@@ -11,16 +11,16 @@ from typing import IO
 import fsspec
 from etils import epath
 
-Path = pathlib.Path | epath.Path  # The second in a bucket alone.
+from aslx import files
 
 
-def path(text: str) -> Path:
-    """Where `text` points."""
-    return epath.Path(text) if "://" in text else pathlib.Path(text)
+def path(text: str) -> files.Path:
+    """Where `text` points: etils' path in a bucket, and pathlib's on a disk."""
+    return epath.Path(text) if files.in_bucket(text) else pathlib.Path(text)
 
 
 @contextlib.contextmanager
-def writing(file: Path) -> Iterator[IO[bytes]]:
+def writing(file: files.Path) -> Iterator[IO[bytes]]:
     """A file that appears when it is whole: an engine may do the same task twice at a time."""
     if not isinstance(file, pathlib.Path):  # An object does so by itself.
         with file.open("wb") as f:
@@ -35,14 +35,14 @@ def writing(file: Path) -> Iterator[IO[bytes]]:
         partial.unlink(missing_ok=True)
 
 
-def read(file: Path, offset: int, size: int) -> bytes:
+def read(file: files.Path, offset: int, size: int) -> bytes:
     """`size` bytes from the middle of a file, and no more than these from a bucket."""
     fs, name = fsspec.url_to_fs(os.fspath(file))
     return fs.cat_file(name, offset, offset + size)
 
 
 @contextlib.contextmanager
-def here(folder: Path, names: Sequence[str]) -> Iterator[pathlib.Path]:
+def here(folder: files.Path, names: Sequence[str]) -> Iterator[pathlib.Path]:
     """A folder on this machine's disk with the named files: `folder` itself, or a copy in a
     temporary one if it is in a bucket."""
     if isinstance(folder, pathlib.Path):
@@ -56,7 +56,7 @@ def here(folder: Path, names: Sequence[str]) -> Iterator[pathlib.Path]:
         yield pathlib.Path(copy)
 
 
-def move(source: Path, target: Path) -> None:
-    """Everything in a folder of a bucket to another that is not there yet."""
-    fs, name = fsspec.url_to_fs(os.fspath(source))
-    fs.mv(name, fs._strip_protocol(os.fspath(target)), recursive=True)
+def copy(source: epath.Path, target: epath.Path) -> None:
+    """Everything in a folder of a bucket, within the cloud, to another that is not there yet."""
+    fs, _ = fsspec.url_to_fs(os.fspath(source))
+    fs.copy(os.fspath(source), os.fspath(target), recursive=True)

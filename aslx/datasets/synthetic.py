@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import tqdm
 
-from aslx import vocab
+from aslx import files, vocab
 from aslx.datasets import (
     body,
     handshapes,
@@ -127,7 +127,7 @@ def letters(
 class _Job:
     """One file; a process needs no more than this."""
 
-    out: storage.Path
+    out: files.Path
     folder: str  # train_landmarks or supplemental_landmarks
     number: int
     file_id: int
@@ -207,7 +207,7 @@ def _jobs(out, folder, total, per_file, seed, signers, columns) -> list[_Job]:
 
 
 def write(
-    out: storage.Path,
+    out: files.Path,
     *,
     sequences: int,
     seed: int = 0,
@@ -239,15 +239,14 @@ def write(
             (out / folder).mkdir(parents=True, exist_ok=True)
             jobs += _jobs(out, folder, total, sequences_per_file, seed, signers, chosen)
     written = _run(jobs, run)
-    with storage.writing(out / "character_to_prediction_index.json") as f:
-        f.write(json.dumps({c: i for i, c in enumerate(vocab.CHARACTERS)}).encode())
+    ids = {c: i for i, c in enumerate(vocab.CHARACTERS)}
+    files.write(out / "character_to_prediction_index.json", json.dumps(ids))
     found = {}
     for folder, total in sets.items():
         if total:
             found[folder] = _write_csv(out, folder, [w for w in written if w[0].folder == folder])
     facts = {"version": VERSION, "seed": seed, "signers": signers, "columns": len(chosen)}
-    with storage.writing(out / "synthetic.json") as f:
-        f.write(json.dumps(facts | {"statistics": found}, indent=1).encode())
+    files.write(out / "synthetic.json", json.dumps(facts | {"statistics": found}, indent=1))
 
 
 def _run(jobs: list[_Job], run: workers.Run) -> list[tuple[_Job, list[tuple]]]:
@@ -260,7 +259,7 @@ def _run(jobs: list[_Job], run: workers.Run) -> list[tuple[_Job, list[tuple]]]:
     return list(zip(jobs, rows, strict=True))
 
 
-def _write_csv(out: storage.Path, folder: str, written: list[tuple[_Job, list]]) -> dict:
+def _write_csv(out: files.Path, folder: str, written: list[tuple[_Job, list]]) -> dict:
     name = "train.csv" if folder == "train_landmarks" else "supplemental_metadata.csv"
     rows = [row for _, file_rows in written for row in file_rows]
     text = io.StringIO()
@@ -270,7 +269,6 @@ def _write_csv(out: storage.Path, folder: str, written: list[tuple[_Job, list]])
         for sequence_id, participant, phrase, *_ in file_rows:
             path = f"{folder}/{job.file_id}.parquet"
             writer.writerow([path, job.file_id, sequence_id, participant, phrase])
-    with storage.writing(out / name) as f:
-        f.write(text.getvalue().encode())
+    files.write(out / name, text.getvalue())
     counts = (np.array(c) for c in list(zip(*rows, strict=True))[3:])
     return statistics([row[2] for row in rows], *counts)
