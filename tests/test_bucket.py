@@ -8,10 +8,10 @@ import sys
 import urllib.request
 
 import pytest
+from gcp_storage_emulator import server
 
 from tests import ports
 
-server = pytest.importorskip("gcp_storage_emulator.server", reason="needs gcp-storage-emulator")
 ROOT = pathlib.Path(__file__).parent.parent
 CONFIG = """
 import pathlib
