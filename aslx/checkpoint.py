@@ -5,6 +5,7 @@ attribute names and on nothing else, and a state restores onto any mesh and numb
 """
 
 import dataclasses
+import json
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -38,6 +39,17 @@ def _score(saved: Any) -> float:
     return saved.metrics["score"]
 
 
+def _drop_unreadable(directory: files.Path) -> None:
+    """Deletes the checkpoints whose score cannot be read: Orbax reads all of them first."""
+    for metrics in directory.glob("*/metrics/metrics") if directory.exists() else ():
+        try:
+            json.loads(metrics.read_text())
+        except ValueError as error:
+            checkpoint = metrics.parent.parent
+            log.warning("checkpoint %s is damaged, deleting it: %s", checkpoint.name, error)
+            checkpoint.rmtree()
+
+
 class Checkpoints:
     """The last few states of a run and the best; none is visible before it is whole."""
 
@@ -45,6 +57,7 @@ class Checkpoints:
         best = _preserve.BestN(
             n=1, get_metric_fn=lambda m: m["score"], keep_checkpoints_without_metrics=False
         )
+        _drop_unreadable(files.absolute(directory))
         context = ocp.Context()
         context.pytree.loading.partial_load = True  # Evaluation and export read the model alone.
         # The policies are Orbax's own; its annotations do not know them.
@@ -82,10 +95,11 @@ class Checkpoints:
         for step in reversed(self.steps):
             try:
                 state = self.restore(step, abstract)
-                noted: Any = self._ckpt.metadata(step).custom_metadata
-                progress = Progress(**noted)
+                noted: Any = self._ckpt.metadata(step).custom_metadata or {}
+                # Orbax reads damaged metadata as none: a field that is missing is a KeyError.
+                progress = Progress(*(noted[f.name] for f in dataclasses.fields(Progress)))
             except (OSError, ValueError, KeyError) as error:
-                log.warning("checkpoint %s is damaged, trying the one before: %s", step, error)
+                log.warning("checkpoint %s is damaged, trying the one before: %.200s", step, error)
             else:
                 if accept(state):
                     return state, progress

@@ -23,7 +23,7 @@ STEPS = 50
 @pytest.fixture(scope="module")
 def config_file(dataset, tmp_path_factory) -> pathlib.Path:
     path = tmp_path_factory.mktemp("config") / "tiny.py"
-    path.write_text(CONFIG.format(path=str(dataset), epochs=7))
+    path.write_text(CONFIG.format(path=str(dataset), epochs=8))
     return path
 
 

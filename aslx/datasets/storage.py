@@ -15,8 +15,8 @@ from aslx import files
 
 
 def path(text: str) -> files.Path:
-    """Where `text` points: etils' path in a bucket, and pathlib's on a disk."""
-    return epath.Path(text) if files.in_bucket(text) else pathlib.Path(text)
+    """Where `text` points: etils' path in a bucket, and pathlib's, absolute, on a disk."""
+    return epath.Path(text) if files.in_bucket(text) else pathlib.Path(text).absolute()
 
 
 @contextlib.contextmanager

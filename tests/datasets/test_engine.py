@@ -29,7 +29,7 @@ def test_every_task_is_answered_with_its_place_by_two_other_processes(tmp_path, 
 
 
 def test_a_failing_task_raises_its_error_as_it_was(tmp_path):
-    with pytest.raises(ValueError, match="^not 7$"):
+    with pytest.raises(ValueError, match=r"^not 7$"):
         list(engine.run(refuse, [(7,), (7,)], "--runner=DirectRunner", tmp_path))
 
 

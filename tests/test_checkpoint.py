@@ -1,0 +1,66 @@
+"""Checkpoints: whole or passed over, whatever happened to their files."""
+
+import pathlib
+import shutil
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from aslx import checkpoint
+
+STEPS = (2, 4, 6)
+
+
+def state(step: int) -> dict[str, jax.Array]:
+    return {"weights": jnp.full((40, 50), step, jnp.float32), "step": jnp.array(step, jnp.int32)}
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory) -> pathlib.Path:
+    """States whose every value is their step; the newest two, and the best, are kept."""
+    directory = tmp_path_factory.mktemp("run") / "checkpoints"
+    with checkpoint.Checkpoints(directory) as checkpoints:
+        for step in STEPS:
+            checkpoints.save(step, state(step), checkpoint.Progress(stale=step), 1 / step)
+            checkpoints.wait()
+    return directory
+
+
+def cut(path: pathlib.Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def flip(path: pathlib.Path) -> None:
+    damaged = bytearray(path.read_bytes())
+    if damaged:
+        damaged[len(damaged) // 2] ^= 1
+        path.write_bytes(damaged)
+
+
+@pytest.mark.parametrize("damage", [cut, flip, pathlib.Path.unlink])
+def test_a_damaged_file_costs_a_checkpoint_and_never_a_run(saved, tmp_path, damage, caplog):
+    names = [p.relative_to(saved) for p in (saved / "6").rglob("*") if p.is_file()]
+    assert len(names) > 5
+    found = {}
+    for i, name in enumerate(names):
+        copy = pathlib.Path(shutil.copytree(saved, tmp_path / str(i)))
+        damage(copy / name)
+        with checkpoint.Checkpoints(copy) as checkpoints:
+            restored = checkpoints.restore_latest(jax.eval_shape(lambda: state(0)))
+        assert restored is not None, name
+        values, progress = restored
+        step = int(values["step"])
+        assert step in STEPS and progress.stale == step, name
+        np.testing.assert_array_equal(values["weights"], np.full((40, 50), step), str(name))
+        found[str(name)] = step
+    assert 4 in found.values()
+    for warning in caplog.records:
+        if warning.name == "aslx":
+            assert len(warning.getMessage()) < 300
+
+
+def test_the_best_and_the_last_two_are_kept(saved):
+    with checkpoint.Checkpoints(saved) as checkpoints:
+        assert checkpoints.steps == [2, 4, 6] and checkpoints.best() == 2
