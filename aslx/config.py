@@ -42,6 +42,10 @@ class Config:
     task: Any
     features: Any
     model: Any
+    augment: Any = None
+    """One of aslx.augment's, or None."""
+    weights: str = ""
+    """A file of pretrained weights to begin from: Keras' .h5, or safetensors."""
     optim: optim_lib.Config = optim_lib.Config()
     mesh: sharding.Config = sharding.Config()
     seed: int = 0

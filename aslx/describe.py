@@ -1,13 +1,14 @@
 """What a config makes: python -m aslx.describe --config configs/quickstart.py"""
 
 import dataclasses
+from typing import Any
 
 from aslx import cli
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Command:
-    """Prints a config's layers, its parameters, and the FLOPs of one clip."""
+    """Prints a config's layers, its parameters, and the FLOPs of one clip or image."""
 
     config: str
     """A Python file with get_config(); its fields become options of this command."""
@@ -22,31 +23,38 @@ def main() -> None:
     import functools
 
     import jax
-    import jax.numpy as jnp
 
-    from aslx import checkpoint, inference, step
+    from aslx import inference, step
+    from aslx.models import layers
 
     model = jax.eval_shape(functools.partial(inference.build, cfg))
-    leaves = checkpoint.flatten(model)
-    width = max(map(len, leaves))
-    for name, leaf in leaves.items():
-        print(f"  {name:<{width}}  {'x'.join(map(str, leaf.shape)):>16}  {leaf.size:>12,}")
-    total = sum(leaf.size for leaf in leaves.values())
-    points = len(cfg.features.selection.points)
-    batch = {
-        "landmarks": jax.ShapeDtypeStruct((1, command.frames, points, 3), jnp.float16),
-        "length": jax.ShapeDtypeStruct((1,), jnp.int32),
-    }
+    trained, frozen = (sizes(part) for part in layers.parted(model))
+    batch = cfg.features.source.field().allocate(1, command.frames)
 
     def forward(model, batch):
         return cfg.task.predict(model, *step.inputs(batch, cfg.features))
 
     # Loops count once: of an autoregressive decoder, one character.
     flops = (jax.jit(forward).lower(model, batch).cost_analysis() or {}).get("flops", 0.0)
-    print(f"features: {cfg.features.num_features} a frame")
-    print(f"FLOPs of a forward pass over {command.frames} frames: {flops / 1e6:.1f} M")
-    print(f"trainable parameters: {total}")
-    inference.last_json({"trainable_parameters": total, "flops": flops})
+    read = {name: list(array.shape[1:]) for name, array in batch.items()}
+    print(f"inputs: {read}; features: {cfg.features.num_features}")
+    print(f"FLOPs of a forward pass over them: {flops / 1e6:.1f} M")
+    print(f"frozen parameters: {frozen}")
+    print(f"trainable parameters: {trained}")
+    inference.last_json(
+        {"trainable_parameters": trained, "frozen_parameters": frozen, "flops": flops}
+    )
+
+
+def sizes(part: Any) -> int:
+    """Prints the parameters of a part of a model; how many there are."""
+    from aslx import checkpoint
+
+    leaves = checkpoint.flatten(part)
+    width = max(map(len, leaves), default=0)
+    for name, leaf in leaves.items():
+        print(f"  {name:<{width}}  {'x'.join(map(str, leaf.shape)):>16}  {leaf.size:>12,}")
+    return sum(leaf.size for leaf in leaves.values())
 
 
 if __name__ == "__main__":

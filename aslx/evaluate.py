@@ -38,7 +38,7 @@ def main() -> None:
     files.write(out / "examples.jsonl", "".join(json.dumps(row) + "\n" for row in examples))
     files.write(out / "scores.json", json.dumps(scores, indent=2) + "\n")
     task.draw(examples, scores, out)
-    print(task.worst(examples[: command.worst]))
+    print(task.worst(examples, command.worst))
     print(task.summary(scores))
     print(f"figures and every example: {out}")
     inference.last_json({"workdir": command.workdir, "split": command.split} | scores)

@@ -1,8 +1,8 @@
-"""A run -> model.tflite, inference_args.json, submission.zip: python -m aslx.export --workdir DIR
+"""A run -> model.tflite and, for a competition, submission.zip: python -m aslx.export --workdir DIR
 
-The graph takes Kaggle's raw columns, NaN and all, any number of frames, and holds features, network
-and decoding: the very functions that trained. Kaggle's loop calls its signature `serving_default`
-with `inputs` and reads a character from the argmax of each row of `outputs`.
+The graph takes what the source of the features says, as Kaggle's raw columns, NaN and all, any
+number of frames, and holds features, network and decoding: the very functions that trained. Its
+signature is Kaggle's: `serving_default`, with `inputs` and `outputs`.
 """
 
 import dataclasses
@@ -39,27 +39,16 @@ class Command:
 
 
 def answer(cfg: Any, model: Any) -> Any:
-    """The exported function: f32[T, columns] -> f32[L, 60], one row a character."""
+    """The exported function: a clip or an image as its source has it -> what the task answers."""
     import jax
-    import jax.numpy as jnp
 
-    from aslx import step, vocab
+    from aslx import step
 
-    selection = cfg.features.selection
-
-    def fn(columns_TC: jax.Array) -> jax.Array:
-        t = columns_TC.shape[0]
-        # One frame more, all missing: XNNPACK refuses an empty clip.
-        columns_TC = jnp.pad(columns_TC, ((0, 1), (0, 0)), constant_values=jnp.nan)
-        points_T3N = columns_TC.reshape(t + 1, 3, len(selection.points))
-        batch = {
-            "landmarks": points_T3N.transpose(0, 2, 1)[None],
-            "length": jnp.array([t], jnp.int32),
-        }
-        inputs, mask = step.inputs(batch, cfg.features, frames=cfg.features.max_frames)
-        tokens_L = cfg.task.predict(model, inputs, mask)[0]
-        # Past the last character stands an index that Kaggle's map does not hold.
-        return jax.nn.one_hot(jnp.minimum(tokens_L, vocab.PAD), vocab.PAD + 1)
+    def fn(inputs: jax.Array) -> jax.Array:
+        batch = cfg.features.source.batch(inputs)
+        return cfg.task.outputs(
+            model, *step.inputs(batch, cfg.features, frames=cfg.features.max_frames)
+        )
 
     return fn
 
@@ -69,10 +58,12 @@ def convert(cfg: Any, model: Any, quantize: Quantize) -> bytes:
     import tensorflow as tf
     from jax.experimental import jax2tf
 
-    columns = len(cfg.features.selection.columns)
-    fn = jax2tf.convert(answer(cfg, model), polymorphic_shapes=[f"(t, {columns})"])
+    shape = cfg.features.source.shape
+    words = ", ".join(map(str, shape))
+    fn = jax2tf.convert(answer(cfg, model), polymorphic_shapes=[f"({words})"])
     module: Any = tf.Module()
-    spec = tf.TensorSpec([None, columns], tf.float32, name="inputs")
+    sizes = [n if isinstance(n, int) else None for n in shape]
+    spec = tf.TensorSpec(sizes, tf.float32, name="inputs")
     module.serve = tf.function(
         lambda inputs: {"outputs": fn(inputs)}, input_signature=[spec], autograph=False
     )
@@ -86,15 +77,12 @@ def convert(cfg: Any, model: Any, quantize: Quantize) -> bytes:
     return converter.convert()
 
 
-def submission(path: files.Path, model: bytes, columns: tuple[str, ...]) -> int:
-    """Writes model.tflite, inference_args.json and, of both, submission.zip below `path`; returns
-    the zip's bytes."""
-    args = json.dumps({"selected_columns": list(columns)}).encode()
-    files.write(path / "model.tflite", model)
-    files.write(path / "inference_args.json", args)
+def submission(path: files.Path, model: bytes, beside: dict[str, bytes]) -> int:
+    """Writes submission.zip below `path`: model.tflite and what a competition wants beside it;
+    returns the zip's bytes."""
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as z:
-        for name, data in (("model.tflite", model), ("inference_args.json", args)):
+        for name, data in {"model.tflite": model, **beside}.items():
             # A fixed date: the same run gives the same bytes.
             z.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)
     size = archive.tell()
@@ -115,25 +103,26 @@ def interpreter(model: bytes) -> Any:
 
 
 def compare(cfg: Any, model: Any, mesh: Any, flatbuffer: bytes, split: str, clips: int) -> dict:
-    """Texts of the flatbuffer beside those of JAX on the first clips of a split, and its speed."""
+    """Answers of the flatbuffer beside JAX's on the first clips of a split, and its speed."""
     import numpy as np
 
-    from aslx import inference, kaggle
+    from aslx import inference
 
+    task, source = cfg.task, cfg.features.source
     evaluation = inference.Evaluation(cfg, mesh, split, limit=clips)
     expected, _ = evaluation.run(model)
-    run, texts, seconds = interpreter(flatbuffer), [], []
-    for clip_TN3 in evaluation.clips():
-        columns_TC = kaggle.columns(clip_TN3)
+    run, found, seconds = interpreter(flatbuffer), [], []
+    for clip in evaluation.clips():
+        inputs = source.pack(clip)
         start = time.perf_counter()
-        outputs = run(inputs=columns_TC)["outputs"]
+        outputs = run(inputs=inputs)["outputs"]
         seconds.append(time.perf_counter() - start)
-        texts.append(kaggle.text(outputs))
-    same = np.mean([a == b for a, b in zip(expected, texts, strict=True)])
+        found.append(task.read(outputs))
+    same = [task.text(a) == task.text(b) for a, b in zip(expected, found, strict=True)]
     return {
-        "clips": len(texts),
-        "same_text": float(same),
-        "score": evaluation.score(texts)["score"],
+        "clips": len(found),
+        "same_text": float(np.mean(same)),
+        "score": evaluation.score(found)["score"],
         "score_jax": evaluation.score(expected)["score"],
         "latency_ms_median": round(float(np.median(seconds)) * 1e3, 2),
         "latency_ms_p95": round(float(np.quantile(seconds, 0.95)) * 1e3, 2),
@@ -150,13 +139,13 @@ def main() -> None:
     out = epath.Path(command.out or run.workdir / "export")
     print(f"converting step {run.step} of {run.workdir}, weights as {command.quantize}")
     flatbuffer = convert(run.cfg, run.model, command.quantize)
-    zip_bytes = submission(out, flatbuffer, run.cfg.features.selection.columns)
-    report = {
-        "step": run.step,
-        "quantize": command.quantize,
-        "model_bytes": len(flatbuffer),
-        "zip_bytes": zip_bytes,
-    }
+    beside = run.cfg.features.source.submission
+    every = {"model.tflite": flatbuffer, **run.cfg.task.beside(), **(beside or {})}
+    for name, data in every.items():
+        files.write(out / name, data)
+    report = {"step": run.step, "quantize": command.quantize, "model_bytes": len(flatbuffer)}
+    if beside is not None:
+        report["zip_bytes"] = submission(out, flatbuffer, beside)
     if command.clips:
         report |= compare(run.cfg, run.model, run.mesh, flatbuffer, command.split, command.clips)
     files.write(out / "report.json", json.dumps(report, indent=2) + "\n")
@@ -165,8 +154,10 @@ def main() -> None:
     scores = run.workdir / f"evaluation-{command.split}" / "scores.json"
     if scores.exists():
         print(run.cfg.task.summary(json.loads(scores.read_text())))
-    print(f"submission: {out / 'submission.zip'}")
-    inference.last_json({"submission": str(out / "submission.zip")} | report)
+    written = out / ("model.tflite" if beside is None else "submission.zip")
+    print(f"written: {written}")
+    name = "model" if beside is None else "submission"
+    inference.last_json({name: str(written)} | report)
 
 
 if __name__ == "__main__":

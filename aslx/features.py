@@ -14,12 +14,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from aslx import landmarks as landmarks_lib
+from aslx import sources
 
 _RIGHT, _LEFT = "right_hand", "left_hand"
 _EXACT = jax.lax.Precision.HIGHEST
 
 
-def _flat(landmarks_BTN3: jax.Array) -> jax.Array:
+def coordinates(landmarks_BTN3: jax.Array) -> jax.Array:
     """f32[B,T,C] of the values that float16 holds: what records store, so what is served was
     trained on. What it cannot hold is missing."""
     rounded = landmarks_BTN3.astype(jnp.float16).astype(jnp.float32)
@@ -106,6 +107,10 @@ class Seed:
         return landmarks_lib.SEED_HANDS_POSE
 
     @property
+    def source(self) -> sources.Columns:
+        return sources.Columns(self.selection)
+
+    @property
     def num_features(self) -> int:
         return 78
 
@@ -119,10 +124,11 @@ class Seed:
         return self.max_frames
 
     def __call__(
-        self, landmarks_BTN3: jax.Array, length_B: jax.Array, frames: int
+        self, landmarks_BTN3: jax.Array, length_B: jax.Array, frames: int = 0
     ) -> tuple[jax.Array, jax.Array]:
         """f16 or f32 [B,T,52,3], i32[B] -> f32[B,128,78], bool[B,128]."""
-        x_BTC = _flat(landmarks_BTN3)
+        frames = frames or self.frames(landmarks_BTN3.shape[1])
+        x_BTC = coordinates(landmarks_BTN3)
         real_BT, _, left_B = _hands(x_BTC, length_B, self.selection)
         # The seeds standardise first and resize then; the two do not commute.
         both_BTC = jnp.concatenate([self._standardised(x_BTC), x_BTC], -1)
@@ -176,6 +182,10 @@ class Modern:
         return landmarks_lib.of_parts((_RIGHT, _LEFT, *self.parts))
 
     @property
+    def source(self) -> sources.Columns:
+        return sources.Columns(self.selection)
+
+    @property
     def num_features(self) -> int:
         points = sum(len(self.selection.part(part)) for part in self.parts)
         return 3 * points * (3 if self.velocities else 2) + len(self.parts) + 1
@@ -185,10 +195,11 @@ class Modern:
         return max(self.min_frames, min(clip_frames, self.max_frames))
 
     def __call__(
-        self, landmarks_BTN3: jax.Array, length_B: jax.Array, frames: int
+        self, landmarks_BTN3: jax.Array, length_B: jax.Array, frames: int = 0
     ) -> tuple[jax.Array, jax.Array]:
         """f16 or f32 [B,T,N,3], i32[B] -> f32[B,S,D], bool[B,S] with S = `frames`."""
-        x_BTC = _flat(landmarks_BTN3)
+        frames = frames or self.frames(landmarks_BTN3.shape[1])
+        x_BTC = coordinates(landmarks_BTN3)
         real_BT, hand_BT, left_B = _hands(x_BTC, length_B, self.selection)
         keep_BT = hand_BT if self.only_hands else real_BT
         at_BT = jnp.arange(1, x_BTC.shape[1] + 1) * jnp.ones_like(keep_BT, jnp.float32)

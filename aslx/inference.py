@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import json
+import pathlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,25 +13,31 @@ import numpy as np
 from etils import epath
 from flax import nnx
 
-from aslx import checkpoint, files, landmarks, sharding, step
+from aslx import checkpoint, files, sharding, step
 from aslx import config as config_lib
 from aslx.data import loader, plan, records
+from aslx.models import layers
 
 
 def build(cfg: config_lib.Config) -> nnx.Module:
-    return cfg.model.build(cfg.features.num_features, rngs=nnx.Rngs(cfg.seed))
+    return cfg.task.build(cfg.model, cfg.features, nnx.Rngs(cfg.seed))
+
+
+def settled(cfg: config_lib.Config) -> config_lib.Config:
+    """With what the data set decides, as the names of its classes, filled in."""
+    task = cfg.task.settled(records.read_metadata(pathlib.Path(cfg.data.path)))
+    return dataclasses.replace(cfg, task=task)
 
 
 def open_split(cfg: config_lib.Config, split: str) -> records.Records:
     """A split that holds something, and all that the config's features ask for."""
     data = records.Records(cfg.data.path, split)
-    stored = landmarks.selection(data.metadata["selection"])
     try:
-        stored.indices(*cfg.features.selection.points)
+        cfg.task.fields(data.metadata, cfg.features)
     except ValueError as error:
         raise ValueError(
-            f"{cfg.data.path} does not hold what the features read ({error}): "
-            f"prepare it with another --selection"
+            f"{cfg.data.path} does not hold what the config reads ({error}): "
+            "prepare it otherwise, or take another config"
         ) from None
     if not len(data):
         raise ValueError(f"the split {split} of {cfg.data.path} is empty")
@@ -113,16 +120,16 @@ class Evaluation:
             ("phrases", self.data.index.phrase, seen.phrase),
         ):
             mine = np.unique(here[: self._count])
+            if (mine == -1).all():  # Not known of these data.
+                continue
             counts |= {name: len(mine), f"unseen_{name}": int((~np.isin(mine, there)).sum())}
         return counts
 
     def clips(self) -> Iterator[np.ndarray]:
-        """Each record's landmarks f16[T, N, 3] as the model's features see them."""
-        field = self._cfg.task.fields(self.data.metadata, self._cfg.features)[0]
-        for i, frames in enumerate(self.data.index.frames[: self._count]):
-            batch = field.allocate(1, frames)
-            field.write(batch, 0, self.data[i])
-            yield batch["landmarks"][0]
+        """Each record's clip or image as the model's features see it: landmarks f16[T, N, 3]."""
+        field = self._cfg.features.source.field(self.data.metadata)
+        for i in range(self._count):
+            yield field.read(self.data[i])
 
     def score(self, answers: list) -> dict[str, float]:
         signers = self.data.index.signer[: self._count]
@@ -140,6 +147,10 @@ class Run:
     step: int
     trained_on: str  # The data set's path at that time.
 
+    @functools.cached_property
+    def predict(self):
+        return predict_step(self.cfg)
+
 
 def open_run(workdir: str | files.Path, *, data: str = "") -> Run:
     """The best checkpoint of a run directory: the averaged parameters where an average was kept.
@@ -156,24 +167,25 @@ def open_run(workdir: str | files.Path, *, data: str = "") -> Run:
     # The run may have been trained on more devices than there are here.
     mesh = sharding.make_mesh(sharding.Config())
     name = "ema" if cfg.ema_decay else "model"
-    abstract = sharding.place(mesh, {name: jax.eval_shape(functools.partial(build, cfg))})
+    model, frozen = layers.parted(jax.eval_shape(functools.partial(build, cfg)))
+    abstract = sharding.place(mesh, {name: model, "frozen": frozen})
     with checkpoint.Checkpoints(workdir / "checkpoints") as checkpoints:
         best = checkpoints.best()
-        model = checkpoints.restore(best, abstract)[name]
+        found = checkpoints.restore(best, abstract)
+    model = layers.joined(found[name], found["frozen"])
     return Run(workdir, cfg, mesh, model, best, trained_on)
 
 
 def answers(run: Run, clips: list[np.ndarray]) -> list:
-    """What the model answers for clips f[T, N, 3] that are in no record."""
-    lengths = np.array([len(clip) for clip in clips], np.int64)
-    predict = predict_step(run.cfg)
-    out: list = [None] * len(clips)
-    for batch in plan.evaluation(lengths, plan.Fixed(rows=1).shapes(lengths)):
-        (i,) = batch.records
-        landmarks = np.zeros((1, batch.shape.frames, *clips[i].shape[1:]), np.float16)
-        landmarks[0, : len(clips[i])] = clips[i]
-        rows = {"landmarks": landmarks, "length": lengths[i : i + 1].astype(np.int32)}
-        out[i] = run.cfg.task.decode(jax.device_get(predict(run.model, rows)))[0]
+    """What the model answers for clips or images that are in no record, as the source of its
+    features reads them from a file."""
+    field = run.cfg.features.source.field()
+    (shape,) = plan.Fixed(rows=1).shapes(np.array([len(clip) for clip in clips], np.int64))
+    out = []
+    for clip in clips:
+        batch = field.allocate(1, shape.frames)
+        field.put(batch, 0, clip)
+        out += run.cfg.task.decode(jax.device_get(run.predict(run.model, batch)))
     return out
 
 

@@ -1,6 +1,7 @@
 """What a run writes for people: metrics.jsonl, TensorBoard events, plots, samples, a bar."""
 
 import json
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,8 @@ import tensorboardX
 import tqdm
 
 from aslx import files, plots
+
+_DRAW_EVERY = 20.0  # Seconds.
 
 
 class Log:
@@ -20,6 +23,7 @@ class Log:
     def __init__(self, workdir: files.Path, *, start: int, steps: int):
         self._enabled, self._workdir = jax.process_index() == 0, workdir
         self._path = workdir / "metrics.jsonl"
+        self._drawn = float("-inf")
         self._bar = tqdm.tqdm(
             total=steps, initial=start, unit="step", disable=not self._enabled, smoothing=0.1
         )
@@ -58,14 +62,18 @@ class Log:
         files.append(self._workdir / "samples.txt", table + "\n\n")
 
     def draw(self) -> None:
-        if self._enabled:
+        """The curves, unless they were drawn a moment ago: they take as long as a short epoch."""
+        if self._enabled and time.monotonic() > self._drawn + _DRAW_EVERY:
             plots.curves(read(self._path), self._workdir / "plots")
+            self._drawn = time.monotonic()
 
     def __enter__(self) -> "Log":
         return self
 
     def __exit__(self, *_: object) -> None:
         self._bar.close()
+        self._drawn = float("-inf")
+        self.draw()
         if self._enabled:
             self._events.close()
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import jax
 
-from aslx import checkpoint, files, inference, logs, optim, sharding, step
+from aslx import checkpoint, files, inference, logs, optim, pretrained, sharding, step
 from aslx import config as config_lib
 from aslx.data import loader, plan, records
 
@@ -103,6 +103,8 @@ def setup(cfg: config_lib.Config) -> Setup:
     steps = plan.Train(data.index.frames, shapes, cfg.seed).steps_per_epoch * cfg.epochs
     tx = optim.build(cfg.optim, steps)
     abstract, init = state(cfg, mesh, tx)
+    if cfg.weights:
+        init = functools.partial(pretrained.first_state, init, cfg.weights)
     return Setup(
         cfg=cfg,
         mesh=mesh,
@@ -133,6 +135,7 @@ def train_step(cfg: config_lib.Config, mesh: jax.sharding.Mesh, tx: Any, abstrac
         tx=tx,
         task=cfg.task,
         features=cfg.features,
+        augment=cfg.augment,
         microbatches=cfg.microbatches,
         ema_decay=cfg.ema_decay,
     )
@@ -225,10 +228,10 @@ class Loop:
                 if evaluated:
                     with self.clock("evaluate"):
                         scores = self.evaluate(i, state)
-                    progress = better(progress, scores["score"])
+                    progress = better(progress, cfg.task.rank(scores))
                 if saving:
                     with self.clock("checkpoint"):
-                        score = scores["score"] if evaluated else None
+                        score = cfg.task.rank(scores) if evaluated else None
                         self.saved.save(i, state, progress, score)
                 if stopping:
                     self.writer.say(f"stopped at step {i}; run the same command to go on")
@@ -267,12 +270,13 @@ class Loop:
 
     def evaluate(self, i: int, state: step.State) -> dict[str, float]:
         evaluation = self.setup.evaluation
-        texts, sums = evaluation.run(state.best_model)
-        scores = evaluation.score(texts) | sums
+        answers, sums = evaluation.run(state.best_model)
+        scores = evaluation.score(answers) | sums
         self.writer.write(i, scores)
         epoch = i // self.setup.steps_per_epoch
         self.writer.say(f"epoch {epoch}, step {i}: score {scores['score']:.4f}")
-        self.writer.samples(i, evaluation.targets[:_SAMPLES], texts[:_SAMPLES])
+        texts = list(map(self.setup.cfg.task.text, answers[:_SAMPLES]))
+        self.writer.samples(i, evaluation.targets[:_SAMPLES], texts)
         self.writer.draw()
         return scores
 

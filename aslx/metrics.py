@@ -54,3 +54,48 @@ def transcription(
         "clips": len(targets),
         "signers": len(np.unique(signers)),
     }
+
+
+def confusion(targets: np.ndarray, answers: np.ndarray, classes: int) -> np.ndarray:
+    """i64[classes, classes]: rows are the true classes."""
+    flat = np.bincount(targets * classes + answers, minlength=classes**2)
+    return flat.reshape(classes, classes)
+
+
+def by_class(targets: np.ndarray, answers: np.ndarray, classes: int) -> list[dict]:
+    """Precision, recall, F1 and clips of each class; 0 where nothing divides."""
+    counts = confusion(targets, answers, classes)
+    hits, of, said = np.diag(counts), counts.sum(1), counts.sum(0)
+    precision, recall = hits / np.maximum(said, 1), hits / np.maximum(of, 1)
+    f1 = 2 * hits / np.maximum(of + said, 1)
+    names = ("precision", "recall", "f1")
+    rows = zip(precision, recall, f1, strict=True)
+    return [
+        dict(zip(names, map(lambda x: round(float(x), 4), row), strict=True)) | {"clips": int(n)}
+        for row, n in zip(rows, of, strict=True)
+    ]
+
+
+def classification(
+    targets: np.ndarray, probabilities_NC: np.ndarray, signers: np.ndarray, top: int
+) -> dict[str, float]:
+    """Accuracy with its interval over signers (over clips where there is one signer, or none is
+    known), whether the class was among the first five, and the classes' mean precision and recall.
+    """
+    answers = probabilities_NC.argmax(1)
+    wrong, ones = (answers != targets).astype(np.int64), np.ones(len(targets), np.int64)
+    groups = signers if len(np.unique(signers)) > 1 else np.arange(len(targets))
+    low, high = bootstrap(ones, wrong, groups)
+    own = np.take_along_axis(probabilities_NC, targets[:, None], 1)
+    table = by_class(targets, answers, probabilities_NC.shape[1])
+    there = [row for row in table if row["clips"]]
+    return {
+        "score": float(1 - wrong.mean()),
+        "score_low": low,
+        "score_high": high,
+        "top5": float(((probabilities_NC > own).sum(1) < top).mean()),
+        "precision": float(np.mean([row["precision"] for row in there])),
+        "recall": float(np.mean([row["recall"] for row in there])),
+        "clips": len(targets),
+        "signers": len(np.unique(signers[signers >= 0])),
+    }

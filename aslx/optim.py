@@ -13,7 +13,9 @@ class Config:
     warmup: float = 0.1
     """Share of all steps in which the rate rises from 0."""
     cosine: bool = True
-    """Fall to 0 along half a cosine after the warm-up; else stay."""
+    """Fall to 0 along half a cosine after the warm-up; else stay, or fall as `decay` says."""
+    decay: float = 0.0
+    """Without cosine: the rate is divided by 1 + this x the share of all steps that is done."""
     weight_decay: float = 0.01
     """Decoupled (AdamW), of matrices only: not of biases, scales and norms."""
     clip_norm: float = 1.0
@@ -26,6 +28,8 @@ def schedule(cfg: Config, steps: int) -> optax.Schedule:
     warmup = round(cfg.warmup * steps)
     if cfg.cosine:
         return optax.warmup_cosine_decay_schedule(0.0, cfg.peak_lr, warmup, max(steps, warmup + 1))
+    if cfg.decay:
+        return lambda i: cfg.peak_lr / (1 + cfg.decay * i / steps)
     rise = optax.linear_schedule(0.0, cfg.peak_lr, max(1, warmup))
     return optax.join_schedules([rise, optax.constant_schedule(cfg.peak_lr)], [warmup])
 

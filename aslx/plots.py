@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import matplotlib.figure
+import numpy as np
 
 from aslx import files
 
@@ -24,8 +25,11 @@ def new(columns: int = 1) -> tuple[matplotlib.figure.Figure, Any]:
 
 
 def curves(lines: Sequence[dict], directory: files.Path) -> None:
-    """loss.png and score.png from the lines of metrics.jsonl."""
-    for name, series in {"loss": ("loss", "eval_loss"), "score": ("score",)}.items():
+    """loss.png, score.png and, of a classifier, accuracy.png from the lines of metrics.jsonl."""
+    figures = {"loss": ("loss", "eval_loss"), "score": ("score",)}
+    if any("accuracy" in line for line in lines):
+        figures["accuracy"] = ("accuracy", "eval_accuracy")
+    for name, series in figures.items():
         figure, axes = new()
         for key in series:
             points = [(line["step"], line[key]) for line in lines if key in line]
@@ -54,6 +58,22 @@ def transcription(examples: Sequence[dict], scores: dict, path: files.Path) -> N
     right.plot([n + 1.5 for n in lengths], [by_length[n][0] for n in lengths], marker="o")
     right.set(xlabel="characters of the phrase", ylabel="score", title="by length")
     right.grid(alpha=0.3)
+    save(figure, path)
+
+
+def confusion(counts: np.ndarray, names: Sequence[str], title: str, path: files.Path) -> None:
+    """Counts [C, C] as a square of blues: rows are the true classes."""
+    side = 3.0 + 0.25 * min(len(names), 60)
+    figure = matplotlib.figure.Figure(figsize=(side, side), layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(counts / np.maximum(counts.sum(1, keepdims=True), 1), cmap="Blues", vmin=0, vmax=1)
+    axes.set(xlabel="answer", ylabel="class", title=title)
+    if len(names) <= 60:
+        axes.set_xticks(range(len(names)), names, rotation=90)
+        axes.set_yticks(range(len(names)), names)
+        for i, j in np.argwhere(counts).tolist():
+            colour = "white" if 2 * counts[i, j] > counts[i].sum() else "black"
+            axes.text(j, i, counts[i, j], ha="center", va="center", fontsize=7, color=colour)
     save(figure, path)
 
 

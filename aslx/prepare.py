@@ -2,13 +2,22 @@
 
 import dataclasses
 import json
+import pathlib
 import time
 from typing import Annotated
 
 import tyro
 
 from aslx import cli, files
-from aslx.datasets import fingerspelling, storage, summary, workers
+from aslx.datasets import (
+    fingerspelling,
+    images,
+    isolated_signs,
+    keypoint_clips,
+    labelled,
+    storage,
+    summary,
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -42,8 +51,64 @@ class Synthetic:
     take: fingerspelling.Options = fingerspelling.Options()
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class KeypointClips:
+    """Clips of MediaPipe keypoints, CLASS/SEQUENCE/FRAME.npy or an npz, into TFRecord shards."""
+
+    source: str
+    """The folder of the classes, or an npz of X, y and seq."""
+    out: str
+    """Where the data set shall stand; it appears there when it is whole."""
+    overwrite: bool = False
+    """Replace a data set that stands at --out."""
+    take: labelled.Options = labelled.Options()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class IsolatedSigns:
+    """Kaggle's asl-signs, a parquet of landmarks for each clip, into TFRecord shards."""
+
+    source: str
+    """The folder of train.csv and sign_to_prediction_index_map.json."""
+    out: str
+    """Where the data set shall stand; it appears there when it is whole."""
+    overwrite: bool = False
+    """Replace a data set that stands at --out."""
+    take: labelled.Options = labelled.Options()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SignMnist:
+    """Kaggle's sign-language-mnist, csv of 28 x 28 grey pixels, into TFRecord shards."""
+
+    source: str
+    """The folder of sign_mnist_train.csv and sign_mnist_test.csv."""
+    out: str
+    """Where the data set shall stand; it appears there when it is whole."""
+    overwrite: bool = False
+    """Replace a data set that stands at --out."""
+    take: labelled.Options = labelled.Options()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ImageFolder:
+    """Images in folders, CLASS/NAME.jpg, decoded and resized once, into TFRecord shards."""
+
+    source: str
+    """The folder of the classes, as Kaggle's asl_alphabet_train."""
+    out: str
+    """Where the data set shall stand; it appears there when it is whole."""
+    size: int = 100
+    """Height and width to store."""
+    overwrite: bool = False
+    """Replace a data set that stands at --out."""
+    take: labelled.Options = labelled.Options()
+
+
 Command = Annotated[
-    Fingerspelling | Synthetic, tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes
+    Fingerspelling | Synthetic | KeypointClips | IsolatedSigns | SignMnist | ImageFolder,
+    tyro.conf.OmitArgPrefixes,
+    tyro.conf.OmitSubcommandPrefixes,
 ]
 
 
@@ -53,36 +118,55 @@ def main() -> None:
 
     begun = time.monotonic()
     with shards.building(storage.path(command.out), overwrite=command.overwrite) as scratch:
-        run = fingerspelling.runner(command.take, scratch)
         match command:
-            case Fingerspelling():
-                report = _fingerspelling(command, scratch, run)
+            case Fingerspelling(take=options):
+                run = fingerspelling.runner(options, scratch)
+                source = _source(command.source, command.out)
+                report = fingerspelling.prepare(source, scratch, options, source.name, run)
             case Synthetic():
-                report = _synthetic(command, scratch, run)
+                report = _synthetic(command, scratch)
+            case _:
+                report = _labelled(command, scratch)
         info = json.loads((scratch / "out" / "dataset_info.json").read_text())
     seconds = round(time.monotonic() - begun, 1)
     size = sum(int(split["numBytes"]) for split in info["splits"])
     clips = {part: counts["clips"] for part, counts in report["parts"].items()}
-    print(summary.text(report))
+    print((labelled if "all" not in report else summary).text(report))
     print(f"\n{command.out}: {size / 1e6:,.1f} MB of shards in {seconds} s; see figures/ in it")
     counted = {"clips": clips, "dropped": sum(report["dropped"].values())}
     print(json.dumps({"path": command.out, **counted, "bytes": size, "seconds": seconds}))
 
 
-def _fingerspelling(command: Fingerspelling, scratch: files.Path, run: workers.Run) -> dict:
-    source, out = storage.path(command.source), storage.path(command.out)
-    if not source.is_dir():
+def _source(source: str, out: str) -> files.Path:
+    folder = storage.path(source)
+    if not folder.is_dir() and folder.suffix != ".npz":
         raise FileNotFoundError(f"--source {source} is no folder")
-    if source.resolve().is_relative_to(out.resolve()):
-        raise ValueError(f"--out {command.out} holds --source {source}, and would replace it")
-    return fingerspelling.prepare(source, scratch, command.take, source.resolve().name, run)
+    if folder.resolve().is_relative_to(storage.path(out).resolve()):
+        raise ValueError(f"--out {out} holds --source {source}, and would replace it")
+    return folder.resolve()
 
 
-def _synthetic(command: Synthetic, scratch: files.Path, run: workers.Run) -> dict:
+def _labelled(
+    command: KeypointClips | IsolatedSigns | SignMnist | ImageFolder, scratch: files.Path
+) -> dict:
+    source = pathlib.Path(_source(command.source, command.out))
+    match command:
+        case KeypointClips(take=options):
+            return keypoint_clips.prepare(source, scratch, options)
+        case IsolatedSigns(take=options):
+            return isolated_signs.prepare(source, scratch, options)
+        case SignMnist(take=options):
+            return images.sign_mnist(source, scratch, options)
+        case ImageFolder(take=options):
+            return images.image_folder(source, scratch, command.size, options)
+
+
+def _synthetic(command: Synthetic, scratch: files.Path) -> dict:
     from aslx import landmarks
     from aslx.datasets import synthetic
 
     options = command.take
+    run = fingerspelling.runner(options, scratch)
     columns = landmarks.selection(options.keep.selection).columns
     kaggle = scratch / "out" / "kaggle"
     synthetic.write(

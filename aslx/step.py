@@ -1,6 +1,7 @@
 """The train state and the pure functions that make and advance it."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -8,6 +9,8 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import nnx
+
+from aslx.models import layers
 
 Batch = dict[str, jax.Array]
 Metrics = dict[str, jax.Array]
@@ -18,11 +21,13 @@ Metrics = dict[str, jax.Array]
 class State:
     """Everything a checkpoint holds. `ema` is None where no average is kept.
 
+    `model` has what is trained, and `frozen` the rest of the network: see `layers.Frozen`.
     `skipped` counts the steps whose gradient was not finite, `streak` those in a row.
     """
 
     step: jax.Array
     model: Any  # nnx.Module whose only leaves are parameters.
+    frozen: Any  # The same module with the leaves that `model` lacks; often none.
     opt_state: optax.OptState
     ema: Any
     skipped: jax.Array
@@ -30,63 +35,80 @@ class State:
 
     @property
     def best_model(self) -> Any:
-        """The parameters to evaluate and export."""
-        return self.model if self.ema is None else self.ema
+        """The parameters to evaluate and export, frozen ones included."""
+        return layers.joined(self.model if self.ema is None else self.ema, self.frozen)
 
 
 def init(
     build: Callable[[], nnx.Module], *, tx: optax.GradientTransformation, ema_decay: float
 ) -> State:
-    model: Any = build()
+    model, frozen = layers.parted(build())
     zero = jnp.zeros((), jnp.int32)
     ema = jax.tree.map(jnp.copy, model) if ema_decay else None
     return State(
-        step=zero, model=model, opt_state=tx.init(model), ema=ema, skipped=zero, streak=zero
+        step=zero,
+        model=model,
+        frozen=frozen,
+        opt_state=tx.init(model),
+        ema=ema,
+        skipped=zero,
+        streak=zero,
     )
 
 
 def inputs(batch: Batch, features: Any, frames: int = 0) -> tuple[jax.Array, jax.Array]:
-    """What the model sees: f32[B,S,D], bool[B,S]. S is `frames`, or what the clips need."""
-    landmarks_BTN3 = batch["landmarks"]
-    frames = frames or features.frames(landmarks_BTN3.shape[1])
-    return features(landmarks_BTN3, batch["length"], frames)
+    """What the model sees: f32[B,S,D], bool[B,S], or of images f32[B,H,W,C], bool[B,1]. S is
+    `frames`, or what the clips need."""
+    arrays = (batch[name] for name in features.source.reads)
+    return features(*arrays, frames)
 
 
 def gradients(
-    model: Any, batch: Batch, key: jax.Array, *, task: Any, features: Any
+    model: Any, frozen: Any, batch: Batch, key: jax.Array, *, task: Any, features: Any, augment: Any
 ) -> tuple[Any, tuple[jax.Array, dict]]:
     """Gradient of the summed loss, its count, and the sums of what is measured beside it."""
 
     def total(model: Any) -> tuple[jax.Array, tuple[jax.Array, dict]]:
-        x_BSF, mask_BS = inputs(batch, features)
-        loss, count, sums = task.loss(model, x_BSF, mask_BS, batch, key)
+        rows, model_key = batch, key
+        if augment is not None:
+            augment_key, model_key = jax.random.split(key)
+            rows = augment(batch, augment_key)
+        x_BSF, mask_BS = inputs(rows, features)
+        whole = layers.joined(model, frozen)
+        loss, count, sums = task.loss(whole, x_BSF, mask_BS, rows, model_key)
         return loss, (count, sums | {"loss": (loss, count)})
 
     return jax.grad(total, has_aux=True)(model)
 
 
 def accumulated(
-    model: Any, batch: Batch, key: jax.Array, *, task: Any, features: Any, microbatches: int
+    model: Any,
+    frozen: Any,
+    batch: Batch,
+    key: jax.Array,
+    *,
+    task: Any,
+    features: Any,
+    augment: Any,
+    microbatches: int,
 ) -> tuple[Any, Metrics]:
     """Mean gradient and metrics over the batch, `rows / microbatches` rows at a time."""
 
+    of = functools.partial(gradients, model, frozen, task=task, features=features, augment=augment)
+
     def add(carry: Any, part: tuple[Batch, jax.Array]) -> tuple[Any, None]:
         rows, i = part
-        new = gradients(model, rows, jax.random.fold_in(key, i), task=task, features=features)
+        new = of(rows, jax.random.fold_in(key, i))
         return jax.tree.map(jnp.add, carry, new), None
 
     if microbatches == 1:
-        grads, (count, sums) = gradients(model, batch, key, task=task, features=features)
+        grads, (count, sums) = of(batch, key)
     else:
         # Rows are dealt out in turn, so that every microbatch lies on every device.
         parts = {
             k: v.reshape(-1, microbatches, *v.shape[1:]).swapaxes(0, 1) for k, v in batch.items()
         }
-        first = jax.eval_shape(
-            lambda: gradients(
-                model, {k: v[0] for k, v in parts.items()}, key, task=task, features=features
-            )
-        )
+        first = jax.eval_shape(of, {k: v[0] for k, v in parts.items()}, key)
         zero = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), first)
         (grads, (count, sums)), _ = jax.lax.scan(add, zero, (parts, jnp.arange(microbatches)))
     count = jnp.maximum(count, 1)
@@ -102,12 +124,20 @@ def train(
     tx: optax.GradientTransformation,
     task: Any,
     features: Any,
+    augment: Any,
     microbatches: int,
     ema_decay: float,
 ) -> tuple[State, Metrics]:
     key = jax.random.fold_in(key, state.step)
     grads, metrics = accumulated(
-        state.model, batch, key, task=task, features=features, microbatches=microbatches
+        state.model,
+        state.frozen,
+        batch,
+        key,
+        task=task,
+        features=features,
+        augment=augment,
+        microbatches=microbatches,
     )
     updates, opt_state = tx.update(grads, state.opt_state, state.model)
     metrics["grad_norm"] = optax.tree.norm(grads)
@@ -123,6 +153,7 @@ def train(
     state = State(
         step=state.step + 1,
         model=model,
+        frozen=state.frozen,
         opt_state=opt_state,
         ema=ema,
         skipped=state.skipped + ~good,

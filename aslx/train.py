@@ -42,6 +42,7 @@ def main() -> int:
     if command.distributed:
         jax.distributed.initialize()
     workdir = epath.Path(command.workdir)
+    cfg = inference.settled(cfg)
     config.claim(workdir, cfg)
     stop = _on_sigterm()
     scores, ended = loop.run(cfg, workdir, stop=stop, profile=command.profile)

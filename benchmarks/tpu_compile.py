@@ -114,7 +114,9 @@ def batch(cfg: Any, mesh: Any, rows: int, frames: int) -> dict[str, Any]:
     from aslx import landmarks, sharding
     from aslx.data import loader, plan
 
-    fields = cfg.task.fields({"selection": landmarks.HOLISTIC130.name}, cfg.features)
+    stored = {"selection": landmarks.HOLISTIC130.name, "values": 1662}
+    stored["size"] = cfg.features.source.shape
+    fields = cfg.task.fields(stored, cfg.features)
     one = plan.Batch(plan.Shape(frames, 1), np.array([plan.NOTHING]))
     records: Any = None  # Fillers read none.
     place = sharding.batch(mesh)

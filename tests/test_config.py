@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aslx import config, landmarks, optim
+from aslx import config, optim
 from aslx.data import plan
 from aslx.models import transformer
 
@@ -21,8 +21,9 @@ def test_every_config_survives_its_run_directory_and_says_how_to_run_it(path, tm
     config.save(cfg, tmp_path / "config.json")
     assert config.read(tmp_path / "config.json") == cfg
     assert f"--config configs/{path.name}" in path.read_text()
-    stored = landmarks.HOLISTIC130
-    stored.indices(*cfg.features.selection.points)  # One prepared data set serves them all.
+    size = list(cfg.features.source.shape)
+    metadata = {"selection": "holistic130", "values": 1662, "size": size}
+    cfg.features.source.field(metadata)  # One prepared data set serves all that read landmarks.
 
 
 def test_overrides_reach_every_part_and_keep_its_type():

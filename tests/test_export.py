@@ -61,7 +61,7 @@ def exported(run) -> bytes:
 @pytest.fixture(scope="module")
 def submission(run, exported, tmp_path_factory) -> pathlib.Path:
     out = tmp_path_factory.mktemp("export")
-    export.submission(out, exported, run.cfg.features.selection.columns)
+    export.submission(out, exported, run.cfg.features.source.submission)
     return out / "submission.zip"
 
 
@@ -172,5 +172,5 @@ def test_a_zip_that_kaggle_would_refuse_is_not_written(tmp_path, monkeypatch):
     monkeypatch.setattr(export, "MAX_ZIP", 1000)
     noise = np.random.default_rng(0).bytes(5000)
     with pytest.raises(ValueError, match="--quantize float16 or int8"):
-        export.submission(tmp_path, noise, ("x_pose_0",))
+        export.submission(tmp_path, noise, {})
     assert not list(tmp_path.glob("*.zip")) and not list(tmp_path.glob(".*.zip"))

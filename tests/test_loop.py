@@ -127,9 +127,14 @@ def first_batch(s: loop.Setup) -> dict:
 def test_accumulated_microbatches_are_one_batch(cfg):
     s = loop.setup(cfg)
     batch, model = first_batch(s), s.init().model
+    frozen = s.init().frozen
     run = jax.jit(
         lambda m: step.accumulated(
-            model, batch, s.key, task=cfg.task, features=cfg.features, microbatches=m
+            *(model, frozen, batch, s.key),
+            task=cfg.task,
+            features=cfg.features,
+            augment=None,
+            microbatches=m,
         ),
         static_argnums=0,
     )

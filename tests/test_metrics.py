@@ -37,3 +37,15 @@ def test_the_interval_draws_signers_and_not_clips():
     two_signers = metrics.bootstrap(lengths, distance, np.repeat([0, 1], 50))
     assert two_signers == (0.0, 1.0)
     assert 0.35 < one_signer_each[0] < 0.5 < one_signer_each[1] < 0.65
+
+
+def test_classification_counts_each_class_and_the_first_five():
+    targets = np.array([0, 0, 1, 2])
+    probabilities = np.eye(7)[[0, 1, 1, 6]] + np.linspace(0.1, 0, 7)
+    scores = metrics.classification(targets, probabilities, np.array([-1, -1, -1, -1]), top=5)
+    assert scores["score"] == 0.5 and scores["top5"] == 1.0 and scores["signers"] == 0
+    assert scores["score_low"] < 0.5 < scores["score_high"]
+    table = metrics.by_class(targets, probabilities.argmax(1), 7)
+    assert [row["recall"] for row in table[:3]] == [0.5, 1.0, 0.0]
+    assert [row["precision"] for row in table[:3]] == [1.0, 0.5, 0.0]
+    assert metrics.confusion(targets, probabilities.argmax(1), 7)[2, 6] == 1

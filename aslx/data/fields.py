@@ -13,6 +13,10 @@ from aslx import landmarks, vocab
 
 Batch = dict[str, np.ndarray]
 
+# The keypoint seed's frame: 33 pose points of x, y, z and visibility, 468 of the face, 21 of the
+# left hand and 21 of the right; and the same without the face.
+KEYPOINTS, KEYPOINTS_NO_FACE = 132 + 1404 + 63 + 63, 132 + 63 + 63
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Landmarks:
@@ -32,11 +36,81 @@ class Landmarks:
         shape = (rows, frames, len(self.wanted.points), 3)
         return {"landmarks": np.zeros(shape, "<f2"), "length": np.zeros(rows, np.int32)}
 
-    def write(self, batch: Batch, row: int, features: dict) -> None:
+    def read(self, features: dict) -> np.ndarray:
+        """A record's clip f16[T, N, 3]."""
         raw = features["landmarks"].bytes_list.value[0]
-        clip_TN3 = np.frombuffer(raw, "<f2").reshape(-1, len(self.stored.points), 3)
-        batch["landmarks"][row, : len(clip_TN3)] = clip_TN3[:, self._take]
+        return np.frombuffer(raw, "<f2").reshape(-1, len(self.stored.points), 3)[:, self._take]
+
+    def put(self, batch: Batch, row: int, clip_TN3: np.ndarray) -> None:
+        batch["landmarks"][row, : len(clip_TN3)] = clip_TN3
         batch["length"][row] = len(clip_TN3)
+
+    def write(self, batch: Batch, row: int, features: dict) -> None:
+        self.put(batch, row, self.read(features))
+
+
+@dataclasses.dataclass(frozen=True)
+class Keypoints:
+    """`keypoints` f16[B, T, D], zero where a part was lost and past `length`."""
+
+    stored: int
+    wanted: int
+
+    def allocate(self, rows: int, frames: int) -> Batch:
+        keypoints = np.zeros((rows, frames, self.wanted), "<f2")
+        return {"keypoints": keypoints, "length": np.zeros(rows, np.int32)}
+
+    def read(self, features: dict) -> np.ndarray:
+        raw = features["keypoints"].bytes_list.value[0]
+        return self.take(np.frombuffer(raw, "<f2").reshape(-1, self.stored))
+
+    def take(self, clip_TD: np.ndarray) -> np.ndarray:
+        """Leaves the face out where it is not wanted."""
+        if self.stored == self.wanted:
+            return clip_TD
+        return np.concatenate([clip_TD[:, :132], clip_TD[:, 132 + 1404 :]], 1)
+
+    def put(self, batch: Batch, row: int, clip_TD: np.ndarray) -> None:
+        batch["keypoints"][row, : len(clip_TD)] = clip_TD
+        batch["length"][row] = len(clip_TD)
+
+    def write(self, batch: Batch, row: int, features: dict) -> None:
+        self.put(batch, row, self.read(features))
+
+
+@dataclasses.dataclass(frozen=True)
+class Image:
+    """`image` u8[B, H, W, C]."""
+
+    height: int
+    width: int
+    channels: int
+
+    def allocate(self, rows: int, frames: int) -> Batch:
+        del frames
+        return {"image": np.zeros((rows, self.height, self.width, self.channels), np.uint8)}
+
+    def read(self, features: dict) -> np.ndarray:
+        raw = features["image"].bytes_list.value[0]
+        return np.frombuffer(raw, np.uint8).reshape(self.height, self.width, self.channels)
+
+    def put(self, batch: Batch, row: int, image_HWC: np.ndarray) -> None:
+        batch["image"][row] = image_HWC
+
+    def write(self, batch: Batch, row: int, features: dict) -> None:
+        self.put(batch, row, self.read(features))
+
+
+@dataclasses.dataclass(frozen=True)
+class Label:
+    """`label` i32[B]: the number of the class."""
+
+    def allocate(self, rows: int, frames: int) -> Batch:
+        del frames
+        return {"label": np.zeros(rows, np.int32)}
+
+    def write(self, batch: Batch, row: int, features: dict) -> None:
+        batch["label"][row] = features["label"].int64_list.value[0]
 
 
 @dataclasses.dataclass(frozen=True)

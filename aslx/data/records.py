@@ -173,8 +173,10 @@ def _scan(directory: pathlib.Path, split: str) -> Index:
 
 
 def _frames(features: dict, metadata: dict) -> int:
-    if "landmarks" not in features:
+    if "image" in features:
         return 1
+    if "keypoints" in features:
+        return len(features["keypoints"].bytes_list.value[0]) // (2 * metadata["values"])
     points = len(landmarks.selection(metadata["selection"]).points)
     return len(features["landmarks"].bytes_list.value[0]) // (points * 3 * 2)
 

@@ -90,6 +90,23 @@ def _characters(phrases: Sequence[str]) -> Figure:
     return figure
 
 
+def classes(counts: dict[str, dict[str, int]], names: Sequence[str]) -> Figure:
+    """How many examples of every class each part holds."""
+    figure = _figure(11, 3.6)
+    ax, base = figure.subplots(), np.zeros(len(names))
+    for (part, of), colour in zip(counts.items(), (_BLUE, *_FINGERS[1:3]), strict=False):
+        heights = np.array([of[name] for name in names])
+        ax.bar(range(len(names)), heights, bottom=base, color=colour, width=0.8, label=part)
+        base += heights
+    if len(names) <= 60:
+        ax.set_xticks(range(len(names)), names, rotation=45 if len(names) < 20 else 90)
+    ax.margins(x=0.01)
+    _plain(ax)
+    ax.legend()
+    ax.set_title(f"{int(base.sum()):,} examples of {len(names)} classes", loc="left")
+    return figure
+
+
 def _histogram(values: np.ndarray, what: str) -> Figure:
     figure = _figure(7, 3.6)
     ax = figure.subplots()

@@ -59,6 +59,22 @@ def assign(
     return _by_unit(method, asked, columns, fractions, rng)
 
 
+def stratified(
+    labels: Sequence[Hashable], validation: float, test: float, seed: int
+) -> tuple[str, ...]:
+    """A part for each example: of every class the same shares, at random; a class of few examples
+    fills the training part first."""
+    if not (validation >= 0 and test >= 0 and validation + test < 1):
+        raise ValueError(f"validation {validation} and test {test} leave no share to train on")
+    rng, codes = np.random.default_rng(seed), _codes(labels)
+    parts = np.full(len(labels), PARTS[0], object)
+    for code in range(codes.max(initial=-1) + 1):
+        mine = rng.permutation(np.flatnonzero(codes == code))
+        first, second = round(test * len(mine)), round((test + validation) * len(mine))
+        parts[mine[:first]], parts[mine[first:second]] = PARTS[2], PARTS[1]
+    return tuple(parts)
+
+
 def _by_unit(
     method: Method,
     asked: list[Method],

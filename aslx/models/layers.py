@@ -17,6 +17,35 @@ from flax import nnx
 Turns = jax.Array | np.ndarray | None
 
 
+class Frozen(nnx.Variable):
+    """A weight that is not trained: no gradient, no optimiser state, no average."""
+
+
+def _is_variable(x: Any) -> bool:
+    return isinstance(x, nnx.Variable)
+
+
+def parted(model: Any) -> tuple[Any, Any]:
+    """The model without its `Frozen` leaves, and with these alone; None stands for the others."""
+
+    def pick(frozen: bool) -> Any:
+        def keep(x: Any) -> Any:
+            return x if isinstance(x, Frozen) == frozen else None
+
+        return jax.tree.map(keep, model, is_leaf=_is_variable)
+
+    return pick(False), pick(True)
+
+
+def joined(model: Any, frozen: Any) -> Any:
+    """The whole that `parted` took apart."""
+
+    def either(a: Any, b: Any) -> Any:
+        return b if a is None else a
+
+    return jax.tree.map(either, model, frozen, is_leaf=lambda x: x is None or _is_variable(x))
+
+
 def dropout(x_BTD: jax.Array, rate: float, key: jax.Array | None) -> jax.Array:
     """Drops values while training (`key` given) and is the identity otherwise.
 

@@ -12,8 +12,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from flax import nnx
 
-from aslx import decoding, files, landmarks, metrics, plots, vocab
+from aslx import decoding, files, kaggle, metrics, plots, vocab
 from aslx.data import fields as fields_lib
 from aslx.data import records as records_lib
 
@@ -147,10 +148,18 @@ class Task:
     max_tokens: int = 40
     """Characters of the longest phrase; decoding stops there."""
 
+    def settled(self, metadata: dict) -> "Task":
+        """With what the data set decides filled in: here nothing."""
+        del metadata
+        return self
+
+    def build(self, model: Any, features: Any, rngs: nnx.Rngs) -> nnx.Module:
+        return model.build(features.num_features, rngs=rngs)
+
     def fields(self, metadata: dict, features: Any) -> tuple:
-        """What a batch holds of the records of a data set with this `metadata`."""
-        stored = landmarks.selection(metadata["selection"])
-        return fields_lib.Landmarks(stored, features.selection), fields_lib.Text(self.max_tokens)
+        """What a batch holds of the records of a data set with this `metadata`; ValueError says
+        what it lacks."""
+        return features.source.field(metadata), fields_lib.Text(self.max_tokens)
 
     def loss(
         self, model: Any, inputs: Array, mask: Array, batch: dict, key: Array | None
@@ -163,7 +172,30 @@ class Task:
         return self.head.predict(model, inputs, mask, self.max_tokens)
 
     def decode(self, tokens_BL: np.ndarray) -> list[str]:
+        """The answers that `predict`'s rows stand for."""
         return [vocab.decode(row) for row in tokens_BL]
+
+    def outputs(self, model: Any, inputs: Array, mask: Array) -> Array:
+        """What the exported file gives for a batch of one: f32[L, 60], one row a character."""
+        tokens_L = self.predict(model, inputs, mask)[0]
+        # Past the last character stands an index that Kaggle's map does not hold.
+        return jax.nn.one_hot(jnp.minimum(tokens_L, vocab.PAD), vocab.PAD + 1)
+
+    def read(self, outputs: np.ndarray) -> str:
+        """The answer that those outputs are."""
+        return kaggle.text(outputs)
+
+    def beside(self) -> dict[str, bytes]:
+        """Files that stand beside the exported model."""
+        return {}
+
+    def text(self, answer: str) -> str:
+        """An answer in a word."""
+        return answer
+
+    def report(self, answer: str) -> dict:
+        """An answer with all that is known of it."""
+        return {"text": answer}
 
     def targets(self, records: records_lib.Records, count: int) -> list[str]:
         """The phrases of the first `count` records of a split."""
@@ -173,7 +205,12 @@ class Task:
     def score(
         self, targets: Sequence[str], predictions: Sequence[str], signers: np.ndarray
     ) -> dict[str, float]:
+        """`score` and what else is measured."""
         return metrics.transcription(targets, predictions, signers)
+
+    def rank(self, scores: dict[str, float]) -> float:
+        """What the best checkpoint has most of."""
+        return scores["score"]
 
     def examples(
         self, records: records_lib.Records, targets: Sequence[str], predictions: Sequence[str]
@@ -193,10 +230,10 @@ class Task:
         ]
         return sorted(rows, key=lambda row: -row["edits"])
 
-    def worst(self, examples: Sequence[dict]) -> str:
+    def worst(self, examples: Sequence[dict], count: int) -> str:
         lines = [
             f"{row['edits']:3d} edits  {row['target']!r}\n           {row['prediction']!r}"
-            for row in examples
+            for row in examples[:count]
         ]
         return "\n".join(lines)
 

@@ -1,0 +1,187 @@
+"""Clips or images of known classes -> shards: what all classifiers' data sets have in common."""
+
+import collections
+import dataclasses
+import functools
+import json
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from aslx import files
+from aslx.datasets import splits, storage, workers
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+    """Which part of the data trains."""
+
+    split: Literal["auto", "signer", "stratified", "none"] = "auto"
+    """auto: by signer where signers are known, else stratified: the same share of every class, at
+    random, which flatters where clips or frames of one recording fall into different parts."""
+    validation: float = 0.1
+    """Share to validate on."""
+    test: float = 0.2
+    """Share to test on, where the data name no test part themselves."""
+    seed: int = 0
+    """Of every random draw."""
+    shards: int | None = None
+    """Files for each part; by default one for 128 MB, and up to 8 where there is less."""
+    processes: int | None = None
+    """Processes that read; by default one for each core."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Item:
+    """One clip or image."""
+
+    file: str  # Unique; what the record calls it.
+    label: str
+    source: Any  # What `Kind.read` takes.
+    signer: int = -1
+    part: str | None = None  # Where the data say so.
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Kind:
+    """What a data set holds: its name, the array of a record, and how to read it."""
+
+    name: str
+    array: str  # "landmarks", "keypoints" or "image".
+    shape: tuple  # None: any number of frames.
+    dtype: Any
+    size: int  # Bytes of such an array, about.
+    read: Callable[[Any], np.ndarray]
+    metadata: dict
+
+
+def prepare(
+    scratch: files.Path,
+    kind: Kind,
+    items: Sequence[Item],
+    classes: Sequence[str],
+    options: Options,
+    origin: str,
+) -> dict:
+    """Writes the data set as `scratch`/out, with a figure and summary.json, which is also the
+    answer. ValueError names what is wrong, and where."""
+    there = {item.label for item in items}
+    if len(there) < 2:
+        names = ", ".join(sorted(there)) or "none"
+        raise ValueError(f"{origin} has examples of {len(there)} class(es) ({names}): needs two")
+    items, method, note = divide(items, options)
+    report = _summarise(items, classes, method, note)
+    split = dataclasses.asdict(options) | {"done": method, "note": note}
+    metadata = {"task": "classification", "classes": list(classes), "source": origin}
+    _write(scratch / "out", kind, items, classes, metadata | {"split": split}, options)
+    from aslx.datasets import figures
+
+    (scratch / "out" / "figures").mkdir()
+    counts = {part: report["parts"][part]["classes"] for part in report["parts"]}
+    with storage.writing(scratch / "out" / "figures" / "classes.png") as f:
+        figures.classes(counts, classes).savefig(f)
+    (scratch / "out" / "summary.json").write_text(json.dumps(report, indent=1) + "\n")
+    return report
+
+
+def divide(items: Sequence[Item], options: Options) -> tuple[list[Item], str, str]:
+    """The items with their parts, how they were divided, and why not as asked."""
+    free = [item for item in items if item.part is None]
+    named = {item.part for item in items if item.part is not None}
+    test = 0.0 if "test" in named else options.test
+    known = all(item.signer >= 0 for item in items)
+    if options.split == "signer" and not known:
+        raise ValueError("--split signer: these data do not say who signs")
+    method = options.split
+    if method == "auto":
+        method = "signer" if known else "stratified"
+    labels, note = [item.label for item in free], ""
+    if method == "stratified":
+        parts = splits.stratified(labels, options.validation, test, options.seed)
+    else:
+        wish: splits.Method = "signer" if method == "signer" else "none"
+        files = [item.file for item in free]
+        split = splits.assign(
+            wish,
+            signers=[item.signer for item in free],
+            phrases=labels,
+            files=files,
+            validation=options.validation,
+            test=test,
+            seed=options.seed,
+        )
+        parts, method, note = split.parts, split.method, split.note
+    told = iter(parts)
+    return (
+        [item if item.part else dataclasses.replace(item, part=next(told)) for item in items],
+        method,
+        note,
+    )
+
+
+def _write(
+    out: files.Path,
+    kind: Kind,
+    items: Sequence[Item],
+    classes: Sequence[str],
+    metadata: dict,
+    options: Options,
+) -> None:
+    import tensorflow_datasets as tfds
+
+    from aslx.datasets import shards
+
+    tensor = tfds.features.Tensor(
+        shape=kind.shape, dtype=kind.dtype, encoding=tfds.features.Encoding.BYTES
+    )
+    features = {kind.array: tensor, "label": tfds.features.ClassLabel(names=list(classes))}
+    features |= {"signer": np.int64, "file": tfds.features.Text()}
+    shards.write(
+        out,
+        name=kind.name,
+        description=f"{kind.array} of {len(classes)} classes.",
+        features=features,
+        metadata=metadata | kind.metadata | {"version": shards.VERSION},
+        parts={
+            part: [item for item in items if item.part == part]
+            for part in splits.PARTS
+            if any(item.part == part for item in items)
+        },
+        example=functools.partial(_example, kind),
+        size=lambda item: kind.size,
+        run=functools.partial(workers.run, processes=options.processes or workers.usable()),
+        shards=options.shards,
+    )
+
+
+def _example(kind: Kind, item: Item) -> dict:
+    array = kind.read(item.source)
+    return {kind.array: array, "label": item.label, "signer": item.signer, "file": item.file}
+
+
+def _summarise(items: Sequence[Item], classes: Sequence[str], method: str, note: str) -> dict:
+    parts = {}
+    for part in splits.PARTS:
+        mine = [item for item in items if item.part == part]
+        if mine:
+            counts = collections.Counter(item.label for item in mine)
+            signers = {item.signer for item in mine} - {-1}
+            of = {name: counts[name] for name in classes}
+            parts[part] = {"clips": len(mine), "signers": len(signers), "classes": of}
+    return {"split": method, "note": note, "dropped": {}, "parts": parts}
+
+
+def text(report: dict) -> str:
+    """The report for a terminal."""
+    lines = [f"split by {report['split']}" + f" ({report['note']})" * bool(report["note"])]
+    if report["split"] == "stratified":
+        lines += ["  no signer is held out: clips of one recording may lie in different parts"]
+    for part, counts in report["parts"].items():
+        numbers = list(counts["classes"].values())
+        signers = f", {counts['signers']} signers" if counts["signers"] else ""
+        lines += [
+            f"  {part:<10} {counts['clips']:>8,} of {sum(map(bool, numbers))} classes, "
+            f"{min(numbers)} to {max(numbers)} of each{signers}"
+        ]
+    return "\n".join(lines)

@@ -1,0 +1,58 @@
+"""Images -> model inputs, in JAX: resized, grey to RGB, scaled as the network was trained.
+
+Shape suffixes: B images, H and W pixels, C channels.
+"""
+
+import dataclasses
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from aslx import sources
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Image:
+    """Images of one stored size, as float RGB of the size that the network sees."""
+
+    height: int
+    width: int
+    channels: int = 3
+    """1: grey, which becomes RGB of three equal channels."""
+    size: int
+    """Height and width that the network sees, resized bilinearly."""
+    bgr: bool = False
+    """Channels the other way round, as Keras' ResNet50 was trained."""
+    mean: tuple[float, ...] = (0.0, 0.0, 0.0)
+    """What is taken off the pixels, 0 to 255, in the order of the network's channels,"""
+    std: tuple[float, ...] = (255.0, 255.0, 255.0)
+    """and what they are divided by then."""
+    max_frames: ClassVar[int] = 1
+
+    @property
+    def source(self) -> sources.Image:
+        return sources.Image(self.height, self.width, self.channels)
+
+    @property
+    def num_features(self) -> tuple[int, int, int]:
+        return self.size, self.size, 3
+
+    def __call__(self, image_BHWC: jax.Array, frames: int = 0) -> tuple[jax.Array, jax.Array]:
+        """u8 or f32 [B,H,W,C] of 0 to 255 -> f32[B,size,size,3], bool[B,1]."""
+        del frames
+        x_BHWC, rows = image_BHWC.astype(jnp.float32), len(image_BHWC)
+        if x_BHWC.shape[1:3] != (self.size, self.size):
+            shape = (rows, self.size, self.size, self.channels)
+            x_BHWC = jax.image.resize(x_BHWC, shape, "bilinear", antialias=False)
+        x_BHW3 = jnp.broadcast_to(x_BHWC, (*x_BHWC.shape[:3], 3))
+        x_BHW3 = x_BHW3[..., ::-1] if self.bgr else x_BHW3
+        scaled = (x_BHW3 - np.array(self.mean, "f4")) / np.array(self.std, "f4")
+        return scaled, jnp.ones((rows, 1), bool)
+
+
+# keras.applications.imagenet_utils.preprocess_input, mode "caffe": BGR, means of ImageNet.
+CAFFE = {"bgr": True, "mean": (103.939, 116.779, 123.68), "std": (1.0, 1.0, 1.0)}
+# What torchvision and timm train on: RGB, means and deviations of ImageNet, in pixels.
+TORCH = {"mean": (123.675, 116.28, 103.53), "std": (58.395, 57.12, 57.375)}

@@ -1,0 +1,93 @@
+"""The ASL-alphabet seed's small network: convolutions, two residual separable blocks, a class.
+
+Shape suffixes: B batch, H and W pixels, C channels, D width.
+"""
+
+import dataclasses
+import functools
+import math
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from aslx.models import layers
+
+_WIDE, _NARROW = 64, 32
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """656,733 parameters with 100 x 100 x 3 and 29 classes."""
+
+    dropout: float = 0.3
+    """Rate after each residual block while training."""
+
+    def build(self, num_features: tuple, classes: int, *, rngs: nnx.Rngs) -> "ResidualCNN":
+        return ResidualCNN(self, num_features, classes, rngs=rngs)
+
+
+def _shifts(x_BHWC: jax.Array) -> list[jax.Array]:
+    """The nine neighbours of every pixel, zeros beyond the edges."""
+    _, h, w, _ = x_BHWC.shape
+    padded = jnp.pad(x_BHWC, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    return [padded[:, i : i + h, j : j + w] for i in range(3) for j in range(3)]
+
+
+def _halved(x_BHWC: jax.Array) -> jax.Array:
+    """The largest of each 2 x 2, padded at the end as Keras' "same"."""
+    lowest, window = -jnp.inf, (1, 2, 2, 1)
+    return jax.lax.reduce_window(x_BHWC, lowest, jax.lax.max, window, window, "SAME")
+
+
+class SeparableConv(nnx.Module):
+    """3 x 3 taps for each channel on its own, then a product over the channels, then relu."""
+
+    def __init__(self, wide: int, narrow: int, *, rngs: nnx.Rngs):
+        glorot = nnx.initializers.glorot_uniform()
+        self.depthwise = nnx.Param(rngs.params.uniform((9, wide), minval=-1) / math.sqrt(3))
+        self.pointwise = nnx.Linear(wide, narrow, kernel_init=glorot, rngs=rngs)
+
+    def __call__(self, x_BHWC: jax.Array) -> jax.Array:
+        # Shifted multiplies: grouped convolutions are slow on CPUs.
+        taps = zip(_shifts(x_BHWC), self.depthwise[...], strict=True)
+        y_BHWC = functools.reduce(jnp.add, (x * tap for x, tap in taps))
+        return jax.nn.relu(self.pointwise(y_BHWC))
+
+
+class Block(nnx.Module):
+    """A separable convolution at half the size, and a shortcut of every other pixel."""
+
+    def __init__(self, dim: int, *, rngs: nnx.Rngs):
+        glorot = nnx.initializers.glorot_uniform()
+        self.conv = SeparableConv(dim, dim, rngs=rngs)
+        self.shortcut = nnx.Linear(dim, dim, kernel_init=glorot, rngs=rngs)
+
+    def __call__(self, x_BHWD: jax.Array) -> jax.Array:
+        return _halved(self.conv(x_BHWD)) + self.shortcut(x_BHWD[:, ::2, ::2])
+
+
+class ResidualCNN(nnx.Module):
+    """See `Config`."""
+
+    def __init__(self, cfg: Config, num_features: tuple, classes: int, *, rngs: nnx.Rngs):
+        height, width, channels = num_features
+        glorot, self.rate = nnx.initializers.glorot_uniform(), cfg.dropout
+        flat = -(-height // 4) * -(-width // 4) * _NARROW
+        self.stem = nnx.Linear(9 * channels, _WIDE, kernel_init=glorot, rngs=rngs)
+        self.first = Block(_WIDE, rngs=rngs)
+        self.narrow = SeparableConv(_WIDE, _NARROW, rngs=rngs)
+        self.second = Block(_NARROW, rngs=rngs)
+        self.dense = nnx.Linear(flat, _NARROW, kernel_init=glorot, rngs=rngs)
+        self.head = nnx.Linear(_NARROW, classes, kernel_init=glorot, rngs=rngs)
+
+    def classify(
+        self, image_BHWC: jax.Array, mask: jax.Array, key: jax.Array | None = None
+    ) -> jax.Array:
+        """f32[B, classes] logits."""
+        del mask
+        keys = layers.split(key, 2)
+        x = jax.nn.relu(self.stem(jnp.concatenate(_shifts(image_BHWC), -1)))
+        x = layers.dropout(self.first(x), self.rate, keys[0])
+        x = layers.dropout(self.second(self.narrow(x)), self.rate, keys[1])
+        return self.head(jax.nn.relu(self.dense(x.reshape(len(x), -1))))

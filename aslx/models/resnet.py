@@ -1,0 +1,157 @@
+"""ResNet50 (He et al. 2015) under pretrained weights, most of it frozen, and dense layers on top.
+
+Layers have the names of Keras' keras.applications.ResNet50. Shape suffixes: B batch, H and W
+pixels, C channels, D width.
+"""
+
+import dataclasses
+import itertools
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from aslx.models import layers
+
+# Blocks and channels of the stages conv2 to conv5.
+_STAGES = {"conv2": (3, 64), "conv3": (4, 128), "conv4": (6, 256), "conv5": (3, 512)}
+
+
+def _layers() -> dict[str, tuple[int, int, int, int]]:
+    """The convolutions in Keras' order: name -> kernel's size, input, output channels, stride."""
+    found, channels = {"conv1_conv": (7, 3, 64, 2)}, 64
+    for stage, (blocks, width) in _STAGES.items():
+        for block in range(1, blocks + 1):
+            name, stride = f"{stage}_block{block}", 2 if block == 1 and stage != "conv2" else 1
+            found[f"{name}_1_conv"] = (1, channels, width, stride)
+            found[f"{name}_2_conv"] = (3, width, width, 1)
+            if block == 1:
+                found[f"{name}_0_conv"] = (1, channels, 4 * width, stride)
+            found[f"{name}_3_conv"] = (1, width, 4 * width, 1)
+            channels = 4 * width
+    return found
+
+
+CONVOLUTIONS = _layers()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """Pooling or flattening, dense layers and classes on the trunk."""
+
+    trainable_from: str = "conv5_block3_3_conv"
+    """The first convolution that is trained, and those after it in Keras' order; "": none. Batch
+    statistics stay as they are everywhere: Keras would move those of the trained layers."""
+    torch: bool = False
+    """As torchvision and timm have it: blocks stride in the 3 x 3 convolution, epsilon 1e-5."""
+    flatten: bool = False
+    """All positions side by side before the dense layers; else each channel's largest value."""
+    dense: tuple[int, ...] = (1024, 512)
+    linear: bool = False
+    """Dense layers without relu."""
+    dropout: float = 0.0
+    """Rate after the dense layers while training."""
+
+    def __post_init__(self):
+        if self.trainable_from and self.trainable_from not in CONVOLUTIONS:
+            raise ValueError(f"trainable_from {self.trainable_from!r} is no convolution's name")
+
+    def build(self, num_features: tuple, classes: int, *, rngs: nnx.Rngs) -> "ResNet":
+        return ResNet(self, num_features, classes, rngs=rngs)
+
+
+class Conv(nnx.Module):
+    def __init__(self, size: int, wide: int, narrow: int, kind: type, rngs: nnx.Rngs):
+        he = nnx.initializers.he_normal()
+        self.kernel = kind(he(rngs.params(), (size, size, wide, narrow)))
+        self.bias = kind(jnp.zeros(narrow))
+
+    def __call__(self, x_BHWC: jax.Array, stride: int) -> jax.Array:
+        # The same on both sides, as both Keras' and torchvision's ResNets pad.
+        pad = self.kernel.shape[0] // 2
+        kernel, numbers = self.kernel[...], ("NHWC", "HWIO", "NHWC")
+        y_BHWC = jax.lax.conv_general_dilated(
+            x_BHWC, kernel, (stride, stride), [(pad, pad)] * 2, dimension_numbers=numbers
+        )
+        return y_BHWC + self.bias[...]
+
+
+class BatchNorm(nnx.Module):
+    """By statistics that never move."""
+
+    def __init__(self, dim: int, kind: type, epsilon: float):
+        self.epsilon = epsilon
+        self.gamma, self.beta = kind(jnp.ones(dim)), kind(jnp.zeros(dim))
+        self.moving_mean = layers.Frozen(jnp.zeros(dim))
+        self.moving_variance = layers.Frozen(jnp.ones(dim))
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        scale = self.gamma[...] * jax.lax.rsqrt(self.moving_variance[...] + self.epsilon)
+        return x * scale + (self.beta[...] - self.moving_mean[...] * scale)
+
+
+class Trunk(nnx.Module):
+    """f32[B, H, W, 3] -> f32[B, H / 32, W / 32, 2048]."""
+
+    def __init__(self, cfg: Config, *, rngs: nnx.Rngs):
+        self.torch, epsilon = cfg.torch, 1e-5 if cfg.torch else 1.001e-5
+        kind: type = layers.Frozen
+        for name, (size, wide, narrow, _) in CONVOLUTIONS.items():
+            kind = nnx.Param if name == cfg.trainable_from else kind
+            setattr(self, name, Conv(size, wide, narrow, kind, rngs))
+            setattr(self, _norm(name), BatchNorm(narrow, kind, epsilon))
+
+    def __call__(self, x_BHWC: jax.Array) -> jax.Array:
+        x = jax.nn.relu(self._conv("conv1_conv", x_BHWC, 2))
+        window, stride, pads = (1, 3, 3, 1), (1, 2, 2, 1), [(0, 0), (1, 1), (1, 1), (0, 0)]
+        x = jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, window, stride, pads)
+        for stage, (blocks, _) in _STAGES.items():
+            for block in range(1, blocks + 1):
+                x = self._block(f"{stage}_block{block}", x)
+        return x
+
+    def _block(self, name: str, x: jax.Array) -> jax.Array:
+        stride = CONVOLUTIONS[f"{name}_1_conv"][3]
+        strides = (1, stride) if self.torch else (stride, 1)
+        y = jax.nn.relu(self._conv(f"{name}_1_conv", x, strides[0]))
+        y = jax.nn.relu(self._conv(f"{name}_2_conv", y, strides[1]))
+        y = self._conv(f"{name}_3_conv", y, 1)
+        if f"{name}_0_conv" in CONVOLUTIONS:
+            x = self._conv(f"{name}_0_conv", x, stride)
+        return jax.nn.relu(x + y)
+
+    def _conv(self, name: str, x: jax.Array, stride: int) -> jax.Array:
+        return getattr(self, _norm(name))(getattr(self, name)(x, stride))
+
+
+def _norm(convolution: str) -> str:
+    return convolution.removesuffix("conv") + "bn"
+
+
+class ResNet(nnx.Module):
+    """See `Config`."""
+
+    def __init__(self, cfg: Config, num_features: tuple, classes: int, *, rngs: nnx.Rngs):
+        height, width, _ = num_features
+        self.flatten, self.linear, self.rate = cfg.flatten, cfg.linear, cfg.dropout
+        self.trunk = Trunk(cfg, rngs=rngs)
+        first = 2048 * (-(-height // 32) * -(-width // 32) if cfg.flatten else 1)
+        glorot = nnx.initializers.glorot_uniform()
+        widths = (first, *cfg.dense, classes)
+        self.dense = nnx.List(
+            [nnx.Linear(a, b, kernel_init=glorot, rngs=rngs) for a, b in itertools.pairwise(widths)]
+        )
+
+    def classify(
+        self, image_BHWC: jax.Array, mask: jax.Array, key: jax.Array | None = None
+    ) -> jax.Array:
+        """f32[B, classes] logits."""
+        del mask
+        x_BHWD = self.trunk(image_BHWC)
+        x_BD = x_BHWD.reshape(len(x_BHWD), -1) if self.flatten else x_BHWD.max((1, 2))
+        for dense in self.dense[:-1]:
+            x_BD = dense(x_BD) if self.linear else jax.nn.relu(dense(x_BD))
+        return self.dense[-1](layers.dropout(x_BD, self.rate, key))
+
+    def regularised(self) -> list[jax.Array]:
+        return [dense.kernel[...] for dense in self.dense[:-1]]

@@ -1,0 +1,181 @@
+"""Where inputs come from: how a record holds them, how a file does, and how the exported model is
+given them.
+
+A features object has a `source`; the commands ask it and never what kind of input it is. `reads`
+are the batch's arrays, in the order in which the features take them.
+"""
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from aslx import kaggle, landmarks
+from aslx.data import fields
+
+Batch = dict[str, jax.Array]
+Clips = Iterator[tuple[Any, np.ndarray]]  # What a file calls it, and the clip or image.
+
+
+def _clip(name: str, clip: jax.Array) -> Batch:
+    """A batch of one clip [t, ...]; t may be symbolic."""
+    t = clip.shape[0]
+    # One frame more, all missing: XNNPACK refuses an empty clip.
+    more = jnp.pad(clip, ((0, 1), *((0, 0),) * (clip.ndim - 1)), constant_values=jnp.nan)
+    return {name: more[None], "length": jnp.array([t], jnp.int32)}
+
+
+def _landmarks_field(wanted: landmarks.Selection, metadata: dict | None) -> fields.Landmarks:
+    if metadata is None:
+        return fields.Landmarks(wanted, wanted)
+    if "selection" not in metadata:
+        raise ValueError("it holds no landmarks")
+    stored = landmarks.selection(metadata["selection"])
+    stored.indices(*wanted.points)
+    return fields.Landmarks(stored, wanted)
+
+
+@dataclasses.dataclass(frozen=True)
+class Columns:
+    """Landmarks as the fingerspelling competition has them: f32[t, 3 N], all x, all y, all z."""
+
+    selection: landmarks.Selection
+    reads: ClassVar = ("landmarks", "length")
+
+    @property
+    def shape(self) -> tuple:
+        """Of the exported model's `inputs`; a name stands for any number."""
+        return ("t", len(self.selection.columns))
+
+    @property
+    def submission(self) -> dict[str, bytes] | None:
+        """What stands beside the model in the competition's zip; None: there is no competition."""
+        args = {"selected_columns": list(self.selection.columns)}
+        return {"inference_args.json": json.dumps(args).encode()}
+
+    def field(self, metadata: dict | None = None) -> fields.Landmarks:
+        """Of the records of a data set with this metadata, or of arrays as `clips` gives them.
+
+        ValueError says what the data set lacks."""
+        return _landmarks_field(self.selection, metadata)
+
+    def clips(self, path: str) -> Clips:
+        """All that a file holds."""
+        from aslx.datasets import parquet
+
+        return parquet.sequences(path, self.selection)
+
+    def batch(self, inputs: jax.Array) -> Batch:
+        """The exported model's inputs, as a batch of one."""
+        points_T3N = inputs.reshape(inputs.shape[0], 3, len(self.selection.points))
+        return _clip("landmarks", points_T3N.transpose(0, 2, 1))
+
+    def pack(self, clip: np.ndarray) -> np.ndarray:
+        """A clip f[T, N, 3] as the exported model takes it."""
+        return kaggle.columns(clip)
+
+
+@dataclasses.dataclass(frozen=True)
+class Frames:
+    """Landmarks as the isolated-sign competition has them: f32[t, 543, 3]; see `Columns`."""
+
+    selection: landmarks.Selection
+    reads: ClassVar = ("landmarks", "length")
+    submission: ClassVar[dict[str, bytes]] = {}
+
+    @property
+    def shape(self) -> tuple:
+        return ("t", len(landmarks.POINTS), 3)
+
+    def field(self, metadata: dict | None = None) -> fields.Landmarks:
+        return _landmarks_field(self.selection, metadata)
+
+    def clips(self, path: str) -> Clips:
+        from aslx.datasets import isolated_signs
+
+        points = [landmarks.POINTS.index(p) for p in self.selection.points]
+        yield path, isolated_signs.read(path)[:, points]
+
+    def batch(self, inputs: jax.Array) -> Batch:
+        # As a product: points are static, but a gather beside a symbolic axis does not export.
+        take_NP = np.zeros((len(landmarks.POINTS), len(self.selection.points)), np.float32)
+        for i, point in enumerate(self.selection.points):
+            take_NP[landmarks.POINTS.index(point), i] = 1
+        lost_TN3 = jnp.isnan(inputs).astype(jnp.float32)
+        values_TN3 = jnp.where(lost_TN3 > 0, 0.0, inputs)
+        exact = jax.lax.Precision.HIGHEST
+        x, lost = (
+            jnp.einsum("tnc,np->tpc", x, take_NP, precision=exact) for x in (values_TN3, lost_TN3)
+        )
+        return _clip("landmarks", jnp.where(lost > 0, jnp.nan, x))
+
+    def pack(self, clip: np.ndarray) -> np.ndarray:
+        every = np.full((len(clip), len(landmarks.POINTS), 3), np.nan, np.float32)
+        every[:, [landmarks.POINTS.index(p) for p in self.selection.points]] = clip
+        return every
+
+
+@dataclasses.dataclass(frozen=True)
+class Keypoints:
+    """The keypoint seed's frames of 1,662 values, or 258 without the face; see `Columns`."""
+
+    face: bool
+    reads: ClassVar = ("keypoints", "length")
+    submission: ClassVar[None] = None
+
+    @property
+    def shape(self) -> tuple:
+        return ("t", fields.KEYPOINTS if self.face else fields.KEYPOINTS_NO_FACE)
+
+    def field(self, metadata: dict | None = None) -> fields.Keypoints:
+        stored = self.shape[1] if metadata is None else metadata.get("values", 0)
+        if stored < self.shape[1]:
+            raise ValueError(f"its frames have {stored} values, and not {self.shape[1]}")
+        return fields.Keypoints(stored, self.shape[1])
+
+    def clips(self, path: str) -> Clips:
+        from aslx.datasets import keypoint_clips
+
+        yield from keypoint_clips.clips(path, self.field)
+
+    def batch(self, inputs: jax.Array) -> Batch:
+        return _clip("keypoints", inputs)
+
+    def pack(self, clip: np.ndarray) -> np.ndarray:
+        return clip.astype(np.float32)
+
+
+@dataclasses.dataclass(frozen=True)
+class Image:
+    """Images of one size, grey or RGB, f32[H, W, C] from 0 to 255; see `Columns`."""
+
+    height: int
+    width: int
+    channels: int
+    reads: ClassVar = ("image",)
+    submission: ClassVar[None] = None
+
+    @property
+    def shape(self) -> tuple:
+        return (self.height, self.width, self.channels)
+
+    def field(self, metadata: dict | None = None) -> fields.Image:
+        stored = self.shape if metadata is None else tuple(metadata.get("size", ()))
+        if stored != self.shape:
+            raise ValueError(f"its images are {stored or 'none'}, and not {self.shape}")
+        return fields.Image(self.height, self.width, self.channels)
+
+    def clips(self, path: str) -> Clips:
+        from aslx.datasets import images
+
+        yield path, images.read(path, self.shape)
+
+    def batch(self, inputs: jax.Array) -> Batch:
+        return {"image": inputs[None]}
+
+    def pack(self, clip: np.ndarray) -> np.ndarray:
+        return clip.astype(np.float32)

@@ -1,0 +1,176 @@
+"""A clip of signing, or an image of a hand -> one of a few classes.
+
+`Task` has the functions of transcription's: they are what train, evaluate, predict and export ask.
+An answer is the probability of each class, f32[C].
+"""
+
+import csv
+import dataclasses
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import nnx
+
+from aslx import files, metrics, plots
+from aslx.data import fields as fields_lib
+from aslx.data import records as records_lib
+
+Array = jax.Array
+Sums = dict[str, tuple[Array, Array]]  # Name -> (total, count), over the rows that weigh.
+
+TOP = 5
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Task:
+    """Softmax over classes, cross-entropy."""
+
+    classes: int
+    """How many."""
+    names: tuple[str, ...] = ()
+    """Of the classes; those of the data set, noted when training starts."""
+    label_smoothing: float = 0.0
+    l2: float = 0.0
+    """Times the sum of the squares of the kernels that the network regularises: Keras' L2."""
+    best_by_loss: bool = False
+    """The best checkpoint has the least loss, and patience waits for it; else the most accuracy."""
+
+    def settled(self, metadata: dict) -> "Task":
+        names = tuple(metadata.get("classes", ()))
+        if len(names) != self.classes:
+            raise ValueError(
+                f"the data set has {len(names)} classes and the config {self.classes}: "
+                f"pass --task.classes {len(names)}"
+            )
+        return dataclasses.replace(self, names=names)
+
+    def build(self, model: Any, features: Any, rngs: nnx.Rngs) -> nnx.Module:
+        return model.build(features.num_features, self.classes, rngs=rngs)
+
+    def fields(self, metadata: dict, features: Any) -> tuple:
+        if self.names and list(self.names) != list(metadata.get("classes", ())):
+            raise ValueError("its classes are not those that the model was trained on")
+        return features.source.field(metadata), fields_lib.Label()
+
+    def loss(
+        self, model: Any, inputs: Array, mask: Array, batch: dict, key: Array | None
+    ) -> tuple[Array, Array, Sums]:
+        logits_BC = model.classify(inputs, mask, key=key)
+        weight_B, label_B = batch["weight"], batch["label"]
+        target_BC = optax.smooth_labels(jax.nn.one_hot(label_B, self.classes), self.label_smoothing)
+        total = (optax.softmax_cross_entropy(logits_BC, target_BC) * weight_B).sum()
+        count = weight_B.sum()
+        hits = ((logits_BC.argmax(-1) == label_B) * weight_B).sum()
+        if self.l2:
+            total += self.l2 * count * sum(jnp.square(w).sum() for w in model.regularised())
+        return total, count, {"accuracy": (hits, count)}
+
+    def predict(self, model: Any, inputs: Array, mask: Array) -> Array:
+        """Probabilities f32[B,C]."""
+        return jax.nn.softmax(model.classify(inputs, mask).astype(jnp.float32))
+
+    def decode(self, probabilities_BC: np.ndarray) -> list[np.ndarray]:
+        return list(probabilities_BC)
+
+    def outputs(self, model: Any, inputs: Array, mask: Array) -> Array:
+        """f32[C]."""
+        return self.predict(model, inputs, mask)[0]
+
+    def read(self, outputs: np.ndarray) -> np.ndarray:
+        return outputs
+
+    def beside(self) -> dict[str, bytes]:
+        return {"labels.txt": "".join(f"{name}\n" for name in self.names).encode()}
+
+    def text(self, answer: np.ndarray) -> str:
+        return self.names[int(answer.argmax())]
+
+    def report(self, answer: np.ndarray) -> dict:
+        return {"class": self.text(answer), "probability": round(float(answer.max()), 4)}
+
+    def targets(self, records: records_lib.Records, count: int) -> list[str]:
+        return [self.names[records[i]["label"].int64_list.value[0]] for i in range(count)]
+
+    def score(
+        self, targets: Sequence[str], predictions: Sequence[np.ndarray], signers: np.ndarray
+    ) -> dict[str, float]:
+        labels = np.array([self.names.index(name) for name in targets])
+        return metrics.classification(labels, np.stack(predictions), signers, TOP)
+
+    def rank(self, scores: dict[str, float]) -> float:
+        return -scores["eval_loss"] if self.best_by_loss else scores["score"]
+
+    def examples(
+        self,
+        records: records_lib.Records,
+        targets: Sequence[str],
+        predictions: Sequence[np.ndarray],
+    ) -> list[dict]:
+        """One row a clip or image, those that its class was given least probability first."""
+        rows = [
+            {
+                "record": i,
+                "file": records[i]["file"].bytes_list.value[0].decode(),
+                "signer": int(records.index.signer[i]),
+                "target": target,
+                "target_probability": round(float(answer[self.names.index(target)]), 4),
+            }
+            | self.report(answer)
+            for i, (target, answer) in enumerate(zip(targets, predictions, strict=True))
+        ]
+        return sorted(rows, key=lambda row: row["target_probability"])
+
+    def worst(self, examples: Sequence[dict], count: int) -> str:
+        lines = [
+            f"{row['target']} at {row['target_probability']:.2f}, "
+            f"{row['class']} at {row['probability']:.2f}: {row['file']}"
+            for row in examples[:count]
+        ]
+        table = metrics.by_class(*self._pairs(examples), len(self.names))
+        worst = sorted(zip(self.names, table, strict=True), key=lambda row: row[1]["f1"])
+        lines += [f"  {'class':<16} precision  recall  clips"] + [
+            f"  {name:<16} {row['precision']:9.3f} {row['recall']:7.3f} {row['clips']:6d}"
+            for name, row in worst
+        ]
+        return "\n".join(lines)
+
+    def summary(self, scores: dict[str, float]) -> str:
+        unit = f"{scores['signers']} signers" if scores["signers"] > 1 else "single clips"
+        lines = [
+            f"{scores['clips']} clips or images",
+            f"accuracy {scores['score']:.4f}; 95 % interval over {unit} "
+            f"{scores['score_low']:.4f} to {scores['score_high']:.4f}",
+            f"top-{TOP} {scores['top5']:.4f}; mean over the classes: precision "
+            f"{scores['precision']:.4f}, recall {scores['recall']:.4f}",
+        ]
+        if "unseen_signers" in scores:
+            lines.append(f"never seen in training: {scores['unseen_signers']} of the signers")
+        return "\n".join(lines)
+
+    def draw(
+        self, examples: Sequence[dict], scores: dict[str, float], directory: files.Path
+    ) -> None:
+        """confusion.png and classes.csv."""
+        target, answer = self._pairs(examples)
+        counts = metrics.confusion(target, answer, len(self.names))
+        title = f"accuracy {scores['score']:.3f} of {len(examples)}"
+        plots.confusion(counts, self.names, title, directory / "confusion.png")
+        table = metrics.by_class(target, answer, len(self.names))
+        text = io.StringIO()
+        writer = csv.DictWriter(text, ["class", *table[0]], lineterminator="\n")
+        writer.writeheader()
+        rows = zip(self.names, table, strict=True)
+        writer.writerows({"class": name} | row for name, row in rows)
+        files.write(directory / "classes.csv", text.getvalue())
+
+    def _pairs(self, examples: Sequence[dict]) -> tuple[np.ndarray, np.ndarray]:
+        number = {name: i for i, name in enumerate(self.names)}
+        target, answer = (
+            np.array([number[row[key]] for row in examples]) for key in ("target", "class")
+        )
+        return target, answer

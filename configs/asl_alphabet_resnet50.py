@@ -1,0 +1,30 @@
+"""The ASL-alphabet seed's ResNet50: images of 224 x 224, 29 classes, 26,752,541 parameters trained.
+
+python -m aslx.prepare image_folder --source asl_alphabet_train --out data/asl_alphabet_224 \\
+    --size 224
+python -m aslx.train --config configs/asl_alphabet_resnet50.py --workdir runs/asl_alphabet_resnet50
+
+All but the last four layers are frozen (Keras counts conv5_block3_3_conv, its norm, the sum and its
+relu); two dense layers read all positions.
+"""
+
+from aslx import augment, config, image_features, optim
+from aslx.data import plan
+from aslx.models import resnet
+from aslx.tasks import classification
+
+
+def get_config() -> config.Config:
+    return config.Config(
+        data=config.Data(path="data/asl_alphabet_224", batching=plan.Fixed(rows=32)),
+        task=classification.Task(classes=29),
+        features=image_features.Image(height=224, width=224, size=224, **image_features.CAFFE),
+        model=resnet.Config(flatten=True, dense=(256,), linear=True, dropout=0.5),
+        augment=augment.Images(shift=0.1, zoom=0.1, brightness=0.1, contrast=0.1),
+        weights="data/resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5",
+        # Keras' Adam.
+        optim=optim.Config(
+            peak_lr=1e-4, warmup=0.0, cosine=False, weight_decay=0.0, clip_norm=0.0, eps=1e-7
+        ),
+        epochs=10,
+    )

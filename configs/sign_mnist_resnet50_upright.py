@@ -1,0 +1,38 @@
+"""The Sign Language MNIST seed (NoobML, asl-sign-language-translator), without its flips.
+
+python -m aslx.prepare sign_mnist --source sign-language-mnist --out data/sign_mnist --test 0
+python -m aslx.train --config configs/sign_mnist_resnet50_upright.py --workdir runs/upright
+
+ResNet50 on ImageNet's weights (Keras' own .h5, see `weights`), trained from conv5_block3_3_conv on:
+3,690,008 parameters. As sign_mnist_resnet50.py, but a mirrored letter is another hand, and an
+upside-down one may be another letter.
+"""
+
+from aslx import augment, config, image_features, optim
+from aslx.data import plan
+from aslx.models import resnet
+from aslx.tasks import classification
+
+
+def get_config() -> config.Config:
+    return config.Config(
+        data=config.Data(path="data/sign_mnist", batching=plan.Fixed(rows=256)),
+        task=classification.Task(classes=24, l2=0.001),
+        features=image_features.Image(
+            height=28, width=28, channels=1, size=32, **image_features.CAFFE
+        ),
+        model=resnet.Config(dense=(1024, 512)),
+        augment=augment.Images(brightness=0.1, contrast=0.1),
+        weights="data/resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5",
+        # Keras' Adam.
+        optim=optim.Config(
+            peak_lr=1e-5,
+            warmup=0.0,
+            cosine=False,
+            decay=1.0,
+            weight_decay=0.0,
+            clip_norm=0.0,
+            eps=1e-7,
+        ),
+        epochs=50,
+    )

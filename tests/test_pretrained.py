@@ -1,0 +1,144 @@
+"""Pretrained weights: the network computes what their makers' does, and nothing is lost."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from safetensors import numpy as safetensors_numpy
+
+from aslx import image_features, pretrained, sharding
+from aslx.models import layers, resnet
+
+H5 = "resnet50_imagenet/resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"
+
+
+def network(**changes) -> resnet.ResNet:
+    cfg = resnet.Config(dense=(), **changes)
+    return jax.jit(lambda: cfg.build((64, 64, 3), 5, rngs=nnx.Rngs(0)))()
+
+
+def test_features_are_those_of_keras(shared):
+    import keras
+
+    path = str(shared / H5)
+    rng = np.random.default_rng(0)
+    coarse = rng.uniform(0, 255, (2, 8, 8, 3)).astype(np.float32)
+    images = np.asarray(jax.image.resize(coarse, (2, 64, 64, 3), "bilinear"))
+    theirs = keras.applications.ResNet50(include_top=False, weights=path, input_shape=(64, 64, 3))
+    expected = theirs(keras.applications.resnet50.preprocess_input(images.copy()))
+    whole, unused = pretrained.into(network(), path)
+    assert not unused
+    features = image_features.Image(height=64, width=64, size=64, **image_features.CAFFE)
+    found = jax.jit(whole.trunk)(features(jnp.asarray(images))[0])
+    assert np.abs(expected).max() > 1
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
+def torch_weights(rng) -> dict[str, np.ndarray]:
+    """Random weights of a ResNet50 under the names that torchvision and timm give them."""
+    out = {"conv1.weight": rng.normal(size=(64, 3, 7, 7)) / 12, "fc.weight": np.ones((5, 2048))}
+
+    def norm(name, n):
+        out[f"{name}.weight"], out[f"{name}.bias"] = rng.uniform(0.5, 1.5, n), rng.normal(size=n)
+        out[f"{name}.running_mean"] = rng.normal(size=n) / 4
+        out[f"{name}.running_var"] = rng.uniform(0.5, 1.5, n)
+        out[f"{name}.num_batches_tracked"] = np.array(7.0)
+
+    norm("bn1", 64)
+    channels = 64
+    for stage, (blocks, width) in enumerate([(3, 64), (4, 128), (6, 256), (3, 512)], 1):
+        for block in range(blocks):
+            at = f"layer{stage}.{block}"
+            shapes = [(width, channels, 1), (width, width, 3), (4 * width, width, 1)]
+            for i, (o, c, k) in enumerate(shapes, 1):
+                out[f"{at}.conv{i}.weight"] = rng.normal(size=(o, c, k, k)) / (k * np.sqrt(c))
+                norm(f"{at}.bn{i}", o)
+            if block == 0:
+                shape = (4 * width, channels, 1, 1)
+                out[f"{at}.downsample.0.weight"] = rng.normal(size=shape) / np.sqrt(channels)
+                norm(f"{at}.downsample.1", 4 * width)
+            channels = 4 * width
+    return {name: array.astype(np.float32) for name, array in out.items()}
+
+
+def torch_forward(w: dict, x: jax.Array) -> jax.Array:
+    """torchvision.models.resnet50 without its last layer, written down from its source: NCHW."""
+
+    def conv(x, name, stride, pad):
+        numbers = ("NCHW", "OIHW", "NCHW")
+        weight = w[f"{name}.weight"]
+        return jax.lax.conv_general_dilated(
+            x, weight, (stride, stride), [(pad, pad)] * 2, dimension_numbers=numbers
+        )
+
+    def norm(x, name):
+        mean, var, g, b = (
+            w[f"{name}.{leaf}"][:, None, None]
+            for leaf in ("running_mean", "running_var", "weight", "bias")
+        )
+        return (x - mean) / jnp.sqrt(var + 1e-5) * g + b
+
+    x = jax.nn.relu(norm(conv(x, "conv1", 2, 3), "bn1"))
+    pads = [(0, 0), (0, 0), (1, 1), (1, 1)]
+    x = jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, (1, 1, 3, 3), (1, 1, 2, 2), pads)
+    for stage, blocks in enumerate((3, 4, 6, 3), 1):
+        for block in range(blocks):
+            at, stride = f"layer{stage}.{block}", 2 if stage > 1 and block == 0 else 1
+            y = jax.nn.relu(norm(conv(x, f"{at}.conv1", 1, 0), f"{at}.bn1"))
+            y = jax.nn.relu(norm(conv(y, f"{at}.conv2", stride, 1), f"{at}.bn2"))
+            y = norm(conv(y, f"{at}.conv3", 1, 0), f"{at}.bn3")
+            if block == 0:
+                x = norm(conv(x, f"{at}.downsample.0", stride, 0), f"{at}.downsample.1")
+            x = jax.nn.relu(x + y)
+    return x.transpose(0, 2, 3, 1)
+
+
+@pytest.fixture(scope="module")
+def torch_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("weights") / "resnet50.safetensors"
+    safetensors_numpy.save_file(torch_weights(np.random.default_rng(0)), path)
+    return path
+
+
+def test_torchvisions_weights_give_torchvisions_features(torch_file):
+    w = safetensors_numpy.load_file(torch_file)
+    image = np.random.default_rng(1).normal(size=(1, 64, 64, 3)).astype(np.float32)
+    whole, unused = pretrained.into(network(torch=True), str(torch_file))
+    assert "fc.weight" in unused
+    assert all(name == "fc.weight" or "num_batches_tracked" in name for name in unused)
+    expected = jax.jit(functools.partial(torch_forward, w))(image.transpose(0, 3, 1, 2))
+    scale = np.abs(expected).max()
+    np.testing.assert_allclose(jax.jit(whole.trunk)(image) / scale, expected / scale, atol=1e-5)
+
+
+def test_a_weight_that_is_missing_or_of_another_shape_is_named(torch_file, tmp_path):
+    weights = safetensors_numpy.load_file(torch_file)
+    model = network(torch=True)
+    wrong = weights | {"layer2.1.conv2.weight": np.zeros((8, 8, 3, 3), np.float32)}
+    safetensors_numpy.save_file(wrong, tmp_path / "wrong.safetensors")
+    with pytest.raises(ValueError, match=r"conv3_block2_2_conv/bias is \(8,\)"):
+        pretrained.into(model, str(tmp_path / "wrong.safetensors"))
+    del weights["layer4.2.bn3.bias"]
+    safetensors_numpy.save_file(weights, tmp_path / "less.safetensors")
+    with pytest.raises(ValueError, match="no weight for conv5_block3_3_bn/beta"):
+        pretrained.into(model, str(tmp_path / "less.safetensors"))
+    (tmp_path / "cut.safetensors").write_bytes(torch_file.read_bytes()[:1000])
+    with pytest.raises(ValueError, match="no whole"):
+        pretrained.into(model, str(tmp_path / "cut.safetensors"))
+    with pytest.raises(FileNotFoundError, match="there is no file"):
+        pretrained.into(model, "none.h5")
+
+
+def test_what_is_frozen_and_what_is_trained_make_up_the_whole():
+    trained, frozen = layers.parted(network())
+    names = {"conv5_block3_3_conv", "conv5_block3_3_bn"}
+    assert {k for k, v in vars(trained.trunk).items() if jax.tree.leaves(v)} == names
+    assert len(jax.tree.leaves(frozen)) == 2 * 53 + 4 * 53 - 4
+    whole = layers.joined(trained, frozen)
+    same = jax.tree.map(np.array_equal, whole, network())
+    assert all(jax.tree.leaves(same))
+    mesh = sharding.make_mesh(sharding.Config(fsdp=8))
+    assert jax.tree.leaves(sharding.place(mesh, jax.eval_shape(lambda: frozen)))
