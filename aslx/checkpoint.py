@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+from etils import epath
 from orbax.checkpoint import v1 as ocp
 
 from aslx import files
@@ -39,7 +40,7 @@ def _score(saved: Any) -> float:
     return saved.metrics["score"]
 
 
-def _drop_unreadable(directory: files.Path) -> None:
+def _drop_unreadable(directory: epath.Path) -> None:
     """Deletes the checkpoints whose score cannot be read: Orbax reads all of them first."""
     for metrics in directory.glob("*/metrics/metrics") if directory.exists() else ():
         try:
