@@ -157,6 +157,7 @@ def from_json(value: Any) -> Any:
 
 def differences(a: Any, b: Any, at: str = "") -> list[str]:
     """Where two configs' JSON forms differ: "optim.peak_lr: 0.001 here, 0.002 there"."""
-    if isinstance(a, dict) and isinstance(b, dict) and a.keys() == b.keys():
-        return [d for k in a for d in differences(a[k], b[k], f"{at}.{k}" if at else k)]
+    if isinstance(a, dict) and isinstance(b, dict):
+        pairs = {k: (a.get(k, "nothing"), b.get(k, "nothing")) for k in [*a, *b]}
+        return [d for k, (x, y) in pairs.items() for d in differences(x, y, f"{at}.{k}".strip("."))]
     return [] if a == b or at in FREE_TO_CHANGE else [f"{at}: {a} here, {b} there"]
