@@ -48,6 +48,12 @@ def test_what_differs_is_named_and_what_is_free_to_change_is_not(rate, save_ever
     assert any(d.startswith("optim.peak_lr") for d in found) == (a.optim.peak_lr != rate)
 
 
+def test_a_field_that_one_config_lacks_is_named():
+    cfg = config.to_json(config.load(ROOT / "configs" / "quickstart.py"))
+    older = {k: v for k, v in cfg.items() if k != "patience"}
+    assert config.differences(cfg, older) == ["patience: 0 here, nothing there"]
+
+
 def test_a_file_without_a_config_is_an_error(tmp_path):
     (tmp_path / "x.py").write_text("")
     with pytest.raises(ValueError, match="no function get_config"):
