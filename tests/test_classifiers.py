@@ -15,7 +15,6 @@ from aslx.datasets import images
 from aslx.models import layers
 
 ROOT = pathlib.Path(__file__).parent.parent
-RESNET = "resnet50_imagenet/resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"
 
 
 def run(module: str, *args: object, stdin: str = "") -> subprocess.CompletedProcess:

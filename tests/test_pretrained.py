@@ -1,6 +1,7 @@
 """Pretrained weights: the network computes what their makers' does, and nothing is lost."""
 
 import functools
+import pathlib
 
 import jax
 import jax.numpy as jnp
@@ -9,9 +10,10 @@ import pytest
 from flax import nnx
 from safetensors import numpy as safetensors_numpy
 
-from aslx import image_features, pretrained, sharding
+from aslx import config, image_features, loop, optim, pretrained, sharding
 from aslx.models import layers, resnet
 
+ROOT = pathlib.Path(__file__).parent.parent
 H5 = "resnet50_imagenet/resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"
 
 
@@ -135,10 +137,20 @@ def test_a_weight_that_is_missing_or_of_another_shape_is_named(torch_file, tmp_p
 def test_what_is_frozen_and_what_is_trained_make_up_the_whole():
     trained, frozen = layers.parted(network())
     names = {"conv5_block3_3_conv", "conv5_block3_3_bn"}
-    assert {k for k, v in vars(trained.trunk).items() if jax.tree.leaves(v)} == names
+    parts = {k: v for k, v in vars(trained.trunk).items() if isinstance(v, nnx.Module)}
+    assert {k for k, v in parts.items() if jax.tree.leaves(v)} == names
     assert len(jax.tree.leaves(frozen)) == 2 * 53 + 4 * 53 - 4
     whole = layers.joined(trained, frozen)
     same = jax.tree.map(np.array_equal, whole, network())
     assert all(jax.tree.leaves(same))
     mesh = sharding.make_mesh(sharding.Config(fsdp=8))
     assert jax.tree.leaves(sharding.place(mesh, jax.eval_shape(lambda: frozen)))
+
+
+def test_frozen_weights_have_no_moments_and_no_average():
+    cfg = config.load(ROOT / "configs" / "sign_mnist_resnet50.py", ["--ema-decay", "0.9"])
+    mesh = sharding.make_mesh(sharding.Config())
+    state, _ = loop.state(cfg, mesh, optim.build(cfg.optim, 10))
+    size = {k: sum(x.size for x in jax.tree.leaves(v)) for k, v in vars(state).items()}
+    assert size["model"] == size["ema"] == 3_690_008 and size["frozen"] == 22_532_992
+    assert 0 < size["opt_state"] - 2 * 3_690_008 < 10  # Two moments, and counters.

@@ -1,0 +1,101 @@
+"""What the classifiers reach on the samples of real data; minutes long, so all of them slow."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from aslx.data import fields, records
+
+ROOT = pathlib.Path(__file__).parent.parent
+RESNET = "resnet50_imagenet/resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"
+pytestmark = pytest.mark.slow
+
+
+def result(module: str, *args: object) -> dict:
+    """The JSON that a command ends with."""
+    words = [sys.executable, "-m", module, *map(str, args)]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_keypoint_lstm_reaches_092_on_five_stratified_splits(shared, tmp_path):
+    config = ("--config", "configs/keypoint_lstm.py", "--kind", "keypoint_clips")
+    source = ("--source", shared / "keypoint_clips", "--out", tmp_path)
+    assert result("benchmarks.splits", *config, *source)["accuracy"] >= 0.92
+
+
+def images_of(data: pathlib.Path, split: str) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels f32[N, D] of 0 to 1, and labels."""
+    found = records.Records(data, split)
+    field = fields.Image(*found.metadata["size"])
+    pixels = np.stack([field.read(found[i]).reshape(-1) / 255 for i in range(len(found))])
+    labels = [found[i]["label"].int64_list.value[0] for i in range(len(found))]
+    return pixels.astype(np.float32), np.array(labels)
+
+
+def logistic_regression(data: pathlib.Path) -> float:
+    """Accuracy on the test split of a linear model of the pixels."""
+    (x, y), (x_test, y_test) = images_of(data, "train"), images_of(data, "test")
+    mean = x.mean(0)
+
+    def loss(w):
+        logits = (x - mean) @ w["kernel"] + w["bias"]
+        losses = optax.softmax_cross_entropy_with_integer_labels(logits, y)
+        return losses.mean() + 1e-3 * jnp.square(w["kernel"]).sum()
+
+    tx = optax.lbfgs()
+    w = {"kernel": jnp.zeros((x.shape[1], y.max() + 1)), "bias": jnp.zeros(y.max() + 1)}
+    step = optax.value_and_grad_from_state(loss)
+
+    @jax.jit
+    def advance(w, state):
+        value, gradient = step(w, state=state)
+        updates, state = tx.update(gradient, state, w, value=value, grad=gradient, value_fn=loss)
+        return optax.apply_updates(w, updates), state
+
+    state = tx.init(w)
+    for _ in range(200):
+        w, state = advance(w, state)
+    answers = ((x_test - mean) @ w["kernel"] + w["bias"]).argmax(1)
+    return float((answers == y_test).mean())
+
+
+@pytest.fixture(scope="module")
+def sign_mnist(shared, tmp_path_factory) -> pathlib.Path:
+    out = tmp_path_factory.mktemp("mnist") / "data"
+    result("aslx.prepare", "sign_mnist", "--source", shared / "sign_mnist_sample", "--out", out)
+    return out
+
+
+@pytest.mark.parametrize("name", ["sign_mnist_resnet50", "sign_mnist_resnet50_upright"])
+def test_the_sign_mnist_network_beats_a_logistic_regression(name, sign_mnist, shared, tmp_path):
+    # A hundredth of the seed's data, in as many steps, asks for a rate higher than its 1e-5.
+    small = ("--optim.peak-lr", 3e-4, "--data.batching.rows", 64, "--epochs", 40)
+    where = ("--workdir", tmp_path, "--data.path", sign_mnist, "--weights", shared / RESNET)
+    config = ("--config", f"configs/{name}.py", "--eval-every", 4)
+    result("aslx.train", *config, *where, *small)
+    scores = result("aslx.evaluate", "--workdir", tmp_path)
+    assert scores["score"] > logistic_regression(sign_mnist)
+    assert result("aslx.export", "--workdir", tmp_path)["same_text"] == 1.0
+
+
+def test_isolated_signs_are_scored_on_signers_held_out(shared, tmp_path):
+    data, run = tmp_path / "data", tmp_path / "run"
+    source = ("--source", shared / "asl_signs_sample", "--out", data)
+    result("aslx.prepare", "isolated_signs", *source)
+    small = ("--task.classes", 2, "--data.batching.frames", 2048, "--epochs", 10)
+    where = ("--workdir", run, "--data.path", data, "--eval-every", 5)
+    result("aslx.train", "--config", "configs/isolated_signs.py", *where, *small)
+    scores = result("aslx.evaluate", "--workdir", run)
+    assert scores["unseen_signers"] == scores["signers"] >= 2
+    assert scores["score_low"] <= scores["score"] <= scores["score_high"]
+    report = result("aslx.export", "--workdir", run)
+    assert report["same_text"] == 1.0 and (run / "export" / "submission.zip").exists()
