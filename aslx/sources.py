@@ -101,17 +101,16 @@ class Frames:
         yield path, isolated_signs.read(path)[:, points]
 
     def batch(self, inputs: jax.Array) -> Batch:
+        batch = _clip("landmarks", inputs)
         # As a product: points are static, but a gather beside a symbolic axis does not export.
         take_NP = np.zeros((len(landmarks.POINTS), len(self.selection.points)), np.float32)
         for i, point in enumerate(self.selection.points):
             take_NP[landmarks.POINTS.index(point), i] = 1
-        lost_TN3 = jnp.isnan(inputs).astype(jnp.float32)
-        values_TN3 = jnp.where(lost_TN3 > 0, 0.0, inputs)
+        lost_BTN3 = jnp.isnan(batch["landmarks"]).astype(jnp.float32)
+        both = jnp.where(lost_BTN3 > 0, 0.0, batch["landmarks"]), lost_BTN3
         exact = jax.lax.Precision.HIGHEST
-        x, lost = (
-            jnp.einsum("tnc,np->tpc", x, take_NP, precision=exact) for x in (values_TN3, lost_TN3)
-        )
-        return _clip("landmarks", jnp.where(lost > 0, jnp.nan, x))
+        x, lost = (jnp.einsum("btnc,np->btpc", x, take_NP, precision=exact) for x in both)
+        return batch | {"landmarks": jnp.where(lost > 0, jnp.nan, x)}
 
     def pack(self, clip: np.ndarray) -> np.ndarray:
         every = np.full((len(clip), len(landmarks.POINTS), 3), np.nan, np.float32)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from aslx import config, describe, inference
+from aslx import config, describe, export, inference
 from aslx.datasets import images
 from aslx.models import layers
 
@@ -151,3 +151,15 @@ def test_a_damaged_picture_is_named(pictures, tmp_path):
     (one / "x.jpg").write_bytes(b"no picture")
     done = run("prepare", "image_folder", "--source", one.parent, "--out", tmp_path / "o")
     assert done.returncode == 2 and "1 class(es) (only): needs two" in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["keypoint_lstm", "isolated_signs"])
+def test_an_exported_classifier_answers_hostile_clips_of_any_length(name):
+    cfg = config.load(ROOT / "configs" / f"{name}.py", ("--task.classes", "3"))
+    answer = export.interpreter(export.convert(cfg, inference.build(cfg), "none"))
+    _, *rest = cfg.features.source.shape
+    for t in (0, 1, 2, 30, 31, 128, 129, 2000):
+        for value in (np.nan, 0.0, 1e4):
+            scores = answer(inputs=np.full((t, *rest), value, np.float32))["outputs"]
+            assert scores.shape == (3,) and np.isclose(scores.sum(), 1, atol=1e-3), (t, value)
