@@ -19,6 +19,7 @@ from aslx.data import loader, plan, records
 
 MAX_STREAK = 10  # Steps in a row without a finite gradient before the run rolls back.
 MAX_ROLLBACKS = 3
+MIN_GAIN = 1e-4  # Less does not renew the patience: a loss may sink towards 0 for ever.
 _SAMPLES = 8
 _PROFILE_FROM = 10  # Steps after the start: compilation would drown the trace.
 
@@ -276,6 +277,5 @@ class Loop:
 
 
 def better(progress: checkpoint.Progress, score: float) -> checkpoint.Progress:
-    if score > progress.best:
-        return dataclasses.replace(progress, best=score, stale=0)
-    return dataclasses.replace(progress, stale=progress.stale + 1)
+    stale = 0 if score > progress.best + MIN_GAIN else progress.stale + 1
+    return dataclasses.replace(progress, best=max(progress.best, score), stale=stale)

@@ -36,23 +36,48 @@ def _shifts(x_BHWC: jax.Array) -> list[jax.Array]:
 
 def _halved(x_BHWC: jax.Array) -> jax.Array:
     """The largest of each 2 x 2, padded at the end as Keras' "same"."""
-    lowest, window = -jnp.inf, (1, 2, 2, 1)
-    return jax.lax.reduce_window(x_BHWC, lowest, jax.lax.max, window, window, "SAME")
+    _, h, w, _ = x_BHWC.shape
+    x_BHWC = jnp.pad(x_BHWC, ((0, 0), (0, h % 2), (0, w % 2), (0, 0)), constant_values=-jnp.inf)
+    # Not a reduce_window: its gradient takes seven times as long on CPUs.
+    upper = jnp.maximum(x_BHWC[:, ::2, ::2], x_BHWC[:, ::2, 1::2])
+    return jnp.maximum(upper, jnp.maximum(x_BHWC[:, 1::2, ::2], x_BHWC[:, 1::2, 1::2]))
+
+
+@jax.custom_vjp
+def depthwise(x_BHWC: jax.Array, taps_9C: jax.Array) -> jax.Array:
+    """3 x 3 taps for each channel on its own: shifted multiplies, for grouped convolutions are slow
+    on CPUs, and a backward pass in half the time of autodiff's."""
+    return functools.reduce(jnp.add, (x * t for x, t in zip(_shifts(x_BHWC), taps_9C, strict=True)))
+
+
+def _depthwise_forward(x_BHWC, taps_9C):
+    return depthwise(x_BHWC, taps_9C), (x_BHWC, taps_9C)
+
+
+def _depthwise_backward(residual, g_BHWC):
+    x_BHWC, taps_9C = residual
+    padded = jnp.pad(x_BHWC, ((0, 0), (1, 1), (1, 1), (0, 0)))
+
+    def tap(i: jax.Array) -> jax.Array:
+        at = (0, i // 3, i % 3, 0)
+        return (jax.lax.dynamic_slice(padded, at, g_BHWC.shape) * g_BHWC).sum((0, 1, 2))
+
+    return depthwise(g_BHWC, taps_9C[::-1]), jax.lax.map(tap, jnp.arange(9))
+
+
+depthwise.defvjp(_depthwise_forward, _depthwise_backward)
 
 
 class SeparableConv(nnx.Module):
-    """3 x 3 taps for each channel on its own, then a product over the channels, then relu."""
+    """`depthwise`, then a product over the channels, then relu."""
 
     def __init__(self, wide: int, narrow: int, *, rngs: nnx.Rngs):
         glorot = nnx.initializers.glorot_uniform()
-        self.depthwise = nnx.Param(rngs.params.uniform((9, wide), minval=-1) / math.sqrt(3))
+        self.taps = nnx.Param(rngs.params.uniform((9, wide), minval=-1) / math.sqrt(3))
         self.pointwise = nnx.Linear(wide, narrow, kernel_init=glorot, rngs=rngs)
 
     def __call__(self, x_BHWC: jax.Array) -> jax.Array:
-        # Shifted multiplies: grouped convolutions are slow on CPUs.
-        taps = zip(_shifts(x_BHWC), self.depthwise[...], strict=True)
-        y_BHWC = functools.reduce(jnp.add, (x * tap for x, tap in taps))
-        return jax.nn.relu(self.pointwise(y_BHWC))
+        return jax.nn.relu(self.pointwise(depthwise(x_BHWC, self.taps[...])))
 
 
 class Block(nnx.Module):
