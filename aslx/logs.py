@@ -1,8 +1,9 @@
 """What a run writes for people: metrics.jsonl, TensorBoard events, plots, samples, a bar."""
 
+import contextlib
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
@@ -12,6 +13,28 @@ import tqdm
 from aslx import files, plots
 
 _DRAW_EVERY = 20.0  # Seconds.
+
+
+class Clock:
+    """Wall seconds by what they were spent on."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._start = time.perf_counter()
+
+    @contextlib.contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+    def report(self) -> str:
+        """Where the time went; goodput is the share of it spent in steps after compilation."""
+        wall = time.perf_counter() - self._start
+        shares = ", ".join(f"{k} {v:.1f} s" for k, v in sorted(self.seconds.items()))
+        return f"{wall:.1f} s: {shares}; goodput {self.seconds.get('step', 0.0) / wall:.0%}"
 
 
 class Log:

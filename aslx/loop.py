@@ -7,7 +7,6 @@ was interrupted; the host never waits for the step that it has just started.
 import contextlib
 import dataclasses
 import functools
-import logging
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -18,8 +17,6 @@ from aslx import checkpoint, files, inference, logs, optim, pretrained, sharding
 from aslx import config as config_lib
 from aslx.data import loader, plan, records
 
-log = logging.getLogger("aslx")
-
 MAX_STREAK = 10  # Steps in a row without a finite gradient before the run rolls back.
 MAX_ROLLBACKS = 3
 MIN_GAIN = 1e-4  # Less does not renew the patience: a loss may sink towards 0 for ever.
@@ -29,28 +26,6 @@ _PROFILE_FROM = 10  # Steps after the start: compilation would drown the trace.
 
 class Diverged(RuntimeError):
     """Too many steps in a row had no finite gradient."""
-
-
-class Clock:
-    """Wall seconds by what they were spent on."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._start = time.perf_counter()
-
-    @contextlib.contextmanager
-    def __call__(self, name: str) -> Iterator[None]:
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
-
-    def report(self) -> str:
-        """Where the time went; goodput is the share of it spent in steps after compilation."""
-        wall = time.perf_counter() - self._start
-        shares = ", ".join(f"{k} {v:.1f} s" for k, v in sorted(self.seconds.items()))
-        return f"{wall:.1f} s: {shares}; goodput {self.seconds.get('step', 0.0) / wall:.0%}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,8 +54,11 @@ class Setup:
         return self.steps_per_epoch * self.cfg.epochs
 
     @contextlib.contextmanager
-    def batches(self, start: int, salt: int) -> Iterator[Iterator[step.Batch]]:
-        """Global batches from step `start` on, read ahead while the device computes."""
+    def batches(
+        self, start: int, salt: int, tally: Callable[[dict], dict] = lambda rows: rows
+    ) -> Iterator[Iterator[step.Batch]]:
+        """Global batches from step `start` on, read ahead while the device computes; `tally` sees
+        this host's rows of each."""
         rows = loader.Batches(
             self.data,
             self.plan(salt),
@@ -92,7 +70,7 @@ class Setup:
         )
         workers = self.cfg.data.workers
         with contextlib.closing(iter(loader.stream(rows, start=start, workers=workers))) as it:
-            yield sharding.put(self.mesh, it)
+            yield sharding.put(self.mesh, map(tally, it))
 
 
 def setup(cfg: config_lib.Config) -> Setup:
@@ -153,7 +131,7 @@ def run(
 ) -> tuple[dict[str, float], bool]:
     """Trains to the end, or until `stop(step)`; returns the last evaluation's scores, and whether
     the run has ended."""
-    s, clock = setup(cfg), Clock()
+    s, clock = setup(cfg), logs.Clock()
     with checkpoint.Checkpoints(workdir / "checkpoints") as saved:
         first, progress = saved.restore_latest(s.abstract) or (s.init(), checkpoint.Progress())
         with logs.Log(workdir, start=int(first.step), steps=s.steps) as writer:
@@ -191,11 +169,12 @@ class Loop:
     workdir: files.Path
     saved: checkpoint.Checkpoints
     writer: logs.Log
-    clock: Clock
+    clock: logs.Clock
     stop: Callable[[int], bool]
     profile: int
     _seen: set = dataclasses.field(default_factory=set)
     _skipped: int = 0
+    _corrupt: int = 0
     _clips: int = 0
     _since: float = dataclasses.field(default_factory=time.perf_counter)
 
@@ -208,7 +187,7 @@ class Loop:
         eval_steps = s.steps_per_epoch * cfg.eval_every
         scores: dict[str, float] = logs.last_scores(self.workdir)
         late: tuple[int, step.Metrics] | None = None
-        with s.batches(start, progress.salt) as batches, jax.transfer_guard("disallow"):
+        with s.batches(start, progress.salt, self.tally) as batches, jax.transfer_guard("disallow"):
             for i in range(start + 1, s.steps + 1):
                 if cfg.patience and progress.stale >= cfg.patience:
                     self.writer.say(f"no better score in {cfg.patience} evaluations: stopping")
@@ -240,6 +219,14 @@ class Loop:
             self.report(late)
         return scores, True
 
+    def tally(self, rows: dict) -> dict:
+        """Counts this host's records that were left out for being corrupt."""
+        corrupt = int(((rows["id"] != plan.NOTHING) & (rows["weight"] == 0)).sum())
+        if corrupt:
+            self._corrupt += corrupt
+            self.writer.say(f"{self._corrupt} corrupt records skipped so far")
+        return rows
+
     def new_shape(self, batch: step.Batch) -> bool:
         """Whether the step will compile."""
         shapes = tuple(sorted((k, v.shape) for k, v in batch.items()))
@@ -256,7 +243,7 @@ class Loop:
             return
         values = {k: v.item() for k, v in jax.device_get(metrics).items()}
         self.writer.step(values["loss"])
-        self.writer.write(i, values | self.rate())
+        self.writer.write(i, values | self.rate() | {"corrupt": self._corrupt})
         if values["skipped"] > self._skipped:
             self.writer.say(f"step {i}: {values['skipped']} steps skipped, gradient not finite")
             self._skipped = values["skipped"]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from aslx import checkpoint, config, logs, loop, sharding, step
-from aslx.data import plan
+from aslx.data import plan, records
 from aslx.tasks import transcription
 from tests import tiny
 
@@ -187,6 +187,26 @@ def test_too_many_skipped_steps_roll_back_and_then_stop_with_a_message(
     with pytest.raises(ValueError, match=r"after 3 rollbacks: lower optim\.peak_lr"):
         loop.run(poisoned(cfg, *range(80)), tmp_path)
     assert "rolled back to step 0, new data order" in capsys.readouterr().out
+
+
+def test_corrupt_records_are_skipped_and_counted_where_they_may_be(cfg, tmp_path, capsys):
+    copy = pathlib.Path(shutil.copytree(cfg.data.path, tmp_path / "data"))
+    data = records.Records(copy, "train")
+    path = copy / str(data.index.files[0])
+    damaged = bytearray(path.read_bytes())
+    damaged[int(data.index.offset[3]) + 100] ^= 4
+    path.write_bytes(damaged)
+    skipping = dataclasses.replace(cfg.data, path=str(copy), skip_corrupt=True)
+    loop.run(dataclasses.replace(cfg, data=skipping), tmp_path / "run")
+    counts = [line["corrupt"] for line in lines(tmp_path / "run") if "loss" in line]
+    assert counts[-1] == 2 and counts == sorted(counts)  # Once an epoch.
+    assert "2 corrupt records skipped so far" in capsys.readouterr().out
+
+
+def test_the_loop_forbids_transfers_but_batches_in_and_metrics_out(cfg, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop.Loop, "trace", lambda self, done: jax.numpy.ones(3) + np.ones(3))
+    with pytest.raises(Exception, match="Disallowed host-to-device transfer"):
+        loop.run(cfg, tmp_path)
 
 
 def test_training_stops_when_the_score_gets_no_better(cfg, tmp_path, capsys):
