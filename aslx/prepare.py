@@ -122,7 +122,9 @@ def main() -> None:
             case Fingerspelling(take=options):
                 run = fingerspelling.runner(options, scratch)
                 source = _source(command.source, command.out)
-                report = fingerspelling.prepare(source, scratch, options, source.name, run)
+                report = fingerspelling.prepare(
+                    source, scratch, options, source.resolve().name, run
+                )
             case Synthetic():
                 report = _synthetic(command, scratch)
             case _:
@@ -143,13 +145,13 @@ def _source(source: str, out: str) -> files.Path:
         raise FileNotFoundError(f"--source {source} is no folder")
     if folder.resolve().is_relative_to(storage.path(out).resolve()):
         raise ValueError(f"--out {out} holds --source {source}, and would replace it")
-    return folder.resolve()
+    return folder
 
 
 def _labelled(
     command: KeypointClips | IsolatedSigns | SignMnist | ImageFolder, scratch: files.Path
 ) -> dict:
-    source = pathlib.Path(_source(command.source, command.out))
+    source = pathlib.Path(_source(command.source, command.out)).resolve()
     match command:
         case KeypointClips(take=options):
             return keypoint_clips.prepare(source, scratch, options)
