@@ -73,7 +73,9 @@ class SeparableConv(nnx.Module):
 
     def __init__(self, wide: int, narrow: int, *, rngs: nnx.Rngs):
         glorot = nnx.initializers.glorot_uniform()
-        self.taps = nnx.Param(rngs.params.uniform((9, wide), minval=-1) / math.sqrt(3))
+        # Keras takes all channels for inputs of each: larger taps kill the dense layer's relu.
+        limit = math.sqrt(6 / (9 * wide + 9))
+        self.taps = nnx.Param(limit * rngs.params.uniform((9, wide), minval=-1))
         self.pointwise = nnx.Linear(wide, narrow, kernel_init=glorot, rngs=rngs)
 
     def __call__(self, x_BHWC: jax.Array) -> jax.Array:
