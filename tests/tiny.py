@@ -37,7 +37,7 @@ def clip(rng: np.random.Generator, phrase: str, frames: int, selection=SELECTION
     without the left."""
     shape = (len(selection.points), 3)
     poses = [np.random.default_rng(ord(c)).uniform(0.2, 0.8, shape) for c in phrase]
-    x_TN3 = np.stack([poses[i * len(phrase) // frames] for i in range(frames)])
+    x_TN3 = np.array([poses[i * len(phrase) // frames] for i in range(frames)]).reshape(-1, *shape)
     x_TN3 = (x_TN3 + rng.normal(0, 0.01, x_TN3.shape)).astype(np.float32)
     x_TN3[:, selection.part("left_hand")] = np.nan
     lost = rng.random(frames) < 1 / 3
