@@ -4,7 +4,9 @@ import json
 import pathlib
 import shutil
 import signal
+import subprocess
 import time
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -27,9 +29,11 @@ def config_file(dataset, tmp_path_factory) -> pathlib.Path:
     return path
 
 
-def train(count: int, config_file: pathlib.Path, workdir: pathlib.Path) -> list:
+def train(count: int, config_file: pathlib.Path, workdir: pathlib.Path, *more: object) -> list:
     args = ("--distributed", "--config", config_file, "--workdir", workdir)
-    return hosts.start(count, "aslx.train", *args, "--mesh.cpu-devices", hosts.DEVICES // count)
+    return hosts.start(
+        count, "aslx.train", *args, "--mesh.cpu-devices", hosts.DEVICES // count, *more
+    )
 
 
 def losses(workdir: pathlib.Path) -> list[float]:
@@ -61,18 +65,36 @@ def test_hosts_together_have_the_losses_of_one(config_file, whole, tmp_path, cou
     assert losses(tmp_path) == pytest.approx(losses(whole), rel=1e-4)
 
 
+def saved(workdir: pathlib.Path) -> list[int]:
+    """The steps of the checkpoints that are whole."""
+    return sorted(int(p.name) for p in (workdir / "checkpoints").glob("*") if p.name.isdigit())
+
+
+def waited_for(ready: Callable[[], object], processes: Sequence[subprocess.Popen]) -> None:
+    while not ready():
+        assert all(p.poll() is None for p in processes), processes[0].communicate()[0]
+        time.sleep(0.02)
+
+
 @pytest.fixture(scope="module")
 def saved_by_two(config_file, tmp_path_factory) -> pathlib.Path:
-    """A run of two hosts that ended when one of them was told to."""
+    """A run of two hosts that were killed soon after their first checkpoint."""
     workdir = tmp_path_factory.mktemp("two")
     processes = train(2, config_file, workdir)
-    while len(losses(workdir)) < 10:
-        assert all(p.poll() is None for p in processes), processes[0].communicate()[0]
-        time.sleep(0.05)
+    waited_for(lambda: saved(workdir), processes)
+    for process in processes:
+        process.kill()
+        process.communicate()
+    assert saved(workdir)[-1] < STEPS
+    return workdir
+
+
+def test_a_notice_to_one_host_saves_and_ends_all(config_file, tmp_path):
+    processes = train(2, config_file, tmp_path, "--epochs", 1000)
+    waited_for(lambda: len(losses(tmp_path)) > 2, processes)
     processes[1].send_signal(signal.SIGTERM)
     hosts.ended(processes, 143)
-    assert 10 <= len(losses(workdir)) < STEPS
-    return workdir
+    assert saved(tmp_path)[-1] == len(losses(tmp_path))
 
 
 @pytest.mark.parametrize("count", [1, 4])
