@@ -125,12 +125,13 @@ def first_batch(s: loop.Setup) -> dict:
 
 
 def test_accumulated_microbatches_are_one_batch(cfg):
-    s = loop.setup(cfg)
-    batch, model = first_batch(s), s.init().model
-    frozen = s.init().frozen
+    # No dropout, so that both see the same network.
+    still = dataclasses.replace(cfg, model=dataclasses.replace(cfg.model, dropout=0.0))
+    s = loop.setup(still)
+    batch, state = first_batch(s), s.init()
     run = jax.jit(
         lambda m: step.accumulated(
-            *(model, frozen, batch, s.key),
+            *(state.model, state.frozen, batch, s.key),
             task=cfg.task,
             features=cfg.features,
             augment=None,
@@ -138,9 +139,6 @@ def test_accumulated_microbatches_are_one_batch(cfg):
         ),
         static_argnums=0,
     )
-    # No dropout, so that both see the same network.
-    still = dataclasses.replace(cfg, model=dataclasses.replace(cfg.model, dropout=0.0))
-    model = loop.setup(still).init().model
     (one, a), (four, b) = run(1), run(4)
     for x, y in zip(jax.tree.leaves(one), jax.tree.leaves(four), strict=True):
         np.testing.assert_allclose(x, y, atol=1e-5, rtol=1e-3)
