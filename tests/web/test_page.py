@@ -8,14 +8,14 @@ import pytest
 
 from tests.web import conftest
 
-SHOTS = "shots"
+DRAWN = "document.getElementById('canvas').toDataURL()"
 ALLOWED = {"permissions": ["camera", "clipboard-read", "clipboard-write"]}
 
 
 @pytest.fixture(scope="module")
 def shots(tmp_path_factory) -> pathlib.Path:
     """Where the pictures of the page lie afterwards."""
-    return tmp_path_factory.mktemp(SHOTS)
+    return tmp_path_factory.mktemp("shots")
 
 
 @contextlib.contextmanager
@@ -55,7 +55,7 @@ def test_the_page_finds_the_camera_draws_the_hand_and_shows_text(filming, transc
         hand, drawn = pixels(page)
         assert hand > 200 and drawn > 640 * 480 // 2
         assert float(page.inner_text("#rate b")) > 0
-        page.wait_for_function("!document.getElementById('text').classList.contains('empty')")
+        page.wait_for_selector("#text:not(.empty)", timeout=90_000)
         assert re.fullmatch(r"[a-f ]+", text(page))
         assert page.locator("#text span[style*='--sure']").count() >= 1
         page.screenshot(path=shots / "camera.png")
@@ -71,14 +71,14 @@ def test_the_hand_rests_and_what_was_spelled_stays_and_is_said(filming, transcri
 
 def test_pause_skeleton_slider_copy_and_clear_do_what_they_say(filming, transcriber, shots):
     with camera(filming, transcriber) as page:
-        page.wait_for_function("!document.getElementById('text').classList.contains('empty')")
+        page.wait_for_selector("#text:not(.empty)", timeout=90_000)
         page.click("#pause")
         assert page.get_attribute("#pause", "aria-pressed") == "true"
         assert page.inner_text("#note") == "Paused" and page.inner_text("#pause") == "Go on"
         page.wait_for_timeout(1500)  # What was under way has come through.
-        still = (text(page), page.evaluate("document.getElementById('canvas').toDataURL()"))
+        still = (text(page), page.evaluate(DRAWN))
         page.wait_for_timeout(1500)
-        assert still == (text(page), page.evaluate("document.getElementById('canvas').toDataURL()"))
+        assert still == (text(page), page.evaluate(DRAWN))
 
         page.click("#skeleton")
         assert not page.is_visible("#canvas") and page.is_visible("#video")
@@ -94,14 +94,18 @@ def test_pause_skeleton_slider_copy_and_clear_do_what_they_say(filming, transcri
         assert page.locator("#text span.doubt").count() == 0
 
         page.click("#copy")
-        page.wait_for_function("document.getElementById('done').textContent === 'Copied'")
+        page.wait_for_selector("#done:text-is('Copied')")
         assert page.evaluate("navigator.clipboard.readText()") == text(page)
         page.click("#clear")
         assert text(page) == "nothing yet"
 
         page.click("#pause")
-        page.wait_for_function("document.getElementById('note').textContent !== 'Paused'")
-        page.wait_for_function(f"document.getElementById('canvas').toDataURL() !== {still[1]!r}")
+        page.wait_for_selector("#note:not(:text-is('Paused'))")
+        for _ in range(100):
+            page.wait_for_timeout(200)
+            if page.evaluate(DRAWN) != still[1]:
+                break
+        assert page.evaluate(DRAWN) != still[1]
 
 
 def test_practice_asks_for_a_word_checks_it_and_keeps_the_score(filming, transcriber, shots):
@@ -127,7 +131,7 @@ def test_practice_asks_for_a_word_checks_it_and_keeps_the_score(filming, transcr
         assert page.inner_text("#verdict") == "Right!"
         assert page.inner_text("#score") == "1 of 2 right"
         page.screenshot(path=shots / "practice.png")
-        page.wait_for_function(f"document.getElementById('word').textContent !== {word!r}")
+        page.wait_for_selector(f"#word:not(:text-is('{word}'))")
         page.click("#practise")
         assert not page.is_visible("#practice")
 
