@@ -75,7 +75,7 @@ def test_an_opened_parquet_gives_letter_for_letter_what_predict_prints(
     assert dict(zip(names, texts, strict=True)) == {
         str(line["sequence_id"]): line["text"] for line in printed
     }
-    assert len(set(texts)) > 10
+    assert len(set(texts)) > 3
 
 
 def test_a_file_that_is_no_clip_is_refused_in_words(browser, transcriber, shared, tmp_path):
@@ -87,7 +87,7 @@ def test_a_file_that_is_no_clip_is_refused_in_words(browser, transcriber, shared
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(b"no film")
     said = {
-        other: "no column x_right_hand_0 and 125 more, which the model reads",
+        other: "no column sequence_id and 126 more, which the model reads",
         damaged: "is damaged",
         broken: "The browser says",
     }
