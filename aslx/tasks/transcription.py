@@ -193,6 +193,10 @@ class Task:
         """Files that stand beside the exported model."""
         return {}
 
+    def about(self) -> dict[str, Any]:
+        """What model.json says of the exported outputs: what each index of a row stands for."""
+        return {"task": "transcription", "answers": list(vocab.CHARACTERS)}
+
     def text(self, answer: str) -> str:
         """An answer in a word."""
         return answer
