@@ -17,6 +17,11 @@ def in_bucket(path: str | Path) -> bool:
     return "://" in os.fspath(path)
 
 
+def cache() -> pathlib.Path:
+    """Where commands keep what they can make again: ~/.cache/aslx, or in XDG_CACHE_HOME."""
+    return pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache", "aslx")
+
+
 def write(path: Path, data: bytes | str) -> None:
     """Replaces `path`: a reader, or whoever comes after a crash, sees the old bytes or the new."""
     data = data.encode() if isinstance(data, str) else data
