@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from aslx import drawing, files, landmarks, video
+from aslx import drawing, files, video
 from aslx.datasets import figures
 
 _FPS = 10  # Of a gif, at most.
@@ -36,8 +36,8 @@ def overlay(
     size = np.array([track.width, track.height])
     with video.pictures(film, fps) as pictures:
         frames = (
-            _over(picture, points_N3[:, :2] * size, reading.text(frame))
-            for frame, (picture, points_N3) in enumerate(zip(pictures, track.points, strict=True))
+            _over(picture, points_N3[:, :2] * size, reading, frame)
+            for frame, (picture, points_N3) in enumerate(zip(pictures, reading.points, strict=True))
         )
         if pathlib.Path(path).suffix.lower() == ".mp4":
             video.write(path, map(np.asarray, frames), track.rate, track.width, track.height)
@@ -55,18 +55,21 @@ def _small(frames: Iterator[Image.Image], step: int) -> Iterator[Image.Image]:
             yield frame.resize((width, width * frame.height // frame.width))
 
 
-def _over(picture: np.ndarray, points_N2: np.ndarray, text: str) -> Image.Image:
+def _over(
+    picture: np.ndarray, points_N2: np.ndarray, reading: drawing.Reading, frame: int
+) -> Image.Image:
     image = Image.fromarray(picture)
     pen = ImageDraw.Draw(image, "RGBA")
-    figures.skeleton(pen, points_N2, landmarks.ALL, max(2, image.width // 160))
+    figures.skeleton(pen, points_N2, reading.selection, max(2, image.width // 160))
+    text = reading.text(frame)
     if text:
         bar = max(20, image.height // 12)
-        font = _font(bar * 2 // 3)
-        while font.size > 8 and font.getlength(text) > image.width - bar:
-            font = _font(int(font.size) - 2)
+        size = bar * 2 // 3
+        while size > 8 and _font(size).getlength(text) > image.width - bar:
+            size -= 2
         pen.rectangle((0, image.height - bar, image.width, image.height), (0, 0, 0, 150))
         middle = (image.width / 2, image.height - bar / 2)
-        pen.text(middle, text, "white", font, anchor="mm")
+        pen.text(middle, text, "white", _font(size), anchor="mm")
     return image
 
 

@@ -54,8 +54,8 @@ def greedy(
 
 
 def ctc_path(logits_BMV: jax.Array, mask_BM: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """[B, M]: the likeliest character or blank of each frame, its probability, and whether it begins
-    a character of the text."""
+    """[B, M]: the likeliest character or blank of each frame, its probability, and whether it
+    begins a character of the text."""
     path_BM, sure_BM = _likeliest(logits_BMV)
     path_BM = jnp.where(mask_BM, path_BM, vocab.BLANK)
     before_BM = jnp.pad(path_BM, ((0, 0), (1, 0)), constant_values=vocab.BLANK)[:, :-1]

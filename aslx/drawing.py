@@ -13,7 +13,7 @@ import matplotlib.figure
 import numpy as np
 from matplotlib.axes import Axes
 
-from aslx import evidence, features, files, inference, landmarks, plots, vocab
+from aslx import files, inference, landmarks, plots, video, vocab
 from aslx.datasets import figures
 
 _WIDTH, _LEFT, _RIGHT = 11.0, 0.75, 0.35  # Inches of the picture, and of its margins.
@@ -40,7 +40,7 @@ class Reading:
     @functools.cached_property
     def seen(self) -> np.ndarray:
         """bool[T]: whether the hand that is seen most is seen."""
-        return ~np.isnan(self.hand).any(axis=(1, 2))
+        return np.asarray(np.isfinite(self.hand).all(axis=(1, 2)))
 
     @functools.cached_property
     def hand(self) -> np.ndarray:
@@ -57,8 +57,11 @@ class Reading:
             when = self.at[self.found["attention"][: len(ids)].argmax(1)]
             ids, when = ids[ids < vocab.PAD], when[ids < vocab.PAD]
         elif "path" in self.found:
-            ids = self.found["path"][self.found["begins"]]
-            when = self.at[self.found["begins"]]
+            path, best = self.found["path"], self.found["posteriors"].max(1)
+            begins = np.flatnonzero(self.found["begins"])
+            # The surest of a character's positions.
+            runs = [b + np.cumprod(path[b:] == path[b]).astype(bool).nonzero()[0] for b in begins]
+            ids, when = path[begins], self.at[[run[best[run].argmax()] for run in runs]]
         else:
             return []
         # A glance ahead or back does not change the order of what was written.
@@ -72,9 +75,9 @@ class Reading:
         return "".join(c for at, c in self.letters if at <= frame)
 
 
-def read(run: inference.Run, clip: np.ndarray, answer: Any, rate: float, aspect: float) -> Reading:
+def read(run: inference.Run, clip: np.ndarray, answer: Any, track: video.Track | None) -> Reading:
     """Asks a model that reads clips once more: what its answer rests on. None is the answer for a
-    clip that was not read."""
+    clip that was not read; `track` is of a video, and tells more than the model takes."""
     cfg, found, at = run.cfg, {}, np.zeros(0, np.float32)
     if answer is not None:
         batch = inference.alone(run, clip)
@@ -84,7 +87,13 @@ def read(run: inference.Run, clip: np.ndarray, answer: Any, rate: float, aspect:
             shown, (_, real) = cfg.features.moments(*arrays), cfg.features(*arrays)
             at = places(np.asarray(shown)[0], np.asarray(real)[0], len(found["mask"]))
     text = "" if answer is None else cfg.task.text(answer)
-    return Reading(text, *cfg.features.source.points(clip), rate, aspect, found, at, clip)
+    if track is None:
+        selection, points = cfg.features.source.points(clip)
+        return Reading(text, selection, points, video.RATE, 1.0, found, at, clip)
+    aspect = track.width / track.height
+    selection = landmarks.HOLISTIC130
+    points = track.points[:, landmarks.ALL.indices(*selection.points)]
+    return Reading(text, selection, points, track.rate, aspect, found, at, clip)
 
 
 def places(shown_S: np.ndarray, real_S: np.ndarray, positions: int) -> np.ndarray:
@@ -162,9 +171,8 @@ def _strip(ax: Axes, reading: Reading) -> None:
             boxes.add_collection(figures.boxed(reading.hand[frame], size, i))
     boxes.set(ylim=(0.68, -0.52))
     boxes.axis("off")
-    starts = np.flatnonzero(np.diff(np.pad(reading.seen.astype(int), 1)) == 1)
-    ends = np.flatnonzero(np.diff(np.pad(reading.seen.astype(int), 1)) == -1)
-    bars = [(a, b - a) for a, b in zip(starts, ends, strict=True)]
+    starts, ends = (np.flatnonzero(np.diff(np.pad(reading.seen, 1) * 1) == d) for d in (1, -1))
+    bars = list(zip(starts.tolist(), (ends - starts).tolist(), strict=True))
     ax.broken_barh(bars, (0.6, 0.05), color=figures.BLUE)
     ax.set_yticks([0.625], ["hand\nseen"])
     ax.tick_params(axis="y", length=0, labelsize=7)
@@ -211,7 +219,7 @@ def _attention(ax: Axes, reading: Reading) -> None:
     )
     ax.imshow(image, aspect="auto", cmap="Blues", vmin=0, interpolation="nearest",
               extent=(0, len(frames), len(tokens) - 0.5, -0.5))  # fmt: skip
-    names = ["end" if t == vocab.END else _shown(vocab.decode([t])) for t in tokens.tolist()]
+    names = ["end" if t[0] == vocab.END else _shown(vocab.decode(t)) for t in tokens[:, None]]
     ax.set_yticks(range(len(tokens)), names, fontfamily="monospace")
     ax.tick_params(axis="y", length=0, labelsize=9)
     ax.set_ylabel("attention for", fontsize=8)

@@ -117,20 +117,13 @@ def _draw(run: Any, clip: _Clip, answer: Any, command: Command) -> None:
     if "length" not in run.cfg.features.source.reads:
         drawing.image(run, clip.values, answer, folder / f"{name}.png")
         return
-    film = clip.track
-    reading = drawing.read(
-        run,
-        clip.values,
-        answer,
-        rate=film.rate if film else video.RATE,
-        aspect=film.width / film.height if film else 1,
-    )
+    reading = drawing.read(run, clip.values, answer, clip.track)
     if command.draw:
         drawing.draw(run, reading, name, folder / f"{name}.png")
         animation.skeleton(reading, folder / f"{name}.gif")
         print(f"drawn: {folder / name}.png and .gif", file=sys.stderr)
-    if command.overlay and film:
-        animation.overlay(reading, clip.file, film, command.fps, command.overlay)
+    if command.overlay and clip.track:
+        animation.overlay(reading, clip.file, clip.track, command.fps, command.overlay)
         print(f"written: {command.overlay}", file=sys.stderr)
 
 

@@ -57,8 +57,8 @@ class Track:
     @functools.cached_property
     def hands(self) -> np.ndarray:
         """bool[T]: whether a hand was found."""
-        wrists = [landmarks.POINTS.index(f"{side}_hand_0") for side in ("left", "right")]
-        return ~np.isnan(self.points[:, wrists, 0]).all(1)
+        wrists = landmarks.ALL.indices("left_hand_0", "right_hand_0")
+        return np.asarray(np.isfinite(self.points[:, wrists, 0]).any(axis=1))
 
 
 def is_video(path: str | os.PathLike) -> bool:

@@ -51,7 +51,7 @@ def timed(frames, fps):
     if not fps:
         yield from frames
         return
-    shown, held = 0, None
+    shown, held, last = 0, None, 0.0
     for seconds, picture in frames:
         while held is not None and shown / fps < seconds - 1e-6:
             yield shown / fps, held

@@ -137,7 +137,8 @@ class Attention(nnx.Module):
         turns: Turns = None,
     ) -> jax.Array:
         """The mask may have 1 for B or T."""
-        return self.out(self._mix(x_BTD, *keys_values, mask_BTS, turns))
+        k_BSNH, v_BSNH = keys_values
+        return self.out(self._mix(x_BTD, k_BSNH, v_BSNH, mask_BTS, turns))
 
     def _mix(self, x_BTD, k_BSNH, v_BSNH, mask_BTS, turns: Turns = None) -> jax.Array:
         q_BTNH = self.q(x_BTD)

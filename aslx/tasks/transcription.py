@@ -113,9 +113,9 @@ class Autoregressive:
 
     def evidence(self, model: Any, inputs: Array, mask: Array, max_tokens: int) -> evidence.Found:
         tokens_BL, _ = self.read(model, inputs, mask, max_tokens)
-        memory = model.encode(inputs, mask)
-        found = evidence.attended(model, *memory, tokens_BL)
-        return found | evidence.aligned(model, *memory) if self.ctc_weight else found
+        memory, memory_mask = model.encode(inputs, mask)
+        found = evidence.attended(model, memory, memory_mask, tokens_BL)
+        return found | evidence.aligned(model, memory, memory_mask) if self.ctc_weight else found
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
