@@ -75,7 +75,7 @@ def convert(cfg: Any, model: Any, quantize: Quantize, rows: int | None = None) -
     words = [f"({', '.join(map(str, shape))})"] if rows is None else [None, None]
     if rows is not None:
         spec.append(tf.TensorSpec([1], tf.int32, name="frames"))
-    fn = jax2tf.convert(answer(cfg, model), polymorphic_shapes=words)
+    fn = jax2tf.convert(answer(cfg, model), polymorphic_shapes=words, with_gradient=False)
     module: Any = tf.Module()
     module.serve = tf.function(
         lambda *given: {"outputs": fn(*given)}, input_signature=spec, autograph=False

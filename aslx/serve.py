@@ -5,7 +5,7 @@ takes landmarks. Exports the model first where that has not been done.
 """
 
 import dataclasses
-import json
+import os
 import pathlib
 import signal
 import socket
@@ -28,6 +28,8 @@ class Command:
     """Where to listen; 0.0.0.0 lets others in, and browsers give them no camera without HTTPS."""
     port: int = 8000
     """0: any that is free."""
+    threads: int = 0
+    """That read clips; 0: one for each core."""
     limits: Limits = Limits()
 
 
@@ -59,27 +61,31 @@ def main() -> None:
     import uvicorn
 
     from aslx.serving import app as app_lib
+    from aslx.serving import engine as engine_lib
+    from aslx.serving import streams
 
     if files.in_bucket(command.workdir):
         raise ValueError(f"{command.workdir} is in a bucket: copy it to a disk and serve that")
     export = exported(pathlib.Path(command.workdir))
-    about = json.loads((export / "model.json").read_text())
+    about = engine_lib.About.read(export / "model.json")
+    model = (export / "model.tflite").read_bytes()
+    engine = engine_lib.Engine(model, about, command.threads or os.cpu_count() or 1)
     try:
         app_lib.packages(app_lib.WEB)
     except FileNotFoundError as error:
         print(f"no page, only the API: {error}", file=sys.stderr)
-    app = app_lib.build(export, about)
+    app = app_lib.build(export, engine, command.limits)
     with listen(command.host, command.port) as server:
         host, port = server.getsockname()[:2]
         # What is asked from here on waits in the socket until the server runs.
-        what = f"step {about['step']} of {command.workdir}"
+        what = f"step {about.step} of {command.workdir}"
         print(f"serving {what} on http://{host}:{port}", flush=True)
         config = uvicorn.Config(
             app,
             log_level="warning",
             # Streams of numbers shrink little, and what is not unpacked cannot burst.
             ws_per_message_deflate=False,
-            ws_max_size=app_lib.MESSAGE,
+            ws_max_size=streams.MESSAGE,
             timeout_graceful_shutdown=5,
         )
         # uvicorn ends in good order, and then raises the signal again.

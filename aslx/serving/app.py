@@ -8,12 +8,16 @@ import mimetypes
 import pathlib
 
 import fastapi
+import pydantic
 from fastapi import responses, staticfiles
 from starlette import datastructures, types
 
+from aslx.serving import api, streams
+from aslx.serving import engine as engine_lib
+from aslx.serving.limits import Limits
+
 WEB = pathlib.Path(__file__).parent.parent / "web"
 SETUP = f"npm ci --prefix {WEB}"
-MESSAGE = 2**20  # Bytes of a message in a stream: 160 frames of all columns.
 
 # Beside the server's own files: WebAssembly is compiled, workers and videos are made of blobs.
 _POLICY = {
@@ -62,6 +66,20 @@ _DOCS = """<!doctype html>
 _DOCS_START = (
     'SwaggerUIBundle({url: "/openapi.json", dom_id: "#swagger-ui", validatorUrl: null});\n'
 )
+_ABOUT = """Beside these, `/api/stream` is a WebSocket that takes frames of landmarks and answers
+text as it grows. Its first message is `{"columns": [...]}` (JSON, or msgpack), then come frames,
+as `{"type": "frames", "frames": [[...], ...]}` or as binary rows of little-endian float32,
+`{"type": "reset"}` for the next clip, and `{"type": "end"}`."""
+
+
+class Health(pydantic.BaseModel):
+    status: str = "ok"
+    task: str
+    step: int
+    requests: int
+    """In work or waiting."""
+    streams: int
+    """Open."""
 
 
 class Headers:
@@ -96,17 +114,32 @@ def packages(web: pathlib.Path) -> dict[str, pathlib.Path]:
     return found
 
 
-def build(export: pathlib.Path, about: dict, web: pathlib.Path = WEB) -> fastapi.FastAPI:
-    """The application on a directory that aslx.export wrote, whose model.json is `about`."""
+def build(
+    export: pathlib.Path, engine: engine_lib.Engine, limits: Limits, web: pathlib.Path = WEB
+) -> fastapi.FastAPI:
+    """The application on a directory that aslx.export wrote and the engine of its model."""
     for suffix, kind in _TYPES.items():
         mimetypes.add_type(kind, suffix)
-    app = fastapi.FastAPI(title="aslx", docs_url=None, redoc_url=None)
+    app = fastapi.FastAPI(title="aslx", description=_ABOUT, docs_url=None, redoc_url=None)
     app.add_middleware(Headers)
+    requests = engine_lib.Places(limits.waiting)
+    open_streams = engine_lib.Places(limits.streams)
 
-    @app.get("/health", summary="Whether it answers, and with which model")
-    async def health() -> dict[str, str | int]:
-        return {"status": "ok", "task": about["task"], "step": about["step"]}
+    @app.get("/health", summary="Whether it answers, with which model, and how busy it is")
+    async def health() -> Health:
+        about = engine.about
+        return Health(
+            task=about.task,
+            step=about.step,
+            requests=requests.taken,
+            streams=open_streams.taken,
+        )
 
+    @app.websocket("/api/stream")
+    async def stream(socket: fastapi.WebSocket) -> None:
+        await streams.serve(socket, engine, limits, open_streams)
+
+    api.add(app, engine, limits, requests)
     app.mount("/model", staticfiles.StaticFiles(directory=export))
     try:
         _page(app, web, packages(web))

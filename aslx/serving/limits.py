@@ -7,7 +7,7 @@ import dataclasses
 class Limits:
     """What is refused, clearly, rather than served slowly."""
 
-    body: int = 16 * 2**20
+    body: int = 8 * 2**20
     """Bytes of a request."""
     frames: int = 2000
     """Of a clip. Features take time and memory that grow with its square; Kaggle's longest: 807."""
