@@ -185,7 +185,7 @@ def test_a_model_of_images_says_that_it_takes_no_film(run, film, dataset, tmp_pa
     workdir = classifier(
         dataset,
         tmp_path,
-        features=image_features.Image(height=16, width=16),
+        features=image_features.Image(height=16, width=16, size=16),
         model=cnn.Config(),
     )
     assert "this model reads images" in run(predict, "--workdir", workdir, film).refusal()

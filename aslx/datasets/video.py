@@ -12,6 +12,7 @@ import io
 import json
 import pathlib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -147,12 +148,16 @@ def _one(
         _MADE_BY: json.dumps({"asked": asked, "counts": counts}).encode(),
     }
     # Most of a file of one clip is what it says of its 1,631 columns: half as much so.
-    small = {"use_dictionary": False, "write_statistics": False, "use_byte_stream_split": True}
+    small: Any = {
+        "compression": "zstd",
+        "store_schema": False,
+        "use_dictionary": False,
+        "write_statistics": False,
+        "use_byte_stream_split": True,
+    }
     with (
         storage.writing(path) as f,
-        pq.ParquetWriter(
-            f, table.schema, compression="zstd", store_schema=False, **small
-        ) as writer,
+        pq.ParquetWriter(f, table.schema, **small) as writer,
     ):
         writer.write_table(table)
         writer.add_key_value_metadata(facts)
