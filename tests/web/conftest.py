@@ -69,7 +69,7 @@ def browser(playwright) -> Iterator[Any]:
 def film(tmp_path_factory) -> pathlib.Path:
     """A drawn person who rests, spells, and rests, as a camera plays it over and over. Slowly: two
     cores find the landmarks of some frames a second."""
-    spelled = person.spelling_video("hello", 3)
+    spelled = person.spelling_film("hello", 3)
     frames = [spelled[0]] * 60 + [frame for frame in spelled for _ in range(4)]
     path = tmp_path_factory.mktemp("film") / "film.mjpeg"
     with open(path, "wb") as f:
