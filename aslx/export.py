@@ -2,7 +2,8 @@
 
 The graph takes what the source of the features says, as Kaggle's raw columns, NaN and all, any
 number of frames, and holds features, network and decoding: the very functions that trained. Its
-signature is Kaggle's: `serving_default`, with `inputs` and `outputs`.
+signature is Kaggle's: `serving_default`, with `inputs` and `outputs`. model.json says of it what a
+program that is not Kaggle's has to know.
 """
 
 import dataclasses
@@ -17,6 +18,8 @@ import tyro
 from aslx import cli, files
 
 MAX_ZIP = 40 * 2**20  # Bytes: Kaggle refuses a model over 40 MB.
+# Of the page's models: a browser's runtime takes no dynamic size. Kaggle's longest clip has 807.
+WEB_FRAMES = (64, 128, 256, 512, 1024)
 Quantize = Literal["none", "float16", "int8"]
 
 
@@ -28,6 +31,8 @@ class Command:
     """A directory that aslx.train wrote."""
     out: str = ""
     """Where to write; WORKDIR/export unless given."""
+    web: bool = False
+    """Write the models that aslx.serve's page runs too: the same, at a few fixed lengths."""
     quantize: Quantize = "none"
     """Type of the stored weights; int8: one scale a channel, activations stay float."""
     split: str = "test"
@@ -39,13 +44,16 @@ class Command:
 
 
 def answer(cfg: Any, model: Any) -> Any:
-    """The exported function: a clip or an image as its source has it -> what the task answers."""
+    """The exported function: a clip or an image as its source has it -> what the task answers.
+
+    `frames` i32[1] counts the rows that are real, where not all are.
+    """
     import jax
 
     from aslx import step
 
-    def fn(inputs: jax.Array) -> jax.Array:
-        batch = cfg.features.source.batch(inputs)
+    def fn(inputs: jax.Array, frames: jax.Array | None = None) -> jax.Array:
+        batch = cfg.features.source.batch(inputs, frames)
         return cfg.task.outputs(
             model, *step.inputs(batch, cfg.features, frames=cfg.features.max_frames)
         )
@@ -53,19 +61,24 @@ def answer(cfg: Any, model: Any) -> Any:
     return fn
 
 
-def convert(cfg: Any, model: Any, quantize: Quantize) -> bytes:
-    """A TFLite flatbuffer of built-in operations alone."""
+def convert(cfg: Any, model: Any, quantize: Quantize, rows: int | None = None) -> bytes:
+    """A TFLite flatbuffer of built-in operations alone.
+
+    With `rows`, `inputs` has so many, and a second input `frames` i32[1] says how many are real.
+    """
     import tensorflow as tf
     from jax.experimental import jax2tf
 
     shape = cfg.features.source.shape
-    words = ", ".join(map(str, shape))
-    fn = jax2tf.convert(answer(cfg, model), polymorphic_shapes=[f"({words})"])
+    sizes = [n if isinstance(n, int) else rows for n in shape]
+    spec = [tf.TensorSpec(sizes, tf.float32, name="inputs")]
+    words = [f"({', '.join(map(str, shape))})"] if rows is None else [None, None]
+    if rows is not None:
+        spec.append(tf.TensorSpec([1], tf.int32, name="frames"))
+    fn = jax2tf.convert(answer(cfg, model), polymorphic_shapes=words, with_gradient=False)
     module: Any = tf.Module()
-    sizes = [n if isinstance(n, int) else None for n in shape]
-    spec = tf.TensorSpec(sizes, tf.float32, name="inputs")
     module.serve = tf.function(
-        lambda inputs: {"outputs": fn(inputs)}, input_signature=[spec], autograph=False
+        lambda *given: {"outputs": fn(*given)}, input_signature=spec, autograph=False
     )
     concrete = module.serve.get_concrete_function()
     converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], module)
@@ -75,6 +88,29 @@ def convert(cfg: Any, model: Any, quantize: Quantize) -> bytes:
     if quantize == "float16":
         converter.target_spec.supported_types = [tf.float16]
     return converter.convert()
+
+
+def web(cfg: Any, model: Any, quantize: Quantize) -> dict[str, bytes]:
+    """The page's models by file name; none of images, whose model.tflite has a fixed size."""
+    if "t" not in cfg.features.source.shape:
+        return {}
+    return {f"web/{n}.tflite": convert(cfg, model, quantize, n) for n in WEB_FRAMES}
+
+
+def about(cfg: Any, step: int, *, web: bool) -> bytes:
+    """model.json: what goes into the model, what comes out, and which files the page takes."""
+    source = cfg.features.source
+    clips = "t" in source.shape
+    values = {
+        "step": step,
+        "input": source.about,
+        "max_frames": cfg.features.max_frames if clips else None,
+    } | cfg.task.about()
+    if web and clips:
+        values["web"] = [{"frames": n, "file": f"web/{n}.tflite"} for n in WEB_FRAMES]
+    elif web:
+        values["web"] = [{"file": "model.tflite"}]
+    return json.dumps(values, indent=1).encode()
 
 
 def submission(path: files.Path, model: bytes, beside: dict[str, bytes]) -> int:
@@ -141,6 +177,10 @@ def main() -> None:
     flatbuffer = convert(run.cfg, run.model, command.quantize)
     beside = run.cfg.features.source.submission
     every = {"model.tflite": flatbuffer, **run.cfg.task.beside(), **(beside or {})}
+    if command.web:
+        every |= web(run.cfg, run.model, command.quantize)
+    # The last: who finds it finds what it names.
+    every["model.json"] = about(run.cfg, run.step, web=command.web)
     for name, data in every.items():
         files.write(out / name, data)
     report = {"step": run.step, "quantize": command.quantize, "model_bytes": len(flatbuffer)}

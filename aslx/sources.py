@@ -21,8 +21,10 @@ Batch = dict[str, jax.Array]
 Clips = Iterator[tuple[Any, np.ndarray]]  # What a file calls it, and the clip or image.
 
 
-def _clip(name: str, clip: jax.Array) -> Batch:
-    """A batch of one clip [t, ...]; t may be symbolic."""
+def _clip(name: str, clip: jax.Array, frames: jax.Array | None) -> Batch:
+    """A batch of one clip [t, ...]; t may be symbolic where `frames` is None."""
+    if frames is not None:
+        return {name: clip[None], "length": frames}
     t = clip.shape[0]
     # One frame more, all missing: XNNPACK refuses an empty clip.
     more = jnp.pad(clip, ((0, 1), *((0, 0),) * (clip.ndim - 1)), constant_values=jnp.nan)
@@ -52,6 +54,11 @@ class Columns:
         return ("t", len(self.selection.columns))
 
     @property
+    def about(self) -> dict[str, Any]:
+        """What model.json says of the exported model's `inputs`."""
+        return {"kind": "columns", "shape": self.shape, "columns": self.selection.columns}
+
+    @property
     def submission(self) -> dict[str, bytes] | None:
         """What stands beside the model in the competition's zip; None: there is no competition."""
         args = {"selected_columns": list(self.selection.columns)}
@@ -69,10 +76,11 @@ class Columns:
 
         return parquet.sequences(path, self.selection)
 
-    def batch(self, inputs: jax.Array) -> Batch:
-        """The exported model's inputs, as a batch of one."""
+    def batch(self, inputs: jax.Array, frames: jax.Array | None = None) -> Batch:
+        """The exported model's inputs, as a batch of one; `frames` i32[1]: how many of the rows
+        are real, None: all."""
         points_T3N = inputs.reshape(inputs.shape[0], 3, len(self.selection.points))
-        return _clip("landmarks", points_T3N.transpose(0, 2, 1))
+        return _clip("landmarks", points_T3N.transpose(0, 2, 1), frames)
 
     def pack(self, clip: np.ndarray) -> np.ndarray:
         """A clip f[T, N, 3] as the exported model takes it."""
@@ -91,6 +99,10 @@ class Frames:
     def shape(self) -> tuple:
         return ("t", len(landmarks.POINTS), 3)
 
+    @property
+    def about(self) -> dict[str, Any]:
+        return {"kind": "frames", "shape": self.shape}
+
     def field(self, metadata: dict | None = None) -> fields.Landmarks:
         return _landmarks_field(self.selection, metadata)
 
@@ -100,8 +112,8 @@ class Frames:
         points = [landmarks.POINTS.index(p) for p in self.selection.points]
         yield path, isolated_signs.read(path)[:, points]
 
-    def batch(self, inputs: jax.Array) -> Batch:
-        batch = _clip("landmarks", inputs)
+    def batch(self, inputs: jax.Array, frames: jax.Array | None = None) -> Batch:
+        batch = _clip("landmarks", inputs, frames)
         # As a product: points are static, but a gather beside a symbolic axis does not export.
         take_NP = np.zeros((len(landmarks.POINTS), len(self.selection.points)), np.float32)
         for i, point in enumerate(self.selection.points):
@@ -130,6 +142,10 @@ class Keypoints:
     def shape(self) -> tuple:
         return ("t", fields.KEYPOINTS if self.face else fields.KEYPOINTS_NO_FACE)
 
+    @property
+    def about(self) -> dict[str, Any]:
+        return {"kind": "keypoints", "shape": self.shape}
+
     def field(self, metadata: dict | None = None) -> fields.Keypoints:
         stored = self.shape[1] if metadata is None else metadata.get("values", 0)
         if stored < self.shape[1]:
@@ -141,8 +157,8 @@ class Keypoints:
 
         yield from keypoint_clips.clips(path, self.field)
 
-    def batch(self, inputs: jax.Array) -> Batch:
-        return _clip("keypoints", inputs)
+    def batch(self, inputs: jax.Array, frames: jax.Array | None = None) -> Batch:
+        return _clip("keypoints", inputs, frames)
 
     def pack(self, clip: np.ndarray) -> np.ndarray:
         return clip.astype(np.float32)
@@ -162,6 +178,10 @@ class Image:
     def shape(self) -> tuple:
         return (self.height, self.width, self.channels)
 
+    @property
+    def about(self) -> dict[str, Any]:
+        return {"kind": "image", "shape": self.shape}
+
     def field(self, metadata: dict | None = None) -> fields.Image:
         stored = self.shape if metadata is None else tuple(metadata.get("size", ()))
         if stored != self.shape:
@@ -173,7 +193,8 @@ class Image:
 
         yield path, images.read(path, self.shape)
 
-    def batch(self, inputs: jax.Array) -> Batch:
+    def batch(self, inputs: jax.Array, frames: jax.Array | None = None) -> Batch:
+        del frames
         return {"image": inputs[None]}
 
     def pack(self, clip: np.ndarray) -> np.ndarray:

@@ -45,7 +45,7 @@ class Script:
 
 def test_greedy_writes_up_to_each_rows_end_and_pads_after_it():
     script = Script([[A, B, END, C, C], [A, A, B, B, C], [END, A, A, A, A]])
-    text = decoding.greedy(script, jnp.zeros((3, 2, 1)), jnp.ones((3, 2), bool), 5)
+    text, _ = decoding.greedy(script, jnp.zeros((3, 2, 1)), jnp.ones((3, 2), bool), 5)
     assert text.dtype == jnp.int32
     np.testing.assert_array_equal(
         text, [[A, B, END, PAD, PAD], [A, A, B, B, C], [END, PAD, PAD, PAD, PAD]]
@@ -61,7 +61,7 @@ def test_greedy_stops_when_every_row_has_ended():
         return Script.advance(script, tokens, cache)
 
     script.advance = advance
-    text = decoding.greedy(script, jnp.zeros((2, 2, 1)), jnp.ones((2, 2), bool), 4)
+    text, _ = decoding.greedy(script, jnp.zeros((2, 2, 1)), jnp.ones((2, 2), bool), 4)
     jax.block_until_ready(text)
     jax.effects_barrier()
     np.testing.assert_array_equal(text, [[A, END, PAD, PAD], [END, PAD, PAD, PAD]])
@@ -76,13 +76,14 @@ def test_greedy_is_the_argmax_of_teacher_forcing(cfg):
 
     @jax.jit
     def both(model):
-        text = decoding.greedy(model, features, jnp.asarray(mask), 9)
+        text, sure = decoding.greedy(model, features, jnp.asarray(mask), 9)
         begun = jnp.pad(text, ((0, 0), (1, 0)), constant_values=vocab.START)[:, :-1]
-        return text, model.decode(begun, *model.encode(features, mask)).argmax(-1)
+        return text, sure, jax.nn.softmax(model.decode(begun, *model.encode(features, mask)))
 
-    text, forced = both(model)
+    text, sure, forced = both(model)
     ended = np.cumsum(text == END, 1) > (text == END)
-    np.testing.assert_array_equal(np.where(ended, PAD, forced), text)
+    np.testing.assert_array_equal(np.where(ended, PAD, forced.argmax(-1)), text)
+    np.testing.assert_allclose(sure[~ended], forced.max(-1)[~ended], rtol=1e-4)
 
 
 def test_ctc_greedy_drops_repeats_then_blanks():
@@ -92,7 +93,7 @@ def test_ctc_greedy_drops_repeats_then_blanks():
         [BLANK] * 6,
         [A, B, C, A, B, C],
     ]
-    text = decoding.ctc_greedy(logits_of(paths, BLANK + 1), jnp.ones((4, 6), bool))
+    text, _ = decoding.ctc_greedy(logits_of(paths, BLANK + 1), jnp.ones((4, 6), bool))
     expected = [[A, A, B, *[PAD] * 3], [C, *[PAD] * 5], [PAD] * 6, [A, B, C, A, B, C]]
     assert text.dtype == jnp.int32
     np.testing.assert_array_equal(text, expected)
@@ -101,14 +102,15 @@ def test_ctc_greedy_drops_repeats_then_blanks():
 def test_ctc_greedy_reads_only_what_the_mask_shows():
     logits = logits_of([[A, B, C, C], [A, B, C, C]], BLANK + 1)
     mask = jnp.asarray([[True, True, False, False], [False] * 4])
-    np.testing.assert_array_equal(decoding.ctc_greedy(logits, mask), [[A, B, PAD, PAD], [PAD] * 4])
+    text, _ = decoding.ctc_greedy(logits, mask)
+    np.testing.assert_array_equal(text, [[A, B, PAD, PAD], [PAD] * 4])
 
 
 def test_ctc_greedy_agrees_with_a_loop_over_random_paths():
     paths = RNG.choice([0, A, B, BLANK], size=(50, 20))
     lengths = RNG.integers(0, 21, 50)
     mask = np.arange(20) < lengths[:, None]
-    text = decoding.ctc_greedy(logits_of(paths, BLANK + 1), jnp.asarray(mask))
+    text, _ = decoding.ctc_greedy(logits_of(paths, BLANK + 1), jnp.asarray(mask))
     for row, path, n in zip(np.asarray(text), paths, lengths, strict=True):
         expected = [
             c for i, c in enumerate(path[:n]) if c != BLANK and (i == 0 or path[i - 1] != c)
@@ -116,10 +118,27 @@ def test_ctc_greedy_agrees_with_a_loop_over_random_paths():
         np.testing.assert_array_equal(row, expected + [PAD] * (20 - len(expected)))
 
 
+def test_a_ctc_character_is_as_sure_as_its_frames_are_on_average():
+    path = [A, A, BLANK, A, B, A]
+    heights = jnp.asarray([1.0, 3.0, 9.0, 2.0, 5.0, 4.0])
+    logits = jax.nn.one_hot(jnp.asarray([path]), BLANK + 1) * heights[:, None]
+    _, sure = decoding.ctc_greedy(logits, jnp.ones((1, 6), bool) & (jnp.arange(6) < 5))
+    p = np.exp(heights) / (np.exp(heights) + BLANK)
+    np.testing.assert_allclose(sure, [[(p[0] + p[1]) / 2, p[3], p[4], 0, 0, 0]], rtol=1e-5)
+
+
+def test_a_position_is_as_sure_as_its_likeliest_character():
+    logits = logits_of([[A, B, END]], vocab.SIZE) * jnp.asarray([[1], [0.1], [0.5]])
+    _, sure = decoding.positions_greedy(logits)
+    p = np.exp([9, 0.9, 4.5]) / (np.exp([9, 0.9, 4.5]) + vocab.SIZE - 1)
+    np.testing.assert_allclose(sure, [p], rtol=1e-5)
+
+
 def test_positions_greedy_pads_after_the_first_end():
     paths = [[vocab.START, A, END, A, END], [A, A, B, B, C], [END, A, A, A, A]]
+    text, _ = decoding.positions_greedy(logits_of(paths, vocab.SIZE))
     np.testing.assert_array_equal(
-        decoding.positions_greedy(logits_of(paths, vocab.SIZE)),
+        text,
         [[vocab.START, A, END, PAD, PAD], [A, A, B, B, C], [END, PAD, PAD, PAD, PAD]],
     )
 
@@ -227,8 +246,11 @@ def test_a_converted_reader_writes_what_jax_writes(read):
             whole = len(at["shape"]) == 2
             runner.set_tensor(at["index"], features if whole else np.array([length], np.int32))
         runner.invoke()
-        text = runner.get_tensor(runner.get_output_details()[0]["index"])
-        np.testing.assert_array_equal(text, expected(features, np.array([length])))
+        outputs = [runner.get_tensor(at["index"]) for at in runner.get_output_details()]
+        text, sure = sorted(outputs, key=lambda array: array.dtype.kind, reverse=True)
+        jax_text, jax_sure = expected(features, np.array([length]))
+        np.testing.assert_array_equal(text, jax_text)
+        np.testing.assert_allclose(sure[text != PAD], jax_sure[text != PAD], atol=1e-4)
         texts.add(text.tobytes())
     # The equality says little where a network writes one text whatever it reads.
     assert len(texts) > 1

@@ -101,6 +101,45 @@ def test_hostile_clips_of_any_length_are_answered_with_characters(run, exported,
         assert set(kaggle.text(outputs)) <= set(vocab.CHARACTERS)
 
 
+@pytest.mark.parametrize("rows", [export.WEB_FRAMES[0], export.WEB_FRAMES[-1]])
+def test_a_model_of_fixed_length_reads_every_shorter_clip_as_the_other_does(run, exported, rows):
+    columns, rng = len(run.cfg.features.selection.columns), np.random.default_rng(0)
+    whole = export.interpreter(exported)
+    fixed = export.interpreter(export.convert(run.cfg, run.model, "none", rows))
+    test = inference.Evaluation(run.cfg, run.mesh, "test").clips()
+    stream = np.concatenate([kaggle.columns(clip) for clip in test])
+    texts = set()
+    for t in range(rows + 1) if rows < 100 else (0, 1, 65, 128, 500, rows - 1, rows):
+        start = int(rng.integers(len(stream) - t))
+        clip, frames = stream[start : start + t], np.array([t], np.int32)
+        expected = whole(inputs=clip)["outputs"]
+        for beyond in (np.nan, 0.7):  # What lies past the clip does not count.
+            inputs = np.full((rows, columns), beyond, np.float32)
+            inputs[:t] = clip
+            found = fixed(inputs=inputs, frames=frames)["outputs"]
+            assert kaggle.text(found) == kaggle.text(expected), t
+        texts.add(kaggle.text(expected))
+    assert len(texts) > 5
+
+
+def test_model_json_says_what_goes_in_and_comes_out(run):
+    cfg = run.cfg
+    said = json.loads(export.about(cfg, run.step, web=False))
+    assert said == {
+        "step": run.step,
+        "input": {
+            "kind": "columns",
+            "shape": ["t", len(cfg.features.selection.columns)],
+            "columns": list(cfg.features.selection.columns),
+        },
+        "max_frames": cfg.features.max_frames,
+        "task": "transcription",
+        "answers": list(vocab.CHARACTERS),
+    }
+    said = json.loads(export.about(cfg, run.step, web=True))
+    assert said["web"][0] == {"frames": 64, "file": "web/64.tflite"}
+
+
 @pytest.fixture(scope="module")
 def competition(run, tmp_path_factory) -> pathlib.Path:
     """The test split in the competition's own layout."""

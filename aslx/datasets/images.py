@@ -6,6 +6,7 @@ Decoded and resized once, when they are prepared.
 import csv
 import functools
 import pathlib
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
@@ -20,7 +21,7 @@ LETTERS = "ABCDEFGHIKLMNOPQRSTUVWXY"
 _SIDE = 28
 
 
-def read(path: str | pathlib.Path, shape: tuple[int, int, int]) -> np.ndarray:
+def read(path: str | pathlib.Path | BinaryIO, shape: tuple[int, int, int]) -> np.ndarray:
     """u8[H, W, C] of an image file: C is 1 for grey, 3 for RGB."""
     height, width, channels = shape
     try:

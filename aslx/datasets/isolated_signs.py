@@ -5,6 +5,7 @@ import functools
 import json
 import os
 import pathlib
+from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -68,7 +69,7 @@ def table(source: pathlib.Path, classes: list[str]) -> list[labelled.Item]:
     return items
 
 
-def read(path: str | os.PathLike) -> np.ndarray:
+def read(path: str | os.PathLike | BinaryIO) -> np.ndarray:
     """f32[T, 543, 3] of a clip's parquet, NaN where the tracker lost a part: Kaggle's own loader,
     with a check."""
     try:

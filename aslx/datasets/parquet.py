@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +19,7 @@ _READ_AHEAD = 1 << 16
 
 
 def sequences(
-    path: str | os.PathLike, selection: landmarks.Selection
+    path: str | os.PathLike | BinaryIO, selection: landmarks.Selection
 ) -> Iterator[tuple[int, np.ndarray]]:
     """(sequence_id, float32[T, N, 3]) of every sequence, in file order, NaN where a part was lost.
 
@@ -48,7 +49,7 @@ def sequences(
 
 
 def _batches(
-    path: str | os.PathLike, selection: landmarks.Selection
+    path: str | os.PathLike | BinaryIO, selection: landmarks.Selection
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """(sequence ids int64[T], float32[T, N, 3]) of a few thousand consecutive rows at a time."""
     try:
@@ -75,7 +76,7 @@ def _batches(
 
 
 def _check_columns(
-    path: str | os.PathLike, names: list[str], selection: landmarks.Selection
+    path: str | os.PathLike | BinaryIO, names: list[str], selection: landmarks.Selection
 ) -> str:
     """The column of sequence ids; ValueError names what is missing."""
     there = set(names)

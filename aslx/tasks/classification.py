@@ -87,6 +87,9 @@ class Task:
     def beside(self) -> dict[str, bytes]:
         return {"labels.txt": "".join(f"{name}\n" for name in self.names).encode()}
 
+    def about(self) -> dict[str, Any]:
+        return {"task": "classification", "answers": list(self.names)}
+
     def text(self, answer: np.ndarray) -> str:
         return self.names[int(answer.argmax())]
 

@@ -65,7 +65,7 @@ class PerPosition:
         sums = {"token_accuracy": _hits(logits_BTV, target_BT, weight_BT)}
         return loss_BT.sum(), weight_BT.sum(), sums
 
-    def predict(self, model: Any, inputs: Array, mask: Array, max_tokens: int) -> Array:
+    def read(self, model: Any, inputs: Array, mask: Array, max_tokens: int) -> tuple[Array, Array]:
         del max_tokens  # The network has as many positions as it has.
         return decoding.positions_greedy(model.positions(inputs, mask))
 
@@ -104,7 +104,7 @@ class Autoregressive:
             total = (1 - self.ctc_weight) * total + self.ctc_weight * ctc
         return total, count, sums
 
-    def predict(self, model: Any, inputs: Array, mask: Array, max_tokens: int) -> Array:
+    def read(self, model: Any, inputs: Array, mask: Array, max_tokens: int) -> tuple[Array, Array]:
         return decoding.greedy(model, inputs, mask, max_tokens)
 
 
@@ -119,7 +119,7 @@ class CTC:
         total, count = _ctc_loss(model.ctc(memory), memory_mask, batch)
         return total, count, {}
 
-    def predict(self, model: Any, inputs: Array, mask: Array, max_tokens: int) -> Array:
+    def read(self, model: Any, inputs: Array, mask: Array, max_tokens: int) -> tuple[Array, Array]:
         del max_tokens  # At most one a frame.
         memory, memory_mask = model.encode(inputs, mask)
         return decoding.ctc_greedy(model.ctc(memory), memory_mask)
@@ -169,17 +169,21 @@ class Task:
 
     def predict(self, model: Any, inputs: Array, mask: Array) -> Array:
         """Characters i32[B,L], PAD where there is none."""
-        return self.head.predict(model, inputs, mask, self.max_tokens)
+        return self.head.read(model, inputs, mask, self.max_tokens)[0]
 
     def decode(self, tokens_BL: np.ndarray) -> list[str]:
         """The answers that `predict`'s rows stand for."""
         return [vocab.decode(row) for row in tokens_BL]
 
     def outputs(self, model: Any, inputs: Array, mask: Array) -> Array:
-        """What the exported file gives for a batch of one: f32[L, 60], one row a character."""
-        tokens_L = self.predict(model, inputs, mask)[0]
+        """What the exported file gives for a batch of one: f32[L, 60], one row a character, with
+        its probability in its column and zeros beside it."""
+        tokens_BL, sure_BL = self.head.read(model, inputs, mask, self.max_tokens)
         # Past the last character stands an index that Kaggle's map does not hold.
-        return jax.nn.one_hot(jnp.minimum(tokens_L, vocab.PAD), vocab.PAD + 1)
+        column_L = jnp.minimum(tokens_BL[0], vocab.PAD)
+        value_L = jnp.where(column_L < vocab.PAD, sure_BL[0], 1.0)
+        here_LV = column_L[:, None] == jnp.arange(vocab.PAD + 1)
+        return jnp.where(here_LV, value_L[:, None], 0.0)
 
     def read(self, outputs: np.ndarray) -> str:
         """The answer that those outputs are."""
@@ -188,6 +192,10 @@ class Task:
     def beside(self) -> dict[str, bytes]:
         """Files that stand beside the exported model."""
         return {}
+
+    def about(self) -> dict[str, Any]:
+        """What model.json says of the exported outputs: what each index of a row stands for."""
+        return {"task": "transcription", "answers": list(vocab.CHARACTERS)}
 
     def text(self, answer: str) -> str:
         """An answer in a word."""

@@ -1,0 +1,174 @@
+"""The server: the page, its packages, the exported model, a health check, and the API.
+
+Whatever a page loads comes from here, and its policy allows nothing else.
+"""
+
+import json
+import mimetypes
+import pathlib
+
+import fastapi
+import pydantic
+from fastapi import responses, staticfiles
+from starlette import datastructures, types
+
+from aslx.serving import api, streams
+from aslx.serving import engine as engine_lib
+from aslx.serving.limits import Limits
+
+WEB = pathlib.Path(__file__).parent.parent / "web"
+SETUP = f"npm ci --prefix {WEB}"
+
+# Beside the server's own files: WebAssembly is compiled, workers and videos are made of blobs.
+_POLICY = {
+    "default-src": "'self'",
+    "script-src": "'self' 'wasm-unsafe-eval'",
+    "worker-src": "'self' blob:",
+    "img-src": "'self' blob: data:",
+    "media-src": "'self' blob:",
+    "object-src": "'none'",
+    "base-uri": "'none'",
+    "form-action": "'none'",
+    "frame-ancestors": "'none'",
+}
+HEADERS = {
+    "Content-Security-Policy": "; ".join(f"{k} {v}" for k, v in _POLICY.items()),
+    # The page alone in its process: what shared memory, and so threads in WebAssembly, ask for.
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Embedder-Policy": "require-corp",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(self), microphone=(), geolocation=()",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    # A file is asked for anew, and answered by 304 where it has not changed.
+    "Cache-Control": "no-cache",
+}
+# Not every system's table knows them.
+_TYPES = {
+    ".js": "text/javascript",
+    ".mjs": "text/javascript",
+    ".wasm": "application/wasm",
+    ".json": "application/json",
+    ".tflite": "application/octet-stream",
+    ".binarypb": "application/octet-stream",
+    ".data": "application/octet-stream",
+}
+_DOCS = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<title>aslx: API</title>
+<link rel="stylesheet" href="/vendor/swagger-ui-dist/swagger-ui.css">
+<div id="swagger-ui"></div>
+<script src="/vendor/swagger-ui-dist/swagger-ui-bundle.js"></script>
+<script src="/docs/start.js"></script>
+</html>
+"""
+_DOCS_START = (
+    'SwaggerUIBundle({url: "/openapi.json", dom_id: "#swagger-ui", validatorUrl: null});\n'
+)
+_ABOUT = """Beside these, `/api/stream` is a WebSocket that takes frames of landmarks and answers
+text as it grows. Its first message is `{"columns": [...]}` (JSON, or msgpack), then come frames,
+as `{"type": "frames", "frames": [[...], ...]}` or as binary rows of little-endian float32,
+`{"type": "reset"}` for the next clip, and `{"type": "end"}`."""
+
+
+class Health(pydantic.BaseModel):
+    status: str = "ok"
+    task: str
+    step: int
+    requests: int
+    """In work or waiting."""
+    streams: int
+    """Open."""
+
+
+class Headers:
+    """Adds `HEADERS` to every answer."""
+
+    def __init__(self, app: types.ASGIApp):
+        self._app = app
+
+    async def __call__(self, scope: types.Scope, receive: types.Receive, send: types.Send) -> None:
+        async def with_headers(message: types.Message) -> None:
+            if message["type"] == "http.response.start":
+                datastructures.MutableHeaders(scope=message).update(HEADERS)
+            await send(message)
+
+        await self._app(scope, receive, with_headers if scope["type"] == "http" else send)
+
+
+class _Page(staticfiles.StaticFiles):
+    """The page's own files; packages have their own place."""
+
+    def lookup_path(self, path: str):
+        return ("", None) if path.startswith("node_modules") else super().lookup_path(path)
+
+
+def packages(web: pathlib.Path) -> dict[str, pathlib.Path]:
+    """The packages that the page names and where they are; FileNotFoundError where one is not."""
+    names = json.loads((web / "package.json").read_text())["dependencies"]
+    found = {name: web / "node_modules" / name for name in names}
+    for name, path in found.items():
+        if not path.is_dir():
+            raise FileNotFoundError(f"the page's package {name} is not installed: {SETUP}")
+    return found
+
+
+def build(
+    export: pathlib.Path, engine: engine_lib.Engine, limits: Limits, web: pathlib.Path = WEB
+) -> fastapi.FastAPI:
+    """The application on a directory that aslx.export wrote and the engine of its model."""
+    for suffix, kind in _TYPES.items():
+        mimetypes.add_type(kind, suffix)
+    app = fastapi.FastAPI(title="aslx", description=_ABOUT, docs_url=None, redoc_url=None)
+    app.add_middleware(Headers)
+    requests = engine_lib.Places(limits.waiting)
+    open_streams = engine_lib.Places(limits.streams)
+
+    @app.get("/health", summary="Whether it answers, with which model, and how busy it is")
+    async def health() -> Health:
+        about = engine.about
+        return Health(
+            task=about.task,
+            step=about.step,
+            requests=requests.taken,
+            streams=open_streams.taken,
+        )
+
+    @app.websocket("/api/stream")
+    async def stream(socket: fastapi.WebSocket) -> None:
+        await streams.serve(socket, engine, limits, open_streams)
+
+    api.add(app, engine, limits, requests)
+    app.mount("/model", staticfiles.StaticFiles(directory=export))
+    try:
+        _page(app, web, packages(web))
+    except FileNotFoundError as error:
+        _no_page(app, str(error))
+    return app
+
+
+def _page(app: fastapi.FastAPI, web: pathlib.Path, vendor: dict[str, pathlib.Path]) -> None:
+    async def index(_: fastapi.Request) -> responses.Response:
+        return responses.FileResponse(web / "index.html")
+
+    async def docs(_: fastapi.Request) -> responses.Response:
+        return responses.HTMLResponse(_DOCS)
+
+    async def docs_start(_: fastapi.Request) -> responses.Response:
+        return responses.Response(_DOCS_START, media_type="text/javascript")
+
+    app.add_route("/", index, include_in_schema=False)
+    app.add_route("/docs", docs, include_in_schema=False)
+    app.add_route("/docs/start.js", docs_start, include_in_schema=False)
+    for name, path in vendor.items():
+        app.mount(f"/vendor/{name}", staticfiles.StaticFiles(directory=path))
+    app.mount("/web", _Page(directory=web))
+
+
+def _no_page(app: fastapi.FastAPI, why: str) -> None:
+    async def missing(_: fastapi.Request) -> responses.Response:
+        return responses.PlainTextResponse(f"{why}\n", status_code=503)
+
+    for path in ("/", "/docs"):
+        app.add_route(path, missing, include_in_schema=False)

@@ -1,0 +1,187 @@
+"""What strangers send -> clips as the model takes them, or a refusal in one line.
+
+JSON and msgpack have the same form, `Clip`; parquet is Kaggle's. Numbers may be null, or NaN, where
+the tracker lost a point.
+"""
+
+import io
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import msgpack
+import numpy as np
+import pydantic
+from PIL import Image
+from pyarrow import parquet as pq
+
+from aslx import kaggle, landmarks
+from aslx.datasets import images, isolated_signs, parquet
+from aslx.serving.engine import About
+from aslx.serving.limits import Limits
+
+JSON, MSGPACK = "application/json", "application/msgpack"
+PARQUET, PNG, JPEG = "application/vnd.apache.parquet", "image/png", "image/jpeg"
+_TAKES = {
+    "columns": (JSON, MSGPACK, PARQUET),
+    "frames": (JSON, MSGPACK, PARQUET),
+    "keypoints": (JSON, MSGPACK),
+    "image": (PNG, JPEG),
+}
+SEQUENCES = 100  # Of a parquet.
+_PIXELS = 2**24  # Of an image, before it is made small.
+
+# Millions of wrong or empty values are refused at the first.
+_Short = pydantic.Field(max_length=20_000, fail_fast=True)
+Names = Annotated[list[str], _Short]
+Frame = Annotated[list[float | None], _Short]
+Rows = Annotated[list[Frame], _Short]
+Clips = list[tuple[int | None, np.ndarray]]  # Sequence id, where the body has one; f32[t, *shape].
+
+
+class Refused(Exception):
+    """A request that cannot be answered: HTTP status, and why."""
+
+    def __init__(self, status: int, why: str):
+        super().__init__(why)
+        self.status = status
+
+
+class Strict(pydantic.BaseModel):
+    """Numbers are numbers, and nothing is left over."""
+
+    model_config = pydantic.ConfigDict(strict=True, extra="forbid")
+
+
+class Clip(Strict):
+    """Frames of landmarks, and which value is which."""
+
+    columns: Names = pydantic.Field(default_factory=list)
+    """Kaggle's names in the order of a frame's values, with all that the model reads; others are
+    left out. Without: the model's own order."""
+    frames: Rows
+
+
+class Columns:
+    """The order of a client's columns, and the way from its frames to the model's."""
+
+    def __init__(self, about: About, names: Sequence[str]):
+        self._about, self._order = about, None
+        self.width = about.width
+        if not names:
+            return
+        if not about.columns:
+            raise Refused(422, f"the {about.kind} that the model reads have no named columns")
+        place = {name: i for i, name in enumerate(names)}
+        if len(place) < len(names):
+            raise Refused(422, "a column is named twice")
+        missing = [name for name in about.columns if name not in place]
+        if missing:
+            more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+            raise Refused(422, f"the columns lack {missing[0]!r}{more}, which the model reads")
+        self.width = len(names)
+        self._order = np.array([place[name] for name in about.columns])
+
+    def rows(self, frames: list[list[float | None]]) -> np.ndarray:
+        """f32[t, *shape] of lists of numbers and None."""
+        for i, frame in enumerate(frames):
+            if len(frame) != self.width:
+                raise Refused(422, f"frame {i} has {len(frame)} values, and not {self.width}")
+        with np.errstate(over="ignore"):  # What float32 cannot hold is missing.
+            return self.ordered(np.array(frames, np.float32).reshape(len(frames), self.width))
+
+    def ordered(self, rows: np.ndarray) -> np.ndarray:
+        """f32[t, *shape] of f32[t, width]."""
+        rows = rows if self._order is None else rows[:, self._order]
+        return rows.reshape(len(rows), *self._about.shape)
+
+
+def takes(about: About) -> tuple[str, ...]:
+    """The content types that the model's clips may have."""
+    return _TAKES[about.kind]
+
+
+def clips(body: bytes, kind: str, about: About, limits: Limits) -> Clips:
+    """All clips of a body of this content type; Refused where there is none."""
+    if kind not in takes(about):
+        raise Refused(415, f"content type {kind!r}: the model takes {', '.join(takes(about))}")
+    if kind in (PNG, JPEG):
+        return [(None, _image(body, about.shape))]
+    if kind == PARQUET:
+        return _parquet(body, about, limits)
+    clip = parsed(Clip, body, kind)
+    check_frames(len(clip.frames), limits)
+    return [(None, Columns(about, clip.columns).rows(clip.frames))]
+
+
+def parsed(model: type[pydantic.BaseModel], body: bytes | str, kind: str) -> Any:
+    """A JSON or msgpack message of this form."""
+    try:
+        if kind == JSON:
+            return model.model_validate_json(body)
+        return model.model_validate(msgpack.unpackb(body))
+    except pydantic.ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        status = 400 if first["type"] == "json_invalid" else 422
+        raise Refused(status, f"{where}: {first['msg']}" if where else first["msg"]) from None
+    except (ValueError, msgpack.UnpackException) as error:
+        raise Refused(400, f"no msgpack message: {error!r}") from None
+
+
+def check_frames(count: int, limits: Limits) -> None:
+    if count > limits.frames:
+        raise Refused(413, f"a clip of {count} frames: at most {limits.frames} are taken")
+
+
+class _Body(io.BytesIO):
+    """What error messages call it."""
+
+    def __str__(self) -> str:
+        return "the body"
+
+
+def _parquet(body: bytes, about: About, limits: Limits) -> Clips:
+    try:
+        file = pq.ParquetFile(io.BytesIO(body))
+        metadata, names = file.metadata, file.schema_arrow.names
+    except Exception as error:  # Of a stranger's bytes a decoder raises what it likes.
+        raise Refused(422, f"the body is no parquet file: {error}") from None
+    long = about.kind == "frames" and "landmark_index" in names
+    # A few bytes may stand for many equal rows.
+    most = limits.frames * (len(landmarks.POINTS) if long else 10)
+    if metadata.num_rows > most:
+        raise Refused(413, f"a parquet of {metadata.num_rows} rows: at most {most} are taken")
+    try:
+        found = _long(body) if long else _wide(body, about)
+    except Exception as error:
+        raise Refused(422, str(error)) from None
+    if len(found) > SEQUENCES:
+        raise Refused(413, f"a parquet of {len(found)} sequences: at most {SEQUENCES} are taken")
+    for _, clip in found:
+        check_frames(len(clip), limits)
+    return found
+
+
+def _long(body: bytes) -> Clips:
+    """asl-signs': a row for each landmark."""
+    return [(None, isolated_signs.read(_Body(body)))]
+
+
+def _wide(body: bytes, about: About) -> Clips:
+    """asl-fingerspelling's: a row for each frame."""
+    points = dict.fromkeys(name.partition("_")[2] for name in about.columns)
+    selection = landmarks.Selection("of the model", tuple(points))
+    pack = kaggle.columns if about.kind == "columns" else np.asarray
+    return [(number, pack(clip)) for number, clip in parquet.sequences(_Body(body), selection)]
+
+
+def _image(body: bytes, shape: tuple[int, ...]) -> np.ndarray:
+    height, width, channels = shape
+    try:
+        with Image.open(io.BytesIO(body), formats=("PNG", "JPEG")) as image:
+            pixels = image.width * image.height
+        if pixels <= _PIXELS:
+            return images.read(_Body(body), (height, width, channels)).astype(np.float32)
+    except Exception:
+        raise Refused(422, "the body is no PNG or JPEG image that can be read") from None
+    raise Refused(413, f"an image of {pixels} pixels: at most {_PIXELS} are taken")

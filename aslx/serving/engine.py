@@ -1,0 +1,138 @@
+"""The exported model in threads of TFLite interpreters: rows of landmarks in, an answer out.
+
+This process holds neither JAX nor TensorFlow: what it knows of the model stands in model.json.
+"""
+
+import asyncio
+import concurrent.futures
+import contextlib
+import dataclasses
+import json
+import pathlib
+import queue
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+
+from aslx import landmarks
+
+Answer = dict[str, Any]
+T = TypeVar("T")
+
+
+@dataclasses.dataclass(frozen=True)
+class About:
+    """What aslx.export wrote of the model into model.json."""
+
+    step: int
+    task: str  # "transcription" or "classification".
+    kind: str  # "columns", "frames", "keypoints" or "image".
+    shape: tuple[int, ...]  # Of a frame, or of the image.
+    columns: tuple[str, ...]  # Kaggle's names of a frame's values; () where they have none.
+    answers: tuple[str, ...]  # Characters by column of the outputs, or classes.
+
+    @classmethod
+    def read(cls, path: pathlib.Path) -> "About":
+        """ValueError where it is not what aslx.export writes."""
+        try:
+            values = json.loads(path.read_text())
+            given = values["input"]
+            kind, shape = given["kind"], tuple(n for n in given["shape"] if n != "t")
+            columns = tuple(given.get("columns", ()))
+            if kind == "frames":  # All points, x, y and z of each together.
+                columns = tuple(f"{axis}_{p}" for p in landmarks.POINTS for axis in landmarks.AXES)
+            answers = tuple(values["answers"])
+            return cls(values["step"], values["task"], kind, shape, columns, answers)
+        except (KeyError, TypeError, json.JSONDecodeError) as error:
+            raise ValueError(
+                f"{path} is not what aslx.export writes ({error!r}): export again"
+            ) from None
+
+    @property
+    def width(self) -> int:
+        """Values of a frame."""
+        return int(np.prod(self.shape))
+
+    def report(self, outputs: np.ndarray) -> Answer:
+        """The model's outputs as the API gives them."""
+        if self.task == "classification":
+            pairs = zip(self.answers, outputs, strict=True)
+            shares = {name: round(float(share), 4) for name, share in pairs}
+            best = self.answers[int(outputs.argmax())]
+            return {"class": best, "probability": shares[best], "probabilities": shares}
+        # The competition's loop: an index without a character is left out.
+        characters = [
+            {"character": self.answers[i], "confidence": round(float(row[i]), 4)}
+            for row, i in zip(outputs, outputs.argmax(1), strict=True)
+            if i < len(self.answers)
+        ]
+        return {"text": "".join(c["character"] for c in characters), "characters": characters}
+
+
+class Engine:
+    """Threads with an interpreter each. While all of them work, whoever asks waits in line; what a
+    stream asks about is collected when its turn comes, so that all frames that arrived by then are
+    read at once.
+    """
+
+    def __init__(self, model: bytes, about: About, threads: int):
+        self.about = about
+        self._free = asyncio.Semaphore(threads)
+        self._threads = concurrent.futures.ThreadPoolExecutor(threads, "interpreter")
+        self._models: queue.SimpleQueue[Callable] = queue.SimpleQueue()
+        for _ in range(threads):
+            self._models.put(interpreter(model, about))
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """What `work` returns, which a thread does when those who asked before are served."""
+        loop = asyncio.get_running_loop()
+        await self._free.acquire()
+        future = self._threads.submit(work)
+        # Not before the thread is free, even where who asked has gone.
+        future.add_done_callback(lambda _: loop.call_soon_threadsafe(self._free.release))
+        return await asyncio.wrap_future(future)
+
+    def read(self, clip: np.ndarray) -> Answer:
+        """The answer to f32[t, *shape], or to an image; to be called in one of the threads."""
+        model = self._models.get()
+        try:
+            return self.about.report(model(inputs=clip)["outputs"])
+        finally:
+            self._models.put(model)
+
+    def close(self) -> None:
+        self._threads.shutdown(cancel_futures=True)
+
+
+def interpreter(model: bytes, about: About) -> Callable:
+    """inputs -> outputs, as Kaggle's evaluator calls them; ValueError where the model does not take
+    what model.json says."""
+    runner = Interpreter(model_content=model, num_threads=1)
+    takes = tuple(runner.get_input_details()[0]["shape_signature"])
+    says = about.shape if about.kind == "image" else (-1, *about.shape)
+    if takes != says:
+        raise ValueError(f"model.json says {says}, and model.tflite takes {takes}: export again")
+    return runner.get_signature_runner("serving_default")
+
+
+class Full(Exception):
+    """There is no place left."""
+
+
+class Places:
+    """How many may be in at a time."""
+
+    def __init__(self, most: int):
+        self._most, self.taken = most, 0
+
+    @contextlib.contextmanager
+    def one(self) -> Iterator[None]:
+        if self.taken >= self._most:
+            raise Full(f"{self._most} are served already: try again later")
+        self.taken += 1
+        try:
+            yield
+        finally:
+            self.taken -= 1
