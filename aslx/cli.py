@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
+from aslx import files
+
 
 def run(main: Callable[[], int | None]) -> NoReturn:
     """Calls `main` and exits with what it returns (None: 0).
@@ -33,5 +35,4 @@ def run(main: Callable[[], int | None]) -> NoReturn:
 
 def _compile_cache() -> pathlib.Path:
     """One a host: a home may be shared by hosts whose processors differ."""
-    root = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
-    return pathlib.Path(root, "aslx", platform.node())
+    return files.cache() / platform.node()

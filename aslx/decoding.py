@@ -53,6 +53,15 @@ def greedy(
     return text_BT, sure_BT
 
 
+def ctc_path(logits_BMV: jax.Array, mask_BM: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """[B, M]: the likeliest character or blank of each frame, its probability, and whether it
+    begins a character of the text."""
+    path_BM, sure_BM = _likeliest(logits_BMV)
+    path_BM = jnp.where(mask_BM, path_BM, vocab.BLANK)
+    before_BM = jnp.pad(path_BM, ((0, 0), (1, 0)), constant_values=vocab.BLANK)[:, :-1]
+    return path_BM, sure_BM, (path_BM != before_BM) & (path_BM != vocab.BLANK)
+
+
 def ctc_greedy(logits_BMV: jax.Array, mask_BM: jax.Array) -> tuple[jax.Array, jax.Array]:
     """[B, M]: the likeliest path without its repeats and blanks, moved to the left; a character's
     probability is the mean over its frames.
@@ -61,10 +70,7 @@ def ctc_greedy(logits_BMV: jax.Array, mask_BM: jax.Array) -> tuple[jax.Array, ja
     runtimes lack, a sort does not convert.
     """
     m = logits_BMV.shape[1]
-    path_BM, sure_BM = _likeliest(logits_BMV)
-    path_BM = jnp.where(mask_BM, path_BM, vocab.BLANK)
-    before_BM = jnp.pad(path_BM, ((0, 0), (1, 0)), constant_values=vocab.BLANK)[:, :m]
-    keep_BM = (path_BM != before_BM) & (path_BM != vocab.BLANK)
+    path_BM, sure_BM, keep_BM = ctc_path(logits_BMV, mask_BM)
     at_BM = jnp.cumsum(keep_BM, 1) - 1
     # Frames of the n-th character, of which the first is kept.
     run_BMM = (at_BM[:, :, None] == jnp.arange(m)) & (path_BM != vocab.BLANK)[:, :, None]

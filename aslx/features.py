@@ -81,6 +81,13 @@ def resample(
     return values_BSD, presence_BSD, mask_BS
 
 
+def moments(keep_BT: jax.Array, frames: int, at_least: int = 0) -> jax.Array:
+    """f32[B,S]: which frame of the clip, from 0, each frame that the model sees shows; `resample`
+    has the arguments."""
+    number_BT1 = (jnp.arange(keep_BT.shape[1]) * jnp.ones_like(keep_BT, jnp.float32))[..., None]
+    return resample(number_BT1, keep_BT, frames, at_least)[0][..., 0]
+
+
 def _points(x_BSC: jax.Array) -> jax.Array:
     return x_BSC.reshape(*x_BSC.shape[:2], -1, 3)
 
@@ -143,6 +150,11 @@ class Seed:
         out = jnp.concatenate([hand[:, :, self.selection.part(_RIGHT)], raw[:, :, arm]], 2)
         out_BSD = jnp.nan_to_num(out.reshape(*out.shape[:2], 78))
         return out_BSD * mask_BS[..., None], mask_BS
+
+    def moments(self, landmarks_BTN3: jax.Array, length_B: jax.Array) -> jax.Array:
+        """f32[B,128]: which frame of the clip, from 0, each frame that the model sees shows."""
+        real_BT = jnp.arange(landmarks_BTN3.shape[1])[None, :] < length_B[:, None]
+        return moments(real_BT, self.max_frames)
 
     def _standardised(self, x_BTC: jax.Array) -> jax.Array:
         """Per frame, hand and axis: (x - mean) / std over the 21 points; a lost hand is NaN."""
@@ -222,6 +234,12 @@ class Modern:
         beside = [seen.astype(jnp.float32), jnp.log1p(jnp.maximum(passed_BS, 0.0))[..., None]]
         out_BSD = jnp.nan_to_num(jnp.concatenate([*flat, *beside], -1))
         return jnp.where(mask_BS[..., None], out_BSD, 0.0), mask_BS
+
+    def moments(self, landmarks_BTN3: jax.Array, length_B: jax.Array) -> jax.Array:
+        """f32[B,S]: which frame of the clip, from 0, each frame that the model sees shows."""
+        real_BT, hand_BT, _ = _hands(coordinates(landmarks_BTN3), length_B, self.selection)
+        frames = self.frames(landmarks_BTN3.shape[1])
+        return moments(hand_BT if self.only_hands else real_BT, frames, self.min_frames)
 
 
 def _standardised(points_BSN3: jax.Array) -> jax.Array:

@@ -21,6 +21,11 @@ def in_bucket(path: str | Path) -> bool:
     return "://" in os.fspath(path)
 
 
+def cache() -> pathlib.Path:
+    """Where commands keep what they can make again: ~/.cache/aslx, or in XDG_CACHE_HOME."""
+    return pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache", "aslx")
+
+
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[IO[bytes]]:
     """A file that replaces `path` when it is whole: a reader, or whoever comes after a crash, sees

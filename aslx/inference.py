@@ -151,6 +151,12 @@ class Run:
     def predict(self):
         return predict_step(self.cfg)
 
+    @functools.cached_property
+    def evidence(self):
+        """The jitted way from a batch to what the task reads its answers from."""
+        features, task = self.cfg.features, self.cfg.task
+        return jax.jit(lambda model, batch: task.evidence(model, *step.inputs(batch, features)))
+
 
 def open_run(workdir: str | files.Path, *, data: str = "") -> Run:
     """The best checkpoint of a run directory: the averaged parameters where an average was kept.
@@ -179,14 +185,21 @@ def open_run(workdir: str | files.Path, *, data: str = "") -> Run:
 def answers(run: Run, clips: list[np.ndarray]) -> list:
     """What the model answers for clips or images that are in no record, as the source of its
     features reads them from a file."""
-    field = run.cfg.features.source.field()
-    (shape,) = plan.Fixed(rows=1).shapes(np.array([len(clip) for clip in clips], np.int64))
+    frames = max(map(len, clips), default=0)
     out = []
     for clip in clips:
-        batch = field.allocate(1, shape.frames)
-        field.put(batch, 0, clip)
+        batch = alone(run, clip, frames)
         out += run.cfg.task.decode(jax.device_get(run.predict(run.model, batch)))
     return out
+
+
+def alone(run: Run, clip: np.ndarray, frames: int = 0) -> dict[str, np.ndarray]:
+    """A batch of one clip or image, padded to at least `frames`."""
+    field = run.cfg.features.source.field()
+    (shape,) = plan.Fixed(rows=1).shapes(np.array([max(len(clip), frames)], np.int64))
+    batch = field.allocate(1, shape.frames)
+    field.put(batch, 0, clip)
+    return batch
 
 
 def last_json(values: dict) -> None:

@@ -96,6 +96,21 @@ class Selection:
         return columns_TC.reshape(len(columns_TC), 3, len(self.points)).transpose(0, 2, 1)
 
 
+def holistic(values_TD: np.ndarray) -> np.ndarray:
+    """The frames of the keypoint seed, and of a tracked video -> f32[T, 543, 3] in the order of
+    `POINTS`. D is 1,662: pose with x, y, z and visibility, then face, left hand, right hand with x,
+    y, z; or 258 without the face, which then is NaN."""
+    sizes = {"pose": 4 * 33, "face": 3 * 468, "left_hand": 3 * 21, "right_hand": 3 * 21}
+    if values_TD.shape[1] < sum(sizes.values()):
+        sizes["face"] = 0
+    ends = np.cumsum(list(sizes.values()))[:-1]
+    parts = dict(zip(sizes, np.split(values_TD, ends, axis=1), strict=True))
+    if not sizes["face"]:
+        parts["face"] = np.full((len(values_TD), 3 * 468), np.nan)
+    points = [parts[part].reshape(len(values_TD), n, -1)[..., :3] for part, n in PARTS.items()]
+    return np.concatenate(points, axis=1).astype(np.float32)
+
+
 def _part(point: str) -> str:
     return point.rpartition("_")[0]
 
@@ -115,6 +130,7 @@ HOLISTIC130 = Selection(
     "holistic130",
     _RIGHT + _LEFT + _named("pose", ARMS) + _named("face", LIPS + _NOSE + _EYE_RIGHT + _EYE_LEFT),
 )
+ALL = Selection("all", POINTS)
 SELECTIONS = {s.name: s for s in (SEED_HANDS_POSE, HOLISTIC130)}
 
 

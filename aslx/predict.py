@@ -1,40 +1,64 @@
-"""Reads clips or images: python -m aslx.predict --workdir runs/quickstart clip.parquet ..."""
+"""Reads clips, images or videos: python -m aslx.predict --workdir runs/quickstart clip.mp4 ..."""
 
 import dataclasses
 import json
-from typing import Annotated
+import pathlib
+import re
+import sys
+from collections.abc import Iterator
+from typing import Annotated, Any
 
 import tyro
+from etils import epath
 
-from aslx import cli
+from aslx import cli, video
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Command:
-    """Prints what a run's best checkpoint reads in files of the kind that it was trained on."""
+    """Prints what a run's best checkpoint reads in files of the kind that it was trained on, or in
+    videos.
+
+    In a video MediaPipe Holistic finds the landmarks; it is set up when it is first needed. All
+    frames are read as they are, whatever the video's rate: Kaggle's clips have about 30 a second.
+    """
 
     files: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
-    """Kaggle's parquet, folders of keypoint frames, images; none: asks for one after the other."""
+    """Kaggle's parquet, folders of keypoint frames, images, videos; none: asks for one after the
+    other."""
     workdir: str
     """A directory that aslx.train wrote."""
+    fps: float | None = None
+    """Take as many frames a second of a video; by default all, as they are."""
+    overlay: str | None = None
+    """Write the one video that is read, with skeleton and text over it, to this .mp4 or .gif."""
+    draw: bool = False
+    """Draw each clip: NAME.png has the hand over time, and under it the decoder's attention, the
+    CTC posteriors or the classes' probabilities; NAME.gif moves."""
+    drawings: str | None = None
+    """Where to draw; by default drawings/ in --workdir."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Clip:
+    file: str
+    name: Any  # What the file calls it.
+    values: Any  # As the source of the run's features has it.
+    track: video.Track | None = None  # Of a video.
 
 
 def main() -> None:
     command = tyro.cli(Command)
+    if command.overlay is not None:
+        if pathlib.Path(command.overlay).suffix.lower() not in (".mp4", ".gif"):
+            raise ValueError(f"--overlay {command.overlay}: needs a name that ends in .mp4 or .gif")
+        if len(command.files) != 1 or not video.is_video(command.files[0]):
+            raise ValueError(f"--overlay {command.overlay}: needs one video to read")
     from aslx import inference
 
     run = inference.open_run(command.workdir)
-
-    def read(file: str) -> None:
-        clips = dict(run.cfg.features.source.clips(file))
-        if not clips:
-            print(f"{file} holds no sequence")
-        answers = inference.answers(run, list(clips.values())) if clips else []
-        for name, answer in zip(clips, answers, strict=True):
-            print(json.dumps({"file": file, "sequence_id": name} | run.cfg.task.report(answer)))
-
     for file in command.files:
-        read(file)
+        _read(run, file, command)
     while not command.files:
         try:
             file = input("file, or x to end: ").strip()
@@ -43,9 +67,64 @@ def main() -> None:
         if file == "x":
             return
         try:
-            read(file)
+            _read(run, file, command)
         except (ValueError, OSError) as error:
             print("error:", error)
+
+
+def _clips(run: Any, file: str, fps: float | None) -> Iterator[_Clip]:
+    source = run.cfg.features.source
+    if not video.is_video(file):
+        yield from (_Clip(file, *clip) for clip in source.clips(file))
+    elif "length" not in source.reads:
+        raise ValueError(f"{file} is a video, and this model reads images: give it images")
+    else:
+        track = video.track(file, fps)
+        yield _Clip(file, pathlib.Path(file).name, source.tracked(track.values), track)
+
+
+def _read(run: Any, file: str, command: Command) -> None:
+    from aslx import inference
+
+    clips = list(_clips(run, file, command.fps))
+    if not clips:
+        print(f"{file} holds no sequence")
+        return
+    shown = [clip for clip in clips if clip.track is None or clip.track.hands.any()]
+    answers = iter(inference.answers(run, [clip.values for clip in shown]))
+    for clip in clips:
+        answer = next(answers) if clip in shown else None
+        said = run.cfg.task.silent() if answer is None else run.cfg.task.report(answer)
+        line = {"file": file, "sequence_id": clip.name} | said
+        if clip.track is not None:
+            hands = int(clip.track.hands.sum())
+            line |= {"frames": len(clip.track.hands), "frames_with_a_hand": hands}
+            if not hands:
+                line["note"] = f"no hand was found in any of {len(clip.track.hands)} frames"
+        print(json.dumps(line), flush=True)
+        if command.draw or command.overlay:
+            _draw(run, clip, answer, command)
+
+
+def _draw(run: Any, clip: _Clip, answer: Any, command: Command) -> None:
+    from aslx import animation, drawing
+
+    folder = epath.Path(command.drawings) if command.drawings else run.workdir / "drawings"
+    parts = pathlib.Path(clip.file).absolute().with_suffix("").parts[-2:]
+    if clip.track is None and str(clip.name) != clip.file:
+        parts = (*parts, str(clip.name))
+    name = re.sub(r"[^\w.-]+", "-", "-".join(parts))
+    if "length" not in run.cfg.features.source.reads:
+        drawing.image(run, clip.values, answer, folder / f"{name}.png")
+        return
+    reading = drawing.read(run, clip.values, answer, clip.track)
+    if command.draw:
+        drawing.draw(run, reading, name, folder / f"{name}.png")
+        animation.skeleton(reading, folder / f"{name}.gif")
+        print(f"drawn: {folder / name}.png and .gif", file=sys.stderr)
+    if command.overlay and clip.track:
+        animation.overlay(reading, clip.file, clip.track, command.fps, command.overlay)
+        print(f"written: {command.overlay}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -96,8 +96,28 @@ class ImageFolder:
     take: labelled.Options = labelled.Options()
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Video:
+    """Videos and a csv of their phrases into Kaggle's layout; `fingerspelling` takes it from there.
+
+    MediaPipe Holistic finds the landmarks, and is set up when it is first needed. An interrupted
+    run goes on where it stopped: a video whose parquet stands is not read again.
+    """
+
+    source: str
+    """The folder of the videos and the csv."""
+    out: str
+    """Where train.csv and train_landmarks/ shall stand."""
+    phrases: str = "phrases.csv"
+    """The csv in --source, with the columns path, phrase and, if known, participant_id."""
+    fps: float | None = None
+    """Take as many frames a second; by default all, as they are. Kaggle's clips have about 30."""
+    processes: int | None = None
+    """Videos at a time; by default one for each core."""
+
+
 Command = Annotated[
-    Fingerspelling | Synthetic | KeypointClips | IsolatedSigns | SignMnist | ImageFolder,
+    Fingerspelling | Synthetic | KeypointClips | IsolatedSigns | SignMnist | ImageFolder | Video,
     tyro.conf.OmitArgPrefixes,
     tyro.conf.OmitSubcommandPrefixes,
 ]
@@ -105,6 +125,9 @@ Command = Annotated[
 
 def main() -> None:
     command = tyro.cli(Command, prog="python -m aslx.prepare", description=__doc__)
+    if isinstance(command, Video):
+        _video(command)
+        return
     from aslx.datasets import shards
 
     begun = time.monotonic()
@@ -128,6 +151,24 @@ def main() -> None:
     print(f"\n{command.to.out}: {size / 1e6:,.1f} MB of shards in {seconds} s; see figures/ in it")
     counted = {"clips": clips, "dropped": sum(report["dropped"].values())}
     print(json.dumps({"path": command.to.out, **counted, "bytes": size, "seconds": seconds}))
+
+
+def _video(command: Video) -> None:
+    from aslx.datasets import video, workers
+
+    begun = time.monotonic()
+    source = pathlib.Path(_source(command.source, command.out))
+    out, processes = pathlib.Path(command.out), command.processes or workers.usable()
+    report = video.prepare(source, out, command.phrases, command.fps, processes)
+    for name, why in report["left_out"].items():
+        print(f"left out: {name}: {why}")
+    seen = f"{report['hands']} of {report['frames']} frames show a hand"
+    print(f"{report['made']} videos made, {report['stood']} stood already; {seen}")
+    print(f"next: python -m aslx.prepare fingerspelling --source {command.out} --out DIR")
+    seconds = round(time.monotonic() - begun, 1)
+    numbers = {name: report[name] for name in ("made", "stood", "frames", "hands")}
+    left_out = len(report["left_out"])
+    print(json.dumps({"path": command.out, **numbers, "left_out": left_out, "seconds": seconds}))
 
 
 def _source(source: str, out: str) -> files.Path:

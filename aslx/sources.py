@@ -41,6 +41,10 @@ def _landmarks_field(wanted: landmarks.Selection, metadata: dict | None) -> fiel
     return fields.Landmarks(stored, wanted)
 
 
+def _tracked(values_TD: np.ndarray, wanted: landmarks.Selection) -> np.ndarray:
+    return landmarks.holistic(values_TD)[:, landmarks.ALL.indices(*wanted.points)]
+
+
 @dataclasses.dataclass(frozen=True)
 class Columns:
     """Landmarks as the fingerspelling competition has them: f32[t, 3 N], all x, all y, all z."""
@@ -75,6 +79,14 @@ class Columns:
         from aslx.datasets import parquet
 
         return parquet.sequences(path, self.selection)
+
+    def tracked(self, values_TD: np.ndarray) -> np.ndarray:
+        """The clip that a video's frames are; `landmarks.holistic` says what they hold."""
+        return _tracked(values_TD, self.selection)
+
+    def points(self, clip: np.ndarray) -> tuple[landmarks.Selection, np.ndarray]:
+        """What can be drawn of a clip: points, and where they are, f[T, N, 3]."""
+        return self.selection, clip
 
     def batch(self, inputs: jax.Array, frames: jax.Array | None = None) -> Batch:
         """The exported model's inputs, as a batch of one; `frames` i32[1]: how many of the rows
@@ -111,6 +123,12 @@ class Frames:
 
         points = [landmarks.POINTS.index(p) for p in self.selection.points]
         yield path, isolated_signs.read(path)[:, points]
+
+    def tracked(self, values_TD: np.ndarray) -> np.ndarray:
+        return _tracked(values_TD, self.selection)
+
+    def points(self, clip: np.ndarray) -> tuple[landmarks.Selection, np.ndarray]:
+        return self.selection, clip
 
     def batch(self, inputs: jax.Array, frames: jax.Array | None = None) -> Batch:
         batch = _clip("landmarks", inputs, frames)
@@ -156,6 +174,14 @@ class Keypoints:
         from aslx.datasets import keypoint_clips
 
         yield from keypoint_clips.clips(path, self.field)
+
+    def tracked(self, values_TD: np.ndarray) -> np.ndarray:
+        # Zeros stand for what was lost.
+        return self.field({"values": fields.KEYPOINTS}).take(np.nan_to_num(values_TD))
+
+    def points(self, clip: np.ndarray) -> tuple[landmarks.Selection, np.ndarray]:
+        points_TN3 = landmarks.holistic(clip.astype(np.float32))
+        return landmarks.ALL, np.where((points_TN3 == 0).all(-1, keepdims=True), np.nan, points_TN3)
 
     def batch(self, inputs: jax.Array, frames: jax.Array | None = None) -> Batch:
         return _clip("keypoints", inputs, frames)

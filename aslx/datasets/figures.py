@@ -2,6 +2,7 @@
 
 import collections
 import functools
+import io
 import itertools
 import pathlib
 from collections.abc import Sequence
@@ -15,8 +16,8 @@ from PIL import Image, ImageDraw, ImageFont
 from aslx import landmarks, vocab
 from aslx.datasets import clips
 
-_BLUE, _GREY = "#3b6ea8", "#9aa3ad"
-_FINGERS = ("#c0504d", "#e08e2b", "#4f9d4f", "#3b6ea8", "#7b5aa6")  # From the thumb on.
+BLUE, GREY = "#3b6ea8", "#9aa3ad"
+FINGERS = ("#c0504d", "#e08e2b", "#4f9d4f", "#3b6ea8", "#7b5aa6")  # From the thumb on.
 _STRIPS, _POSES = 4, 14  # Clips drawn as strips, and hands in a strip.
 _MOVING, _STEP, _FPS, _STEPS = 3, 3, 10, 60  # Clips that move: every third frame, six seconds.
 _SIDE, _TITLE = 480, 44  # Pixels of a moving clip, and of the title above it, before halving.
@@ -78,7 +79,7 @@ def _characters(phrases: Sequence[str]) -> Figure:
     names, numbers = zip(*counts.most_common(), strict=True)
     figure = _figure(11, 3.6)
     ax = figure.subplots()
-    ax.bar(range(len(names)), numbers, color=_BLUE, width=0.8)
+    ax.bar(range(len(names)), numbers, color=BLUE, width=0.8)
     ax.set_xticks(range(len(names)), [n.replace(" ", "␣") for n in names], fontfamily="monospace")
     ax.margins(x=0.01)
     _plain(ax)
@@ -94,7 +95,7 @@ def classes(counts: dict[str, dict[str, int]], names: Sequence[str]) -> Figure:
     """How many examples of every class each part holds."""
     figure = _figure(11, 3.6)
     ax, base = figure.subplots(), np.zeros(len(names))
-    for (part, of), colour in zip(counts.items(), (_BLUE, *_FINGERS[1:3]), strict=False):
+    for (part, of), colour in zip(counts.items(), (BLUE, *FINGERS[1:3]), strict=False):
         heights = np.array([of[name] for name in names])
         ax.bar(range(len(names)), heights, bottom=base, color=colour, width=0.8, label=part)
         base += heights
@@ -111,11 +112,11 @@ def _histogram(values: np.ndarray, what: str) -> Figure:
     figure = _figure(7, 3.6)
     ax = figure.subplots()
     counts, edges = np.histogram(values, bins=100, range=(0, values.max()))
-    ax.stairs(counts, edges, fill=True, color=_BLUE)
+    ax.stairs(counts, edges, fill=True, color=BLUE)
     low, median, high = np.percentile(values, (25, 50, 75))
-    ax.axvspan(low, high, color=_GREY, alpha=0.25, lw=0, zorder=0)
+    ax.axvspan(low, high, color=GREY, alpha=0.25, lw=0, zorder=0)
     ax.locator_params(axis="y", integer=True)
-    ax.axvline(median, color=_FINGERS[1])
+    ax.axvline(median, color=FINGERS[1])
     ax.set_title(
         f"{len(values):,} clips: half have {low:.3g} to {high:.3g} {what}, median {median:.3g}",
         loc="left",
@@ -128,11 +129,11 @@ def _histogram(values: np.ndarray, what: str) -> Figure:
     return figure
 
 
-def _hand(points_21x2: np.ndarray) -> tuple[np.ndarray, list[str]]:
+def hand(points_21x2: np.ndarray) -> tuple[np.ndarray, list[str]]:
     """Segments [E, 2, 2] of one hand and their colours, a colour a finger."""
     edges = np.array(landmarks.HAND_EDGES)
     of = {joint: i for i, name in enumerate(landmarks.FINGERS) for joint in landmarks.FINGERS[name]}
-    colours = [_FINGERS[of[b]] if of.get(a) in (of[b], None) else _GREY for a, b in edges.tolist()]
+    colours = [FINGERS[of[b]] if of.get(a) in (of[b], None) else GREY for a, b in edges.tolist()]
     return points_21x2[edges], colours
 
 
@@ -158,38 +159,73 @@ def _strips(drawn: Sequence[Sample], selection: landmarks.Selection) -> Figure:
 
 
 def _strip(ax: Axes, hand_THC: np.ndarray, seen: np.ndarray) -> None:
-    size = np.percentile(np.ptp(hand_THC[seen], axis=1).max(-1), 95) * 1.08
+    size = largest(hand_THC[seen])
     moments = seen[np.linspace(0, len(seen) - 1, min(_POSES, len(seen))).round().astype(int)]
     for column, frame in enumerate(moments):
-        points = hand_THC[frame]
-        centre = (points.max(0) + points.min(0)) / 2
-        segments, colours = _hand((points - centre) / max(size, 1e-6) + (column, 0))
-        ax.add_collection(
-            shapes.LineCollection(list(segments), colors=colours, lw=1.4, capstyle="round")
-        )
-        ax.text(column, 0.62, f"{frame}", fontsize=6, color=_GREY, ha="center", va="center")
+        ax.add_collection(boxed(hand_THC[frame], size, column))
+        ax.text(column, 0.62, f"{frame}", fontsize=6, color=GREY, ha="center", va="center")
+
+
+def largest(hands_THC: np.ndarray) -> float:
+    """The side of a square that nearly all these hands fit into."""
+    return max(float(np.percentile(np.ptp(hands_THC, axis=1).max(-1), 95)) * 1.08, 1e-6)
+
+
+def boxed(points_21x2: np.ndarray, size: float, x: float) -> shapes.LineCollection:
+    """A hand in a box of side 1 about (x, 0), which stands for `size`."""
+    centre = (points_21x2.max(0) + points_21x2.min(0)) / 2
+    segments, colours = hand((points_21x2 - centre) / size + (x, 0))
+    return shapes.LineCollection(list(segments), colors=colours, lw=1.4, capstyle="round")
 
 
 def _animate(path: pathlib.Path, drawn: Sequence[Sample], selection: landmarks.Selection) -> None:
     """Clips side by side, at the speed of 30 frames a second, as far as the first six seconds."""
-    scenes = [_Scene(clip, clip_TN3, selection) for clip, clip_TN3 in drawn]
+    scenes = [(clip.row.phrase, Scene(clip_TN3, selection)) for clip, clip_TN3 in drawn]
     last = min(max(clip.frames for clip, _ in drawn), _STEP * _STEPS)
     pictures = []
     for frame in range(0, last, _STEP):
         picture = Image.new("RGB", (_SIDE * len(scenes), _SIDE + _TITLE), "white")
-        for i, scene in enumerate(scenes):
-            picture.paste(scene.picture(frame), (_SIDE * i, 0))
-        # Drawn at twice the size: Pillow's lines have no smooth edges of their own.
-        pictures.append(picture.reduce(2).quantize(32, Image.Quantize.FASTOCTREE))
-    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=1000 // _FPS, loop=0)
+        for i, (title, scene) in enumerate(scenes):
+            picture.paste(scene.picture(frame, title), (_SIDE * i, 0))
+        pictures.append(picture)
+    path.write_bytes(gif(pictures, _FPS))
 
 
-class _Scene:
-    """A clip in a square picture that holds the hands, the face and the shoulders."""
+def gif(pictures: Sequence[Image.Image], fps: float) -> bytes:
+    """An endless animation of pictures that were drawn at twice the size: Pillow's lines have no
+    smooth edges of their own."""
+    small = [p.reduce(2).quantize(32, Image.Quantize.FASTOCTREE) for p in pictures]
+    out = io.BytesIO()
+    duration = round(1000 / fps)
+    small[0].save(out, "GIF", save_all=True, append_images=small[1:], duration=duration, loop=0)
+    return out.getvalue()
 
-    def __init__(self, clip: clips.Clip, clip_TN3: np.ndarray, selection: landmarks.Selection):
-        self.title, self.selection = clip.row.phrase, selection
-        clip_TN2 = clip_TN3[..., :2].astype(np.float32)
+
+def skeleton(
+    pen: ImageDraw.ImageDraw,
+    points_N2: np.ndarray,
+    selection: landmarks.Selection,
+    width: int = 4,
+) -> None:
+    """Draws what is known of a frame, in pixels: dots for the face, lines for arms and hands."""
+    for x, y in points_N2[selection.part("face")].tolist():
+        if x == x:  # Not NaN.
+            pen.ellipse((x - width / 2, y - width / 2, x + width / 2, y + width / 2), GREY)
+    arms = selection.indices(*(p for p in _ARMS if p in selection.points))
+    for bone in itertools.pairwise(arms.tolist()):
+        _line(pen, points_N2[list(bone)], GREY, width)
+    for name in ("left_hand", "right_hand"):
+        for segment, colour in zip(*hand(points_N2[selection.part(name)]), strict=True):
+            _line(pen, segment, colour, width)
+
+
+class Scene:
+    """A clip in a square picture that holds the hands, the face and the shoulders. `aspect` is the
+    width of the film's picture in its heights."""
+
+    def __init__(self, clip_TN3: np.ndarray, selection: landmarks.Selection, aspect: float = 1):
+        self.selection = selection
+        clip_TN2 = clip_TN3[..., :2].astype(np.float32) * np.array([aspect, 1], np.float32)
         shown = [p for p in selection.points if "pose" not in p or p in ("pose_11", "pose_12")]
         flat = clip_TN2[:, selection.indices(*shown)].reshape(-1, 2)
         flat = flat[~np.isnan(flat).any(axis=1)]
@@ -199,29 +235,21 @@ class _Scene:
         span = max((high - low).max() * 1.1, 1e-3)
         self.pixels_TN2 = ((clip_TN2 - (low + high) / 2) / span + 0.5) * _SIDE + (0, _TITLE)
 
-    def picture(self, frame: int) -> Image.Image:
+    def picture(self, frame: int, title: str) -> Image.Image:
         points_N2 = self.pixels_TN2[min(frame, len(self.pixels_TN2) - 1)]
         picture = Image.new("RGB", (_SIDE, _SIDE + _TITLE), "white")
         pen = ImageDraw.Draw(picture)
-        for x, y in points_N2[self.selection.part("face")].tolist():
-            if x == x:  # Not NaN.
-                pen.ellipse((x - 2, y - 2, x + 2, y + 2), _GREY)
-        arms = self.selection.indices(*(p for p in _ARMS if p in self.selection.points))
-        for bone in itertools.pairwise(arms.tolist()):
-            _line(pen, points_N2[list(bone)], _GREY)
-        for name in ("left_hand", "right_hand"):
-            for segment, colour in zip(*_hand(points_N2[self.selection.part(name)]), strict=True):
-                _line(pen, segment, colour)
+        skeleton(pen, points_N2, self.selection)
         pen.rectangle((0, 0, _SIDE, _TITLE), "white")
         pen.rectangle((0, 0, _SIDE - 1, _SIDE + _TITLE - 1), outline="white", width=8)
         pen.rectangle((8, _TITLE, _SIDE - 8, _SIDE + _TITLE - 8), outline="#d5d8dc", width=2)
-        pen.text((_SIDE / 2, _TITLE / 2), self.title, "black", _font(), anchor="mm")
+        pen.text((_SIDE / 2, _TITLE / 2), title, "black", _font(), anchor="mm")
         return picture
 
 
-def _line(pen: ImageDraw.ImageDraw, points_N2: np.ndarray, colour: str) -> None:
+def _line(pen: ImageDraw.ImageDraw, points_N2: np.ndarray, colour: str, width: int) -> None:
     if not np.isnan(points_N2).any():
-        pen.line([(x, y) for x, y in points_N2.tolist()], colour, width=4, joint="curve")
+        pen.line([(x, y) for x, y in points_N2.tolist()], colour, width=width, joint="curve")
 
 
 @functools.cache

@@ -137,10 +137,26 @@ class Attention(nnx.Module):
         turns: Turns = None,
     ) -> jax.Array:
         """The mask may have 1 for B or T."""
+        k_BSNH, v_BSNH = keys_values
+        return self.out(self._mix(x_BTD, k_BSNH, v_BSNH, mask_BTS, turns))
+
+    def _mix(self, x_BTD, k_BSNH, v_BSNH, mask_BTS, turns: Turns = None) -> jax.Array:
         q_BTNH = self.q(x_BTD)
         q_BTNH = q_BTNH if turns is None else rotate(q_BTNH, turns)
-        y_BTNH = jax.nn.dot_product_attention(q_BTNH, *keys_values, mask=mask_BTS[:, None])
-        return self.out(y_BTNH)
+        return jax.nn.dot_product_attention(q_BTNH, k_BSNH, v_BSNH, mask=mask_BTS[:, None])
+
+    def shares(self, x_BTD: jax.Array, k_BSNH: jax.Array, mask_BTS: jax.Array) -> jax.Array:
+        """f32[B, T, S]: what share of its attention each row gives to each place, the heads' mean.
+
+        Mixed of values that are one at a place and zero elsewhere, as many places at a time as
+        a head is wide: so these are the shares by which `attend` mixes."""
+        s, h = k_BSNH.shape[1], self.head_dim
+        one_CSH = jnp.eye(s, s + -s % h, dtype=k_BSNH.dtype).reshape(s, -1, h).transpose(1, 0, 2)
+        mixed = [
+            self._mix(x_BTD, k_BSNH, jnp.broadcast_to(one_SH[:, None], k_BSNH.shape), mask_BTS)
+            for one_SH in one_CSH
+        ]
+        return jnp.concatenate(mixed, -1)[..., :s].astype(jnp.float32).mean(2)
 
     def __call__(self, x_BTD: jax.Array, mask_BTT: jax.Array, turns: Turns = None) -> jax.Array:
         """Self-attention."""

@@ -121,6 +121,12 @@ class DecoderLayer(nnx.Module):
         h_BTD, _ = self.lstm(self.norm_lstm(x_BTD))
         return self._attend(x_BTD, h_BTD, cross, mask_BM, keys)
 
+    def shares(self, x_BTD, cross, mask_BM) -> jax.Array:
+        """f32[B, T, M]: of the attention to the memory."""
+        h_BTD, _ = self.lstm(self.norm_lstm(x_BTD))
+        x_BTD = self.norm_attention(x_BTD + h_BTD)
+        return self.attention.shares(x_BTD, cross[0], mask_BM[:, None])
+
     def advance(self, x_BD, carry, cross, mask_BM) -> tuple[jax.Array, rnn.Carry]:
         carry = self.lstm.advance(self.norm_lstm(x_BD), carry)
         y_B1D = self._attend(x_BD[:, None], carry[0][:, None], cross, mask_BM, [None] * 2)
@@ -173,6 +179,15 @@ class AttentionLSTM(nnx.Module):
         for layer, cross, k in zip(self.decoder, self._cross(memory_BMD), keys, strict=True):
             y_BTD = layer(y_BTD, cross, mask_BM, k)
         return self._logits(y_BTD)
+
+    def attention(self, tokens_BT, memory_BMD, mask_BM) -> jax.Array:
+        """f32[B, T, M]: what share of its attention the decoder gave to each position of the memory
+        for the character after each token; the layers' mean."""
+        y_BTD, shares = self.embed(tokens_BT), []
+        for layer, cross in zip(self.decoder, self._cross(memory_BMD), strict=True):
+            shares.append(layer.shares(y_BTD, cross, mask_BM))
+            y_BTD = layer(y_BTD, cross, mask_BM)
+        return jnp.stack(shares).mean(0)
 
     def start(self, memory_BMD: jax.Array, mask_BM: jax.Array, max_tokens: int) -> Cache:
         """The state before the first token. It has one size whatever `max_tokens` is."""

@@ -126,10 +126,17 @@ class DecoderBlock(nnx.Module):
 
     def __call__(self, x_BTD, cross, mask_BM, key=None) -> jax.Array:
         """Teacher forcing. `cross`: the memory's keys and values."""
+        return self._rest(x_BTD, self._before(x_BTD), cross, mask_BM, layers.split(key, 3))
+
+    def shares(self, x_BTD, cross, mask_BM) -> jax.Array:
+        """f32[B, T, M]: of the attention to the memory."""
+        x_BTD = self.norm_cross(x_BTD + self._before(x_BTD))
+        return self.cross_attention.shares(x_BTD, cross[0], mask_BM[:, None])
+
+    def _before(self, x_BTD) -> jax.Array:
         t = x_BTD.shape[1]
         turns = layers.turns(t, self.self_attention.head_dim)
-        h_BTD = self.self_attention(self.norm_self(x_BTD), layers.causal(t), turns)
-        return self._rest(x_BTD, h_BTD, cross, mask_BM, layers.split(key, 3))
+        return self.self_attention(self.norm_self(x_BTD), layers.causal(t), turns)
 
     def advance(self, x_B1D, past, index, cross, mask_BM):
         """One character: `past` holds keys and values of those before it."""
@@ -208,6 +215,15 @@ class Transformer(nnx.Module):
         for block, cross, k in zip(self.decoder, self._cross(memory_BMD), keys, strict=True):
             y_BTD = block(y_BTD, cross, mask_BM, k)
         return self.head(self.norm_out(y_BTD)).astype(jnp.float32)
+
+    def attention(self, tokens_BT, memory_BMD, mask_BM) -> jax.Array:
+        """f32[B, T, M]: what share of its attention the decoder gave to each position of the memory
+        for the character after each token; the blocks' mean."""
+        y_BTD, shares = self.embed(tokens_BT), []
+        for block, cross in zip(self.decoder, self._cross(memory_BMD), strict=True):
+            shares.append(block.shares(y_BTD, cross, mask_BM))
+            y_BTD = block(y_BTD, cross, mask_BM)
+        return jnp.stack(shares).mean(0)
 
     def start(self, memory_BMD: jax.Array, mask_BM: jax.Array, max_tokens: int) -> Cache:
         """The state before the first token, for at most `max_tokens` calls of `advance`."""

@@ -81,6 +81,12 @@ class DecoderLayer(nnx.Module):
         h_BTD = self.self_attention(x_BTD, layers.causal(x_BTD.shape[1]))
         return self._rest(x_BTD, h_BTD, cross, mask_BS, layers.split(key, 3))
 
+    def shares(self, x_BTD, cross, mask_BS) -> jax.Array:
+        """f32[B, T, S]: of the attention to the memory."""
+        h_BTD = self.self_attention(x_BTD, layers.causal(x_BTD.shape[1]))
+        x_BTD = self.norm_self(x_BTD + h_BTD)
+        return self.cross_attention.shares(x_BTD, cross[0], mask_BS[:, None])
+
     def advance(self, x_B1D, past, index, cross, mask_BS):
         past = layers.write(past, self.self_attention.keys_values(x_B1D), index)
         seen_11L = (jnp.arange(past[0].shape[1]) <= index)[None, None]
@@ -121,9 +127,14 @@ class Transformer(nnx.Module):
 
     def decode(self, tokens_BT, memory_BSD, mask_BS, key=None) -> jax.Array:
         """f32[B, T, 62]: logits for the character after each token, given those up to it."""
-        y_BTD = self._embed(tokens_BT) + layers.positions(tokens_BT.shape[1], _DIM)
         cross = self.decoder.cross_attention.keys_values(memory_BSD)
-        return self.head(self.decoder(y_BTD, cross, mask_BS, key))
+        return self.head(self.decoder(self._placed(tokens_BT), cross, mask_BS, key))
+
+    def attention(self, tokens_BT, memory_BSD, mask_BS) -> jax.Array:
+        """f32[B, T, S]: what share of its attention the decoder gave to each position of the memory
+        for the character after each token."""
+        cross = self.decoder.cross_attention.keys_values(memory_BSD)
+        return self.decoder.shares(self._placed(tokens_BT), cross, mask_BS)
 
     def start(self, memory_BSD: jax.Array, mask_BS: jax.Array, max_tokens: int) -> Cache:
         """The state before the first token, for at most `max_tokens` calls of `advance`."""
@@ -147,6 +158,9 @@ class Transformer(nnx.Module):
             y_B1D, cache["past"], index, cache["cross"], cache["mask"]
         )
         return self.head(y_B1D)[:, 0], cache | {"index": index + 1, "past": past}
+
+    def _placed(self, tokens_BT: jax.Array) -> jax.Array:
+        return self._embed(tokens_BT) + layers.positions(tokens_BT.shape[1], _DIM)
 
     def _embed(self, tokens: jax.Array) -> jax.Array:
         return self.embed(tokens) * math.sqrt(_DIM)

@@ -74,6 +74,10 @@ class Task:
         """Probabilities f32[B,C]."""
         return jax.nn.softmax(model.classify(inputs, mask).astype(jnp.float32))
 
+    def evidence(self, model: Any, inputs: Array, mask: Array) -> dict[str, Array]:
+        """`classes` f32[B,C]: their probabilities."""
+        return {"classes": self.predict(model, inputs, mask)}
+
     def decode(self, probabilities_BC: np.ndarray) -> list[np.ndarray]:
         return list(probabilities_BC)
 
@@ -95,6 +99,9 @@ class Task:
 
     def report(self, answer: np.ndarray) -> dict:
         return {"class": self.text(answer), "probability": round(float(answer.max()), 4)}
+
+    def silent(self) -> dict:
+        return {"class": "", "probability": 0.0}
 
     def targets(self, records: records_lib.Records, count: int) -> list[str]:
         return [self.names[records[i]["label"].int64_list.value[0]] for i in range(count)]

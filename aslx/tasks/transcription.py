@@ -14,7 +14,7 @@ import numpy as np
 import optax
 from flax import nnx
 
-from aslx import decoding, files, kaggle, metrics, plots, vocab
+from aslx import decoding, evidence, files, kaggle, metrics, plots, vocab
 from aslx.data import fields as fields_lib
 from aslx.data import records as records_lib
 
@@ -69,6 +69,10 @@ class PerPosition:
         del max_tokens  # The network has as many positions as it has.
         return decoding.positions_greedy(model.positions(inputs, mask))
 
+    def evidence(self, model: Any, inputs: Array, mask: Array, max_tokens: int) -> evidence.Found:
+        del model, inputs, mask, max_tokens
+        return {}  # Every position sees the same state, of the whole clip.
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Autoregressive:
@@ -107,6 +111,12 @@ class Autoregressive:
     def read(self, model: Any, inputs: Array, mask: Array, max_tokens: int) -> tuple[Array, Array]:
         return decoding.greedy(model, inputs, mask, max_tokens)
 
+    def evidence(self, model: Any, inputs: Array, mask: Array, max_tokens: int) -> evidence.Found:
+        tokens_BL, _ = self.read(model, inputs, mask, max_tokens)
+        memory, memory_mask = model.encode(inputs, mask)
+        found = evidence.attended(model, memory, memory_mask, tokens_BL)
+        return found | evidence.aligned(model, memory, memory_mask) if self.ctc_weight else found
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CTC:
@@ -123,6 +133,10 @@ class CTC:
         del max_tokens  # At most one a frame.
         memory, memory_mask = model.encode(inputs, mask)
         return decoding.ctc_greedy(model.ctc(memory), memory_mask)
+
+    def evidence(self, model: Any, inputs: Array, mask: Array, max_tokens: int) -> evidence.Found:
+        del max_tokens
+        return evidence.aligned(model, *model.encode(inputs, mask))
 
 
 def _ctc_loss(logits_BMV: Array, mask_BM: Array, batch: dict) -> tuple[Array, Array]:
@@ -171,6 +185,10 @@ class Task:
         """Characters i32[B,L], PAD where there is none."""
         return self.head.read(model, inputs, mask, self.max_tokens)[0]
 
+    def evidence(self, model: Any, inputs: Array, mask: Array) -> evidence.Found:
+        """What `predict` reads its characters from."""
+        return self.head.evidence(model, inputs, mask, self.max_tokens)
+
     def decode(self, tokens_BL: np.ndarray) -> list[str]:
         """The answers that `predict`'s rows stand for."""
         return [vocab.decode(row) for row in tokens_BL]
@@ -204,6 +222,10 @@ class Task:
     def report(self, answer: str) -> dict:
         """An answer with all that is known of it."""
         return {"text": answer}
+
+    def silent(self) -> dict:
+        """What is reported of a clip without hands, which is not read."""
+        return {"text": ""}
 
     def targets(self, records: records_lib.Records, count: int) -> list[str]:
         """The phrases of the first `count` records of a split."""
