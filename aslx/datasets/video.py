@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 import tqdm
 
 from aslx import files, kaggle, video, vocab
-from aslx.datasets import fingerspelling, layout, storage, workers
+from aslx.datasets import fingerspelling, layout, workers
 
 _FOLDER, _FACTS = "train_landmarks", "video.json"
 _MADE_BY = b"aslx.video"  # Of the parquet's metadata: how it was made.
@@ -144,10 +144,17 @@ def _one(
     table = _landmarks(track, line.sequence_id)
     made_by = json.dumps({"asked": asked, "counts": counts}).encode()
     table = table.replace_schema_metadata(table.schema.metadata | {_MADE_BY: made_by})
-    # Of a file of one clip most is what it says of its 1,631 columns: a third so.
-    small = {"use_dictionary": False, "write_statistics": False, "use_byte_stream_split": True}
-    with storage.writing(path) as f:
-        pq.write_table(table, f, compression="zstd", store_schema=False, **small)
+    with files.writing(path) as f:
+        # Of a file of one clip most is what it says of its 1,631 columns: a third so.
+        pq.write_table(
+            table,
+            f,
+            compression="zstd",
+            store_schema=False,
+            use_dictionary=False,
+            write_statistics=False,
+            use_byte_stream_split=True,
+        )
     return counts | {"made": 1, "why": None}
 
 

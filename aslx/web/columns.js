@@ -1,0 +1,107 @@
+/**
+ * Landmarks of a frame -> a row of what the model takes, and rows -> its input. Nothing is computed
+ * here: features are the model's own affair.
+ *
+ * @typedef {object} Landmarks What MediaPipe Holistic found; null where a part was lost.
+ * @property {Float32Array | null} face 468 points of x, y, z
+ * @property {Float32Array | null} left_hand 21 points of x, y, z
+ * @property {Float32Array | null} pose 33 points of x, y, z and visibility
+ * @property {Float32Array | null} right_hand 21 points of x, y, z
+ *
+ * @typedef {"face" | "left_hand" | "pose" | "right_hand"} Part
+ *
+ * @typedef {object} Input What model.json says of the model's input.
+ * @property {"columns" | "frames" | "keypoints" | "image"} kind
+ * @property {(number | string)[]} shape
+ * @property {string[]} [columns]
+ */
+
+/** In the order of the competitions' 543 points. */
+export const POINTS = { face: 468, left_hand: 21, pose: 33, right_hand: 21 };
+const AXES = "xyz";
+/** @param {string} part */
+const width = (part) => (part === "pose" ? 4 : 3);
+
+/**
+ * Of a column's name where its value lies: x_right_hand_3 -> right_hand, 9.
+ * @param {string} name
+ * @returns {[Part, number]}
+ */
+export function place(name) {
+  const found = /^([xyz])_(face|left_hand|pose|right_hand)_(\d+)$/.exec(name);
+  if (!found) throw new Error(`the model reads a column ${name}, which is no landmark`);
+  const part = /** @type {Part} */ (found[2]);
+  return [part, Number(found[3]) * width(part) + AXES.indexOf(found[1])];
+}
+
+/** @param {Input} input @returns {[Part, number][]} */
+function places(input) {
+  if (input.kind === "columns") return (input.columns ?? []).map(place);
+  if (input.kind === "frames") {
+    return Object.entries(POINTS).flatMap(([part, points]) =>
+      Array.from({ length: points * 3 }, (_, i) => {
+        const at = Math.floor(i / 3) * width(part) + (i % 3);
+        return /** @type {[Part, number]} */ ([part, at]);
+      }),
+    );
+  }
+  // The keypoint seed's order; 258 of its 1,662 values are not the face's.
+  const parts = ["pose", ...(Number(input.shape[1]) > 258 ? ["face"] : []), "left_hand", "right_hand"];
+  return parts.flatMap((part) => {
+    const values = POINTS[/** @type {Part} */ (part)] * width(part);
+    return Array.from({ length: values }, (_, i) => /** @type {[Part, number]} */ ([part, i]));
+  });
+}
+
+/**
+ * How a frame's landmarks become a row of this input.
+ * @param {Input} input of any kind but an image
+ * @returns {(landmarks: Landmarks) => Float32Array}
+ */
+export function rows(input) {
+  const order = places(input);
+  // The keypoint seed put zeros where a part was lost, the competitions nothing.
+  const lost = input.kind === "keypoints" ? 0 : NaN;
+  return (landmarks) => Float32Array.from(order, ([part, at]) => landmarks[part]?.[at] ?? lost);
+}
+
+/**
+ * The way back, as far as the row goes: what it does not hold is lost.
+ * @param {Input} input of any kind but an image
+ * @returns {(row: Float32Array) => Landmarks}
+ */
+export function landmarks(input) {
+  const order = places(input);
+  return (row) => {
+    const found = /** @type {Landmarks} */ ({ face: null, left_hand: null, pose: null, right_hand: null });
+    order.forEach(([part, at], i) => {
+      if (Number.isNaN(row[i])) return;
+      found[part] ??= new Float32Array(POINTS[part] * width(part)).fill(NaN);
+      found[part][at] = row[i];
+    });
+    return found;
+  };
+}
+
+/**
+ * Rows one after the other, and what a model of `frames` rows takes past them.
+ * @param {Float32Array[]} clip
+ * @param {number} frames
+ * @param {number} values of a row
+ */
+export function padded(clip, frames, values) {
+  const out = new Float32Array(frames * values).fill(NaN);
+  clip.forEach((row, t) => out.set(row, t * values));
+  return out;
+}
+
+/**
+ * Of a clip that is longer than `most` frames, as many as that, evenly.
+ * @template T
+ * @param {T[]} clip
+ * @param {number} most
+ */
+export function thinned(clip, most) {
+  if (clip.length <= most) return clip;
+  return Array.from({ length: most }, (_, i) => clip[Math.floor(((i + 0.5) * clip.length) / most)]);
+}

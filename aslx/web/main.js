@@ -1,0 +1,78 @@
+/** Opens the model and the page, and says what each button and key does. */
+
+import * as camera from "./camera.js";
+import * as models from "./model.js";
+import { Page } from "./page.js";
+import { Tracker } from "./tracker.js";
+import * as view from "./view.js";
+
+const { $ } = view;
+
+/** @param {Page} page */
+function buttons(page) {
+  const chosen = () => $("file").click();
+  /** @type {Record<string, () => unknown>} */
+  const actions = {
+    start: () => page.guard(page.start()),
+    camera: () => page.guard(page.start()),
+    pause: () => page.pause(),
+    skeleton: () => page.draw(),
+    open: chosen,
+    instead: chosen,
+    copy: () => page.guard(page.copy()),
+    clear: () => page.clear(),
+    practise: () => page.practise(),
+    next: () => page.next(),
+  };
+  for (const [id, act] of Object.entries(actions)) $(id).onclick = act;
+  $("file").onchange = () => {
+    const [file] = $("file").files;
+    $("file").value = "";
+    if (file) page.guard(page.open(file));
+  };
+  $("threshold").oninput = () => {
+    $("threshold-value").textContent = `${$("threshold").value} %`;
+    view.text(page.shown, page.threshold);
+  };
+  document.onkeydown = (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    for (const id of Object.keys(actions)) {
+      const button = $(id);
+      if (button.getAttribute("aria-keyshortcuts") === event.key.toLowerCase()) button.click();
+    }
+  };
+  document.ondragover = (event) => {
+    event.preventDefault();
+    document.body.classList.add("drop");
+  };
+  document.ondragleave = () => document.body.classList.remove("drop");
+  document.ondrop = (event) => {
+    event.preventDefault();
+    document.body.classList.remove("drop");
+    const file = event.dataTransfer?.files[0];
+    if (file) page.guard(page.open(file));
+  };
+}
+
+function theme() {
+  const dark = matchMedia("(prefers-color-scheme: dark)").matches;
+  const now = document.documentElement.dataset.theme ?? (dark ? "dark" : "light");
+  document.documentElement.dataset.theme = now === "dark" ? "light" : "dark";
+}
+
+async function main() {
+  $("theme").onclick = theme;
+  try {
+    const model = await models.open();
+    const page = new Page(model, new Tracker());
+    buttons(page);
+    await Promise.all([model.ready, page.source.tracker.ready]);
+    document.body.dataset.ready = "true";
+    if (await camera.allowed()) await page.guard(page.start());
+  } catch (error) {
+    view.problem(/** @type {Error} */ (error));
+    $("start").onclick = () => location.reload();
+  }
+}
+
+main();

@@ -1,0 +1,74 @@
+/** A word to spell or to sign, whether it was, and the score. */
+
+import { distance } from "./text.js";
+
+const WORDS = (
+  "hello water house green apple river music train light happy table bread smile paper cloud stone " +
+  "garden window summer orange friend school coffee winter yellow bridge market silver family " +
+  "blue fish bird moon rain snow tree milk king gold book ball door lamp"
+).split(" ");
+
+/**
+ * What can be asked of this model: words that its characters spell, or its own.
+ * @param {string[]} answers
+ * @param {boolean} spelled whether answers are characters, one of which follows the other
+ */
+export function words(answers, spelled) {
+  if (!spelled) return answers.filter((name) => !/^(nothing|no[ _]?action|none|idle)$/i.test(name));
+  const known = new Set(answers.map((c) => c.toLowerCase()));
+  return WORDS.filter((word) => [...word].every((c) => known.has(c)));
+}
+
+/** @param {string} text */
+const normal = (text) => text.toLowerCase().trim().replace(/\s+/g, " ");
+
+export class Practice {
+  /**
+   * @param {string[]} words
+   * @param {() => number} [random] in 0..1
+   */
+  constructor(words, random = Math.random) {
+    this.words = words;
+    this.random = random;
+    this.right = this.tried = this.streak = 0;
+    this.word = "";
+    this.next();
+  }
+
+  /** Another word than the last. */
+  next() {
+    const others = this.words.filter((word) => word !== this.word);
+    this.word = others[Math.floor(this.random() * others.length)] ?? this.words[0] ?? "";
+    this.done = false;
+    return this.word;
+  }
+
+  /**
+   * How many characters at the start of the word a text has.
+   * @param {string} text
+   */
+  begun(text) {
+    const said = normal(text);
+    const word = normal(this.word);
+    let n = 0;
+    while (n < word.length && said[n] === word[n]) n += 1;
+    return n;
+  }
+
+  /**
+   * @param {string} text
+   * @param {boolean} whole whether it is all: what is wrong then counts
+   * @returns {{right: boolean, edits: number} | null} null where it may still come right, or is done
+   */
+  check(text, whole) {
+    if (this.done) return null;
+    const edits = distance(normal(text), normal(this.word));
+    const right = edits === 0;
+    if (!right && !whole) return null;
+    this.tried += 1;
+    this.right += right ? 1 : 0;
+    this.streak = right ? this.streak + 1 : 0;
+    this.done = right;
+    return { right, edits };
+  }
+}

@@ -1,0 +1,93 @@
+/** A stream of pictures -> letters, by a model that tells pictures of hands apart. */
+
+import { pixels, square } from "../crop.js";
+import { Majority } from "../majority.js";
+import { argmax } from "../text.js";
+
+/** Letters that stay on the screen. */
+const MOST = 200;
+
+export class Letters {
+  /**
+   * @param {import("../model.js").Model} model
+   * @param {(shown: import("../view.js").Shown) => void} show
+   * @param {(text: import("../text.js").Character[], whole: boolean) => void} said
+   * @param {() => number} threshold
+   */
+  constructor(model, show, said, threshold) {
+    this.model = model;
+    this.show = show;
+    this.said = said;
+    this.threshold = threshold;
+    this.majority = new Majority();
+    this.clear();
+  }
+
+  clear() {
+    /** @type {import("../text.js").Character[]} */
+    this.text = [];
+    this.begin();
+    this.tell([], "Show a hand");
+  }
+
+  begin() {
+    this.majority.clear();
+    this.held = "";
+  }
+
+  /**
+   * @param {import("../columns.js").Landmarks} landmarks
+   * @param {number} _time
+   * @param {ImageBitmap} picture
+   */
+  async frame(landmarks, _time, picture) {
+    const hand = landmarks.right_hand ?? landmarks.left_hand;
+    if (!hand) {
+      this.begin();
+      this.tell([], "Show a hand");
+      return;
+    }
+    const { x, y, size } = square(hand, picture.width, picture.height);
+    await this.look(picture, { x, y, width: size, height: size });
+  }
+
+  /**
+   * @param {ImageBitmap} picture
+   * @param {{x: number, y: number, width: number, height: number}} box
+   */
+  async look(picture, box) {
+    const shape = this.model.about.input.shape.map(Number);
+    const probabilities = await this.model.image(pixels(picture, box, shape));
+    const answer = argmax(probabilities);
+    const name = this.model.about.answers[answer];
+    const held = this.majority.push(answer, probabilities[answer], this.threshold());
+    if (held && name !== this.held) this.write(name, probabilities[answer]);
+    this.tell(this.model.guesses(probabilities), "Reading");
+  }
+
+  /**
+   * A letter that was held; ASL Alphabet has names for a space, nothing and "take it back" too.
+   * @param {string} name
+   * @param {number} confidence
+   */
+  write(name, confidence) {
+    this.held = name;
+    if (name === "nothing") return;
+    if (name === "del") this.text = this.text.slice(0, -1);
+    else {
+      const letter = { text: name === "space" ? " " : name, confidence };
+      this.text = [...this.text, letter].slice(-MOST);
+    }
+    this.said(this.text, false);
+  }
+
+  async rest() {}
+
+  /**
+   * @param {import("../view.js").Guess[]} guesses
+   * @param {string} note
+   */
+  tell(guesses, note) {
+    this.show({ done: this.text, characters: [], settled: 0, note, guesses });
+  }
+}

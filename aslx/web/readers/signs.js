@@ -1,0 +1,72 @@
+/** A stream of frames -> words, by a model that tells clips apart. */
+
+import { Majority, WINDOW, said } from "../majority.js";
+import { argmax } from "../text.js";
+import { Clock } from "../time.js";
+
+export class Signs {
+  /**
+   * @param {import("../model.js").Model} model
+   * @param {(shown: import("../view.js").Shown) => void} show
+   * @param {(text: import("../text.js").Character[], whole: boolean) => void} said
+   * @param {() => number} threshold
+   */
+  constructor(model, show, said, threshold) {
+    this.model = model;
+    this.show = show;
+    this.said = said;
+    this.threshold = threshold;
+    this.clock = new Clock();
+    this.majority = new Majority();
+    this.clear();
+  }
+
+  clear() {
+    /** @type {import("../text.js").Character[]} */
+    this.words = [];
+    this.begin();
+    this.tell([], "Sign a word");
+  }
+
+  begin() {
+    /** @type {Float32Array[]} */
+    this.window = [];
+    this.clock.reset();
+    this.majority.clear();
+  }
+
+  /**
+   * @param {import("../columns.js").Landmarks} landmarks
+   * @param {number} time in seconds
+   */
+  async frame(landmarks, time) {
+    const row = /** @type {Function} */ (this.model.row)(landmarks);
+    const more = new Array(this.clock.rows(time)).fill(row);
+    this.window = [...this.window, ...more].slice(-WINDOW);
+    if (this.window.length < WINDOW) {
+      this.tell([], `Watching: ${this.window.length} of ${WINDOW} frames`);
+      return;
+    }
+    const { window } = this;
+    const probabilities = await this.model.clip(window);
+    if (this.window !== window) return; // Cleared meanwhile.
+    const answer = argmax(probabilities);
+    const word = { text: this.model.about.answers[answer], confidence: probabilities[answer] };
+    if (this.majority.push(answer, word.confidence, this.threshold())) {
+      const before = this.words;
+      this.words = said(before, word);
+      if (this.words !== before) this.said([word], true);
+    }
+    this.tell(this.model.guesses(probabilities), "Watching");
+  }
+
+  async rest() {}
+
+  /**
+   * @param {import("../view.js").Guess[]} guesses
+   * @param {string} note
+   */
+  tell(guesses, note) {
+    this.show({ done: this.words, characters: [], settled: 0, note, guesses, words: true });
+  }
+}

@@ -1,0 +1,104 @@
+/** A stream of frames -> text, by a model that reads clips of spelling. */
+
+import { Segments, raised } from "../segments.js";
+import { characters, settled } from "../text.js";
+import { Clock } from "../time.js";
+
+/** Seconds between two readings of a clip that grows. */
+const EVERY = 0.25;
+
+/** @typedef {import("../text.js").Character} Character */
+
+export class Transcriber {
+  /**
+   * @param {import("../model.js").Model} model
+   * @param {(shown: import("../view.js").Shown) => void} show
+   * @param {(text: Character[], whole: boolean) => void} said what was read in a clip; whole: it ended
+   */
+  constructor(model, show, said) {
+    this.model = model;
+    this.show = show;
+    this.said = said;
+    this.clock = new Clock();
+    /** @type {Segments<Float32Array>} */
+    this.segments = new Segments(model.longest);
+    this.last = -Infinity;
+    /** @type {Character[][]} */
+    this.readings = [];
+    this.clear();
+  }
+
+  /** Forgets all. */
+  clear() {
+    /** @type {Character[]} */
+    this.done = [];
+    this.begin();
+    this.show({ done: [], characters: [], settled: 0, note: "Raise a hand and spell" });
+  }
+
+  /** Forgets the clip that grows. */
+  begin() {
+    this.segments.reset();
+    this.clock.reset();
+    this.readings = [];
+    this.reading = false;
+    this.last = -Infinity;
+  }
+
+  /**
+   * @param {import("../columns.js").Landmarks} landmarks
+   * @param {number} time in seconds
+   */
+  async frame(landmarks, time) {
+    const row = /** @type {Function} */ (this.model.row)(landmarks);
+    for (let n = this.clock.rows(time); n > 0; n--) {
+      const { ended } = this.segments.push(row, raised(landmarks), time);
+      if (ended) await this.end(ended);
+    }
+    const { clip } = this.segments;
+    if (clip.length && !this.reading && time - this.last >= EVERY) {
+      this.last = time;
+      await this.grow([...clip]);
+    }
+    if (!clip.length) this.tell([], 0, "Raise a hand and spell");
+  }
+
+  /** @param {Float32Array[]} clip */
+  async grow(clip) {
+    this.reading = true;
+    const before = this.readings;
+    const read = characters(await this.model.clip(clip), this.model.about.answers);
+    if (before !== this.readings) return; // It ended meanwhile.
+    this.reading = false;
+    this.readings.push(read);
+    this.tell(read, settled(this.readings), "Reading");
+    this.said(read.slice(0, settled(this.readings)), false);
+  }
+
+  /** @param {Float32Array[]} clip */
+  async end(clip) {
+    this.readings = [];
+    this.reading = false;
+    const read = characters(await this.model.clip(clip), this.model.about.answers);
+    if (!read.length) return;
+    if (this.done.length) this.done.push({ text: " ", confidence: 1 });
+    this.done.push(...read);
+    this.tell([], 0, "Raise a hand and spell");
+    this.said(read, true);
+  }
+
+  /** Ends what is being spelled, at the end of a film. */
+  async rest() {
+    const clip = this.segments.close();
+    if (clip) await this.end(clip);
+  }
+
+  /**
+   * @param {Character[]} characters
+   * @param {number} settled
+   * @param {string} note
+   */
+  tell(characters, settled, note) {
+    this.show({ done: this.done, characters, settled, note });
+  }
+}

@@ -1,0 +1,64 @@
+/**
+ * A model's outputs -> characters, and which of them have settled.
+ *
+ * @typedef {{text: string, confidence: number}} Character
+ */
+
+/** So many readings of a growing clip have to agree before a character counts as settled. */
+export const AGREE = 3;
+
+/** The place of the largest value. @param {ArrayLike<number>} values */
+export function argmax(values) {
+  let best = 0;
+  for (let i = 1; i < values.length; i++) if (values[i] > values[best]) best = i;
+  return best;
+}
+
+/**
+ * The competition's loop: the largest of each row; an index without a character is left out.
+ * @param {Float32Array} outputs rows one after the other
+ * @param {string[]} answers characters by index; a row has one place more, for none
+ * @returns {Character[]}
+ */
+export function characters(outputs, answers) {
+  const width = answers.length + 1;
+  const out = [];
+  for (let i = 0; i < outputs.length; i += width) {
+    const row = outputs.subarray(i, i + width);
+    const best = argmax(row);
+    if (best < answers.length) out.push({ text: answers[best], confidence: row[best] });
+  }
+  return out;
+}
+
+/** @param {Character[]} read */
+export const plain = (read) => read.map((c) => c.text).join("");
+
+/**
+ * How many characters at the start are the same in all of the last readings.
+ * @param {Character[][]} readings of one clip as it grew, the newest last
+ */
+export function settled(readings) {
+  if (readings.length < AGREE) return 0;
+  const last = readings.slice(-AGREE).map(plain);
+  let n = 0;
+  while (n < last[0].length && last.every((text) => text[n] === last[0][n])) n += 1;
+  return n;
+}
+
+/**
+ * Edits that make one text the other (Levenshtein).
+ * @param {string} a
+ * @param {string} b
+ */
+export function distance(a, b) {
+  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      next.push(Math.min(next[j - 1] + 1, row[j] + 1, row[j - 1] + (a[i - 1] === b[j - 1] ? 0 : 1)));
+    }
+    row = next;
+  }
+  return row[b.length];
+}
