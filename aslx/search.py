@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from aslx import vocab
+from aslx import decoding, vocab
 
 _NEVER = -jnp.inf
 _CHARACTERS = len(vocab.CHARACTERS)
@@ -181,24 +181,25 @@ def joint(
     text_BNL = jnp.concatenate([attended_BKL, aligned_BKL], 1)
     b, n, _ = text_BNL.shape
     text = text_BNL.reshape(b * n, max_tokens)
-    score = (1 - ctc_weight) * _attention_score(
-        model, text, _rows(memory_BMD, n), _rows(mask_BM, n)
-    )
-    score += ctc_weight * _ctc_score(_rows(logits_BMV, n), _rows(mask_BM, n), text)
+    memory, mask, logits = (_rows(x, n) for x in (memory_BMD, mask_BM, logits_BMV))
+    score = (1 - ctc_weight) * _decoded(model, text, memory, mask).sum(1)
+    score += ctc_weight * _ctc_score(logits, mask, text)
     best_B1 = score.reshape(b, n).argmax(1, keepdims=True)
     return _picked(text_BNL, best_B1)[:, 0]
 
 
-def _attention_score(model: Any, text_NL, memory_NMD, mask_NM) -> jax.Array:
-    """f32[N]: log-probability of each text and its END under the decoder."""
-    tokens_NT = jnp.pad(text_NL, ((0, 0), (1, 0)), constant_values=vocab.START)
-    logp_NTV = jax.nn.log_softmax(model.decode(tokens_NT, memory_NMD, mask_NM))
-    size_N1 = (text_NL != vocab.PAD).sum(1, keepdims=True)
-    at_T = jnp.arange(tokens_NT.shape[1])
-    target_NT = jnp.pad(text_NL, ((0, 0), (0, 1)), constant_values=vocab.PAD)
-    target_NT = jnp.where(at_T == size_N1, vocab.END, target_NT)
+def confidence(model: Any, text_NL, memory_NMD, mask_NM) -> jax.Array:
+    """f32[N, L]: the probability of each character after those before it, under the decoder."""
+    return jnp.exp(_decoded(model, text_NL, memory_NMD, mask_NM)[:, :-1])
+
+
+def _decoded(model: Any, text_NL, memory_NMD, mask_NM) -> jax.Array:
+    """f32[N, L + 1]: log-probability of each character and of END under the decoder; of pads 0."""
+    logits_NTV = model.decode(decoding.opened(text_NL), memory_NMD, mask_NM)
+    target_NT = decoding.closed(text_NL)
+    logp_NTV = jax.nn.log_softmax(logits_NTV)
     each_NT = jnp.take_along_axis(logp_NTV, target_NT[..., None], 2)[..., 0]
-    return jnp.where(at_T <= size_N1, each_NT, 0.0).sum(1)
+    return jnp.where(target_NT != vocab.PAD, each_NT, 0.0)
 
 
 def _ctc_score(logits_NMV: jax.Array, mask_NM: jax.Array, text_NL: jax.Array) -> jax.Array:
