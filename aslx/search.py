@@ -28,6 +28,16 @@ def _picked(x_BK: jax.Array, parent_BK: jax.Array) -> jax.Array:
     return jnp.take_along_axis(x_BK, index, 1)
 
 
+def _likeliest(score_BN: jax.Array, k: int) -> tuple[jax.Array, jax.Array]:
+    """The k largest and their places, f32 and i32 [B, K]. Not `top_k`: it does not export."""
+    at_N, values, places = jnp.arange(score_BN.shape[1]), [], []
+    for _ in range(k):
+        values.append(score_BN.max(1))
+        places.append(jnp.argmax(score_BN, 1).astype(jnp.int32))
+        score_BN = jnp.where(at_N == places[-1][:, None], _NEVER, score_BN)
+    return jnp.stack(values, 1), jnp.stack(places, 1)
+
+
 def _written(text_BKL: jax.Array, at_BK: jax.Array, character_BK: jax.Array) -> jax.Array:
     """With a character more in place `at`; where that is L, nothing changes."""
     here_BKL = jnp.arange(text_BKL.shape[-1]) == at_BK[..., None]
@@ -57,7 +67,7 @@ def autoregressive(
         idle_V = jnp.where(ids_V == vocab.PAD, 0.0, _NEVER)
         logp_BKV = jnp.where(ended_BK[..., None], idle_V, logp_BKV)
         every_BN = (score_BK[..., None] + logp_BKV).reshape(b, -1)
-        score_BK, at_BK = jax.lax.top_k(every_BN, beams)
+        score_BK, at_BK = _likeliest(every_BN, beams)
         parent_BK, last_BK = jnp.divmod(at_BK, len(ids_V))
         ended_BK = _picked(ended_BK, parent_BK) | (last_BK == vocab.END)
         written_BK = jnp.where(ended_BK, vocab.PAD, last_BK)
@@ -86,7 +96,7 @@ class _Prefixes(NamedTuple):
     """Texts, their characters, and log-probabilities by what a path to them ends on."""
 
     text: jax.Array  # i32[B, K, L]
-    size: jax.Array  # i32[B, K]
+    size: jax.Array  # i32[B, K]; -1: no text, where there are fewer than K.
     blank: jax.Array  # f32[B, K]
     character: jax.Array  # f32[B, K]
 
@@ -122,17 +132,18 @@ def _frame(old: _Prefixes, logp_BV: jax.Array) -> _Prefixes:
     blank_BK = total_BK + logp_BV[:, None, vocab.BLANK]
     same_BK = jnp.logaddexp(blank_BK, character_BK)
     every_BN = jnp.concatenate([same_BK, longer_BKV.reshape(b, -1)], 1)
-    score_BK, at_BK = jax.lax.top_k(every_BN, beams)
+    score_BK, at_BK = _likeliest(every_BN, beams)
     grown_BK = at_BK >= beams
     parent_BK, new_BK = jnp.divmod(at_BK - beams, _CHARACTERS)
     parent_BK = jnp.where(grown_BK, parent_BK, at_BK)
     size_BK = _picked(old.size, parent_BK)
     place_BK = jnp.where(grown_BK, size_BK, max_tokens)
+    none_BK = score_BK == _NEVER
     return _Prefixes(
         _written(_picked(old.text, parent_BK), place_BK, new_BK),
-        size_BK + grown_BK,
-        jnp.where(grown_BK, _NEVER, _picked(blank_BK, parent_BK)),
-        jnp.where(grown_BK, score_BK, _picked(character_BK, parent_BK)),
+        jnp.where(none_BK, -1, size_BK + grown_BK),
+        jnp.where(grown_BK | none_BK, _NEVER, _picked(blank_BK, parent_BK)),
+        jnp.where(grown_BK | none_BK, score_BK, _picked(character_BK, parent_BK)),
     )
 
 
@@ -157,7 +168,7 @@ def ctc(
     shape = (len(logits_BMV), beams)
     first = _Prefixes(
         jnp.full((*shape, max_tokens), vocab.PAD, jnp.int32),
-        jnp.zeros(shape, jnp.int32),
+        jnp.broadcast_to(jnp.where(jnp.arange(beams) == 0, 0, -1), shape),
         jnp.broadcast_to(jnp.where(jnp.arange(beams) == 0, 0.0, _NEVER), shape),
         jnp.full(shape, _NEVER),
     )
