@@ -1,18 +1,33 @@
-# `make train`: from nothing to a submission. `make test`: everything CI runs.
+# `make train`: from nothing to a submission. `make live`: sign at the camera, and what was trained
+# reads. `make test`: everything CI runs.
 PYTHON ?= python3
 VENV := .venv
 RUN := runs/quickstart
 DATA := data/synthetic
 BIN := $(VENV)/bin
+WEB := aslx/web
+PAGE := $(WEB)/dist/.made
 # TensorFlow and absl log at import; their warnings are not the user's.
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: train test test-slow format clean
+.PHONY: train live web test test-slow format clean
 
 train: $(VENV)/.train $(DATA)/metadata.json
 	$(BIN)/python -m aslx.train --config configs/quickstart.py --workdir $(RUN)
 	$(BIN)/python -m aslx.evaluate --workdir $(RUN) --split test
 	$(BIN)/python -m aslx.export --workdir $(RUN)
+
+live: $(VENV)/.serve $(PAGE) | $(RUN)/export/model.json
+	$(BIN)/python -m aslx.serve --workdir $(RUN)
+
+$(RUN)/export/model.json:
+	$(MAKE) train
+
+# The page's packages, and what of them runs beside the page, each in a file. Needs Node.js.
+web: $(PAGE)
+$(PAGE): $(WEB)/package.json $(WEB)/package-lock.json $(wildcard $(WEB)/workers/*.js)
+	npm ci --prefix $(WEB)
+	@touch $@
 
 $(DATA)/metadata.json: | $(VENV)/.train
 	$(BIN)/python -m aslx.prepare synthetic --out $(DATA) --sequences 9000 --whole-hands
@@ -25,17 +40,24 @@ $(VENV)/.train: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install -q --no-compile -c constraints.txt -e '.[export]'
 	@touch $@
 
+$(VENV)/.serve: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install -q --no-compile -c constraints.txt -e '.[export,serve]'
+	@touch $@
+
 $(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install -q --no-compile -c constraints.txt -e '.[test]'
 	@touch $@
 
-test: $(VENV)/.test
+# Without Node.js the page's tests skip.
+TESTED := $(VENV)/.test $(if $(shell command -v npm),$(PAGE))
+
+test: $(TESTED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	$(BIN)/python -m pytest -m 'not slow'
 
-test-slow: $(VENV)/.test
+test-slow: $(TESTED)
 	$(BIN)/python -m pytest
 
 format: $(VENV)/.test
@@ -43,4 +65,4 @@ format: $(VENV)/.test
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) .cache runs data
+	rm -rf $(VENV) .cache runs data $(WEB)/node_modules $(WEB)/dist

@@ -51,22 +51,26 @@ class Reading:
 
     @property
     def letters(self) -> list[tuple[float, str]]:
-        """(frame, character) of a text in its order; none where the model does not tell when."""
-        if "attention" in self.found:
-            ids = _written(self.found["tokens"])
-            when = self.at[self.found["attention"][: len(ids)].argmax(1)]
-            ids, when = ids[ids < vocab.PAD], when[ids < vocab.PAD]
-        elif "path" in self.found:
-            path, best = self.found["path"], self.found["posteriors"].max(1)
-            begins = np.flatnonzero(self.found["begins"])
-            # The surest of a character's positions.
-            runs = [b + np.cumprod(path[b:] == path[b]).astype(bool).nonzero()[0] for b in begins]
-            ids, when = path[begins], self.at[[run[best[run].argmax()] for run in runs]]
-        else:
-            return []
+        """(frame, character) of the text in its order: when CTC saw it, where that spells the same,
+        or where the decoder looked most; none where the model does not tell."""
+        if "attention" not in self.found or "".join(c for _, c in self.aligned) == self.title:
+            return self.aligned
+        ids = _written(self.found["tokens"])
+        when = self.at[self.found["attention"][: len(ids)].argmax(1)]
         # A glance ahead or back does not change the order of what was written.
-        when = np.maximum.accumulate(when)
-        return [(float(t), vocab.CHARACTERS[i]) for t, i in zip(when, ids, strict=True)]
+        timed = zip(np.maximum.accumulate(when), ids, strict=True)
+        return [(float(at), vocab.CHARACTERS[i]) for at, i in timed if i < vocab.PAD]
+
+    @functools.cached_property
+    def aligned(self) -> list[tuple[float, str]]:
+        """(frame, character) of CTC's likeliest path: the middle of each character's positions."""
+        if "path" not in self.found:
+            return []
+        path, found = self.found["path"], []
+        for b in np.flatnonzero(self.found["begins"]):
+            n = int(np.cumprod(path[b:] == path[b]).sum())
+            found.append((float(self.at[b : b + n].mean()), vocab.CHARACTERS[path[b]]))
+        return found
 
     def text(self, frame: int) -> str:
         """What has been read until then; a class, which has no moment, from the start."""
@@ -84,7 +88,7 @@ def read(run: inference.Run, clip: np.ndarray, answer: Any, track: video.Track |
         found = {k: v[0] for k, v in jax.device_get(run.evidence(run.model, batch)).items()}
         if "mask" in found:
             arrays = [batch[name] for name in cfg.features.source.reads]
-            shown, (_, real) = cfg.features.moments(*arrays), cfg.features(*arrays)
+            shown, (_, real) = jax.jit(_shown_frames, static_argnums=0)(cfg.features, *arrays)
             at = places(np.asarray(shown)[0], np.asarray(real)[0], len(found["mask"]))
     text = "" if answer is None else cfg.task.text(answer)
     if track is None:
@@ -94,6 +98,10 @@ def read(run: inference.Run, clip: np.ndarray, answer: Any, track: video.Track |
     selection = landmarks.HOLISTIC130
     points = track.points[:, landmarks.ALL.indices(*selection.points)]
     return Reading(text, selection, points, track.rate, aspect, found, at, clip)
+
+
+def _shown_frames(features: Any, *arrays: jax.Array) -> tuple:
+    return features.moments(*arrays), features(*arrays)
 
 
 def places(shown_S: np.ndarray, real_S: np.ndarray, positions: int) -> np.ndarray:
@@ -148,7 +156,7 @@ def draw(run: inference.Run, reading: Reading, name: str, path: files.Path) -> N
 
 
 def _timed(ax: Axes, reading: Reading) -> None:
-    past = reading.at.max(initial=0) + 1 if "attention" in reading.found else 0
+    past = reading.at[reading.found["mask"]].max(initial=0) + 1 if "mask" in reading.found else 0
     ax.set_xlim(0, max(len(reading.points), past, 1))
     ax.tick_params(labelsize=8)
     if past > len(reading.points):
@@ -196,12 +204,11 @@ def _posteriors(ax: Axes, reading: Reading) -> None:
     colour = {int(v): _COLOURS[i % len(_COLOURS)] for i, v in enumerate(likely)}
     for v in likely:
         ax.plot(at, posteriors_MV[:, v], color=colour[int(v)], lw=1.3, marker=".", ms=3)
-    spelled = [] if "attention" in reading.found else reading.letters
-    for when, character in spelled:
+    for when, character in reading.aligned:
         v = vocab.CHARACTERS.index(character)
         ax.text(when, 1.06, _shown(character), color=colour.get(v, "black"), fontsize=11,
                 fontfamily="monospace", fontweight="bold", ha="center")  # fmt: skip
-    ax.set(ylim=(0, 1.25), yticks=(0, 0.5, 1))
+    ax.set(ylim=(0, 1.4), yticks=(0, 0.5, 1))
     ax.set_ylabel("CTC probability", fontsize=8)
     ax.legend(loc="upper right", fontsize=7, frameon=False)
     ax.spines[["right", "top"]].set_visible(False)

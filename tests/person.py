@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from aslx.datasets import body, kinematics, spelling
+from aslx.datasets import body, spelling
 from aslx.datasets import signers as people
 
 WIDTH, HEIGHT, RATE = 480, 640, 30  # Pixels, and frames a second.
@@ -18,17 +18,13 @@ _SKIN, _HAIR, _SHIRT, _DARK, _LIPS, _WHITE = (
 )
 _SCALE, _DISTANCE = 560.0, 1.1  # Pixels a metre at the body's depth; metres to the camera.
 _LIGHT = np.array([-0.45, -0.6, 0.66], np.float32)
-Capsule = tuple  # Ends [3] and [3] in metres, radii at both in metres, and a colour.
-
-
-def _image(point: np.ndarray) -> np.ndarray:
-    """Metres of the body's world -> pixels, and depth in pixels, nearer more."""
-    ratio = _DISTANCE / (_DISTANCE - point[2])
-    x = WIDTH / 2 + _SCALE * point[0] * ratio
-    return np.array([x, 0.5 * HEIGHT - _SCALE * point[1] * ratio, _SCALE * point[2]]), ratio
+Capsule = tuple  # Two ends [3] and their radii in metres, and a colour.
+_LEFT, _RIGHT = 1, -1
 
 
 class _Canvas:
+    """A grey wall, and what stands before it: of each pixel the nearest."""
+
     def __init__(self) -> None:
         y, x = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32)
         wall = 198 - 28 * y / HEIGHT - 14 * x / WIDTH
@@ -36,7 +32,7 @@ class _Canvas:
         self.depth = np.full((HEIGHT, WIDTH), -1e6, np.float32)
 
     def draw(self, a, b, r_a: float, r_b: float, colour: np.ndarray) -> None:
-        (a, zoom_a), (b, zoom_b) = _image(np.asarray(a)), _image(np.asarray(b))
+        (a, zoom_a), (b, zoom_b) = _seen(a), _seen(b)
         r_a, r_b = r_a * _SCALE * zoom_a, r_b * _SCALE * zoom_b
         most = max(r_a, r_b) + 1
         x0, y0 = np.clip(np.minimum(a, b)[:2] - most, 0, (WIDTH, HEIGHT)).astype(int)
@@ -47,83 +43,88 @@ class _Canvas:
         t = np.clip(t, 0, 1)
         radius = r_a + t * (r_b - r_a)
         dx, dy = (x - a[0] - t * along[0]) / radius, (y - a[1] - t * along[1]) / radius
-        out = dx * dx + dy * dy
-        up = np.sqrt(np.clip(1 - out, 0, 1))
+        up = np.sqrt(np.clip(1 - dx * dx - dy * dy, 0, 1))
         depth = a[2] + t * (b[2] - a[2]) + radius * up
         shade = 0.5 + 0.62 * np.clip(dx * _LIGHT[0] + dy * _LIGHT[1] + up * _LIGHT[2], 0, 1)
-        seen = (out < 1) & (depth > self.depth[y0:y1, x0:x1])
-        self.depth[y0:y1, x0:x1][seen] = depth[seen]
-        self.rgb[y0:y1, x0:x1][seen] = (shade[..., None] * colour)[seen]
+        nearest = (up > 0) & (depth > self.depth[y0:y1, x0:x1])
+        self.depth[y0:y1, x0:x1][nearest] = depth[nearest]
+        self.rgb[y0:y1, x0:x1][nearest] = (shade[..., None] * colour)[nearest]
 
 
-def _figure(pose: np.ndarray) -> Iterator[Capsule]:
-    """Head, trunk and arms from MediaPipe's 33 points in metres."""
-    hips, left, right = pose[23:25].mean(0), pose[11], pose[12]
-    middle = (left + right) / 2
-    head = pose[:11].mean(0) * [1, 1, 0] + [0, 0.01, 0.0]
-    for side, shoulder in ((1, left), (-1, right)):
-        yield middle + [0.05 * side, -0.05, 0], hips + [0.05 * side, 0, 0], 0.1, 0.1, _SHIRT
-        yield middle + [0, -0.01, 0], shoulder + [0, -0.02, 0], 0.055, 0.06, _SHIRT
-        yield shoulder + [-0.05 * side, -0.06, 0], pose[23 if side > 0 else 24], 0.09, 0.1, _SHIRT
-    for shoulder, elbow, wrist in ((11, 13, 15), (12, 14, 16)):
-        yield pose[shoulder] + [0, -0.02, 0], pose[elbow], 0.056, 0.044, _SHIRT
-        yield pose[elbow], pose[wrist], 0.042, 0.028, _SKIN
-    yield middle, head - [0, 0.08, 0], 0.055, 0.052, _SKIN
-    yield head + [0, 0.045, 0], head - [0, 0.055, 0], 0.078, 0.052, _SKIN
-    yield head + [0, 0.07, -0.04], head + [0, 0.05, -0.05], 0.09, 0.085, _HAIR
-    yield head + [-0.04, 0.115, 0.01], head + [0.04, 0.115, 0.01], 0.04, 0.04, _HAIR
-    front = head + [0, 0, 0.075]
-    for side in (-1, 1):
-        eye = front + [0.031 * side, 0.035, -0.008]
-        yield eye - [0.009, 0, 0], eye + [0.009, 0, 0], 0.0065, 0.0065, _WHITE
-        yield eye + [0, 0, 0.006], eye + [0, 0, 0.006], 0.006, 0.006, _DARK
-        brow = eye + [0, 0.02, 0]
-        yield brow - [0.016, 0, 0], brow + [0.016, 0.001, 0], 0.0042, 0.0042, _HAIR
-        yield head + [0.078 * side, 0.02, 0], head + [0.076 * side, -0.01, 0], 0.014, 0.01, _SKIN
-        yield (
-            front + [0.008 * side, -0.006, 0.006],
-            front + [0.008 * side, -0.006, 0.006],
-            0.006,
-            0.006,
-            _SKIN * 0.8,
-        )
-    yield front + [0, 0.03, -0.002], front + [0, 0, 0.012], 0.007, 0.012, _SKIN
-    yield front + [-0.021, -0.042, -0.012], front + [0.021, -0.042, -0.012], 0.0055, 0.0055, _LIPS
-    yield front + [-0.013, -0.048, -0.012], front + [0.013, -0.048, -0.012], 0.006, 0.006, _LIPS
+def _seen(point) -> tuple[np.ndarray, float]:
+    """Metres of the body's world -> pixels, and depth in pixels, nearer more; and the zoom."""
+    x, y, z = point
+    zoom = _DISTANCE / (_DISTANCE - z)
+    return np.array(
+        [WIDTH / 2 + _SCALE * x * zoom, HEIGHT / 2 - _SCALE * y * zoom, _SCALE * z]
+    ), zoom
+
+
+def _at(point: np.ndarray, x: float, y: float, z: float = 0) -> np.ndarray:
+    return point + np.array([x, y, z], np.float32)
+
+
+def _trunk(pose: np.ndarray) -> Iterator[Capsule]:
+    hips, neck = pose[23:25].mean(0), pose[11:13].mean(0)
+    for side in (_LEFT, _RIGHT):
+        first = 11 if side == _LEFT else 12
+        shoulder, elbow, wrist, hip = pose[[first, first + 2, first + 4, first + 12]]
+        yield _at(neck, 0.05 * side, -0.05), _at(hips, 0.05 * side, 0), 0.1, 0.1, _SHIRT
+        yield _at(neck, 0, -0.01), _at(shoulder, 0, -0.02), 0.055, 0.06, _SHIRT
+        yield _at(shoulder, -0.05 * side, -0.06), hip, 0.09, 0.1, _SHIRT
+        yield _at(shoulder, 0, -0.02), elbow, 0.056, 0.044, _SHIRT
+        yield elbow, wrist, 0.042, 0.028, _SKIN
+
+
+def _head(pose: np.ndarray) -> Iterator[Capsule]:
+    head = _at(pose[:11].mean(0) * (1, 1, 0), 0, 0.01)
+    yield pose[11:13].mean(0), _at(head, 0, -0.08), 0.055, 0.052, _SKIN
+    yield _at(head, 0, 0.045), _at(head, 0, -0.055), 0.078, 0.052, _SKIN
+    yield _at(head, 0, 0.07, -0.04), _at(head, 0, 0.05, -0.05), 0.09, 0.085, _HAIR
+    yield _at(head, -0.04, 0.115, 0.01), _at(head, 0.04, 0.115, 0.01), 0.04, 0.04, _HAIR
+    front = _at(head, 0, 0, 0.075)
+    for side in (_LEFT, _RIGHT):
+        eye = _at(front, 0.031 * side, 0.035, -0.008)
+        brow, nostril = _at(eye, 0, 0.02), _at(front, 0.008 * side, -0.006, 0.006)
+        yield _at(eye, -0.009, 0), _at(eye, 0.009, 0), 0.0065, 0.0065, _WHITE
+        yield _at(eye, 0, 0, 0.006), _at(eye, 0, 0, 0.006), 0.006, 0.006, _DARK
+        yield _at(brow, -0.016, 0), _at(brow, 0.016, 0.001), 0.0042, 0.0042, _HAIR
+        yield _at(head, 0.078 * side, 0.02), _at(head, 0.076 * side, -0.01), 0.014, 0.01, _SKIN
+        yield nostril, nostril, 0.006, 0.006, _SKIN * 0.8
+    yield _at(front, 0, 0.03, -0.002), _at(front, 0, 0, 0.012), 0.007, 0.012, _SKIN
+    for half, y, radius in ((0.021, -0.042, 0.0055), (0.013, -0.048, 0.006)):
+        yield _at(front, -half, y, -0.012), _at(front, half, y, -0.012), radius, radius, _LIPS
 
 
 def _hand(points: np.ndarray) -> Iterator[Capsule]:
-    """A palm and five fingers from 21 points in metres; nails are lighter."""
+    """A palm and five fingers from 21 points."""
     thick = {1: 0.0125, 5: 0.0105, 9: 0.0105, 13: 0.01, 17: 0.009}
-    for first, r in thick.items():
-        base = points[first] if first > 1 else points[1]
-        yield points[0], base, 0.019, 0.0135, _SKIN
+    for first, radius in thick.items():
+        yield points[0], points[first], 0.019, 0.0135, _SKIN
         for i in range(first, first + 3):
-            thin = 1 - 0.09 * (i - first)
-            yield points[i], points[i + 1], r * thin, r * (thin - 0.09), _SKIN
+            thin = radius * (1 - 0.09 * (i - first))
+            yield points[i], points[i + 1], thin, 0.91 * thin, _SKIN
     for a, b in ((5, 9), (9, 13), (13, 17), (2, 5)):
         yield points[a], points[b], 0.0125, 0.0125, _SKIN
         yield (points[0] + points[a]) / 2, (points[0] + points[b]) / 2, 0.016, 0.016, _SKIN
 
 
-def picture(pose: np.ndarray, hand: np.ndarray | None) -> np.ndarray:
-    """u8[HEIGHT, WIDTH, 3]."""
+def picture(*capsules: Capsule) -> np.ndarray:
+    """u8[HEIGHT, WIDTH, 3], with a camera's grain; without capsules a wall."""
     canvas = _Canvas()
-    for capsule in (*_figure(pose), *(_hand(hand) if hand is not None else ())):
+    for capsule in capsules:
         canvas.draw(*capsule)
     grain = np.random.default_rng(0).normal(0, 2.5, canvas.rgb.shape)
     return np.clip(canvas.rgb + grain, 0, 255).astype(np.uint8)
 
 
-def spelling_video(text: str, seed: int = 0) -> np.ndarray:
-    """u8[T, HEIGHT, WIDTH, 3]: somebody spells `text`, hand up from rest and down again."""
+def spelling_film(text: str, seed: int = 0) -> list[np.ndarray]:
+    """Somebody spells `text`: the hand comes up, spells and goes down, as in the synthetic set."""
     rng = np.random.default_rng(seed)
     crowd = people.draw(rng, 1)
     batch = spelling.spell(rng, crowd, [text])
     frames = len(batch.sequence)
     hand = crowd.wrist[0] + crowd.palm[0].astype(np.float32) * batch.hand
-    still = np.broadcast_to(np.eye(3, dtype=np.float32), (frames, 3, 3))
-    pose = body.pose(
-        hand, np.zeros(frames, bool), np.ones(frames), still, np.zeros((frames, 3), np.float32)
-    )
-    return np.stack([picture(p, h) for p, h in zip(pose, hand, strict=True)])
+    upright, still = np.broadcast_to(np.eye(3), (frames, 3, 3)), np.zeros((frames, 3))
+    pose = body.pose(hand, np.zeros(frames, bool), np.ones(frames), upright, still)
+    return [picture(*_trunk(p), *_head(p), *_hand(h)) for p, h in zip(pose, hand, strict=True)]

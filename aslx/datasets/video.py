@@ -142,19 +142,25 @@ def _one(
     counts = {"frames": len(track.values), "hands": int(track.hands.sum())}
     path.parent.mkdir(parents=True, exist_ok=True)
     table = _landmarks(track, line.sequence_id)
-    made_by = json.dumps({"asked": asked, "counts": counts}).encode()
-    table = table.replace_schema_metadata(table.schema.metadata | {_MADE_BY: made_by})
-    with files.writing(path) as f:
-        # Of a file of one clip most is what it says of its 1,631 columns: a third so.
-        pq.write_table(
-            table,
+    facts = {
+        b"pandas": table.schema.metadata[b"pandas"],
+        _MADE_BY: json.dumps({"asked": asked, "counts": counts}).encode(),
+    }
+    with (
+        files.writing(path) as f,
+        # Most of a file of one clip is what it says of its 1,631 columns: half as much so.
+        pq.ParquetWriter(
             f,
+            table.schema,
             compression="zstd",
             store_schema=False,
             use_dictionary=False,
             write_statistics=False,
             use_byte_stream_split=True,
-        )
+        ) as writer,
+    ):
+        writer.write_table(table)
+        writer.add_key_value_metadata(facts)
     return counts | {"made": 1, "why": None}
 
 

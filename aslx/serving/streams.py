@@ -6,12 +6,14 @@ faster than they are read, an answer covers several, and the last covers all.
 """
 
 import asyncio
+import contextlib
 import time
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 import numpy as np
 import pydantic
-from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from aslx.serving import bodies
 from aslx.serving.engine import Engine, Full, Places
@@ -72,12 +74,22 @@ async def serve(socket: WebSocket, engine: Engine, limits: Limits, streams: Plac
         except bodies.Refused as error:
             raise Close(TOO_BIG if error.status == 413 else INVALID, str(error)) from None
     except Close as close:
-        if socket.application_state == WebSocketState.CONNECTED:
-            # A control frame holds 123 bytes of reason.
-            reason = " ".join(str(close).split()).encode()[:123].decode(errors="ignore")
+        # A control frame holds 123 bytes of reason.
+        reason = " ".join(str(close).split()).encode()[:123].decode(errors="ignore")
+        with contextlib.suppress(WebSocketDisconnect), _open():
             await socket.close(close.code, reason)
     except WebSocketDisconnect:
         pass
+
+
+@contextlib.contextmanager
+def _open() -> Iterator[None]:
+    """WebSocketDisconnect where nothing can be sent any more: uvicorn, which closes where a frame
+    breaks the protocol, says so with RuntimeError."""
+    try:
+        yield
+    except RuntimeError:
+        raise WebSocketDisconnect(1006) from None
 
 
 class Stream:
@@ -185,4 +197,5 @@ class Stream:
         return len(clip), self._engine.read(clip)
 
     async def _say(self, message: dict[str, Any]) -> None:
-        await self._socket.send_json(message)
+        with _open():
+            await self._socket.send_json(message)

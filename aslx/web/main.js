@@ -68,11 +68,13 @@ async function main() {
     buttons(page);
     await Promise.all([model.ready, page.source.tracker.ready]);
     document.body.dataset.ready = "true";
-    if (await camera.allowed()) await page.guard(page.start());
+    if (await camera.allowed()) page.guard(page.start());
+    return page;
   } catch (error) {
     view.problem(/** @type {Error} */ (error));
     $("start").onclick = () => location.reload();
   }
 }
 
-main();
+/** The page, once its model and its packages are there. */
+export const opened = main();

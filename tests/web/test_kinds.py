@@ -1,0 +1,170 @@
+"""The other kinds of model: an image's class, and a clip's; each once through the page."""
+
+import base64
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from aslx import export
+from aslx.datasets import images
+from tests import person
+from tests.web import conftest
+
+HANDS = """
+  const lost = { face: null, left_hand: null, pose: null };
+  const hand = (x) => Float32Array.from({ length: 63 }, (_, i) => x + ((i * given.seed) % 7) / 100);
+  const frame = (i) => ({ ...lost, right_hand: hand(0.3 + 0.002 * i) });
+"""
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    options = ("--task.classes", "3", "--features.height", "16", "--features.width", "16")
+    out = tmp_path_factory.mktemp("pictures")
+    with conftest.untrained("asl_alphabet_cnn", out, *options, "--features.size", "16") as served:
+        yield served
+
+
+def test_an_opened_picture_gets_the_class_that_the_interpreter_gives(pictures, browser, tmp_path):
+    cfg, out, url = pictures
+    answer = export.interpreter((out / "model.tflite").read_bytes())
+    with conftest.visit(browser, url) as page:
+        page.wait_for_selector("body[data-ready]")
+        for seed in range(4):
+            # Of the model's own size, so that nobody resizes it.
+            rgb = np.random.default_rng(seed).integers(0, 256, (16, 16, 3), np.uint8)
+            file = tmp_path / f"{seed}.png"
+            Image.fromarray(rgb).save(file)
+            pixels = images.read(file, cfg.features.source.shape)
+            expected = answer(inputs=cfg.features.source.pack(pixels))["outputs"]
+            page.set_input_files("#file", str(file))
+            page.wait_for_selector("#results[data-whole]")
+            assert page.inner_text("#results .read") == cfg.task.names[expected.argmax()]
+            assert page.inner_text("#results .sure") == f"{expected.max() * 100:.0f} %"
+            assert page.locator("#guesses li").count() == 3
+            page.click("#clear")
+
+
+def test_a_hand_at_the_camera_is_cut_out_and_its_letter_written(pictures, filming):
+    cfg, _, url = pictures
+    with conftest.visit(filming, url, permissions=["camera"]) as page:
+        page.fill("#threshold", "0")
+        page.wait_for_selector("#guesses li", timeout=60_000)
+        assert page.inner_text("#guesses li span >> nth=0") in cfg.task.names
+        page.wait_for_selector("#text:not(.empty)", timeout=90_000)
+        assert set(page.inner_text("#text").strip()) <= set(cfg.task.names)
+
+
+CLIPS = {
+    "keypoints": ("keypoint_lstm", ("--task.classes", "3", "--features.no-face")),
+    "frames": ("isolated_signs", ("--task.classes", "3")),
+}
+
+
+@pytest.fixture(scope="module", params=CLIPS)
+def signs(request, tmp_path_factory):
+    name, options = CLIPS[request.param]
+    out = tmp_path_factory.mktemp("signs")
+    with conftest.untrained(name, out, *options, frames=(64,)) as served:
+        yield served
+
+
+def test_a_clip_has_the_probabilities_that_the_interpreter_gives(signs, browser):
+    cfg, out, url = signs
+    answer = export.interpreter((out / "model.tflite").read_bytes())
+    script = (
+        HANDS
+        + """
+      const { Model, open } = await import("/web/model.js");
+      window.reading ??= await open();
+      const { reading } = window;
+      const clip = Array.from({ length: given.frames }, (_, i) => reading.row(frame(i)));
+      const answers = await reading.clip(clip);
+      return Float32Array.of(...answers, ...clip.flatMap((row) => [...row]));
+    """
+    )
+    with conftest.visit(browser, url) as page:
+        page.wait_for_selector("body[data-ready]")
+        for seed, frames in enumerate((1, 30, 41), 1):
+            values = conftest.floats(page, script, {"seed": seed, "frames": frames})
+            found, clip = values[:3], values[3:].reshape(frames, *cfg.features.source.shape[1:])
+            expected = answer(inputs=clip)["outputs"]
+            np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_signs_are_accepted_by_the_seeds_rules(signs, browser):
+    _, _, url = signs
+    script = (
+        HANDS
+        + """
+      const { Signs } = await import("/web/readers/signs.js");
+      const { open } = await import("/web/model.js");
+      const [notes, said] = [[], []];
+      let threshold = 0, shown;
+      const tell = (s) => { shown = s; notes.push(s.note); };
+      const hear = (word) => said.push(word[0].text);
+      const signs = new Signs(await open(), tell, hear, () => threshold);
+      const turn = async (from, to) => {
+        for (let i = from; i < to; i++) await signs.frame(frame(1), i / 30);
+      };
+      await turn(0, 29);
+      const before = { note: notes.at(-1), words: said.length, guesses: shown.guesses.length };
+      await turn(29, 35);
+      const five = said.length;
+      await turn(35, 60);
+      const words = shown.done.map((word) => word.text);
+      const done = { said: [...said], guesses: shown.guesses, words };
+      signs.clear();
+      threshold = 1.01;
+      await turn(60, 120);
+      return { before, five, done, never: said.length - done.said.length };
+    """
+    )
+    with conftest.visit(browser, url) as page:
+        page.wait_for_selector("body[data-ready]")
+        found = page.evaluate(f"async (given) => {{ {script} }}", {"seed": 3})
+    assert found["before"] == {"note": "Watching: 29 of 30 frames", "words": 0, "guesses": 0}
+    # From the 30th frame on there are answers; the sixth of the same makes most of ten.
+    assert found["five"] == 1 and found["done"]["said"] == found["done"]["words"]
+    assert len(found["done"]["said"]) == 1
+    assert found["done"]["guesses"][0]["name"] == found["done"]["said"][0]
+    assert found["never"] == 0
+
+
+def test_a_film_is_read_as_one_clip(signs, browser, film):
+    """Recorded by the browser itself of the drawn person."""
+    _, _, url = signs
+    spelled = person.spelling_film("a", 1)
+    picture = spelled[len(spelled) // 2]
+    script = """
+      const canvas = new OffscreenCanvas(480, 640);
+      const shown = document.createElement("canvas");
+      [shown.width, shown.height] = [480, 640];
+      const context = shown.getContext("2d");
+      const pixels = Uint8ClampedArray.from(atob(given), (c) => c.charCodeAt(0));
+      const recorder = new MediaRecorder(shown.captureStream(30), { mimeType: "video/webm" });
+      const parts = [];
+      recorder.ondataavailable = (event) => parts.push(event.data);
+      recorder.start();
+      for (let i = 0; i < 15; i++) {
+        context.putImageData(new ImageData(pixels, 480, 640), i, 0);
+        await new Promise((resolve) => setTimeout(resolve, 33));
+      }
+      await new Promise((resolve) => { recorder.onstop = resolve; recorder.stop(); });
+      const file = new File(parts, "film.webm", { type: "video/webm" });
+      const transfer = new DataTransfer();
+      transfer.items.add(file);
+      const input = document.getElementById("file");
+      input.files = transfer.files;
+      input.dispatchEvent(new Event("change"));
+    """
+    rgba = np.concatenate([picture, np.full((*picture.shape[:2], 1), 255, np.uint8)], -1)
+    with conftest.visit(browser, url) as page:
+        page.wait_for_selector("body[data-ready]")
+        given = base64.b64encode(rgba.tobytes()).decode()
+        page.evaluate(f"async (given) => {{ {script} }}", given)
+        page.wait_for_selector("#results[data-whole]", timeout=90_000)
+        assert page.inner_text("#results .name") == "film.webm"
+        assert page.inner_text("#results .read") in list("abc")
+        assert page.locator("#guesses li").count() == 3

@@ -1,0 +1,258 @@
+"""The page in a real browser: what it finds, shows and says, and what each button does."""
+
+import contextlib
+import pathlib
+import re
+
+import pytest
+
+from tests.web import conftest
+
+DRAWN = "document.getElementById('canvas').toDataURL()"
+ALLOWED = {"permissions": ["camera", "clipboard-read", "clipboard-write"]}
+
+
+@pytest.fixture(scope="module")
+def shots(tmp_path_factory) -> pathlib.Path:
+    """Where the pictures of the page lie afterwards."""
+    return tmp_path_factory.mktemp("shots")
+
+
+@contextlib.contextmanager
+def camera(filming, url, **options):
+    """The page with its camera on; its first picture has been looked at."""
+    with conftest.visit(filming, url, **{**ALLOWED, **options}) as page:
+        page.wait_for_selector("#rate:not([hidden])", timeout=60_000)
+        yield page
+
+
+def text(page) -> str:
+    return page.get_attribute("#text", "aria-label").removeprefix("Text: ")
+
+
+def pixels(page) -> list[int]:
+    """How many pixels of the canvas have the right hand's colour, and how many are drawn at all."""
+    return page.evaluate(
+        """() => {
+          const canvas = document.getElementById("canvas");
+          const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+          let [hand, all] = [0, 0];
+          for (let i = 0; i < data.length; i += 4) {
+            all += data[i + 3] > 0;
+            const away = [90, 209, 196].map((c, k) => Math.abs(data[i + k] - c));
+            hand += away[0] + away[1] + away[2] < 30;
+          }
+          return [hand, all];
+        }"""
+    )
+
+
+def test_the_page_finds_the_camera_draws_the_hand_and_shows_text(filming, transcriber, shots):
+    with camera(filming, transcriber) as page:
+        assert not page.is_visible("#card")
+        page.wait_for_selector("#right_hand[data-seen=true]", timeout=60_000)
+        assert "right hand seen" in page.inner_text("#right_hand")
+        hand, drawn = pixels(page)
+        assert hand > 200 and drawn > 640 * 480 // 2
+        assert float(page.inner_text("#rate b")) > 0
+        page.wait_for_selector("#text:not(.empty)", timeout=90_000)
+        assert re.fullmatch(r"[a-f ]+", text(page))
+        assert page.locator("#text span[style*='--sure']").count() >= 1
+        page.screenshot(path=shots / "camera.png")
+
+
+def test_the_hand_rests_and_what_was_spelled_stays_and_is_said(filming, transcriber):
+    with camera(filming, transcriber) as page:
+        page.wait_for_selector("#said p", state="attached", timeout=90_000)
+        said = page.text_content("#said p")
+        assert said and text(page).startswith(said)
+        assert page.get_attribute("#said", "aria-live") == "polite"
+
+
+def test_pause_skeleton_slider_copy_and_clear_do_what_they_say(filming, transcriber, shots):
+    with camera(filming, transcriber) as page:
+        page.wait_for_selector("#text:not(.empty)", timeout=90_000)
+        page.click("#pause")
+        assert page.get_attribute("#pause", "aria-pressed") == "true"
+        assert page.inner_text("#note") == "Paused" and page.inner_text("#pause") == "Go on"
+        page.wait_for_timeout(1500)  # What was under way has come through.
+        still = (text(page), page.evaluate(DRAWN))
+        page.wait_for_timeout(1500)
+        assert still == (text(page), page.evaluate(DRAWN))
+
+        page.click("#skeleton")
+        assert not page.is_visible("#canvas") and page.is_visible("#video")
+        page.click("#skeleton")
+        assert page.is_visible("#canvas")
+
+        page.fill("#threshold", "100")
+        assert page.inner_text("#threshold-value") == "100 %"
+        count = page.locator("#text span:not(.caret, .blank, .tail)").count()
+        assert page.locator("#text span.doubt").count() == count
+        page.screenshot(path=shots / "doubt.png")
+        page.fill("#threshold", "0")
+        assert page.locator("#text span.doubt").count() == 0
+
+        page.click("#copy")
+        page.wait_for_selector("#done:text-is('Copied')")
+        assert page.evaluate("navigator.clipboard.readText()") == text(page)
+        page.click("#clear")
+        assert text(page) == "nothing yet"
+
+        page.click("#pause")
+        page.wait_for_selector("#note:not(:text-is('Paused'))")
+        for _ in range(100):
+            page.wait_for_timeout(200)
+            if page.evaluate(DRAWN) != still[1]:
+                break
+        assert page.evaluate(DRAWN) != still[1]
+
+
+def test_practice_asks_for_a_word_checks_it_and_keeps_the_score(filming, transcriber, shots):
+    with camera(filming, transcriber) as page:
+        page.click("#practise")
+        assert page.get_attribute("#practise", "aria-expanded") == "true"
+        page.click("#pause")  # What the film spells does not count.
+        first = page.inner_text("#word")
+        assert len(first) > 2 and page.inner_text("#ask") == "Spell"
+        page.click("#next")
+        assert page.inner_text("#word") != first
+        word = page.inner_text("#word")
+        say = """async ([word, whole]) => {
+          const page = await (await import("/web/main.js")).opened;
+          page.said([...word].map((text) => ({ text, confidence: 1 })), whole);
+        }"""
+        page.evaluate(say, [word[:2], False])
+        assert page.inner_text("#word .hit") == word[:2] and not page.inner_text("#score")
+        page.evaluate(say, [word[:2], True])
+        assert "Once more" in page.inner_text("#verdict")
+        assert page.inner_text("#score") == "0 of 1 right"
+        page.evaluate(say, [word, True])
+        assert page.inner_text("#verdict") == "Right!"
+        assert page.inner_text("#score") == "1 of 2 right"
+        page.screenshot(path=shots / "practice.png")
+        page.wait_for_selector(f"#word:not(:text-is('{word}'))")
+        page.click("#practise")
+        assert not page.is_visible("#practice")
+
+
+def test_every_button_has_a_name_and_a_key_and_the_keys_are_listed(browser, transcriber):
+    with conftest.visit(browser, transcriber) as page:
+        page.wait_for_selector("body[data-ready]")
+        for button in page.locator("button").all():
+            assert button.text_content().strip() or button.get_attribute("aria-label")
+        for field in page.locator("input").all():
+            assert field.evaluate("(input) => input.labels.length || input.ariaLabel")
+        page.click("summary")
+        listed = [key.lower() for key in page.locator("kbd").all_text_contents()]
+        keys = page.locator("[aria-keyshortcuts]").evaluate_all(
+            "(all) => all.filter((e) => e.tagName === 'BUTTON').map((e) => e.ariaKeyShortcuts)"
+        )
+        assert sorted(listed) == sorted(keys) == list("cnopswx")
+        for key, id_ in (("p", "pause"), ("s", "skeleton"), ("w", "practise")):
+            before = page.get_attribute(f"#{id_}", "aria-pressed")
+            page.keyboard.press(key)
+            assert page.get_attribute(f"#{id_}", "aria-pressed") != before, key
+        order = []
+        page.evaluate("document.activeElement.blur()")
+        for _ in range(12):
+            page.keyboard.press("Tab")
+            order.append(page.evaluate("document.activeElement.id"))
+        assert [i for i in order if i][:6] == [
+            "theme",
+            "start",
+            "instead",
+            "pause",
+            "skeleton",
+            "open",
+        ]
+
+
+def test_light_and_dark_are_the_systems_until_the_button_says_otherwise(
+    browser, transcriber, shots
+):
+    ground = "getComputedStyle(document.body).backgroundColor"
+    with conftest.visit(browser, transcriber, color_scheme="dark") as page:
+        page.wait_for_selector("body[data-ready]")
+        dark = page.evaluate(ground)
+        page.screenshot(path=shots / "dark.png")
+        page.click("#theme")
+        light = page.evaluate(ground)
+        page.screenshot(path=shots / "light.png")
+    assert dark != light
+    with conftest.visit(browser, transcriber, color_scheme="light") as page:
+        assert page.evaluate(ground) == light
+
+
+def test_a_small_screen_shows_all_of_it_in_one_column(browser, transcriber, shots):
+    with conftest.visit(browser, transcriber, viewport={"width": 390, "height": 844}) as page:
+        page.wait_for_selector("body[data-ready]")
+        page.screenshot(path=shots / "phone.png", full_page=True)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def problem(page) -> tuple[str, str]:
+    page.wait_for_selector("#card.problem")
+    return page.inner_text("#card-title"), page.inner_text("#card-help")
+
+
+def test_without_a_camera_the_page_says_so_and_what_to_do(browser, transcriber, shots):
+    with conftest.visit(browser, transcriber, permissions=["camera"]) as page:
+        title, help_ = problem(page)
+        assert title == "No camera found" and "open a video instead" in help_
+        assert page.evaluate("document.activeElement.id") == "start"
+        page.screenshot(path=shots / "no-camera.png")
+
+
+def test_where_the_camera_is_not_allowed_the_page_says_so(filming, transcriber):
+    with conftest.visit(filming, transcriber) as page:  # Nobody has said yes.
+        page.wait_for_selector("body[data-ready]")
+        assert page.inner_text("#card-title") == "Sign at the camera, read the text"
+        page.click("#start")
+        title, help_ = problem(page)
+        assert title == "The camera is not allowed" and "Allow it for this page" in help_
+
+
+def test_a_camera_that_is_pulled_out_is_missed(filming, transcriber):
+    with camera(filming, transcriber) as page:
+        track = "document.getElementById('video').srcObject.getTracks()[0]"
+        page.evaluate(f"{track}.dispatchEvent(new Event('ended'))")
+        assert problem(page)[0] == "The camera is gone"
+
+
+@pytest.mark.parametrize(
+    "path, title",
+    [
+        ("**/model/model.json", "There is no model"),
+        ("**/model/web/64.tflite", "There is no model"),
+        ("**/vendor/@mediapipe/holistic/holistic.js", "A package of this page is missing"),
+        ("**/*litert_wasm_internal.wasm", "A package of this page is missing"),
+        ("**/web/dist/reader.js", "A package of this page is missing"),
+    ],
+)
+def test_what_is_missing_on_the_server_is_named(browser, transcriber, path, title):
+    with contextlib.closing(browser.new_context()) as context:
+        context.route(path, lambda route: route.fulfill(status=404, body="no"))
+        page = context.new_page()
+        page.goto(transcriber)
+        assert problem(page)[0] == title
+
+
+def test_a_browser_without_webassembly_is_told_so(browser, transcriber):
+    with contextlib.closing(browser.new_context()) as context:
+        context.add_init_script("delete globalThis.WebAssembly")
+        page = context.new_page()
+        page.goto(transcriber)
+        assert problem(page)[0] == "This browser has no WebAssembly"
+
+
+def test_the_page_has_a_policy_and_no_script_of_others(browser, transcriber):
+    with contextlib.closing(browser.new_context()) as context:
+        page = context.new_page()
+        answer = page.goto(transcriber)
+        policy = answer.headers["content-security-policy"]
+        assert "default-src 'self'" in policy
+        assert "'unsafe-inline'" not in policy and "'unsafe-eval'" not in policy
+        page.wait_for_selector("body[data-ready]")
+        scripts = "[...document.scripts].map((s) => s.src || 'inline')"
+        assert page.evaluate(scripts) == [f"{transcriber}/web/main.js"]

@@ -1,0 +1,103 @@
+"""The same text from the page, the interpreter and JAX; and a file opened in the page gives what
+aslx.predict prints."""
+
+import csv
+import json
+import subprocess
+import sys
+
+import numpy as np
+
+from aslx import export, inference, kaggle
+from tests.web import conftest
+
+READ = """
+  const models = await import("/web/model.js");
+  const { characters, plain } = await import("/web/text.js");
+  window.reading ??= await models.open();
+  const model = window.reading;
+  const values = model.about.input.shape[1];
+  const clip = given.map((row) => Float32Array.from(row, (x) => x ?? NaN));
+  return plain(characters(await model.clip(clip), model.about.answers));
+"""
+
+
+def rows(clip: np.ndarray) -> list[list]:
+    """Of JSON; NaN as null."""
+    return [[None if np.isnan(x) else float(x) for x in row] for row in clip]
+
+
+def test_50_clips_have_the_same_text_in_the_page_in_python_and_in_jax(run, browser, transcriber):
+    evaluation = inference.Evaluation(run.cfg, run.mesh, "test")
+    of_jax, _ = evaluation.run(run.model)
+    model = (run.workdir / "export" / "model.tflite").read_bytes()
+    interpreter = export.interpreter(model)
+    clips = [kaggle.columns(clip) for clip in evaluation.clips()]
+    of_python = [kaggle.text(interpreter(inputs=clip)["outputs"]) for clip in clips]
+    with conftest.visit(browser, transcriber) as page:
+        page.wait_for_selector("body[data-ready]")
+        of_page = [page.evaluate(f"async (given) => {{ {READ} }}", rows(clip)) for clip in clips]
+    assert len(of_page) == 50 and len(set(of_page)) > 20
+    assert of_page == of_python == of_jax
+
+
+def test_a_clip_of_any_length_has_the_same_text_in_the_page(run, browser, transcriber):
+    interpreter = export.interpreter((run.workdir / "export" / "model.tflite").read_bytes())
+    clips = inference.Evaluation(run.cfg, run.mesh, "test").clips()
+    stream = np.concatenate([kaggle.columns(clip) for clip in clips])
+    with conftest.visit(browser, transcriber) as page:
+        page.wait_for_selector("body[data-ready]")
+        for frames in (0, 1, 5, 63, 64, 65, 200, 512):
+            text = page.evaluate(f"async (given) => {{ {READ} }}", rows(stream[:frames]))
+            assert text == kaggle.text(interpreter(inputs=stream[:frames])["outputs"]), frames
+        # A longer one keeps as many frames as the page's longest model holds, evenly.
+        kept = stream[((np.arange(512) + 0.5) * 900 / 512).astype(int)]
+        text = page.evaluate(f"async (given) => {{ {READ} }}", rows(stream[:900]))
+        assert text == kaggle.text(interpreter(inputs=kept)["outputs"])
+
+
+def test_an_opened_parquet_gives_letter_for_letter_what_predict_prints(
+    run, browser, transcriber, shared
+):
+    folder = shared / "fingerspelling_sample"
+    files = [next(folder.glob(f"*/{name}.parquet")) for name in ("5414472", "33432165")]
+    words = [sys.executable, "-m", "aslx.predict", "--workdir", str(run.workdir), *map(str, files)]
+    done = subprocess.run(words, cwd=conftest.ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    printed = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    with conftest.visit(browser, transcriber) as page:
+        page.wait_for_selector("body[data-ready]")
+        names, texts = [], []
+        for file in files:
+            page.set_input_files("#file", str(file))
+            page.wait_for_selector(f"#files-title:text-is('{file.name}')")
+            page.wait_for_selector("#results[data-whole]")
+            names += page.locator("#results .name").all_text_contents()
+            texts += page.locator("#results .read").all_text_contents()
+    assert len(names) == len(printed) == 28
+    assert dict(zip(names, texts, strict=True)) == {
+        str(line["sequence_id"]): line["text"] for line in printed
+    }
+    assert len(set(texts)) > 3
+
+
+def test_a_file_that_is_no_clip_is_refused_in_words(browser, transcriber, shared, tmp_path):
+    source = shared / "asl_signs_sample"
+    with open(source / "train.csv", newline="") as f:
+        other = source / next(csv.DictReader(f))["path"]
+    damaged = tmp_path / "damaged.parquet"
+    damaged.write_bytes(b"PAR1 and nothing")
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"no film")
+    said = {
+        other: "no column sequence_id and 126 more, which the model reads",
+        damaged: "parquet file invalid",
+        broken: "The browser says",
+    }
+    with conftest.visit(browser, transcriber) as page:
+        page.wait_for_selector("body[data-ready]")
+        for file, words in said.items():
+            page.set_input_files("#file", str(file))
+            page.wait_for_selector("#card.problem")
+            assert f"{file.name} cannot be read" in page.inner_text("#card-title")
+            assert words in page.inner_text("#card-help")
