@@ -44,7 +44,7 @@ def overlay(
         else:
             step = max(1, round(track.rate / _FPS))
             small = list(_small(frames, step))
-            files.write(pathlib.Path(path), figures.gif(small, track.rate / step))
+            files.write(pathlib.Path(path), figures.gif(small, track.rate / step, 256))
 
 
 def _small(frames: Iterator[Image.Image], step: int) -> Iterator[Image.Image]:

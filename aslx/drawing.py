@@ -218,12 +218,13 @@ def _attention(ax: Axes, reading: Reading) -> None:
     """A row a character, from the top: where the decoder looked before it wrote it."""
     _timed(ax, reading)
     tokens = _written(reading.found["tokens"])
-    shares_LM = np.where(reading.found["mask"], reading.found["attention"][: len(tokens)], 0)
+    real = reading.found["mask"]
+    if not real.any():
+        return
+    at, shares_LM = reading.at[real], reading.found["attention"][: len(tokens), real]
     frames = np.arange(int(np.ceil(ax.get_xlim()[1])))
-    near = np.abs(frames[:, None] - reading.at).argmin(1)
-    image = np.where(
-        np.abs(frames - reading.at[near]) <= _step(reading.at), shares_LM[:, near], np.nan
-    )
+    near = np.abs(frames[:, None] - at).argmin(1)
+    image = np.where(np.abs(frames - at[near]) <= _step(at), shares_LM[:, near], np.nan)
     ax.imshow(image, aspect="auto", cmap="Blues", vmin=0, interpolation="nearest",
               extent=(0, len(frames), len(tokens) - 0.5, -0.5))  # fmt: skip
     names = ["end" if t[0] == vocab.END else _shown(vocab.decode(t)) for t in tokens[:, None]]

@@ -145,6 +145,18 @@ def test_the_text_grows_to_the_answer_and_the_picture_shows_it(name, dataset, tm
         assert image.width > 1000 and image.height > 110 * (1 + panels)
 
 
+@pytest.mark.parametrize("name", ["ctc", "decoder"])
+def test_a_clip_without_hands_is_drawn_too(name, dataset, tmp_path):
+    run = opened(tmp_path / "run", dataset, **TRANSCRIBERS[name])
+    clip_TN3 = a_clip(9, list(range(9)))
+    clip_TN3 = clip_TN3[:, SELECTION.indices(*run.cfg.features.selection.points)]
+    (answer,) = inference.answers(run, [clip_TN3])
+    reading = drawing.read(run, clip_TN3, answer, None)
+    assert not reading.seen.any()
+    drawing.draw(run, reading, "clip", tmp_path / "clip.png")
+    assert (tmp_path / "clip.png").exists()
+
+
 @pytest.fixture
 def command(monkeypatch, capsys):
     """Runs predict with arguments: the JSON that it prints."""

@@ -191,10 +191,10 @@ def _animate(path: pathlib.Path, drawn: Sequence[Sample], selection: landmarks.S
     path.write_bytes(gif(pictures, _FPS))
 
 
-def gif(pictures: Sequence[Image.Image], fps: float) -> bytes:
+def gif(pictures: Sequence[Image.Image], fps: float, colours: int = 32) -> bytes:
     """An endless animation of pictures that were drawn at twice the size: Pillow's lines have no
     smooth edges of their own."""
-    small = [p.reduce(2).quantize(32, Image.Quantize.FASTOCTREE) for p in pictures]
+    small = [p.reduce(2).quantize(colours, Image.Quantize.FASTOCTREE) for p in pictures]
     out = io.BytesIO()
     duration = round(1000 / fps)
     small[0].save(out, "GIF", save_all=True, append_images=small[1:], duration=duration, loop=0)
