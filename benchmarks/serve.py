@@ -11,7 +11,9 @@ answer that covers it, and so holds the time in which its stream was not yet in 
 import asyncio
 import contextlib
 import dataclasses
+import importlib.metadata
 import json
+import os
 import subprocess
 import sys
 import time
@@ -126,6 +128,9 @@ def main() -> None:
         seconds = time.monotonic() - begun
     answers = sum(len(m.latencies) for m in found)
     line = {
+        **{name: importlib.metadata.version(name) for name in ("ai-edge-litert", "uvicorn")},
+        "cores": os.cpu_count(),
+        "load": round(os.getloadavg()[0], 1),
         "streams": command.streams,
         "fps": command.fps,
         "seconds": round(seconds, 1),

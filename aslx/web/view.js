@@ -141,6 +141,7 @@ export function files(title) {
   $("files").hidden = !title;
   write($("files-title"), title);
   $("results").replaceChildren();
+  delete $("results").dataset.whole;
 }
 
 /**

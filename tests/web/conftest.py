@@ -19,6 +19,8 @@ import pytest
 from PIL import Image
 
 from aslx import config, export, features, inference, loop, optim
+from aslx.models import transformer
+from aslx.tasks import transcription
 from tests import person, tiny
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
@@ -67,7 +69,7 @@ def browser(playwright) -> Iterator[Any]:
 def film(tmp_path_factory) -> pathlib.Path:
     """A drawn person who rests, spells, and rests, as a camera plays it over and over. Slowly: two
     cores find the landmarks of some frames a second."""
-    spelled = person.spelling_video("hello", 3)
+    spelled = person.spelling_film("hello", 3)
     frames = [spelled[0]] * 60 + [frame for frame in spelled for _ in range(4)]
     path = tmp_path_factory.mktemp("film") / "film.mjpeg"
     with open(path, "wb") as f:
@@ -137,13 +139,18 @@ def exported(cfg: config.Config, model: Any, step: int, out: pathlib.Path, frame
 
 @pytest.fixture(scope="session")
 def run(tmp_path_factory) -> inference.Run:
-    """A transcriber that has learned to read six letters, exported."""
+    """A transcriber that has learned to read six letters, exported. It has a decoder, which writes
+    something of any clip, be it none that it has learned."""
     data, workdir = tmp_path_factory.mktemp("data"), tmp_path_factory.mktemp("run")
     counts = {"train": [120], "validation": [8], "test": [50]}
     tiny.dataset(data, counts, frames=(12, 60), alphabet="abcdef")
     cfg = tiny.cfg(
         data,
         features=features.Modern(min_frames=32, max_frames=32),
+        task=transcription.Task(head=transcription.Autoregressive(), max_tokens=8),
+        model=transformer.Config(
+            dim=16, num_layers=1, num_heads=2, decoder_layers=1, stride=2, kernel=3
+        ),
         optim=optim.Config(peak_lr=1e-2),
         epochs=12,
         eval_every=12,

@@ -135,7 +135,7 @@ def test_signs_are_accepted_by_the_seeds_rules(signs, browser):
 def test_a_film_is_read_as_one_clip(signs, browser, film):
     """Recorded by the browser itself of the drawn person."""
     _, _, url = signs
-    spelled = person.spelling_video("a", 1)
+    spelled = person.spelling_film("a", 1)
     picture = spelled[len(spelled) // 2]
     script = """
       const canvas = new OffscreenCanvas(480, 640);

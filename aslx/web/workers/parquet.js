@@ -36,7 +36,7 @@ async function columns(file, metadata, wanted) {
 async function sequences(file, metadata, names) {
   const there = new Set(parquetSchema(metadata).children.map((c) => c.element.name));
   const key = KEYS.find((name) => there.has(name)) ?? KEYS[0];
-  const found = await columns(file, metadata, [...names, key]);
+  const found = await columns(file, metadata, [key, ...names]);
   const values = names.map((name) => found.get(name));
   /** @type {Map<string, Clip>} */
   const clips = new Map();
