@@ -164,7 +164,7 @@ def packages() -> pathlib.Path:
     folder = files.cache() / f"mediapipe-{hashlib.sha256(tag.encode()).hexdigest()[:12]}"
     if folder.is_dir():
         return folder
-    print(f"setting up MediaPipe, once, in {folder}: 120 MB to fetch", file=sys.stderr)
+    print(f"setting up MediaPipe, once, in {folder}: 105 MB to fetch", file=sys.stderr)
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = tempfile.mkdtemp(prefix=".mediapipe-", dir=folder.parent)
     # Each package is pinned, so none needs to be resolved.

@@ -1,6 +1,6 @@
 """Videos on the command line: MediaPipe as the commands themselves set it up, and drawn films.
 
-The first test that needs MediaPipe installs it (120 MB), as a user's first video would. Where that
+The first test that needs MediaPipe installs it (105 MB), as a user's first video would. Where that
 cannot be, these skip and say so; in continuous integration they fail.
 """
 
