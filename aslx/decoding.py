@@ -14,6 +14,23 @@ import jax.numpy as jnp
 from aslx import vocab
 
 
+def characters(tokens_BL: jax.Array) -> jax.Array:
+    """i32[B]: how many a text has."""
+    return (tokens_BL != vocab.PAD).sum(-1)
+
+
+def closed(tokens_BL: jax.Array) -> jax.Array:
+    """Characters, END, pads: [B, L + 1]."""
+    padded_BT = jnp.pad(tokens_BL, ((0, 0), (0, 1)), constant_values=vocab.PAD)
+    at_BT = jnp.arange(padded_BT.shape[1])[None, :]
+    return jnp.where(at_BT == characters(tokens_BL)[:, None], vocab.END, padded_BT)
+
+
+def opened(tokens_BL: jax.Array) -> jax.Array:
+    """START, characters, pads: [B, L + 1]."""
+    return jnp.pad(tokens_BL, ((0, 0), (1, 0)), constant_values=vocab.START)
+
+
 def _likeliest(logits_V: jax.Array) -> tuple[jax.Array, jax.Array]:
     """i32[...] and f32[...]: the likeliest class along the last axis, and its probability."""
     sure = jax.nn.softmax(logits_V.astype(jnp.float32)).max(-1)

@@ -17,6 +17,8 @@ class Command:
     split: str = "test"
     data: str = ""
     """Another prepared data set than the one trained on."""
+    beams: int = 0
+    """Texts to look at side by side while reading; 1: none but the likeliest; 0: as trained."""
     worst: int = 10
     """Examples to print, those with the most errors."""
 
@@ -27,7 +29,7 @@ def main() -> None:
 
     from aslx import files, inference
 
-    run = inference.open_run(command.workdir, data=command.data)
+    run = inference.open_run(command.workdir, data=command.data, beams=command.beams)
     task = run.cfg.task
     evaluation = inference.Evaluation(run.cfg, run.mesh, command.split)
     with tqdm.tqdm(total=len(evaluation.data), unit="clip") as bar:

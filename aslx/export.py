@@ -35,6 +35,8 @@ class Command:
     """Write the models that aslx.serve's page runs too: the same, at a few fixed lengths."""
     quantize: Quantize = "none"
     """Type of the stored weights; int8: one scale a channel, activations stay float."""
+    beams: int = 0
+    """Texts to look at side by side while reading; 1: none but the likeliest; 0: as trained."""
     split: str = "test"
     """Split whose clips are compared with JAX and timed."""
     clips: int = 200
@@ -171,7 +173,7 @@ def main() -> None:
 
     from aslx import inference
 
-    run = inference.open_run(command.workdir, data=command.data)
+    run = inference.open_run(command.workdir, data=command.data, beams=command.beams)
     out = epath.Path(command.out or run.workdir / "export")
     print(f"converting step {run.step} of {run.workdir}, weights as {command.quantize}")
     flatbuffer = convert(run.cfg, run.model, command.quantize)

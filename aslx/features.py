@@ -199,8 +199,15 @@ class Modern:
 
     @property
     def num_features(self) -> int:
-        points = sum(len(self.selection.part(part)) for part in self.parts)
-        return 3 * points * (3 if self.velocities else 2) + len(self.parts) + 1
+        return sum(self.groups)
+
+    @property
+    def groups(self) -> tuple[int, ...]:
+        """Values of each part, and last those that are of no part: which parts are seen, and how
+        much time passed."""
+        values = 3 * (3 if self.velocities else 2)
+        each = (values * len(self.selection.part(part)) for part in self.parts)
+        return *each, len(self.parts) + 1
 
     def frames(self, clip_frames: int) -> int:
         """Frames that the model sees of a batch padded to `clip_frames`."""
@@ -224,10 +231,8 @@ class Modern:
         x_BSN3 = _right_handed(_points(values_BSC), left_B, self.selection, middle=0.5)
         parts = [x_BSN3[:, :, self.selection.part(part)] for part in self.parts]
         hand = x_BSN3[:, :, self.selection.part(_RIGHT)]
-        place = jnp.concatenate([_over_clip(hand, part, mask_BS) for part in parts], 2)
-        shape = jnp.concatenate([_standardised(part) for part in parts], 2)
         seen = jnp.stack([~jnp.isnan(part[:, :, 0, 0]) for part in parts], -1)
-        blocks = [shape, place, *([_velocity(place)] if self.velocities else [])]
+        blocks = [block for part in parts for block in self._blocks(hand, part, mask_BS)]
         flat = [block.reshape(*block.shape[:2], -1) for block in blocks]
         # How many frames lie between two of these: how long a sign is held, where a hand was lost.
         passed_BS = jnp.diff(at_BS, axis=1, prepend=0.0)
@@ -240,6 +245,14 @@ class Modern:
         real_BT, hand_BT, _ = _hands(coordinates(landmarks_BTN3), length_B, self.selection)
         frames = self.frames(landmarks_BTN3.shape[1])
         return moments(hand_BT if self.only_hands else real_BT, frames, self.min_frames)
+
+    def _blocks(
+        self, hand: jax.Array, part: jax.Array, mask_BS: jax.Array
+    ) -> tuple[jax.Array, ...]:
+        """A part's shape, its place and its velocity: [B,S,n,3] each."""
+        place = _over_clip(hand, part, mask_BS)
+        velocity = (_velocity(place),) if self.velocities else ()
+        return _standardised(part), place, *velocity
 
 
 def _standardised(points_BSN3: jax.Array) -> jax.Array:

@@ -1,7 +1,11 @@
 """Files that stand whole or not at all, on a local disk or in a gs:// bucket."""
 
+import contextlib
 import os
 import pathlib
+import uuid
+from collections.abc import Iterator
+from typing import IO
 
 from etils import epath
 
@@ -22,20 +26,28 @@ def cache() -> pathlib.Path:
     return pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache", "aslx")
 
 
-def write(path: Path, data: bytes | str) -> None:
-    """Replaces `path`: a reader, or whoever comes after a crash, sees the old bytes or the new."""
-    data = data.encode() if isinstance(data, str) else data
-    path.parent.mkdir(parents=True, exist_ok=True)
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[IO[bytes]]:
+    """A file that replaces `path` when it is whole: a reader, or whoever comes after a crash, sees
+    the old bytes or the new, and of several that write it at a time the last one's."""
     if in_bucket(path):  # An object appears when it is whole.
-        path.write_bytes(data)
+        with path.open("wb") as f:
+            yield f
         return
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
-        temporary.write_bytes(data)
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+        with partial.open("wb") as f:
+            yield f
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write(path: Path, data: bytes | str) -> None:
+    """Replaces `path` by `data`, as `writing` does; folders that it needs are made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with writing(path) as f:
+        f.write(data.encode() if isinstance(data, str) else data)
 
 
 def append(path: Path, text: str) -> None:

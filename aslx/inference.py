@@ -158,10 +158,10 @@ class Run:
         return jax.jit(lambda model, batch: task.evidence(model, *step.inputs(batch, features)))
 
 
-def open_run(workdir: str | files.Path, *, data: str = "") -> Run:
+def open_run(workdir: str | files.Path, *, data: str = "", beams: int = 0) -> Run:
     """The best checkpoint of a run directory: the averaged parameters where an average was kept.
 
-    `data` replaces the data set that the run was trained on.
+    `data` replaces the data set that the run was trained on, `beams` those of its task.
     """
     workdir = epath.Path(workdir)
     if not (workdir / "config.json").exists():
@@ -170,6 +170,8 @@ def open_run(workdir: str | files.Path, *, data: str = "") -> Run:
     trained_on = cfg.data.path
     if data:
         cfg = dataclasses.replace(cfg, data=dataclasses.replace(cfg.data, path=data))
+    if beams:
+        cfg = dataclasses.replace(cfg, task=cfg.task.searching(beams))
     # The run may have been trained on more devices than there are here.
     mesh = sharding.make_mesh(sharding.Config())
     name = "ema" if cfg.ema_decay else "model"

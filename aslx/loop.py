@@ -41,13 +41,10 @@ class Setup:
     train: Callable[[step.State, step.Batch, jax.Array], tuple[step.State, step.Metrics]]
     evaluation: inference.Evaluation
     key: jax.Array
+    steps_per_epoch: int
 
     def plan(self, salt: int) -> plan.Train:
         return plan.Train(self.data.index.frames, self.shapes, self.cfg.seed, salt)
-
-    @functools.cached_property
-    def steps_per_epoch(self) -> int:
-        return self.plan(0).steps_per_epoch
 
     @property
     def steps(self) -> int:
@@ -79,8 +76,8 @@ def setup(cfg: config_lib.Config) -> Setup:
     shapes = cfg.data.batching.shapes(data.index.frames)
     for shape in shapes:
         sharding.check_rows(mesh, shape.rows, cfg.microbatches)
-    steps = plan.Train(data.index.frames, shapes, cfg.seed).steps_per_epoch * cfg.epochs
-    tx = optim.build(cfg.optim, steps)
+    steps_per_epoch = plan.Train(data.index.frames, shapes, cfg.seed).steps_per_epoch
+    tx = optim.build(cfg.optim, steps_per_epoch * cfg.epochs)
     abstract, init = state(cfg, mesh, tx)
     if cfg.weights:
         init = functools.partial(pretrained.first_state, init, cfg.weights)
@@ -94,6 +91,7 @@ def setup(cfg: config_lib.Config) -> Setup:
         train=train_step(cfg, mesh, tx, abstract),
         evaluation=inference.Evaluation(cfg, mesh, cfg.data.eval_split),
         key=jax.jit(lambda: jax.random.key(cfg.seed), out_shardings=sharding.replicated(mesh))(),
+        steps_per_epoch=steps_per_epoch,
     )
 
 

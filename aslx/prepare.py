@@ -21,17 +21,24 @@ from aslx.datasets import (
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Target:
+    """Where a data set goes."""
+
+    out: str
+    """Where the data set shall stand; it appears there when it is whole. Of fingerspelling it
+    may be in a bucket (gs://...)."""
+    overwrite: bool = False
+    """Replace a data set that stands at --out."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Fingerspelling:
     """Kaggle's asl-fingerspelling, or anything in its layout, into TFRecord shards."""
 
     source: str
     """The folder, or gs://..., of train.csv or supplemental_metadata.csv and the parquet that they
     list."""
-    out: str
-    """Where the data set shall stand, on a disk or in a bucket (gs://...); it appears there when it
-    is whole."""
-    overwrite: bool = False
-    """Replace a data set that stands at --out."""
+    to: Target
     take: fingerspelling.Options = fingerspelling.Options()
 
 
@@ -39,15 +46,11 @@ class Fingerspelling:
 class Synthetic:
     """Fingerspelling by a kinematic hand: Kaggle's layout in OUT/kaggle, then shards from it."""
 
-    out: str
-    """Where the data set shall stand, on a disk or in a bucket (gs://...); it appears there when it
-    is whole."""
     sequences: int = 4000
     """Clips in train.csv."""
     sentences: int = 0
     """Clips in supplemental_metadata.csv, of some 500 sentences."""
-    overwrite: bool = False
-    """Replace a data set that stands at --out."""
+    to: Target
     take: fingerspelling.Options = fingerspelling.Options()
 
 
@@ -57,10 +60,7 @@ class KeypointClips:
 
     source: str
     """The folder of the classes, or an npz of X, y and seq."""
-    out: str
-    """Where the data set shall stand; it appears there when it is whole."""
-    overwrite: bool = False
-    """Replace a data set that stands at --out."""
+    to: Target
     take: labelled.Options = labelled.Options()
 
 
@@ -70,10 +70,7 @@ class IsolatedSigns:
 
     source: str
     """The folder of train.csv and sign_to_prediction_index_map.json."""
-    out: str
-    """Where the data set shall stand; it appears there when it is whole."""
-    overwrite: bool = False
-    """Replace a data set that stands at --out."""
+    to: Target
     take: labelled.Options = labelled.Options()
 
 
@@ -83,10 +80,7 @@ class SignMnist:
 
     source: str
     """The folder of sign_mnist_train.csv and sign_mnist_test.csv."""
-    out: str
-    """Where the data set shall stand; it appears there when it is whole."""
-    overwrite: bool = False
-    """Replace a data set that stands at --out."""
+    to: Target
     take: labelled.Options = labelled.Options()
 
 
@@ -96,12 +90,9 @@ class ImageFolder:
 
     source: str
     """The folder of the classes, as Kaggle's asl_alphabet_train."""
-    out: str
-    """Where the data set shall stand; it appears there when it is whole."""
     size: int = 100
     """Height and width to store."""
-    overwrite: bool = False
-    """Replace a data set that stands at --out."""
+    to: Target
     take: labelled.Options = labelled.Options()
 
 
@@ -140,11 +131,11 @@ def main() -> None:
     from aslx.datasets import shards
 
     begun = time.monotonic()
-    with shards.building(storage.path(command.out), overwrite=command.overwrite) as scratch:
+    with shards.building(storage.path(command.to.out), overwrite=command.to.overwrite) as scratch:
         match command:
             case Fingerspelling(take=options):
                 run = fingerspelling.runner(options, scratch)
-                source = _source(command.source, command.out)
+                source = _source(command.source, command.to.out)
                 report = fingerspelling.prepare(
                     source, scratch, options, source.resolve().name, run
                 )
@@ -157,9 +148,9 @@ def main() -> None:
     size = sum(int(split["numBytes"]) for split in info["splits"])
     clips = {part: counts["clips"] for part, counts in report["parts"].items()}
     print((labelled if "all" not in report else summary).text(report))
-    print(f"\n{command.out}: {size / 1e6:,.1f} MB of shards in {seconds} s; see figures/ in it")
+    print(f"\n{command.to.out}: {size / 1e6:,.1f} MB of shards in {seconds} s; see figures/ in it")
     counted = {"clips": clips, "dropped": sum(report["dropped"].values())}
-    print(json.dumps({"path": command.out, **counted, "bytes": size, "seconds": seconds}))
+    print(json.dumps({"path": command.to.out, **counted, "bytes": size, "seconds": seconds}))
 
 
 def _video(command: Video) -> None:
@@ -192,7 +183,7 @@ def _source(source: str, out: str) -> files.Path:
 def _labelled(
     command: KeypointClips | IsolatedSigns | SignMnist | ImageFolder, scratch: files.Path
 ) -> dict:
-    source = pathlib.Path(_source(command.source, command.out)).resolve()
+    source = pathlib.Path(_source(command.source, command.to.out)).resolve()
     match command:
         case KeypointClips(take=options):
             return keypoint_clips.prepare(source, scratch, options)

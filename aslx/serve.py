@@ -5,6 +5,7 @@ takes landmarks. Exports the model first where that has not been done.
 """
 
 import dataclasses
+import json
 import os
 import pathlib
 import signal
@@ -34,16 +35,21 @@ class Command:
 
 
 def exported(workdir: pathlib.Path) -> pathlib.Path:
-    """The directory of the run's exported model, which is made where it is missing."""
+    """The directory of the run's exported model, which is made where it, or the page's, is
+    missing."""
     export = workdir / "export"
-    if not (workdir / "config.json").exists() and not (export / "model.json").exists():
+    about, report = export / "model.json", export / "report.json"
+    if about.exists() and "web" in json.loads(about.read_text()):
+        return export
+    if not (workdir / "config.json").exists():
         raise FileNotFoundError(f"{workdir} holds no run (no config.json): train first")
-    if not (export / "model.json").exists():
-        words = [sys.executable, "-m", "aslx.export", "--workdir", str(workdir), "--web"]
-        # Of its own: TensorFlow and JAX stay out of this process.
-        status = subprocess.run([*words, "--clips", "0"]).returncode
-        if status:
-            raise ValueError(f"the export of {workdir} ended with status {status}")
+    # As it was, where only the page's are missing.
+    quantize = json.loads(report.read_text())["quantize"] if report.exists() else "none"
+    words = ["aslx.export", "--workdir", str(workdir), "--web", "--quantize", quantize]
+    # A process of its own: TensorFlow and JAX stay out of this one.
+    status = subprocess.run([sys.executable, "-m", *words, "--clips", "0"]).returncode
+    if status:
+        raise ValueError(f"the export of {workdir} ended with status {status}")
     return export
 
 
@@ -85,7 +91,8 @@ def main() -> None:
             log_level="warning",
             # Streams of numbers shrink little, and what is not unpacked cannot burst.
             ws_per_message_deflate=False,
-            ws_max_size=streams.MESSAGE,
+            # Beyond it the connection breaks off, and whoever still sends may not hear why.
+            ws_max_size=2 * streams.MESSAGE,
             timeout_graceful_shutdown=5,
         )
         # uvicorn ends in good order, and then raises the signal again.

@@ -12,7 +12,7 @@ from aslx.tasks import transcription
 
 def get_config() -> config.Config:
     return config.Config(
-        data=config.Data(batching=plan.Bucketed(frames=32768, buckets=8)),
+        data=config.Data(batching=plan.Bucketed(frames=32768, buckets=10, cap=384)),
         task=transcription.Task(head=transcription.Autoregressive(ctc_weight=0.3)),
         features=features.Modern(parts=("right_hand", "pose", "face"), max_frames=384),
         model=transformer.Config(

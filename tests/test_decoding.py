@@ -11,6 +11,7 @@ from flax import nnx
 
 from aslx import decoding, vocab
 from aslx.models import layers, lstm, transformer
+from aslx.tasks import transcription
 
 RNG = np.random.default_rng(0)
 A, B, C = vocab.encode("abc").astype(np.int32)
@@ -201,6 +202,11 @@ def _positions(cfg):
     return lambda x, mask: decoding.positions_greedy(model.positions(x, mask))
 
 
+def _searched(cfg, head):
+    model = _built(cfg)
+    return lambda x, mask: head.read(model, x, mask, max_tokens=6, beams=3)
+
+
 def _squeezed():
     model = Squeezed(6, 16, rngs=nnx.Rngs(3))
     return lambda x, mask: decoding.ctc_greedy(model(x, mask), mask)
@@ -216,6 +222,11 @@ def _squeezed():
         pytest.param(lambda: _autoregressive(transformer.Seed()), id="seed 004"),
         pytest.param(lambda: _positions(lstm.Seed()), id="seed 000"),
         pytest.param(_squeezed, id="squeezeformer"),
+        pytest.param(lambda: _searched(TRANSFORMER, transcription.CTC()), id="ctc beams"),
+        pytest.param(lambda: _searched(TRANSFORMER, transcription.Autoregressive()), id="beams"),
+        pytest.param(
+            lambda: _searched(LSTM, transcription.Autoregressive(ctc_weight=0.3)), id="joint beams"
+        ),
     ],
 )
 def test_a_converted_reader_writes_what_jax_writes(read):

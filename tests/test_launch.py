@@ -246,7 +246,7 @@ def test_prepare_and_beam_parse_what_a_dry_run_of_beam_prints(options, fakes, mo
     assert (python, m, module) == ("python", "-m", "aslx.prepare")
     command = tyro.cli(prepare.Command, args=arguments)
     assert isinstance(command, prepare.Fingerspelling)
-    assert (command.source, command.out) == ("gs://b/kaggle", "gs://b/fs")
+    assert (command.source, command.to.out) == ("gs://b/kaggle", "gs://b/fs")
     assert command.take.beam and command.take.beam.startswith(options)
     # Dataflow would ask Google about the bucket.
     monkeypatch.setattr(pipeline_options.GoogleCloudOptions, "validate", lambda *_: [])

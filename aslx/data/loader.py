@@ -2,16 +2,14 @@
 
 import dataclasses
 import logging
-import multiprocessing
-import os
 import signal
-import threading
 from typing import Any
 
 import grain
 import numpy as np
 from absl import flags
 
+from aslx import orphans
 from aslx.data import fields as fields_lib
 from aslx.data import plan as plan_lib
 from aslx.data import records as records_lib
@@ -90,14 +88,7 @@ def _serve(worker: int, workers: int) -> None:
     del worker, workers
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_the_trainer, daemon=True).start()
-
-
-def _end_with_the_trainer() -> None:
-    trainer = multiprocessing.parent_process()
-    if trainer is not None:
-        trainer.join()
-        os._exit(1)
+    orphans.end_with_parent()
 
 
 def _reads(ahead: int) -> grain.ReadOptions:

@@ -36,10 +36,15 @@ class Bucketed:
     """Distinct shapes: each costs one compilation of the step."""
     multiple: int = 8
     """Rows come in multiples of this; so many devices can share a batch."""
+    cap: int = 0
+    """The features' max_frames: a longer clip costs the network no more, and shares the shape of
+    those of that length; 0: every frame costs."""
 
     def shapes(self, lengths: np.ndarray) -> list[Shape]:
-        edges = bucket_edges(lengths, self.buckets)
+        costs = np.minimum(lengths, self.cap) if self.cap else lengths
+        edges = bucket_edges(costs, self.buckets)
         units = [max(1, round(self.frames / (edge * self.multiple))) for edge in edges]
+        edges[-1] = max(edges[-1], _round_up(int(lengths.max(initial=1))))
         return [Shape(e, u * self.multiple) for e, u in zip(edges, units, strict=True)]
 
 

@@ -36,7 +36,7 @@ def run(
     places = [folder / function.__name__ / f"{i:05d}" for i in range(len(tasks))]
     (folder / function.__name__).mkdir(parents=True)
     for place, task in zip(places, tasks, strict=True):
-        with storage.writing(place) as f:
+        with files.writing(place) as f:
             pickle.dump((function, task), f)
     with pipeline(options) as job:
         import apache_beam as beam
@@ -63,7 +63,7 @@ def _work(name: str) -> None:
         answer = function(*task)
     except (ValueError, OSError) as error:  # The input's fault: trying again would not help.
         answer = error
-    with storage.writing(_answer(place)) as f:
+    with files.writing(_answer(place)) as f:
         pickle.dump(answer, f)
 
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from aslx import files
-from aslx.datasets import splits, storage, workers
+from aslx.datasets import splits, workers
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -79,7 +79,7 @@ def prepare(
 
     (scratch / "out" / "figures").mkdir()
     counts = {part: report["parts"][part]["classes"] for part in report["parts"]}
-    with storage.writing(scratch / "out" / "figures" / "classes.png") as f:
+    with files.writing(scratch / "out" / "figures" / "classes.png") as f:
         figures.classes(counts, classes).savefig(f)
     (scratch / "out" / "summary.json").write_text(json.dumps(report, indent=1) + "\n")
     return report

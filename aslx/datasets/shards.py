@@ -194,7 +194,7 @@ def _write_one(
     they are put into the order of their names, so that the same input gives the same bytes.
     """
     parse = tf_example_pb2.Example.FromString  # pyright: ignore[reportAttributeAccessIssue]
-    with storage.writing(file) as f:
+    with files.writing(file) as f:
         for item in items:
             serialized = encoding.serialize_example(example(item))
             payload = parse(serialized).SerializeToString(deterministic=True)

@@ -59,7 +59,7 @@ def _fill_one(
     file: files.Path, source: files.Path, path: str, rows: Sequence[clips.Row], keep: clips.Keep
 ) -> tuple[list[clips.Clip], list[Stored]]:
     every, kept = [], []
-    with storage.here(source, [path]) as local, storage.writing(file) as f:
+    with storage.here(source, [path]) as local, files.writing(file) as f:
         for clip, clip_TN3 in clips.read(local / path, rows, keep):
             every.append(clip)
             if not clip.dropped:

@@ -4,9 +4,7 @@ import contextlib
 import os
 import pathlib
 import tempfile
-import uuid
 from collections.abc import Iterator, Sequence
-from typing import IO
 
 import fsspec
 from etils import epath
@@ -17,22 +15,6 @@ from aslx import files
 def path(text: str) -> files.Path:
     """Where `text` points: etils' path in a bucket, and pathlib's, absolute, on a disk."""
     return epath.Path(text) if files.in_bucket(text) else pathlib.Path(text).absolute()
-
-
-@contextlib.contextmanager
-def writing(file: files.Path) -> Iterator[IO[bytes]]:
-    """A file that appears when it is whole: an engine may do the same task twice at a time."""
-    if not isinstance(file, pathlib.Path):  # An object does so by itself.
-        with file.open("wb") as f:
-            yield f
-        return
-    partial = file.with_name(f".{file.name}.{uuid.uuid4().hex}")
-    try:
-        with open(partial, "wb") as f:
-            yield f
-        os.replace(partial, file)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def read(file: files.Path, offset: int, size: int) -> bytes:

@@ -25,7 +25,6 @@ from aslx.datasets import (
     phrases,
     recording,
     spelling,
-    storage,
     strokes,
     workers,
 )
@@ -160,7 +159,7 @@ def _write_file(job: _Job) -> list[tuple]:
     schema, wanted, rows = layout.schema(job.columns), layout.wanted_points(job.columns), []
     # Splitting floats into streams of bytes makes the files a quarter smaller, and faster.
     packing = {"compression": "zstd", "use_dictionary": False, "use_byte_stream_split": True}
-    with storage.writing(path) as f, pq.ParquetWriter(f, schema, **packing) as writer:
+    with files.writing(path) as f, pq.ParquetWriter(f, schema, **packing) as writer:
         for first in range(job.first, job.last, _CHUNK):
             last = min(first + _CHUNK, job.last)
             rng = np.random.default_rng((job.seed, 5 + kind, job.number, first))

@@ -12,7 +12,6 @@ import io
 import json
 import pathlib
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,7 +19,7 @@ import pyarrow.parquet as pq
 import tqdm
 
 from aslx import files, kaggle, video, vocab
-from aslx.datasets import fingerspelling, layout, storage, workers
+from aslx.datasets import fingerspelling, layout, workers
 
 _FOLDER, _FACTS = "train_landmarks", "video.json"
 _MADE_BY = b"aslx.video"  # Of the parquet's metadata: how it was made.
@@ -147,17 +146,18 @@ def _one(
         b"pandas": table.schema.metadata[b"pandas"],
         _MADE_BY: json.dumps({"asked": asked, "counts": counts}).encode(),
     }
-    # Most of a file of one clip is what it says of its 1,631 columns: half as much so.
-    small: Any = {
-        "compression": "zstd",
-        "store_schema": False,
-        "use_dictionary": False,
-        "write_statistics": False,
-        "use_byte_stream_split": True,
-    }
     with (
-        storage.writing(path) as f,
-        pq.ParquetWriter(f, table.schema, **small) as writer,
+        files.writing(path) as f,
+        # Most of a file of one clip is what it says of its 1,631 columns: half as much so.
+        pq.ParquetWriter(
+            f,
+            table.schema,
+            compression="zstd",
+            store_schema=False,
+            use_dictionary=False,
+            write_statistics=False,
+            use_byte_stream_split=True,
+        ) as writer,
     ):
         writer.write_table(table)
         writer.add_key_value_metadata(facts)

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import process
 from typing import Any, TypeVar
 
+from aslx import orphans
+
 Result = TypeVar("Result")
 # (position, function(*task)) of every task, in any order: `run`'s here, or that of an engine.
 Run = Callable[[Callable[..., Any], Sequence[tuple]], Iterator[tuple[int, Any]]]
@@ -29,7 +31,9 @@ def run(
             yield i, function(*task)
         return
     pool = concurrent.futures.ProcessPoolExecutor(
-        min(processes, len(tasks)), multiprocessing.get_context("spawn"), _end_with_parent
+        min(processes, len(tasks)),
+        multiprocessing.get_context("spawn"),
+        orphans.end_with_parent,
     )
     others = set(multiprocessing.active_children())
     try:
@@ -66,10 +70,3 @@ def _uninterrupted() -> Iterator[None]:
 def usable() -> int:
     """Cores that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _end_with_parent() -> None:
-    """Ends this worker when its parent is killed, which the pool alone would not."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()

@@ -61,6 +61,14 @@ def dropout(x_BTD: jax.Array, rate: float, key: jax.Array | None) -> jax.Array:
     return jnp.where(bytes_BTD[..., :t, :] < keep, x_BTD * (256 / keep), 0)
 
 
+def drop_path(x_BSD: jax.Array, rate: float, key: jax.Array | None) -> jax.Array:
+    """Drops whole rows while training (Huang et al. 2016, stochastic depth)."""
+    if key is None or rate == 0:
+        return x_BSD
+    keep_B11 = jax.random.bernoulli(key, 1 - rate, (len(x_BSD), 1, 1))
+    return jnp.where(keep_B11, x_BSD / (1 - rate), 0)
+
+
 def split(key: jax.Array | None, n: int) -> list[jax.Array | None]:
     return [None] * n if key is None else list(jax.random.split(key, n))
 

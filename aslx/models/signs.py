@@ -35,14 +35,6 @@ class Config:
         return SignNetwork(self, num_features, classes, rngs=rngs)
 
 
-def _drop(x_BSD: jax.Array, rate: float, key: jax.Array | None) -> jax.Array:
-    """Whole rows are dropped (Huang et al. 2016, stochastic depth)."""
-    if key is None or rate == 0:
-        return x_BSD
-    keep_B11 = jax.random.bernoulli(key, 1 - rate, (len(x_BSD), 1, 1))
-    return jnp.where(keep_B11, x_BSD / (1 - rate), 0)
-
-
 def _mean(x_BSD: jax.Array, mask_BS: jax.Array) -> jax.Array:
     """f32[B, D]: over the frames that are there; 0 where there is none."""
     total_BD = layers.masked(x_BSD, mask_BS).sum(1)
@@ -65,7 +57,7 @@ class ConvBlock(nnx.Module):
         h_BSD = self.norm(self.depthwise(jax.nn.silu(self.up(x_BSD)), mask_BS))
         near_BD1 = layers.depthwise(_mean(h_BSD, mask_BS)[..., None], self.channels[...])
         h_BSD = h_BSD * jax.nn.sigmoid(near_BD1[:, None, :, 0])
-        return x_BSD + _drop(self.down(h_BSD), self.rate, key)
+        return x_BSD + layers.drop_path(self.down(h_BSD), self.rate, key)
 
 
 class TransformerBlock(nnx.Module):
@@ -80,9 +72,9 @@ class TransformerBlock(nnx.Module):
     def __call__(self, x_BSD: jax.Array, mask_BS: jax.Array, key=None) -> jax.Array:
         keys = layers.split(key, 2)
         h_BSD = self.attention(self.norm_attention(x_BSD), mask_BS[:, None])
-        x_BSD = x_BSD + _drop(h_BSD, self.rate, keys[0])
+        x_BSD = x_BSD + layers.drop_path(h_BSD, self.rate, keys[0])
         h_BSD = self.down(jax.nn.silu(self.up(self.norm_mlp(x_BSD))))
-        return x_BSD + _drop(h_BSD, self.rate, keys[1])
+        return x_BSD + layers.drop_path(h_BSD, self.rate, keys[1])
 
 
 class SignNetwork(nnx.Module):

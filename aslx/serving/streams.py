@@ -133,7 +133,10 @@ class Stream:
             raise Close(POLICY, f"no message in {_PATIENCE:.0f} seconds") from None
         if message["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(message.get("code", 1000))
-        return message["bytes"] if message.get("text") is None else message["text"]
+        data = message["bytes"] if message.get("text") is None else message["text"]
+        if len(data) > MESSAGE:
+            raise Close(TOO_BIG, f"a message of {len(data)} bytes: at most {MESSAGE} are taken")
+        return data
 
     async def _message(self) -> bool:
         """Takes one; False after the last."""

@@ -49,6 +49,9 @@ class Task:
             )
         return dataclasses.replace(self, names=names)
 
+    def searching(self, beams: int) -> "Task":
+        raise ValueError(f"a classifier has no texts to search: leave out --beams {beams}")
+
     def build(self, model: Any, features: Any, rngs: nnx.Rngs) -> nnx.Module:
         return model.build(features.num_features, self.classes, rngs=rngs)
 

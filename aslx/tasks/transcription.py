@@ -14,28 +14,12 @@ import numpy as np
 import optax
 from flax import nnx
 
-from aslx import decoding, evidence, files, kaggle, metrics, plots, vocab
+from aslx import decoding, evidence, files, kaggle, metrics, plots, search, vocab
 from aslx.data import fields as fields_lib
 from aslx.data import records as records_lib
 
 Array = jax.Array
 Sums = dict[str, tuple[Array, Array]]  # Name -> (total, count), over the rows that weigh.
-
-
-def _characters(tokens_BL: Array) -> Array:
-    return (tokens_BL != vocab.PAD).sum(-1)
-
-
-def _closed(tokens_BL: Array) -> Array:
-    """Characters, END, pads: [B, L + 1]."""
-    padded_BT = jnp.pad(tokens_BL, ((0, 0), (0, 1)), constant_values=vocab.PAD)
-    at_BT = jnp.arange(padded_BT.shape[1])[None, :]
-    return jnp.where(at_BT == _characters(tokens_BL)[:, None], vocab.END, padded_BT)
-
-
-def _opened(tokens_BL: Array) -> Array:
-    """START, characters, pads: [B, L + 1]."""
-    return jnp.pad(tokens_BL, ((0, 0), (1, 0)), constant_values=vocab.START)
 
 
 def _cross_entropy(logits_BTV: Array, target_BT: Array, smoothing: float) -> Array:
@@ -58,15 +42,17 @@ class PerPosition:
     def loss(
         self, model: Any, inputs: Array, mask: Array, batch: dict, key: Array | None
     ) -> tuple[Array, Array, Sums]:
-        target_BT = _opened(_closed(batch["tokens"]))
+        target_BT = decoding.opened(decoding.closed(batch["tokens"]))
         logits_BTV = model.positions(inputs, mask, key=key)
         weight_BT = jnp.broadcast_to(batch["weight"][:, None], target_BT.shape)
         loss_BT = _cross_entropy(logits_BTV, target_BT, 0.0) * weight_BT
         sums = {"token_accuracy": _hits(logits_BTV, target_BT, weight_BT)}
         return loss_BT.sum(), weight_BT.sum(), sums
 
-    def read(self, model: Any, inputs: Array, mask: Array, max_tokens: int) -> tuple[Array, Array]:
-        del max_tokens  # The network has as many positions as it has.
+    def read(
+        self, model: Any, inputs: Array, mask: Array, max_tokens: int, beams: int
+    ) -> tuple[Array, Array]:
+        del max_tokens, beams  # The network has as many positions as it has, each by itself.
         return decoding.positions_greedy(model.positions(inputs, mask))
 
     def evidence(self, model: Any, inputs: Array, mask: Array, max_tokens: int) -> evidence.Found:
@@ -91,7 +77,7 @@ class Autoregressive:
     ) -> tuple[Array, Array, Sums]:
         encode_key, decode_key = (None, None) if key is None else jax.random.split(key)
         memory, memory_mask = model.encode(inputs, mask, key=encode_key)
-        tokens_BT, target_BT = _opened(batch["tokens"]), _closed(batch["tokens"])
+        tokens_BT, target_BT = decoding.opened(batch["tokens"]), decoding.closed(batch["tokens"])
         logits_BTV = model.decode(tokens_BT, memory, memory_mask, key=decode_key)
         weight_BT = (target_BT != vocab.PAD) * batch["weight"][:, None]
         loss_BT = _cross_entropy(logits_BTV, target_BT, self.label_smoothing) * weight_BT
@@ -108,11 +94,21 @@ class Autoregressive:
             total = (1 - self.ctc_weight) * total + self.ctc_weight * ctc
         return total, count, sums
 
-    def read(self, model: Any, inputs: Array, mask: Array, max_tokens: int) -> tuple[Array, Array]:
-        return decoding.greedy(model, inputs, mask, max_tokens)
+    def read(
+        self, model: Any, inputs: Array, mask: Array, max_tokens: int, beams: int
+    ) -> tuple[Array, Array]:
+        if beams == 1:
+            return decoding.greedy(model, inputs, mask, max_tokens)
+        memory, memory_mask = model.encode(inputs, mask)
+        if self.ctc_weight:
+            share = self.ctc_weight
+            text = search.joint(model, memory, memory_mask, max_tokens, beams, share)
+        else:
+            text = search.autoregressive(model, memory, memory_mask, max_tokens, beams)[0][:, 0]
+        return text, search.confidence(model, text, memory, memory_mask)
 
     def evidence(self, model: Any, inputs: Array, mask: Array, max_tokens: int) -> evidence.Found:
-        tokens_BL, _ = self.read(model, inputs, mask, max_tokens)
+        tokens_BL, _ = self.read(model, inputs, mask, max_tokens, 1)
         memory, memory_mask = model.encode(inputs, mask)
         found = evidence.attended(model, memory, memory_mask, tokens_BL)
         return found | evidence.aligned(model, memory, memory_mask) if self.ctc_weight else found
@@ -129,10 +125,17 @@ class CTC:
         total, count = _ctc_loss(model.ctc(memory), memory_mask, batch)
         return total, count, {}
 
-    def read(self, model: Any, inputs: Array, mask: Array, max_tokens: int) -> tuple[Array, Array]:
-        del max_tokens  # At most one a frame.
+    def read(
+        self, model: Any, inputs: Array, mask: Array, max_tokens: int, beams: int
+    ) -> tuple[Array, Array]:
         memory, memory_mask = model.encode(inputs, mask)
-        return decoding.ctc_greedy(model.ctc(memory), memory_mask)
+        logits = model.ctc(memory)
+        if beams == 1:
+            return decoding.ctc_greedy(logits, memory_mask)
+        texts, scores = search.ctc(logits, memory_mask, max_tokens, beams)
+        # Of all characters alike: the text's share of what all hypotheses have.
+        share = jax.nn.softmax(scores)[:, :1]
+        return texts[:, 0], jnp.broadcast_to(share, texts[:, 0].shape)
 
     def evidence(self, model: Any, inputs: Array, mask: Array, max_tokens: int) -> evidence.Found:
         del max_tokens
@@ -147,7 +150,7 @@ def _ctc_loss(logits_BMV: Array, mask_BM: Array, batch: dict) -> tuple[Array, Ar
         logits_BMV, 1.0 - mask_BM.astype(jnp.float32), tokens_BL, pads_BL, blank_id=vocab.BLANK
     )
     repeats_B = ((tokens_BL[:, 1:] == tokens_BL[:, :-1]) & (tokens_BL[:, 1:] != vocab.PAD)).sum(-1)
-    length_B = _characters(tokens_BL)
+    length_B = decoding.characters(tokens_BL)
     # With fewer frames than characters and blanks between twins there is no alignment.
     fits_B = mask_BM.sum(-1) >= length_B + repeats_B
     weight_B = batch["weight"] * fits_B
@@ -161,6 +164,13 @@ class Task:
     head: PerPosition | Autoregressive | CTC = Autoregressive()
     max_tokens: int = 40
     """Characters of the longest phrase; decoding stops there."""
+    beams: int = 1
+    """Texts that are looked at side by side while reading; 1: the likeliest character each time.
+    With both heads, autoregressive and CTC, both judge what either found."""
+
+    def searching(self, beams: int) -> "Task":
+        """The same task, read with so many beams."""
+        return dataclasses.replace(self, beams=beams)
 
     def settled(self, metadata: dict) -> "Task":
         """With what the data set decides filled in: here nothing."""
@@ -183,7 +193,7 @@ class Task:
 
     def predict(self, model: Any, inputs: Array, mask: Array) -> Array:
         """Characters i32[B,L], PAD where there is none."""
-        return self.head.read(model, inputs, mask, self.max_tokens)[0]
+        return self.head.read(model, inputs, mask, self.max_tokens, self.beams)[0]
 
     def evidence(self, model: Any, inputs: Array, mask: Array) -> evidence.Found:
         """What `predict` reads its characters from."""
@@ -196,7 +206,7 @@ class Task:
     def outputs(self, model: Any, inputs: Array, mask: Array) -> Array:
         """What the exported file gives for a batch of one: f32[L, 60], one row a character, with
         its probability in its column and zeros beside it."""
-        tokens_BL, sure_BL = self.head.read(model, inputs, mask, self.max_tokens)
+        tokens_BL, sure_BL = self.head.read(model, inputs, mask, self.max_tokens, self.beams)
         # Past the last character stands an index that Kaggle's map does not hold.
         column_L = jnp.minimum(tokens_BL[0], vocab.PAD)
         value_L = jnp.where(column_L < vocab.PAD, sure_BL[0], 1.0)

@@ -37,7 +37,8 @@ export async function film(file, video) {
       reject(new Problem(`${file.name} cannot be read`, `The browser says: ${video.error?.message || "no video"}.`));
   });
   // Recordings made in browsers do not say how long they are until one has looked.
-  if (video.duration === Infinity) await seek(video, 1e7);
+  const known = new Promise((resolve) => (video.ondurationchange = resolve));
+  if (video.duration === Infinity) await Promise.all([known, seek(video, 1e7)]);
 }
 
 /**
@@ -55,7 +56,9 @@ export async function* frames(video) {
 /** @param {HTMLVideoElement} video @param {number} time */
 function seek(video, time) {
   return new Promise((resolve) => {
-    video.onseeked = resolve;
+    // A frame that is not decoded yet cannot be looked at.
+    const there = () => video.readyState >= video.HAVE_CURRENT_DATA && resolve(undefined);
+    video.onseeked = video.oncanplay = there;
     video.currentTime = time;
   });
 }

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from aslx.models import lstm, transformer
+from aslx.models import lstm, squeezeformer, transformer
 
 RNG = np.random.default_rng(0)
 FEATURES = RNG.normal(size=(3, 17, 6)).astype(np.float32)
@@ -18,9 +18,14 @@ TOKENS = RNG.integers(0, 62, (3, 7)).astype(np.int32)
 
 TRANSFORMER = transformer.Config(dim=16, num_layers=1, num_heads=2, kernel=5, stride=2)
 LSTM = lstm.Config(dim=16, num_layers=1, decoder_layers=2, num_heads=2, stride=2)
-MODERN = pytest.mark.parametrize("cfg", [TRANSFORMER, LSTM], ids=["transformer", "lstm"])
+SQUEEZEFORMER = squeezeformer.Config(
+    dim=16, num_layers=3, halve_after=2, num_heads=2, kernel=5, groups=(4, 2)
+)
+NETWORKS = [TRANSFORMER, LSTM, SQUEEZEFORMER]
+NAMES = ["transformer", "lstm", "squeezeformer"]
+MODERN = pytest.mark.parametrize("cfg", NETWORKS, ids=NAMES)
 AUTOREGRESSIVE = pytest.mark.parametrize(
-    "cfg", [TRANSFORMER, LSTM, transformer.Seed()], ids=["transformer", "lstm", "seed"]
+    "cfg", [*NETWORKS, transformer.Seed()], ids=[*NAMES, "seed"]
 )
 
 
@@ -59,7 +64,7 @@ def test_the_seeds_have_the_published_numbers_of_parameters():
     assert count(transformer.Seed()) == 4_132_062
 
 
-@pytest.mark.parametrize("cfg", [TRANSFORMER, LSTM, transformer.Seed(), lstm.Seed()])
+@pytest.mark.parametrize("cfg", [*NETWORKS, transformer.Seed(), lstm.Seed()])
 def test_a_network_is_a_pytree_of_float32_parameters(cfg):
     leaves = jax.tree.leaves(build(cfg))
     assert leaves and all(x.dtype == jnp.float32 for x in leaves)
@@ -92,10 +97,12 @@ def test_a_character_depends_only_on_those_before_it(cfg):
 
 
 @pytest.mark.parametrize(
-    ("cfg", "stride"), [(TRANSFORMER, 1), (TRANSFORMER, 2), (TRANSFORMER, 4), (LSTM, 2)]
+    ("cfg", "stride"),
+    [(dataclasses.replace(TRANSFORMER, stride=n), n) for n in (1, 2, 4)]
+    + [(LSTM, 2), (SQUEEZEFORMER, 2)],
 )
 def test_neither_padding_nor_the_rest_of_the_batch_changes_a_result(cfg, stride):
-    model = build(dataclasses.replace(cfg, stride=stride))
+    model = build(cfg)
     logits, ctc, _, mask = run(model, FEATURES, MASK, TOKENS)
     assert ctc.shape == (3, -(-17 // stride), 60) and ctc.dtype == jnp.float32
     garbage = np.where(MASK[..., None], FEATURES, np.float32(np.nan))
@@ -160,10 +167,12 @@ def test_a_transformer_without_convolutions_works():
     [
         (lambda: transformer.Config(stride=3), "stride 3"),
         (lambda: lstm.Config(stride=8), "stride 8"),
-        (lambda: transformer.Config(decoder_layers=0, ctc=False), "ctc=True"),
+        (lambda: build(transformer.Config(decoder_layers=0, ctc=False)), "ctc=True"),
         (lambda: lstm.Config(decoder_layers=0, ctc=False), "ctc=True"),
         (lambda: lstm.Config(dim=15), "dim 15"),
         (lambda: build(transformer.Config(dim=20, num_heads=4)), "dim 20"),
+        (lambda: squeezeformer.Config(num_layers=2, halve_after=2), "halve_after 2"),
+        (lambda: build(squeezeformer.Config(groups=(4, 4))), "groups of 8 values, and 6"),
     ],
 )
 def test_a_config_that_cannot_be_built_says_why(make, message):

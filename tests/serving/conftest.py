@@ -53,7 +53,7 @@ def trained(tmp_path_factory) -> Trained:
     model = export.convert(run.cfg, run.model, "none")
     (workdir / "export").mkdir()
     (workdir / "export" / "model.tflite").write_bytes(model)
-    about = export.about(run.cfg, run.step, web=False)
+    about = export.about(run.cfg, run.step, web=True)
     (workdir / "export" / "model.json").write_bytes(about)
     evaluation = inference.Evaluation(run.cfg, run.mesh, "test")
     clips = [kaggle.columns(clip) for clip in evaluation.clips()]

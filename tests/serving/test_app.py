@@ -142,21 +142,25 @@ def test_a_port_that_is_taken_is_refused(trained, server):
     assert f"cannot listen on 127.0.0.1:{port}" in refusal(trained.workdir, "--port", port)
 
 
-def test_a_run_that_was_not_exported_is_exported_first(trained, tmp_path, monkeypatch):
+@pytest.mark.parametrize("before", ["none", "float16"])
+def test_a_run_that_was_not_exported_for_the_page_is_exported_first(tmp_path, monkeypatch, before):
     (tmp_path / "config.json").touch()
-    words = []
+    export, commands = tmp_path / "export", []
+    export.mkdir()
+    if before != "none":
+        (export / "model.json").write_text('{"step": 1}')
+        (export / "report.json").write_text(f'{{"quantize": "{before}"}}')
 
     def run(command):
-        words.extend(command)
-        (tmp_path / "export").mkdir()
-        (tmp_path / "export" / "model.json").touch()
+        commands.append(command)
+        (export / "model.json").write_text('{"web": []}')
         return subprocess.CompletedProcess(command, 0)
 
     monkeypatch.setattr(serve.subprocess, "run", run)
-    assert serve.exported(tmp_path) == serve.exported(tmp_path) == tmp_path / "export"
-    assert words[1:] == [
-        "-m", "aslx.export", "--workdir", str(tmp_path), "--web", "--clips", "0",
-    ]  # fmt: skip
+    assert serve.exported(tmp_path) == serve.exported(tmp_path) == export
+    (command,) = commands  # Once.
+    words = ["aslx.export", "--workdir", str(tmp_path), "--web", "--quantize", before]
+    assert command[1:] == ["-m", *words, "--clips", "0"]
 
 
 def test_a_run_that_cannot_be_exported_says_so(tmp_path, monkeypatch):

@@ -1,7 +1,6 @@
 """What strangers send gives 4xx or a close code, never a 500, and leaves no memory behind."""
 
 import collections
-import contextlib
 import io
 import json
 import pathlib
@@ -141,11 +140,13 @@ class Fuzzer:
         )
         return choose.choice(kinds)()
 
-    def attack(self, server) -> int | None:
+    def attack(self, server) -> int | str | None:
         """One message to a stream of its own -> how the server closed that stream."""
         kind = self._random.choice((self.text, self.text, self.binary, self.wire))
+        # Half a frame may be the beginning of a whole one: the server waits for the rest.
+        patience = 1 if kind == self.wire else 30
         with client.connect(server.socket, close_timeout=0.2) as socket:
-            with contextlib.suppress(websockets.ConnectionClosed, OSError):
+            try:
                 if self._random.random() < 0.7:
                     socket.send("{}")
                 if kind == self.wire:
@@ -154,19 +155,17 @@ class Fuzzer:
                     socket.send(kind())
                 socket.send('{"type": "end"}')
                 while True:
-                    socket.recv(timeout=1)
-            return socket.protocol.close_rcvd and socket.protocol.close_rcvd.code
+                    socket.recv(timeout=patience)
+            except (websockets.ConnectionClosed, OSError) as error:
+                close = socket.protocol.close_rcvd
+                if close or kind != self.wire:
+                    return close.code if close else repr(error)
+                return "waits" if isinstance(error, TimeoutError) else "broken"
 
 
 def flood(server, seed: int) -> collections.Counter:
     fuzzer = Fuzzer(seed)
-    codes = collections.Counter()
-    for _ in range(MESSAGES):
-        try:
-            codes[fuzzer.attack(server)] += 1
-        except TimeoutError:  # It waits for the rest of a frame.
-            codes["waits"] += 1
-    return codes
+    return collections.Counter(fuzzer.attack(server) for _ in range(MESSAGES))
 
 
 def resident(process) -> float:
@@ -182,7 +181,7 @@ def test_a_thousand_malformed_messages_close_streams_with_a_code_and_memory_stay
     codes += flood(server, 1)
     after = resident(server.process)
     print(dict(codes), f"{before:.1f} MB, then {after:.1f} MB")
-    assert set(codes) - {None, "waits"} <= CLOSED, codes
+    assert set(codes) - {"broken", "waits"} <= CLOSED, codes
     assert codes[1000] < sum(codes.values()) / 2, codes
     assert after < before + 3, (before, after)
     health = requests.get(f"{server.http}/health", timeout=30).json()

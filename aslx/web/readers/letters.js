@@ -2,6 +2,7 @@
 
 import { pixels, square } from "../crop.js";
 import { Majority } from "../majority.js";
+import { REST } from "../segments.js";
 import { argmax } from "../text.js";
 
 /** Letters that stay on the screen. */
@@ -20,6 +21,7 @@ export class Letters {
     this.said = said;
     this.threshold = threshold;
     this.majority = new Majority();
+    this.seen = -Infinity;
     this.clear();
   }
 
@@ -37,16 +39,18 @@ export class Letters {
 
   /**
    * @param {import("../columns.js").Landmarks} landmarks
-   * @param {number} _time
+   * @param {number} time in seconds
    * @param {ImageBitmap} picture
    */
-  async frame(landmarks, _time, picture) {
+  async frame(landmarks, time, picture) {
     const hand = landmarks.right_hand ?? landmarks.left_hand;
     if (!hand) {
-      this.begin();
+      // Trackers lose a hand for some frames.
+      if (time - this.seen >= REST) this.begin();
       this.tell([], "Show a hand");
       return;
     }
+    this.seen = time;
     const { x, y, size } = square(hand, picture.width, picture.height);
     await this.look(picture, { x, y, width: size, height: size });
   }

@@ -1,0 +1,165 @@
+"""The Squeezeformer (Kim et al. 2022) as the fingerspelling competition's first place had it
+(Henkel and Hanley 2023): rotary attention, no way back to the full rate, and a stem of its own for
+every group of landmarks.
+
+Shape suffixes: B batch, S frames, F features, M memory, D width.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from aslx.models import layers, recogniser, transformer
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """Post-norm blocks of attention, MLP, convolution, MLP, at half the rate from the middle on;
+    an autoregressive decoder, a CTC head, or both."""
+
+    dim: int = 256
+    """Width of the residual stream."""
+    num_layers: int = 12
+    """Encoder blocks."""
+    decoder_layers: int = 1
+    """Decoder blocks; 0: no decoder, CTC alone."""
+    num_heads: int = 4
+    """Attention heads; 64 wide is what accelerators like."""
+    mlp_ratio: int = 2
+    """Width of the MLPs' hidden layer, in dims."""
+    kernel: int = 31
+    """Frames that a block's convolution spans."""
+    stride: int = 1
+    """Frames that the stem makes one of: 1, 2 or 4."""
+    halve_after: int = 6
+    """Blocks after which two positions become one; 0: never."""
+    groups: tuple[int, ...] = ()
+    """Widths of the features' groups, in their order; (): all are one."""
+    dropout: float = 0.1
+    """Rate in every residual branch while training,"""
+    drop_path: float = 0.1
+    """and of whole branches (Huang et al. 2016, stochastic depth)."""
+    ctc: bool = True
+    """Whether the encoder has a CTC head."""
+    remat: bool = False
+    """Compute a block's inside again in the backward pass, rather than keep it: less memory."""
+    dtype: str = "float32"
+    """Type of the arithmetic, "float32" or "bfloat16"; parameters and logits are float32."""
+
+    def __post_init__(self):
+        if not 0 <= self.halve_after < self.num_layers:
+            raise ValueError(
+                f"halve_after {self.halve_after} is not below {self.num_layers} layers"
+            )
+
+    def build(self, num_features: int, *, rngs: nnx.Rngs) -> recogniser.Recogniser:
+        if self.groups and sum(self.groups) != num_features:
+            raise ValueError(f"groups of {sum(self.groups)} values, and {num_features} features")
+        return recogniser.Recogniser(self, Encoder(self, num_features, rngs=rngs), rngs=rngs)
+
+
+class Groups(nnx.Module):
+    """Each group by itself to half the network's width, side by side: f[B, S, n D / 2]."""
+
+    def __init__(self, cfg: Config, groups: tuple[int, ...], *, rngs: nnx.Rngs):
+        dtype, half = jnp.dtype(cfg.dtype), cfg.dim // 2
+        self.ends = np.cumsum(groups)[:-1].tolist()
+        self.linears = nnx.List([nnx.Linear(n, half, dtype=dtype, rngs=rngs) for n in groups])
+        self.norms = nnx.List([nnx.LayerNorm(half, dtype=dtype, rngs=rngs) for _ in groups])
+
+    def __call__(self, features_BSF: jax.Array) -> jax.Array:
+        parts = jnp.split(features_BSF, self.ends, -1)
+        each = zip(self.norms, self.linears, parts, strict=True)
+        return jnp.concatenate([jax.nn.silu(norm(linear(part))) for norm, linear, part in each], -1)
+
+
+class Block(nnx.Module):
+    """Each module reads a scaled and shifted x, and the sum with x is normalised."""
+
+    def __init__(self, cfg: Config, *, rngs: nnx.Rngs):
+        dim, dtype = cfg.dim, jnp.dtype(cfg.dtype)
+        self.rate, self.drop_path = cfg.dropout, cfg.drop_path
+        self.attention = layers.Attention(dim, cfg.num_heads, dtype=dtype, rngs=rngs)
+        self.convolution = Convolution(cfg, rngs=rngs)
+        self.mlps = nnx.List([MLP(cfg, rngs=rngs) for _ in range(2)])
+        self.norms = nnx.List([nnx.LayerNorm(dim, dtype=dtype, rngs=rngs) for _ in range(4)])
+        self.scales = nnx.Param(jnp.ones((4, dim)))
+        self.shifts = nnx.Param(jnp.zeros((4, dim)))
+
+    def __call__(
+        self, x_BMD: jax.Array, mask_BM: jax.Array, key: jax.Array | None = None
+    ) -> jax.Array:
+        turns = layers.turns(x_BMD.shape[1], self.attention.head_dim)
+        branches = (
+            lambda h: self.attention(h, mask_BM[:, None], turns),
+            self.mlps[0],
+            lambda h: self.convolution(h, mask_BM),
+            self.mlps[1],
+        )
+        for i, (branch, k) in enumerate(zip(branches, layers.split(key, 4), strict=True)):
+            inner, whole = layers.split(k, 2)
+            scale, shift = (p[i].astype(x_BMD.dtype) for p in (self.scales, self.shifts))
+            h_BMD = layers.dropout(branch(x_BMD * scale + shift), self.rate, inner)
+            x_BMD = self.norms[i](x_BMD + layers.drop_path(h_BMD, self.drop_path, whole))
+        return x_BMD
+
+
+class MLP(nnx.Module):
+    def __init__(self, cfg: Config, *, rngs: nnx.Rngs):
+        wide, dtype = cfg.mlp_ratio * cfg.dim, jnp.dtype(cfg.dtype)
+        self.up = nnx.Linear(cfg.dim, wide, dtype=dtype, rngs=rngs)
+        self.down = nnx.Linear(wide, cfg.dim, dtype=dtype, rngs=rngs)
+
+    def __call__(self, x_BMD: jax.Array) -> jax.Array:
+        return self.down(jax.nn.silu(self.up(x_BMD)))
+
+
+class Convolution(nnx.Module):
+    """Pointwise, depthwise over time, pointwise; LayerNorm where the paper has BatchNorm."""
+
+    def __init__(self, cfg: Config, *, rngs: nnx.Rngs):
+        dim, dtype = cfg.dim, jnp.dtype(cfg.dtype)
+        self.up = nnx.Linear(dim, dim, dtype=dtype, rngs=rngs)
+        self.depthwise = layers.DepthwiseConv(dim, cfg.kernel, dtype=dtype, rngs=rngs)
+        self.norm = nnx.LayerNorm(dim, dtype=dtype, rngs=rngs)
+        self.down = nnx.Linear(dim, dim, dtype=dtype, rngs=rngs)
+
+    def __call__(self, x_BMD: jax.Array, mask_BM: jax.Array) -> jax.Array:
+        h_BMD = self.depthwise(jax.nn.silu(self.up(x_BMD)), mask_BM)
+        return self.down(jax.nn.silu(self.norm(h_BMD)))
+
+
+class Encoder(nnx.Module):
+    """See `Config`. M = S / stride, and half of that where it halves, rounded up."""
+
+    def __init__(self, cfg: Config, num_features: int, *, rngs: nnx.Rngs):
+        groups, first = cfg.groups or (num_features,), cfg.halve_after
+        self.remat = cfg.remat
+        self.groups = Groups(cfg, groups, rngs=rngs)
+        self.stem = transformer.Stem(cfg, len(groups) * (cfg.dim // 2), rngs=rngs)
+        blocks = [Block(cfg, rngs=rngs) for _ in range(cfg.num_layers)]
+        self.fast = layers.stack(blocks[:first]) if first else None
+        self.slow = layers.stack(blocks[first:])
+        dtype = jnp.dtype(cfg.dtype)
+        self.halve = nnx.Linear(2 * cfg.dim, cfg.dim, dtype=dtype, rngs=rngs) if first else None
+
+    def __call__(
+        self, features_BSF: jax.Array, mask_BS: jax.Array, key: jax.Array | None = None
+    ) -> tuple[jax.Array, jax.Array]:
+        keys = layers.split(key, 2)
+        features_BSF = layers.masked(features_BSF, mask_BS)
+        x_BMD, mask_BM = self.stem(self.groups(features_BSF), mask_BS)
+        if self.fast is not None and self.halve is not None:
+            x_BMD = self._run(self.fast, x_BMD, mask_BM, keys[0])
+            x_BMD, mask_BM = layers.stack_frames(x_BMD, mask_BM, 2)
+            x_BMD = self.halve(x_BMD)
+        return self._run(self.slow, x_BMD, mask_BM, keys[1]), mask_BM
+
+    def _run(self, blocks, x_BMD: jax.Array, mask_BM: jax.Array, key: jax.Array | None):
+        def apply(block: Block, x_BMD: jax.Array, key: jax.Array | None) -> jax.Array:
+            return block(x_BMD, mask_BM, key)
+
+        return layers.scan(blocks, x_BMD, key, jax.checkpoint(apply) if self.remat else apply)

@@ -1,0 +1,37 @@
+"""The competition's size of the Squeezeformer: what an entrant would start from.
+
+python -m aslx.train --config configs/squeezeformer.py --workdir runs/squeezeformer \\
+    --data.path data/fingerspelling
+
+The network of the first place (Henkel and Hanley 2023) on widths that accelerators like.
+"""
+
+from aslx import config, features, optim
+from aslx.data import plan
+from aslx.models import squeezeformer
+from aslx.tasks import transcription
+
+FEATURES = features.Modern(
+    parts=("right_hand", "left_hand", "pose", "face"), max_frames=384, only_hands=False
+)
+
+
+def get_config() -> config.Config:
+    return config.Config(
+        data=config.Data(batching=plan.Bucketed(frames=32768, buckets=10, cap=384)),
+        task=transcription.Task(head=transcription.Autoregressive(ctc_weight=0.3)),
+        features=FEATURES,
+        model=squeezeformer.Config(
+            groups=FEATURES.groups,
+            dim=256,
+            num_layers=12,
+            halve_after=6,
+            num_heads=4,
+            decoder_layers=2,
+            stride=2,
+            dtype="bfloat16",
+        ),
+        optim=optim.Config(peak_lr=1e-3, weight_decay=0.05),
+        epochs=200,
+        ema_decay=0.999,
+    )

@@ -1,0 +1,38 @@
+"""A Squeezeformer for data of the size of FSboard: 3 million characters, 147 signers.
+
+python -m aslx.train --config configs/squeezeformer_large.py --workdir runs/squeezeformer_large \\
+    --data.path data/fingerspelling
+
+On eight chips or more: --mesh.fsdp 8 shares out its parameters.
+"""
+
+from aslx import config, features, optim
+from aslx.data import plan
+from aslx.models import squeezeformer
+from aslx.tasks import transcription
+
+FEATURES = features.Modern(
+    parts=("right_hand", "left_hand", "pose", "face"), max_frames=384, only_hands=False
+)
+
+
+def get_config() -> config.Config:
+    return config.Config(
+        data=config.Data(batching=plan.Bucketed(frames=65536, buckets=10, cap=384)),
+        task=transcription.Task(head=transcription.Autoregressive(ctc_weight=0.3)),
+        features=FEATURES,
+        model=squeezeformer.Config(
+            groups=FEATURES.groups,
+            dim=512,
+            num_layers=10,
+            halve_after=4,
+            num_heads=8,
+            decoder_layers=1,
+            stride=2,
+            remat=True,
+            dtype="bfloat16",
+        ),
+        optim=optim.Config(peak_lr=5e-4, weight_decay=0.05),
+        epochs=60,
+        ema_decay=0.9995,
+    )

@@ -1,0 +1,36 @@
+"""A small Squeezeformer, for two cores and six minutes.
+
+python -m aslx.train --config configs/squeezeformer_small.py --workdir runs/squeezeformer_small
+
+As in quickstart.py, time is stretched or pressed into 96 frames, and CTC reads the text off the
+encoder: an autoregressive decoder would need some thousands of steps to learn where to look.
+"""
+
+from aslx import config, features, optim
+from aslx.data import plan
+from aslx.models import squeezeformer
+from aslx.tasks import transcription
+
+FEATURES = features.Modern(min_frames=96, max_frames=96)
+
+
+def get_config() -> config.Config:
+    return config.Config(
+        data=config.Data(path="data/synthetic", batching=plan.Bucketed(frames=12288, buckets=2)),
+        task=transcription.Task(head=transcription.CTC()),
+        features=FEATURES,
+        model=squeezeformer.Config(
+            groups=FEATURES.groups,
+            dim=128,
+            num_layers=8,
+            halve_after=0,
+            num_heads=2,
+            decoder_layers=0,
+            kernel=15,
+            stride=2,
+        ),
+        optim=optim.Config(peak_lr=2e-3),
+        epochs=10,
+        eval_every=2,
+        ema_decay=0.99,
+    )
