@@ -4,16 +4,13 @@ Shape suffixes: B batch, S frames, F features, M memory, T characters, D width, 
 """
 
 import dataclasses
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
 from aslx import vocab
-from aslx.models import layers, rnn
-
-Cache = dict[str, Any]
+from aslx.models import layers, recogniser, rnn
 
 # Seed 000: hidden units of its two LSTMs, and the frames and characters of its fixed shapes.
 _READ, _WRITE, _FRAMES, _CHARACTERS = 75, 50, 128, 64
@@ -80,11 +77,10 @@ class Config:
             raise ValueError(f"stride {self.stride} is not 1, 2 or 4")
         if self.bidirectional and self.dim % 2:
             raise ValueError(f"dim {self.dim} has no half for each direction; make it even")
-        if not self.decoder_layers and not self.ctc:
-            raise ValueError("decoder_layers=0 leaves no head; set ctc=True or decoder_layers=1")
 
-    def build(self, num_features: int, *, rngs: nnx.Rngs) -> "AttentionLSTM":
-        return AttentionLSTM(self, num_features, rngs=rngs)
+    def build(self, num_features: int, *, rngs: nnx.Rngs) -> recogniser.Recogniser:
+        encoder = Encoder(self, num_features, rngs=rngs)
+        return recogniser.Recogniser(self, encoder, DecoderLayer, "float32", rngs=rngs)
 
 
 class EncoderLayer(nnx.Module):
@@ -114,7 +110,7 @@ class DecoderLayer(nnx.Module):
         self.norm_lstm = nnx.LayerNorm(dim, rngs=rngs)
         self.lstm = rnn.LSTM(dim, dim, dtype=dtype, rngs=rngs)
         self.norm_attention = nnx.LayerNorm(dim, rngs=rngs)
-        self.attention = layers.Attention(dim, cfg.num_heads, dtype=dtype, rngs=rngs)
+        self.cross_attention = layers.Attention(dim, cfg.num_heads, dtype=dtype, rngs=rngs)
 
     def __call__(self, x_BTD, cross, mask_BM, key=None) -> jax.Array:
         keys = layers.split(key, 2)
@@ -125,89 +121,39 @@ class DecoderLayer(nnx.Module):
         """f32[B, T, M]: of the attention to the memory."""
         h_BTD, _ = self.lstm(self.norm_lstm(x_BTD))
         x_BTD = self.norm_attention(x_BTD + h_BTD)
-        return self.attention.shares(x_BTD, cross[0], mask_BM[:, None])
+        return self.cross_attention.shares(x_BTD, cross[0], mask_BM[:, None])
 
-    def advance(self, x_BD, carry, cross, mask_BM) -> tuple[jax.Array, rnn.Carry]:
-        carry = self.lstm.advance(self.norm_lstm(x_BD), carry)
-        y_B1D = self._attend(x_BD[:, None], carry[0][:, None], cross, mask_BM, [None] * 2)
-        return y_B1D[:, 0], carry
+    def first(self, cross, max_tokens: int) -> rnn.Carry:
+        """The state before the first character; it has one size whatever `max_tokens` is."""
+        del max_tokens
+        return self.lstm.first(len(cross[0]))
+
+    def advance(self, x_B1D, carry, index, cross, mask_BM) -> tuple[jax.Array, rnn.Carry]:
+        del index
+        carry = self.lstm.advance(self.norm_lstm(x_B1D[:, 0]), carry)
+        return self._attend(x_B1D, carry[0][:, None], cross, mask_BM, [None] * 2), carry
 
     def _attend(self, x_BTD, h_BTD, cross, mask_BM, keys):
         x_BTD = x_BTD + layers.dropout(h_BTD, self.rate, keys[0])
-        y_BTD = self.attention.attend(self.norm_attention(x_BTD), cross, mask_BM[:, None])
+        y_BTD = self.cross_attention.attend(self.norm_attention(x_BTD), cross, mask_BM[:, None])
         return x_BTD + layers.dropout(y_BTD, self.rate, keys[1])
 
 
-class AttentionLSTM(nnx.Module):
-    """See `Config`. Memory is f32[B, M, D], M = S / stride rounded up."""
+class Encoder(nnx.Module):
+    """See `Config`. f32[B, M, D] with M = S / stride, rounded up."""
 
     def __init__(self, cfg: Config, num_features: int, *, rngs: nnx.Rngs):
-        dim, dtype = cfg.dim, jnp.dtype(cfg.dtype)
-        self.rate, self.stride = cfg.dropout, cfg.stride
-        self.stem = nnx.Linear(cfg.stride * num_features, dim, dtype=dtype, rngs=rngs)
-        self.encoder = nnx.List([EncoderLayer(cfg, rngs=rngs) for _ in range(cfg.num_layers)])
-        self.norm_memory = nnx.LayerNorm(dim, rngs=rngs)
-        if cfg.ctc:
-            self.ctc_head = nnx.Linear(dim, vocab.BLANK + 1, dtype=dtype, rngs=rngs)
-        if cfg.decoder_layers:
-            self.embed = nnx.Embed(vocab.SIZE, dim, rngs=rngs)
-            self.decoder = nnx.List(
-                [DecoderLayer(cfg, rngs=rngs) for _ in range(cfg.decoder_layers)]
-            )
-            self.norm_out = nnx.LayerNorm(dim, rngs=rngs)
-            self.head = nnx.Linear(dim, vocab.SIZE, dtype=dtype, rngs=rngs)
+        self.rate, self.stride, dtype = cfg.dropout, cfg.stride, jnp.dtype(cfg.dtype)
+        self.stem = nnx.Linear(cfg.stride * num_features, cfg.dim, dtype=dtype, rngs=rngs)
+        self.layers = nnx.List([EncoderLayer(cfg, rngs=rngs) for _ in range(cfg.num_layers)])
 
-    def encode(
+    def __call__(
         self, features_BSF: jax.Array, mask_BS: jax.Array, key: jax.Array | None = None
     ) -> tuple[jax.Array, jax.Array]:
-        first, *keys = layers.split(key, 1 + len(self.encoder))
+        first, *keys = layers.split(key, 1 + len(self.layers))
         stacked_BMF, mask_BM = layers.stack_frames(features_BSF, mask_BS, self.stride)
         x_BMD = self.stem(stacked_BMF).astype(jnp.float32)
         x_BMD = layers.dropout(x_BMD, self.rate, first)
-        for layer, k in zip(self.encoder, keys, strict=True):
+        for layer, k in zip(self.layers, keys, strict=True):
             x_BMD = layer(x_BMD, mask_BM, k)
-        return layers.masked(self.norm_memory(x_BMD), mask_BM), mask_BM
-
-    def ctc(self, memory_BMD: jax.Array) -> jax.Array:
-        """f32[B, M, 60] logits; the blank is `vocab.BLANK`."""
-        return self.ctc_head(memory_BMD).astype(jnp.float32)
-
-    def decode(self, tokens_BT, memory_BMD, mask_BM, key=None) -> jax.Array:
-        """f32[B, T, 62]: logits for the character after each token, given those up to it."""
-        first, *keys = layers.split(key, 1 + len(self.decoder))
-        y_BTD = layers.dropout(self.embed(tokens_BT), self.rate, first)
-        for layer, cross, k in zip(self.decoder, self._cross(memory_BMD), keys, strict=True):
-            y_BTD = layer(y_BTD, cross, mask_BM, k)
-        return self._logits(y_BTD)
-
-    def attention(self, tokens_BT, memory_BMD, mask_BM) -> jax.Array:
-        """f32[B, T, M]: what share of its attention the decoder gave to each position of the memory
-        for the character after each token; the layers' mean."""
-        y_BTD, shares = self.embed(tokens_BT), []
-        for layer, cross in zip(self.decoder, self._cross(memory_BMD), strict=True):
-            shares.append(layer.shares(y_BTD, cross, mask_BM))
-            y_BTD = layer(y_BTD, cross, mask_BM)
-        return jnp.stack(shares).mean(0)
-
-    def start(self, memory_BMD: jax.Array, mask_BM: jax.Array, max_tokens: int) -> Cache:
-        """The state before the first token. It has one size whatever `max_tokens` is."""
-        del max_tokens
-        carries = [layer.lstm.first(memory_BMD.shape[0]) for layer in self.decoder]
-        return {"carries": carries, "cross": self._cross(memory_BMD), "mask": mask_BM}
-
-    def advance(self, tokens_B: jax.Array, cache: Cache) -> tuple[jax.Array, Cache]:
-        """f32[B, 62]: logits for the character after `tokens_B`."""
-        y_BD, carries = self.embed(tokens_B), []
-        for layer, old, cross in zip(self.decoder, cache["carries"], cache["cross"], strict=True):
-            y_BD, new = layer.advance(y_BD, old, cross, cache["mask"])
-            carries.append(new)
-        return self._logits(y_BD), cache | {"carries": carries}
-
-    def _logits(self, y: jax.Array) -> jax.Array:
-        return self.head(self.norm_out(y)).astype(jnp.float32)
-
-    def _cross(self, memory_BMD: jax.Array) -> list[tuple[jax.Array, ...]]:
-        # Content alone does not say which of two like letters comes next: absolute positions do.
-        _, m, d = memory_BMD.shape
-        placed_BMD = memory_BMD + layers.positions(m, d)
-        return [layer.attention.keys_values(placed_BMD) for layer in self.decoder]
+        return x_BMD, mask_BM

@@ -24,8 +24,6 @@ class Config(Protocol):
     @property
     def num_heads(self) -> int: ...
     @property
-    def mlp_ratio(self) -> int: ...
-    @property
     def decoder_layers(self) -> int: ...
     @property
     def ctc(self) -> bool: ...
@@ -36,7 +34,7 @@ class Config(Protocol):
 
 
 class MLP(nnx.Module):
-    def __init__(self, cfg: Config, *, rngs: nnx.Rngs):
+    def __init__(self, cfg: Any, *, rngs: nnx.Rngs):
         dtype = jnp.dtype(cfg.dtype)
         self.norm = nnx.LayerNorm(cfg.dim, dtype=dtype, rngs=rngs)
         self.up = nnx.Linear(cfg.dim, cfg.mlp_ratio * cfg.dim, dtype=dtype, rngs=rngs)
@@ -51,7 +49,9 @@ class MLP(nnx.Module):
 
 
 class DecoderBlock(nnx.Module):
-    def __init__(self, cfg: Config, *, rngs: nnx.Rngs):
+    """Of a transformer, pre-norm."""
+
+    def __init__(self, cfg: Any, *, rngs: nnx.Rngs):
         dim, heads, dtype = cfg.dim, cfg.num_heads, jnp.dtype(cfg.dtype)
         self.rate = cfg.dropout
         self.norm_self = nnx.LayerNorm(dim, dtype=dtype, rngs=rngs)
@@ -74,6 +74,13 @@ class DecoderBlock(nnx.Module):
         turns = layers.turns(t, self.self_attention.head_dim)
         return self.self_attention(self.norm_self(x_BTD), layers.causal(t), turns)
 
+    def first(self, cross, max_tokens: int) -> tuple[jax.Array, ...]:
+        """Keys and values of no character, with room for `max_tokens`."""
+        k_BMNH, _ = cross
+        b, _, *heads = k_BMNH.shape
+        empty = jnp.zeros((b, max_tokens, *heads), k_BMNH.dtype)
+        return empty, empty
+
     def advance(self, x_B1D, past, index, cross, mask_BM):
         """One character: `past` holds keys and values of those before it."""
         length = past[0].shape[1]
@@ -93,22 +100,23 @@ class DecoderBlock(nnx.Module):
 
 
 class Recogniser(nnx.Module):
-    """Memory is [B, M, D] in the compute type."""
+    """Memory is [B, M, D] in the type of the residual stream.
 
-    def __init__(self, cfg: Config, encoder: Any, *, rngs: nnx.Rngs):
+    `block` is the type of the decoder's blocks: `DecoderBlock`, or what has the same functions.
+    """
+
+    def __init__(self, cfg: Config, encoder: Any, block: Any, stream: str, *, rngs: nnx.Rngs):
         if not cfg.decoder_layers and not cfg.ctc:
             raise ValueError("decoder_layers=0 leaves no head; set ctc=True or decoder_layers=1")
-        dim, dtype = cfg.dim, jnp.dtype(cfg.dtype)
+        dim, dtype, wide = cfg.dim, jnp.dtype(cfg.dtype), jnp.dtype(stream)
         self.rate, self.encoder = cfg.dropout, encoder
-        self.norm_memory = nnx.LayerNorm(dim, dtype=dtype, rngs=rngs)
+        self.norm_memory = nnx.LayerNorm(dim, dtype=wide, rngs=rngs)
         if cfg.ctc:
             self.ctc_head = nnx.Linear(dim, vocab.BLANK + 1, dtype=dtype, rngs=rngs)
         if cfg.decoder_layers:
-            self.embed = nnx.Embed(vocab.SIZE, dim, dtype=dtype, rngs=rngs)
-            self.decoder = nnx.List(
-                [DecoderBlock(cfg, rngs=rngs) for _ in range(cfg.decoder_layers)]
-            )
-            self.norm_out = nnx.LayerNorm(dim, dtype=dtype, rngs=rngs)
+            self.embed = nnx.Embed(vocab.SIZE, dim, dtype=wide, rngs=rngs)
+            self.decoder = nnx.List([block(cfg, rngs=rngs) for _ in range(cfg.decoder_layers)])
+            self.norm_out = nnx.LayerNorm(dim, dtype=wide, rngs=rngs)
             self.head = nnx.Linear(dim, vocab.SIZE, dtype=dtype, rngs=rngs)
 
     def encode(
@@ -141,10 +149,7 @@ class Recogniser(nnx.Module):
     def start(self, memory_BMD: jax.Array, mask_BM: jax.Array, max_tokens: int) -> Cache:
         """The state before the first token, for at most `max_tokens` calls of `advance`."""
         cross = self._cross(memory_BMD)
-        k_BMNH = cross[0][0]
-        b, _, *heads = k_BMNH.shape
-        empty = jnp.zeros((b, max_tokens, *heads), k_BMNH.dtype)
-        past = [(empty, empty) for _ in cross]
+        past = [b.first(kv, max_tokens) for b, kv in zip(self.decoder, cross, strict=True)]
         return {"index": jnp.zeros((), jnp.int32), "past": past, "cross": cross, "mask": mask_BM}
 
     def advance(self, tokens_B: jax.Array, cache: Cache) -> tuple[jax.Array, Cache]:

@@ -58,7 +58,9 @@ class Config:
     def build(self, num_features: int, *, rngs: nnx.Rngs) -> recogniser.Recogniser:
         if self.groups and sum(self.groups) != num_features:
             raise ValueError(f"groups of {sum(self.groups)} values, and {num_features} features")
-        return recogniser.Recogniser(self, Encoder(self, num_features, rngs=rngs), rngs=rngs)
+        encoder = Encoder(self, num_features, rngs=rngs)
+        block = recogniser.DecoderBlock
+        return recogniser.Recogniser(self, encoder, block, self.dtype, rngs=rngs)
 
 
 class Groups(nnx.Module):

@@ -53,7 +53,9 @@ class Config:
             raise ValueError(f"stride {self.stride} is not 1, 2 or 4")
 
     def build(self, num_features: int, *, rngs: nnx.Rngs) -> recogniser.Recogniser:
-        return recogniser.Recogniser(self, Encoder(self, num_features, rngs=rngs), rngs=rngs)
+        encoder = Encoder(self, num_features, rngs=rngs)
+        block = recogniser.DecoderBlock
+        return recogniser.Recogniser(self, encoder, block, self.dtype, rngs=rngs)
 
 
 class Convolution(nnx.Module):
