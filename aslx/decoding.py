@@ -104,3 +104,12 @@ def positions_greedy(logits_BTV: jax.Array) -> tuple[jax.Array, jax.Array]:
     tokens_BT, sure_BT = _likeliest(logits_BTV)
     end_BT = tokens_BT == vocab.END
     return jnp.where(jnp.cumsum(end_BT, 1) > end_BT, vocab.PAD, tokens_BT), sure_BT
+
+
+def rows(tokens_L: jax.Array, sure_L: jax.Array) -> jax.Array:
+    """f32[L, 60], one row a character: its probability in its column, and zeros beside it."""
+    # Past the last character stands an index that Kaggle's map does not hold.
+    column_L = jnp.minimum(tokens_L, vocab.PAD)
+    value_L = jnp.where(column_L < vocab.PAD, sure_L, 1.0)
+    here_LV = column_L[:, None] == jnp.arange(vocab.PAD + 1)
+    return jnp.where(here_LV, value_L[:, None], 0.0)

@@ -204,14 +204,9 @@ class Task:
         return [vocab.decode(row) for row in tokens_BL]
 
     def outputs(self, model: Any, inputs: Array, mask: Array) -> Array:
-        """What the exported file gives for a batch of one: f32[L, 60], one row a character, with
-        its probability in its column and zeros beside it."""
+        """What the exported file gives for a batch of one: `decoding.rows`."""
         tokens_BL, sure_BL = self.head.read(model, inputs, mask, self.max_tokens, self.beams)
-        # Past the last character stands an index that Kaggle's map does not hold.
-        column_L = jnp.minimum(tokens_BL[0], vocab.PAD)
-        value_L = jnp.where(column_L < vocab.PAD, sure_BL[0], 1.0)
-        here_LV = column_L[:, None] == jnp.arange(vocab.PAD + 1)
-        return jnp.where(here_LV, value_L[:, None], 0.0)
+        return decoding.rows(tokens_BL[0], sure_BL[0])
 
     def read(self, outputs: np.ndarray) -> str:
         """The answer that those outputs are."""
