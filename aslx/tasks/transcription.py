@@ -11,25 +11,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from flax import nnx
 
-from aslx import decoding, evidence, files, kaggle, metrics, plots, search, vocab
+from aslx import decoding, evidence, files, kaggle, losses, metrics, plots, search, vocab
 from aslx.data import fields as fields_lib
 from aslx.data import records as records_lib
 
 Array = jax.Array
 Sums = dict[str, tuple[Array, Array]]  # Name -> (total, count), over the rows that weigh.
-
-
-def _cross_entropy(logits_BTV: Array, target_BT: Array, smoothing: float) -> Array:
-    target_BTV = jax.nn.one_hot(target_BT, logits_BTV.shape[-1])
-    return optax.softmax_cross_entropy(logits_BTV, optax.smooth_labels(target_BTV, smoothing))
-
-
-def _hits(logits_BTV: Array, target_BT: Array, weight_BT: Array) -> tuple[Array, Array]:
-    hit_BT = (logits_BTV.argmax(-1) == target_BT) * weight_BT
-    return hit_BT.sum(), weight_BT.sum()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,8 +34,8 @@ class PerPosition:
         target_BT = decoding.opened(decoding.closed(batch["tokens"]))
         logits_BTV = model.positions(inputs, mask, key=key)
         weight_BT = jnp.broadcast_to(batch["weight"][:, None], target_BT.shape)
-        loss_BT = _cross_entropy(logits_BTV, target_BT, 0.0) * weight_BT
-        sums = {"token_accuracy": _hits(logits_BTV, target_BT, weight_BT)}
+        loss_BT = losses.cross_entropy(logits_BTV, target_BT, 0.0) * weight_BT
+        sums = {"token_accuracy": losses.hits(logits_BTV, target_BT, weight_BT)}
         return loss_BT.sum(), weight_BT.sum(), sums
 
     def read(
@@ -80,16 +69,16 @@ class Autoregressive:
         tokens_BT, target_BT = decoding.opened(batch["tokens"]), decoding.closed(batch["tokens"])
         logits_BTV = model.decode(tokens_BT, memory, memory_mask, key=decode_key)
         weight_BT = (target_BT != vocab.PAD) * batch["weight"][:, None]
-        loss_BT = _cross_entropy(logits_BTV, target_BT, self.label_smoothing) * weight_BT
+        loss_BT = losses.cross_entropy(logits_BTV, target_BT, self.label_smoothing) * weight_BT
         if self.class_weights:
             loss_BT = loss_BT * jnp.asarray(self.class_weights)[target_BT]
         count = weight_BT.sum()
         if self.mean_over_pads:
             count = batch["weight"].sum() * weight_BT.shape[1]
-        sums = {"token_accuracy": _hits(logits_BTV, target_BT, weight_BT)}
+        sums = {"token_accuracy": losses.hits(logits_BTV, target_BT, weight_BT)}
         total = loss_BT.sum()
         if self.ctc_weight:
-            ctc, ctc_count = _ctc_loss(model.ctc(memory), memory_mask, batch)
+            ctc, ctc_count = losses.ctc(model.ctc(memory), memory_mask, batch)
             sums["ctc_loss"] = ctc, ctc_count
             total = (1 - self.ctc_weight) * total + self.ctc_weight * ctc
         return total, count, sums
@@ -122,7 +111,7 @@ class CTC:
         self, model: Any, inputs: Array, mask: Array, batch: dict, key: Array | None
     ) -> tuple[Array, Array, Sums]:
         memory, memory_mask = model.encode(inputs, mask, key=key)
-        total, count = _ctc_loss(model.ctc(memory), memory_mask, batch)
+        total, count = losses.ctc(model.ctc(memory), memory_mask, batch)
         return total, count, {}
 
     def read(
@@ -140,21 +129,6 @@ class CTC:
     def evidence(self, model: Any, inputs: Array, mask: Array, max_tokens: int) -> evidence.Found:
         del max_tokens
         return evidence.aligned(model, *model.encode(inputs, mask))
-
-
-def _ctc_loss(logits_BMV: Array, mask_BM: Array, batch: dict) -> tuple[Array, Array]:
-    """Summed over the clips in which the phrase fits; the count is of characters and ends."""
-    tokens_BL = batch["tokens"]
-    pads_BL = (tokens_BL == vocab.PAD).astype(jnp.float32)
-    loss_B = optax.ctc_loss(
-        logits_BMV, 1.0 - mask_BM.astype(jnp.float32), tokens_BL, pads_BL, blank_id=vocab.BLANK
-    )
-    repeats_B = ((tokens_BL[:, 1:] == tokens_BL[:, :-1]) & (tokens_BL[:, 1:] != vocab.PAD)).sum(-1)
-    length_B = decoding.characters(tokens_BL)
-    # With fewer frames than characters and blanks between twins there is no alignment.
-    fits_B = mask_BM.sum(-1) >= length_B + repeats_B
-    weight_B = batch["weight"] * fits_B
-    return jnp.where(weight_B > 0, loss_B * weight_B, 0.0).sum(), (weight_B * (length_B + 1)).sum()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
