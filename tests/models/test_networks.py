@@ -168,7 +168,7 @@ def test_a_transformer_without_convolutions_works():
         (lambda: transformer.Config(stride=3), "stride 3"),
         (lambda: lstm.Config(stride=8), "stride 8"),
         (lambda: build(transformer.Config(decoder_layers=0, ctc=False)), "ctc=True"),
-        (lambda: lstm.Config(decoder_layers=0, ctc=False), "ctc=True"),
+        (lambda: build(lstm.Config(decoder_layers=0, ctc=False)), "ctc=True"),
         (lambda: lstm.Config(dim=15), "dim 15"),
         (lambda: build(transformer.Config(dim=20, num_heads=4)), "dim 20"),
         (lambda: squeezeformer.Config(num_layers=2, halve_after=2), "halve_after 2"),
