@@ -3,7 +3,7 @@
 Each answers ids, `vocab.PAD` after a row's end, and how sure it is of them: the probability, under
 the softmax of the head, of what stands there; of pads it says nothing that means anything.
 Everything here converts to TFLite's built-in operations.
-Shape suffixes: B batch, S frames, F features, M memory, T characters, V classes.
+Shape suffixes: B batch, M memory, D width, T characters, V classes.
 """
 
 from typing import Any
@@ -38,14 +38,13 @@ def _likeliest(logits_V: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 def greedy(
-    model: Any, features_BSF: jax.Array, mask_BS: jax.Array, max_tokens: int
+    model: Any, memory_BMD: jax.Array, mask_BM: jax.Array, max_tokens: int
 ) -> tuple[jax.Array, jax.Array]:
     """[B, max_tokens]: the likeliest character after those before it, up to and with END.
 
     Stops when every row has ended; a row that never ends fills its `max_tokens`.
     """
-    memory, memory_mask = model.encode(features_BSF, mask_BS)
-    b = memory.shape[0]
+    b = len(memory_BMD)
     at_T = jnp.arange(max_tokens)
 
     def unfinished(state):
@@ -65,7 +64,7 @@ def greedy(
     empty_BT = jnp.full((b, max_tokens), vocab.PAD, jnp.int32)
     unsure_BT = jnp.zeros((b, max_tokens), jnp.float32)
     first = (jnp.int32(0), start_B, empty_BT, unsure_BT, jnp.zeros(b, bool))
-    cache = model.start(memory, memory_mask, max_tokens)
+    cache = model.start(memory_BMD, mask_BM, max_tokens)
     _, _, text_BT, sure_BT, _, _ = jax.lax.while_loop(unfinished, step, (*first, cache))
     return text_BT, sure_BT
 

@@ -6,9 +6,8 @@ Over the M positions of a memory, of which `mask` bool[B, M] are real.
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
-from aslx import decoding, vocab
+from aslx import decoding
 
 Found = dict[str, jax.Array]
 
@@ -16,8 +15,7 @@ Found = dict[str, jax.Array]
 def attended(model: Any, memory: jax.Array, mask_BM: jax.Array, tokens_BL: jax.Array) -> Found:
     """`attention` f32[B, L, M]: what share of it the decoder gave to each position for each of
     `tokens` i32[B, L], which it wrote itself."""
-    start_B1 = jnp.full_like(tokens_BL[:, :1], vocab.START)
-    before_BL = jnp.concatenate([start_B1, tokens_BL[:, :-1]], 1)
+    before_BL = decoding.opened(tokens_BL)[:, :-1]
     shares_BLM = model.attention(before_BL, memory, mask_BM)
     return {"tokens": tokens_BL, "attention": shares_BLM, "mask": mask_BM}
 

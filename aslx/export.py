@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import tyro
 
-from aslx import cli, files
+from aslx import cli, files, kaggle
 
 MAX_ZIP = 40 * 2**20  # Bytes: Kaggle refuses a model over 40 MB.
 # Of the page's models: a browser's runtime takes no dynamic size. Kaggle's longest clip has 807.
@@ -133,13 +133,6 @@ def submission(path: files.Path, model: bytes, beside: dict[str, bytes]) -> int:
     return size
 
 
-def interpreter(model: bytes) -> Any:
-    """inputs -> outputs, as Kaggle's evaluator calls them."""
-    from ai_edge_litert.interpreter import Interpreter
-
-    return Interpreter(model_content=model, num_threads=1).get_signature_runner("serving_default")
-
-
 def compare(cfg: Any, model: Any, mesh: Any, flatbuffer: bytes, split: str, clips: int) -> dict:
     """Answers of the flatbuffer beside JAX's on the first clips of a split, and its speed."""
     import numpy as np
@@ -149,7 +142,7 @@ def compare(cfg: Any, model: Any, mesh: Any, flatbuffer: bytes, split: str, clip
     task, source = cfg.task, cfg.features.source
     evaluation = inference.Evaluation(cfg, mesh, split, limit=clips)
     expected, _ = evaluation.run(model)
-    run, found, seconds = interpreter(flatbuffer), [], []
+    run, found, seconds = kaggle.interpreter(flatbuffer), [], []
     for clip in evaluation.clips():
         inputs = source.pack(clip)
         start = time.perf_counter()

@@ -34,10 +34,16 @@ def writing(path: Path) -> Iterator[IO[bytes]]:
         with path.open("wb") as f:
             yield f
         return
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    with replacing(path) as partial, partial.open("wb") as f:
+        yield f
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A place on the same disk, of the same suffix, whose file replaces `path` at the end."""
+    partial = path.with_name(f".{uuid.uuid4().hex}.{path.name}")
     try:
-        with partial.open("wb") as f:
-            yield f
+        yield partial
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)

@@ -1,5 +1,7 @@
 """Kaggle's side of the contract: raw columns in, rows of scores out."""
 
+from typing import Any
+
 import numpy as np
 
 from aslx import vocab
@@ -14,3 +16,10 @@ def columns(clip_TN3: np.ndarray) -> np.ndarray:
 def text(outputs: np.ndarray) -> str:
     """The competition's loop: argmax of each row; an index without a character is left out."""
     return "".join(vocab.CHARACTERS[i] for i in np.argmax(outputs, axis=1) if i < vocab.PAD)
+
+
+def interpreter(model: bytes) -> Any:
+    """inputs -> outputs of a TFLite file, as the competition's evaluator calls them, on a core."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    return Interpreter(model_content=model, num_threads=1).get_signature_runner("serving_default")

@@ -121,8 +121,8 @@ class Frames:
     def clips(self, path: str) -> Clips:
         from aslx.datasets import isolated_signs
 
-        points = [landmarks.POINTS.index(p) for p in self.selection.points]
-        yield path, isolated_signs.read(path)[:, points]
+        points_TN3 = isolated_signs.read(path)
+        yield path, points_TN3[:, landmarks.ALL.indices(*self.selection.points)]
 
     def tracked(self, values_TD: np.ndarray) -> np.ndarray:
         return _tracked(values_TD, self.selection)
@@ -134,8 +134,8 @@ class Frames:
         batch = _clip("landmarks", inputs, frames)
         # As a product: points are static, but a gather beside a symbolic axis does not export.
         take_NP = np.zeros((len(landmarks.POINTS), len(self.selection.points)), np.float32)
-        for i, point in enumerate(self.selection.points):
-            take_NP[landmarks.POINTS.index(point), i] = 1
+        for i, point in enumerate(landmarks.ALL.indices(*self.selection.points)):
+            take_NP[point, i] = 1
         lost_BTN3 = jnp.isnan(batch["landmarks"]).astype(jnp.float32)
         both = jnp.where(lost_BTN3 > 0, 0.0, batch["landmarks"]), lost_BTN3
         exact = jax.lax.Precision.HIGHEST
@@ -144,7 +144,7 @@ class Frames:
 
     def pack(self, clip: np.ndarray) -> np.ndarray:
         every = np.full((len(clip), len(landmarks.POINTS), 3), np.nan, np.float32)
-        every[:, [landmarks.POINTS.index(p) for p in self.selection.points]] = clip
+        every[:, landmarks.ALL.indices(*self.selection.points)] = clip
         return every
 
 

@@ -103,17 +103,15 @@ def write(
     """An mp4 of u8[height, width, 3] pictures, which appears when it is whole."""
     whole = pathlib.Path(path)
     whole.parent.mkdir(parents=True, exist_ok=True)
-    partial = whole.with_name(f".{os.getpid()}.{whole.name}")
-    try:
-        with _worker("write", partial, fps, width, height) as process:
-            assert process.stdin is not None
-            with contextlib.suppress(BrokenPipeError):  # The worker says why.
-                for frame in frames:
-                    process.stdin.write(frame.tobytes())
-                process.stdin.close()
-        os.replace(partial, whole)
-    finally:
-        partial.unlink(missing_ok=True)
+    with (
+        files.replacing(whole) as partial,
+        _worker("write", partial, fps, width, height) as process,
+    ):
+        assert process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # The worker says why.
+            for frame in frames:
+                process.stdin.write(frame.tobytes())
+            process.stdin.close()
 
 
 @contextlib.contextmanager

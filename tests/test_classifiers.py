@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from aslx import config, describe, export, inference
+from aslx import config, describe, export, inference, kaggle
 from aslx.datasets import images
 from aslx.models import layers
 
@@ -157,7 +157,7 @@ def test_a_damaged_picture_is_named(pictures, tmp_path):
 @pytest.mark.parametrize("name", ["keypoint_lstm", "isolated_signs"])
 def test_an_exported_classifier_answers_hostile_clips_of_any_length(name):
     cfg = config.load(ROOT / "configs" / f"{name}.py", ("--task.classes", "3"))
-    answer = export.interpreter(export.convert(cfg, inference.build(cfg), "none"))
+    answer = kaggle.interpreter(export.convert(cfg, inference.build(cfg), "none"))
     _, *rest = cfg.features.source.shape
     for t in (0, 1, 2, 30, 31, 128, 129, 2000):
         for value in (np.nan, 0.0, 1e4):

@@ -31,9 +31,6 @@ class Script:
     def __init__(self, rows):
         self.rows = jnp.asarray(rows)
 
-    def encode(self, features, mask):
-        return features, mask
-
     def start(self, memory, memory_mask, max_tokens):
         return {"step": jnp.int32(0), "seen": jnp.zeros((len(memory), max_tokens), jnp.int32)}
 
@@ -77,7 +74,7 @@ def test_greedy_is_the_argmax_of_teacher_forcing(cfg):
 
     @jax.jit
     def both(model):
-        text, sure = decoding.greedy(model, features, jnp.asarray(mask), 9)
+        text, sure = decoding.greedy(model, *model.encode(features, jnp.asarray(mask)), 9)
         begun = jnp.pad(text, ((0, 0), (1, 0)), constant_values=vocab.START)[:, :-1]
         return text, sure, jax.nn.softmax(model.decode(begun, *model.encode(features, mask)))
 
@@ -184,7 +181,7 @@ def _autoregressive(cfg):
     """END is made likelier, so that some texts end early."""
     model = _built(cfg)
     model.head.bias[...] = model.head.bias[...].at[END].add(1.5)
-    return lambda x, mask: decoding.greedy(model, x, mask, 12)
+    return lambda x, mask: decoding.greedy(model, *model.encode(x, mask), 12)
 
 
 def _ctc(cfg):

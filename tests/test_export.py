@@ -81,14 +81,14 @@ def test_int8_weights_make_a_file_that_answers(run, exported):
     model = export.convert(run.cfg, run.model, "int8")
     assert len(model) < len(exported)
     columns = len(run.cfg.features.selection.columns)
-    outputs = export.interpreter(model)(inputs=np.zeros((20, columns), np.float32))["outputs"]
+    outputs = kaggle.interpreter(model)(inputs=np.zeros((20, columns), np.float32))["outputs"]
     assert outputs.shape[1] == vocab.PAD + 1
 
 
 @pytest.mark.parametrize("kind", ["nan", "zeros", "random", "huge"])
 def test_hostile_clips_of_any_length_are_answered_with_characters(run, exported, kind):
     columns = len(run.cfg.features.selection.columns)
-    answer, rng = export.interpreter(exported), np.random.default_rng(0)
+    answer, rng = kaggle.interpreter(exported), np.random.default_rng(0)
     clips = {
         "nan": lambda t: np.full((t, columns), np.nan),
         "zeros": lambda t: np.zeros((t, columns)),
@@ -104,8 +104,8 @@ def test_hostile_clips_of_any_length_are_answered_with_characters(run, exported,
 @pytest.mark.parametrize("rows", [export.WEB_FRAMES[0], export.WEB_FRAMES[-1]])
 def test_a_model_of_fixed_length_reads_every_shorter_clip_as_the_other_does(run, exported, rows):
     columns, rng = len(run.cfg.features.selection.columns), np.random.default_rng(0)
-    whole = export.interpreter(exported)
-    fixed = export.interpreter(export.convert(run.cfg, run.model, "none", rows))
+    whole = kaggle.interpreter(exported)
+    fixed = kaggle.interpreter(export.convert(run.cfg, run.model, "none", rows))
     test = inference.Evaluation(run.cfg, run.mesh, "test").clips()
     stream = np.concatenate([kaggle.columns(clip) for clip in test])
     texts = set()

@@ -140,7 +140,7 @@ def test_a_beam_of_one_is_greedy(model):
     @jax.jit
     def both(model):
         found, _ = search.autoregressive(model, *model.encode(features, MASK), 5, 1)
-        return found[:, 0], decoding.greedy(model, features, MASK, 5)[0]
+        return found[:, 0], decoding.greedy(model, *model.encode(features, MASK), 5)[0]
 
     for ours, theirs in zip(*map(np.asarray, both(model)), strict=True):
         assert vocab.decode(ours) == vocab.decode(theirs)

@@ -14,9 +14,8 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import numpy as np
-from ai_edge_litert.interpreter import Interpreter
 
-from aslx import landmarks
+from aslx import kaggle, landmarks
 
 Answer = dict[str, Any]
 T = TypeVar("T")
@@ -109,12 +108,12 @@ class Engine:
 def interpreter(model: bytes, about: About) -> Callable:
     """inputs -> outputs, as Kaggle's evaluator calls them; ValueError where the model does not take
     what model.json says."""
-    runner = Interpreter(model_content=model, num_threads=1)
-    takes = tuple(runner.get_input_details()[0]["shape_signature"])
+    runner = kaggle.interpreter(model)
+    takes = tuple(runner.get_input_details()["inputs"]["shape_signature"])
     says = about.shape if about.kind == "image" else (-1, *about.shape)
     if takes != says:
         raise ValueError(f"model.json says {says}, and model.tflite takes {takes}: export again")
-    return runner.get_signature_runner("serving_default")
+    return runner
 
 
 class Full(Exception):

@@ -86,9 +86,9 @@ class Autoregressive:
     def read(
         self, model: Any, inputs: Array, mask: Array, max_tokens: int, beams: int
     ) -> tuple[Array, Array]:
-        if beams == 1:
-            return decoding.greedy(model, inputs, mask, max_tokens)
         memory, memory_mask = model.encode(inputs, mask)
+        if beams == 1:
+            return decoding.greedy(model, memory, memory_mask, max_tokens)
         if self.ctc_weight:
             share = self.ctc_weight
             text = search.joint(model, memory, memory_mask, max_tokens, beams, share)
@@ -97,8 +97,8 @@ class Autoregressive:
         return text, search.confidence(model, text, memory, memory_mask)
 
     def evidence(self, model: Any, inputs: Array, mask: Array, max_tokens: int) -> evidence.Found:
-        tokens_BL, _ = self.read(model, inputs, mask, max_tokens, 1)
         memory, memory_mask = model.encode(inputs, mask)
+        tokens_BL, _ = decoding.greedy(model, memory, memory_mask, max_tokens)
         found = evidence.attended(model, memory, memory_mask, tokens_BL)
         return found | evidence.aligned(model, memory, memory_mask) if self.ctc_weight else found
 

@@ -57,9 +57,7 @@ export class Page {
 
   /** All of the text, as it is copied. */
   get text() {
-    const { done, characters, words } = this.shown;
-    const gap = done.length && characters.length && !words ? [{ text: " ", confidence: 1 }] : [];
-    return view.plain([...done, ...gap, ...characters], words);
+    return view.plain(view.items(this.shown), this.shown.words);
   }
 
   /** @param {import("./text.js").Character[]} read @param {boolean} whole */

@@ -39,12 +39,11 @@ function character({ text, confidence }, threshold, tail) {
  * @param {Shown} shown
  * @param {number} threshold
  */
-export function text({ done, characters, settled, guesses, words }, threshold) {
-  const gap = done.length && characters.length && !words ? [{ text: " ", confidence: 1 }] : [];
-  const solid = [...done, ...gap, ...characters.slice(0, settled)];
-  const tail = characters.slice(settled);
-  const all = [...solid, ...tail];
-  const spans = all.map((item, i) => character(item, threshold, i >= solid.length));
+export function text(shown, threshold) {
+  const { characters, settled, guesses, words } = shown;
+  const all = items(shown);
+  const solid = all.length - Math.max(0, characters.length - settled);
+  const spans = all.map((item, i) => character(item, threshold, i >= solid));
   const caret = document.createElement("span");
   caret.className = "caret";
   const box = $("text");
@@ -55,6 +54,12 @@ export function text({ done, characters, settled, guesses, words }, threshold) {
   box.scrollTop = box.scrollHeight;
   $("guesses").hidden = !guesses?.length;
   $("guesses").replaceChildren(...(guesses ?? []).map(guess));
+}
+
+/** All that is read, in one row. @param {Shown} shown @returns {Character[]} */
+export function items({ done, characters, words }) {
+  const gap = done.length && characters.length && !words ? [{ text: " ", confidence: 1 }] : [];
+  return [...done, ...gap, ...characters];
 }
 
 /** @param {Character[]} items @param {boolean} [words] */

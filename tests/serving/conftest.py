@@ -57,7 +57,7 @@ def trained(tmp_path_factory) -> Trained:
     (workdir / "export" / "model.json").write_bytes(about)
     evaluation = inference.Evaluation(run.cfg, run.mesh, "test")
     clips = [kaggle.columns(clip) for clip in evaluation.clips()]
-    runner = export.interpreter(model)
+    runner = kaggle.interpreter(model)
     return Trained(run, workdir, clips, lambda clip: runner(inputs=clip)["outputs"])
 
 

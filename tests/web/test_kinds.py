@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from aslx import export
+from aslx import kaggle
 from aslx.datasets import images
 from tests import person
 from tests.web import conftest
@@ -28,7 +28,7 @@ def pictures(tmp_path_factory):
 
 def test_an_opened_picture_gets_the_class_that_the_interpreter_gives(pictures, browser, tmp_path):
     cfg, out, url = pictures
-    answer = export.interpreter((out / "model.tflite").read_bytes())
+    answer = kaggle.interpreter((out / "model.tflite").read_bytes())
     with conftest.visit(browser, url) as page:
         page.wait_for_selector("body[data-ready]")
         for seed in range(4):
@@ -95,7 +95,7 @@ def signs(request, tmp_path_factory):
 
 def test_a_clip_has_the_probabilities_that_the_interpreter_gives(signs, browser):
     cfg, out, url = signs
-    answer = export.interpreter((out / "model.tflite").read_bytes())
+    answer = kaggle.interpreter((out / "model.tflite").read_bytes())
     script = (
         HANDS
         + """

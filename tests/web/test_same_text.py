@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 
-from aslx import export, inference, kaggle
+from aslx import inference, kaggle
 from tests.web import conftest
 
 READ = """
@@ -31,7 +31,7 @@ def test_50_clips_have_the_same_text_in_the_page_in_python_and_in_jax(run, brows
     evaluation = inference.Evaluation(run.cfg, run.mesh, "test")
     of_jax, _ = evaluation.run(run.model)
     model = (run.workdir / "export" / "model.tflite").read_bytes()
-    interpreter = export.interpreter(model)
+    interpreter = kaggle.interpreter(model)
     clips = [kaggle.columns(clip) for clip in evaluation.clips()]
     of_python = [kaggle.text(interpreter(inputs=clip)["outputs"]) for clip in clips]
     with conftest.visit(browser, transcriber) as page:
@@ -42,7 +42,7 @@ def test_50_clips_have_the_same_text_in_the_page_in_python_and_in_jax(run, brows
 
 
 def test_a_clip_of_any_length_has_the_same_text_in_the_page(run, browser, transcriber):
-    interpreter = export.interpreter((run.workdir / "export" / "model.tflite").read_bytes())
+    interpreter = kaggle.interpreter((run.workdir / "export" / "model.tflite").read_bytes())
     clips = inference.Evaluation(run.cfg, run.mesh, "test").clips()
     stream = np.concatenate([kaggle.columns(clip) for clip in clips])
     with conftest.visit(browser, transcriber) as page:
