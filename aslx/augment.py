@@ -1,54 +1,276 @@
-"""Batches -> batches of the same shapes that show the same in another way; on the device, keyed."""
+"""Clips shown in another way: on the device, keyed, and in the shapes that they came in.
+
+`Clips` has one object for each way; its `rate` is the share of clips that it happens to, and a way
+of rate 0 costs nothing. Those here happen before the features; those of masks.py leave values out
+of what the model sees. The ways, and strengths of about these sizes, are those of the
+fingerspelling competition's first place (Henkel and Hanley 2023).
+
+Shape suffixes: B clips, T frames of the clip, S frames that the model sees, N points, F features,
+L characters, W windows.
+"""
 
 import dataclasses
+import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+
+from aslx import masks, vocab
 
 Batch = dict[str, jax.Array]
 
 
+def _frames_at(x_BTN3: jax.Array, at_BT: jax.Array, length_B: jax.Array) -> jax.Array:
+    """The clips at these moments, interpolated; what the nearer frame lacks is missing."""
+    last_B1 = jnp.maximum(length_B - 1, 0)[:, None]
+    at_BT = jnp.clip(at_BT, 0, last_B1)
+    low_BT = jnp.floor(at_BT).astype(jnp.int32)
+    share_BT11 = (at_BT - low_BT)[..., None, None]
+
+    def take(i_BT: jax.Array) -> jax.Array:
+        return jnp.take_along_axis(x_BTN3, i_BT[..., None, None], 1)
+
+    low, high = take(low_BT), take(jnp.minimum(low_BT + 1, last_B1))
+    nearer = share_BT11 < 0.5
+    near, far = jnp.where(nearer, low, high), jnp.where(nearer, high, low)
+    towards = jnp.minimum(share_BT11, 1 - share_BT11) * (far - near)
+    return near + jnp.where(jnp.isnan(far), 0, towards)
+
+
+def _uniform(key: jax.Array, shape: tuple[int, ...], most: float) -> jax.Array:
+    """Of -most to most."""
+    return jax.random.uniform(key, shape, minval=-most, maxval=most)
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Images:
-    """Every image on its own: mirrored, moved, enlarged, lit otherwise.
+class Resample:
+    """Slower or faster: as a whole, or window by window. No clip outgrows its batch."""
 
-    A mirrored letter is another hand, and an upside-down one may be another letter.
-    """
+    rate: float = 0.0
+    by: float = 0.5
+    """Most that a window is stretched, as a share; it is pressed by as much."""
+    windows: int = 1
 
-    flip_horizontal: bool = False
-    flip_vertical: bool = False
-    shift: float = 0.0
-    """Largest way along each axis, in sides of the image; edges are repeated."""
-    zoom: float = 0.0
-    """Largest change of each axis's scale, as a share."""
-    brightness: float = 0.0
-    """Largest change of all pixels, in 255."""
-    contrast: float = 0.0
-    """Largest change of the distance from the image's mean, as a share."""
+    def apply(self, batch: Batch, key: jax.Array, features: Any) -> Batch:
+        del features
+        x_BTN3, length_B = batch["landmarks"], batch["length"]
+        rows, frames = x_BTN3.shape[:2]
+        spread = math.log1p(self.by)
+        stretch_BW = jnp.exp(_uniform(key, (rows, self.windows), spread))
+        # Where the windows end, in lengths of the clip, before and after.
+        after_BW = jnp.pad(jnp.cumsum(stretch_BW, 1) / self.windows, ((0, 0), (1, 0)))
+        before_W = jnp.linspace(0.0, 1.0, self.windows + 1)
+        whole_B = after_BW[:, -1]
+        new_B = jnp.round(length_B * whole_B).astype(jnp.int32)
+        new_B = jnp.clip(new_B, jnp.minimum(length_B, 1), frames)
+        at_BT = (jnp.arange(frames) + 0.5) * (whole_B / jnp.maximum(new_B, 1))[:, None]
+        at_BT = jax.vmap(jnp.interp, (0, 0, None))(at_BT, after_BW, before_W)
+        x_BTN3 = _frames_at(x_BTN3, at_BT * length_B[:, None] - 0.5, length_B)
+        return batch | {"landmarks": x_BTN3, "length": new_B}
 
-    def __call__(self, batch: Batch, key: jax.Array) -> Batch:
-        """`image` u8[B,H,W,C] becomes f32, of 0 to 255."""
-        x_BHWC = batch["image"].astype(jnp.float32)
-        rows, height, width, _ = x_BHWC.shape
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Shift:
+    """Some of the first frames cut off: the strides of a network fall elsewhere."""
+
+    rate: float = 0.0
+    frames: int = 3
+    """Most frames that are cut."""
+
+    def apply(self, batch: Batch, key: jax.Array, features: Any) -> Batch:
+        del features
+        x_BTN3, length_B = batch["landmarks"], batch["length"]
+        cut_B = jax.random.randint(key, length_B.shape, 0, self.frames + 1)
+        cut_B = jnp.minimum(cut_B, jnp.maximum(length_B - 1, 0))
+        at_BT = jnp.arange(x_BTN3.shape[1]) + cut_B[:, None]
+        x_BTN3 = _frames_at(x_BTN3, at_BT.astype(jnp.float32), length_B)
+        return batch | {"landmarks": x_BTN3, "length": length_B - cut_B}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Affine:
+    """Scaled, sheared and turned about the middle of the clip, and shifted."""
+
+    rate: float = 0.0
+    scale: float = 0.2
+    """Largest change of size, as a share."""
+    shear: float = 0.15
+    """Largest way along x for each unit of y."""
+    shift: float = 0.1
+    """Largest way along each axis, in widths and heights of the picture."""
+    degrees: float = 30.0
+    """Largest turn about z, across the picture; about x and y it is half of that."""
+
+    def apply(self, batch: Batch, key: jax.Array, features: Any) -> Batch:
+        del features
+        x_BTN3 = batch["landmarks"]
+        rows, frames = x_BTN3.shape[:2]
         keys = jax.random.split(key, 4)
-        if self.flip_horizontal or self.flip_vertical or self.shift or self.zoom:
-            up_BHH = self._moved(keys[0], rows, height, self.flip_vertical)
-            along_BWW = self._moved(keys[1], rows, width, self.flip_horizontal)
-            x_BHWC = jnp.einsum("bhi,bwj,bijc->bhwc", up_BHH, along_BWW, x_BHWC)
-        shape = (rows, 1, 1, 1)
-        stretch = jax.random.uniform(keys[2], shape, minval=-self.contrast, maxval=self.contrast)
-        light = jax.random.uniform(keys[3], shape, minval=-self.brightness, maxval=self.brightness)
-        mean = x_BHWC.mean((1, 2), keepdims=True)
-        x_BHWC = (x_BHWC - mean) * (1 + stretch) + mean + 255 * light
-        return batch | {"image": jnp.clip(x_BHWC, 0, 255)}
+        scale_B = 1 + _uniform(keys[0], (rows,), self.scale)
+        shear_B33 = jnp.zeros((rows, 3, 3)).at[:, 0, 1].set(_uniform(keys[1], (rows,), self.shear))
+        turn_B33 = _rotation(math.radians(self.degrees) * _uniform(keys[2], (rows, 3), 1.0))
+        all_B33 = scale_B[:, None, None] * (jnp.eye(3) + shear_B33) @ turn_B33
+        known = ~jnp.isnan(x_BTN3) & _real(batch, frames)[..., None, None]
+        count = jnp.maximum(known.sum((1, 2), keepdims=True), 1)
+        middle_B113 = jnp.where(known, x_BTN3, 0.0).sum((1, 2), keepdims=True) / count
+        moved = jnp.einsum("bij,btnj->btni", all_B33, x_BTN3 - middle_B113)
+        shift_B113 = _uniform(keys[3], (rows, 1, 1, 3), self.shift)
+        return batch | {"landmarks": moved + middle_B113 + shift_B113}
 
-    def _moved(self, key: jax.Array, rows: int, size: int, flip: bool) -> jax.Array:
-        """f32[B, size, size]: the weights with which pixels along an axis make up new ones."""
-        turn_key, zoom_key, shift_key = jax.random.split(key, 3)
-        turn_B = jnp.where(flip & jax.random.bernoulli(turn_key, shape=(rows,)), -1.0, 1.0)
-        scale_B = turn_B * (1 + self.zoom * jax.random.uniform(zoom_key, (rows,), minval=-1))
-        shift_B = self.shift * size * jax.random.uniform(shift_key, (rows,), minval=-1)
-        middle, at = (size - 1) / 2, jnp.arange(size)
-        from_BS = (at - middle) * scale_B[:, None] + middle + shift_B[:, None]
-        from_BS = jnp.clip(from_BS, 0, size - 1)
-        return jnp.maximum(0.0, 1.0 - jnp.abs(from_BS[:, :, None] - at))
+
+def _rotation(angle_B3: jax.Array) -> jax.Array:
+    """f32[B,3,3]: turns about x, then y, each by half of its angle, then about z."""
+    half_3 = jnp.array([0.5, 0.5, 1.0])
+    (cx, cy, cz), (sx, sy, sz) = (f(angle_B3 * half_3).T for f in (jnp.cos, jnp.sin))
+    zero, one = jnp.zeros_like(cx), jnp.ones_like(cx)
+    about_x = jnp.array([[one, zero, zero], [zero, cx, -sx], [zero, sx, cx]])
+    about_y = jnp.array([[cy, zero, sy], [zero, one, zero], [-sy, zero, cy]])
+    about_z = jnp.array([[cz, -sz, zero], [sz, cz, zero], [zero, zero, one]])
+    return jnp.einsum("ijb,jkb,klb->bil", about_z, about_y, about_x)
+
+
+def _real(batch: Batch, frames: int) -> jax.Array:
+    """bool[B,T]: whether it is a frame of the clip."""
+    return jnp.arange(frames) < batch["length"][:, None]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Mirror:
+    """x about the picture's middle, left points for right ones. Features that mirror left-handers
+    turn it back: it is for those that do not."""
+
+    rate: float = 0.0
+
+    def apply(self, batch: Batch, key: jax.Array, features: Any) -> Batch:
+        del key
+        twin_BTN3 = batch["landmarks"][:, :, features.source.selection.mirror]
+        sign, offset = np.array([-1.0, 1.0, 1.0], "f4"), np.array([1.0, 0.0, 0.0], "f4")
+        return batch | {"landmarks": twin_BTN3 * sign + offset}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Noise:
+    """A tracker's: each point of each frame moves by itself."""
+
+    rate: float = 0.0
+    std: float = 0.003
+    """Of a coordinate, in widths and heights of the picture."""
+
+    def apply(self, batch: Batch, key: jax.Array, features: Any) -> Batch:
+        del features
+        x_BTN3 = batch["landmarks"]
+        return batch | {"landmarks": x_BTN3 + self.std * jax.random.normal(key, x_BTN3.shape)}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CutMix:
+    """The beginning of a clip, then the end of another of the same signer in the batch; of the
+    phrases the same shares, as if every character took as long."""
+
+    rate: float = 0.0
+    margin: float = 0.2
+    """Least share of either clip."""
+
+    def apply(self, batch: Batch, key: jax.Array, features: Any) -> Batch:
+        del features
+        x_BTN3, length_B, signer_B = batch["landmarks"], batch["length"], batch["signer"]
+        cut_key, other_key = jax.random.split(key)
+        rows = len(x_BTN3)
+        fits_BB = (signer_B[:, None] == signer_B) & (signer_B >= 0) & ~jnp.eye(rows, dtype=bool)
+        fits_BB = fits_BB & (batch["weight"] > 0)
+        chance_BB = jnp.where(fits_BB, jax.random.uniform(other_key, (rows, rows)), -1.0)
+        other_B = jnp.where(fits_BB.any(1), chance_BB.argmax(1), jnp.arange(rows))
+        cut_B = jax.random.uniform(cut_key, (rows,), minval=self.margin, maxval=1 - self.margin)
+        x_BTN3, length_B = _joined(x_BTN3, length_B, other_B, cut_B)
+        given = batch["tokens"]
+        tokens, count_B = _joined(given, (given != vocab.PAD).sum(1), other_B, cut_B)
+        tokens = jnp.where(jnp.arange(given.shape[1]) < count_B[:, None], tokens, vocab.PAD)
+        return batch | {"landmarks": x_BTN3, "length": length_B, "tokens": tokens}
+
+
+def _joined(
+    x_BT: jax.Array, length_B: jax.Array, other_B: jax.Array, cut_B: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Each row up to its cut, then another from there on, and how long that is: never longer than
+    the longer of the two."""
+    end_B = jnp.round(cut_B * length_B).astype(jnp.int32)
+    start_B = jnp.round(cut_B * length_B[other_B]).astype(jnp.int32)
+    at_T = jnp.arange(x_BT.shape[1])
+    from_BT = jnp.clip(at_T - (end_B - start_B)[:, None], 0, x_BT.shape[1] - 1)
+    column = (..., *(None,) * (x_BT.ndim - 2))
+    theirs = jnp.take_along_axis(x_BT[other_B], from_BT[column], 1)
+    joined = jnp.where((at_T < end_B[:, None])[column], x_BT, theirs)
+    return joined, end_B + length_B[other_B] - start_B
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TokenMask:
+    """Characters that the decoder is told while it learns are hidden, as pads: it has to look."""
+
+    rate: float = 0.0
+    share: float = 0.2
+    """Of the characters."""
+
+    def apply(self, batch: Batch, key: jax.Array, features: Any) -> Batch:
+        del features
+        tokens_BL = batch["tokens"]
+        hidden_BL = jax.random.bernoulli(key, self.share, tokens_BL.shape)
+        return batch | {"given": jnp.where(hidden_BL, vocab.PAD, tokens_BL)}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Clips:
+    """All ways, in the order in which they happen; by default none does."""
+
+    cutmix: CutMix = CutMix()
+    resample: Resample = Resample()
+    warp: Resample = Resample(windows=5)
+    shift: Shift = Shift()
+    affine: Affine = Affine()
+    mirror: Mirror = Mirror()
+    noise: Noise = Noise()
+    tokens: TokenMask = TokenMask()
+    time_mask: masks.TimeMask = masks.TimeMask()
+    point_mask: masks.PointMask = masks.PointMask()
+    finger_drop: masks.FingerDrop = masks.FingerDrop()
+    hand_drop: masks.PartDrop = masks.PartDrop(parts=("right_hand", "left_hand"), share=0.2)
+    face_drop: masks.PartDrop = masks.PartDrop()
+    pose_drop: masks.PartDrop = masks.PartDrop(parts=("pose",))
+
+    def clips(self, batch: Batch, key: jax.Array, features: Any) -> Batch:
+        """`landmarks` f16 or f32 [B,T,N,3] becomes f32; `given` i32[B,L] may join, the characters
+        that the decoder is told."""
+        batch = batch | {"landmarks": batch["landmarks"].astype(jnp.float32)}
+        for i, way in enumerate(self._ways("apply")):
+            happens_key, way_key = jax.random.split(jax.random.fold_in(key, i))
+            happens_B = jax.random.bernoulli(happens_key, way.rate, batch["length"].shape)
+            batch = _chosen(happens_B, way.apply(batch, way_key, features), batch)
+        return batch
+
+    def inputs(
+        self, x_BSF: jax.Array, mask_BS: jax.Array, key: jax.Array, features: Any
+    ) -> jax.Array:
+        """Zeros in what the model sees, f32[B,S,F], for what is left out."""
+        for i, way in enumerate(self._ways("kept")):
+            happens_key, way_key = jax.random.split(jax.random.fold_in(key, i))
+            happens_B = jax.random.bernoulli(happens_key, way.rate, (len(mask_BS),))
+            kept = way.kept(mask_BS, way_key, features.columns)
+            x_BSF = jnp.where(kept | ~happens_B[:, None, None], x_BSF, 0.0)
+        return x_BSF
+
+    def _ways(self, kind: str) -> list[Any]:
+        ways = (getattr(self, field.name) for field in dataclasses.fields(self))
+        return [way for way in ways if way.rate and hasattr(type(way), kind)]
+
+
+def _chosen(happens_B: jax.Array, changed: Batch, batch: Batch) -> Batch:
+    """The changed rows where it happens; a key that joins starts as the tokens."""
+    batch = {"given": batch["tokens"]} | batch if "given" in changed else batch
+    return {
+        name: x
+        if x is batch.get(name)
+        else jnp.where(happens_B.reshape(-1, *(1,) * (x.ndim - 1)), x, batch[name])
+        for name, x in changed.items()
+    }

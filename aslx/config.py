@@ -43,7 +43,7 @@ class Config:
     features: Any
     model: Any
     augment: Any = None
-    """One of aslx.augment's, or None."""
+    """augment.Clips, image_augment.Images, or None."""
     weights: str = ""
     """A file of pretrained weights to begin from: Keras' .h5, or safetensors."""
     optim: optim_lib.Config = optim_lib.Config()

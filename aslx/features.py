@@ -125,6 +125,17 @@ class Seed:
     def max_frames(self) -> int:
         return 128
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The point that each feature is of."""
+        points = [self.selection.points[i] for i in (*self.selection.part(_RIGHT), *self._arm)]
+        return tuple(point for point in points for _ in range(3))
+
+    @property
+    def _arm(self) -> np.ndarray:
+        """Of each side the pose holds elbow, wrist, little, index and thumb; right is even."""
+        return self.selection.indices(*(f"pose_{i}" for i in (14, 16, 18, 20, 22)))
+
     def frames(self, clip_frames: int) -> int:
         """Frames that the model sees of a batch padded to `clip_frames`."""
         del clip_frames
@@ -145,9 +156,7 @@ class Seed:
         hand, raw = map(_points, jnp.split(values_BSC, 2, -1))
         hand = _right_handed(hand, left_B, self.selection, middle=0.0)
         raw = _right_handed(raw, left_B, self.selection, middle=0.5)
-        # Of each side the pose holds elbow, wrist, little, index and thumb; right is even.
-        arm = self.selection.indices(*(f"pose_{i}" for i in (14, 16, 18, 20, 22)))
-        out = jnp.concatenate([hand[:, :, self.selection.part(_RIGHT)], raw[:, :, arm]], 2)
+        out = jnp.concatenate([hand[:, :, self.selection.part(_RIGHT)], raw[:, :, self._arm]], 2)
         out_BSD = jnp.nan_to_num(out.reshape(*out.shape[:2], 78))
         return out_BSD * mask_BS[..., None], mask_BS
 
@@ -205,9 +214,21 @@ class Modern:
     def groups(self) -> tuple[int, ...]:
         """Values of each part, and last those that are of no part: which parts are seen, and how
         much time passed."""
-        values = 3 * (3 if self.velocities else 2)
-        each = (values * len(self.selection.part(part)) for part in self.parts)
+        each = (self._values * len(self.selection.part(part)) for part in self.parts)
         return *each, len(self.parts) + 1
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The point that each feature is of, the part that it says is seen, or nothing."""
+        points = self.selection.points
+        of_parts = [[points[i] for i in self.selection.part(part)] for part in self.parts]
+        blocks = (part for part in of_parts for _ in range(self._values // 3))
+        return *(point for block in blocks for point in block for _ in range(3)), *self.parts, ""
+
+    @property
+    def _values(self) -> int:
+        """Of a point: its place in the part, in the clip, and its velocity."""
+        return 3 * (3 if self.velocities else 2)
 
     def frames(self, clip_frames: int) -> int:
         """Frames that the model sees of a batch padded to `clip_frames`."""

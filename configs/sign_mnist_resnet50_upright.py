@@ -8,7 +8,7 @@ ResNet50 on ImageNet's weights (Keras' own .h5, see `weights`), trained from con
 upside-down one may be another letter.
 """
 
-from aslx import augment, config, image_features, optim
+from aslx import config, image_augment, image_features, optim
 from aslx.data import plan
 from aslx.models import resnet
 from aslx.tasks import classification
@@ -22,7 +22,7 @@ def get_config() -> config.Config:
             height=28, width=28, channels=1, size=32, **image_features.CAFFE
         ),
         model=resnet.Config(dense=(1024, 512)),
-        augment=augment.Images(brightness=0.1, contrast=0.1),
+        augment=image_augment.Images(brightness=0.1, contrast=0.1),
         weights="data/resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5",
         # Keras' Adam.
         optim=optim.Config(

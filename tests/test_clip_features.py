@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from aslx import augment, clip_features, image_features, landmarks, step
+from aslx import clip_features, image_augment, image_features, landmarks, step
 
 SIGNS = clip_features.Signs(max_frames=32)
 
@@ -102,7 +102,9 @@ def test_grey_images_become_what_keras_preprocessing_makes_of_them():
 def changed(**options) -> np.ndarray:
     image = np.random.default_rng(0).integers(60, 190, (4, 16, 16, 3)).astype(np.uint8)
     batch = {"image": jnp.asarray(image)}
-    return np.asarray(augment.Images(**options)(batch, jax.random.key(0))["image"]), image
+    return np.asarray(
+        image_augment.Images(**options).clips(batch, jax.random.key(0), None)["image"]
+    ), image
 
 
 def test_augmentation_of_nothing_is_the_image_and_a_flip_its_mirror():

@@ -114,6 +114,19 @@ class Label:
 
 
 @dataclasses.dataclass(frozen=True)
+class Signer:
+    """`signer` i32[B]: a number of who signs, -1 where nobody knows."""
+
+    def allocate(self, rows: int, frames: int) -> Batch:
+        del frames
+        return {"signer": np.full(rows, -1, np.int32)}
+
+    def write(self, batch: Batch, row: int, features: dict) -> None:
+        if "signer" in features:
+            batch["signer"][row] = features["signer"].int64_list.value[0]
+
+
+@dataclasses.dataclass(frozen=True)
 class Text:
     """`tokens` i32[B, max_tokens]: the characters of the phrase, PAD after them."""
 

@@ -17,7 +17,7 @@ from aslx.models import layers, recogniser, transformer
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
-    """Post-norm blocks of attention, MLP, convolution, MLP, at half the rate from the middle on;
+    """Pre-norm blocks of attention, MLP, convolution, MLP, at half the rate from the middle on;
     an autoregressive decoder, a CTC head, or both."""
 
     dim: int = 256
@@ -79,7 +79,7 @@ class Groups(nnx.Module):
 
 
 class Block(nnx.Module):
-    """Each module reads a scaled and shifted x, and the sum with x is normalised."""
+    """Pre-norm, where the paper normalises the sums: that way it learns from the first step on."""
 
     def __init__(self, cfg: Config, *, rngs: nnx.Rngs):
         dim, dtype = cfg.dim, jnp.dtype(cfg.dtype)
@@ -88,8 +88,6 @@ class Block(nnx.Module):
         self.convolution = Convolution(cfg, rngs=rngs)
         self.mlps = nnx.List([MLP(cfg, rngs=rngs) for _ in range(2)])
         self.norms = nnx.List([nnx.LayerNorm(dim, dtype=dtype, rngs=rngs) for _ in range(4)])
-        self.scales = nnx.Param(jnp.ones((4, dim)))
-        self.shifts = nnx.Param(jnp.zeros((4, dim)))
 
     def __call__(
         self, x_BMD: jax.Array, mask_BM: jax.Array, key: jax.Array | None = None
@@ -103,9 +101,8 @@ class Block(nnx.Module):
         )
         for i, (branch, k) in enumerate(zip(branches, layers.split(key, 4), strict=True)):
             inner, whole = layers.split(k, 2)
-            scale, shift = (p[i].astype(x_BMD.dtype) for p in (self.scales, self.shifts))
-            h_BMD = layers.dropout(branch(x_BMD * scale + shift), self.rate, inner)
-            x_BMD = self.norms[i](x_BMD + layers.drop_path(h_BMD, self.drop_path, whole))
+            h_BMD = layers.dropout(branch(self.norms[i](x_BMD)), self.rate, inner)
+            x_BMD = x_BMD + layers.drop_path(h_BMD, self.drop_path, whole)
         return x_BMD
 
 

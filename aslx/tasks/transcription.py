@@ -66,7 +66,8 @@ class Autoregressive:
     ) -> tuple[Array, Array, Sums]:
         encode_key, decode_key = (None, None) if key is None else jax.random.split(key)
         memory, memory_mask = model.encode(inputs, mask, key=encode_key)
-        tokens_BT, target_BT = decoding.opened(batch["tokens"]), decoding.closed(batch["tokens"])
+        target_BT = decoding.closed(batch["tokens"])
+        tokens_BT = decoding.opened(batch.get("given", batch["tokens"]))
         logits_BTV = model.decode(tokens_BT, memory, memory_mask, key=decode_key)
         weight_BT = (target_BT != vocab.PAD) * batch["weight"][:, None]
         loss_BT = losses.cross_entropy(logits_BTV, target_BT, self.label_smoothing) * weight_BT
@@ -157,7 +158,8 @@ class Task:
     def fields(self, metadata: dict, features: Any) -> tuple:
         """What a batch holds of the records of a data set with this `metadata`; ValueError says
         what it lacks."""
-        return features.source.field(metadata), fields_lib.Text(self.max_tokens)
+        landmarks = features.source.field(metadata)
+        return landmarks, fields_lib.Signer(), fields_lib.Text(self.max_tokens)
 
     def loss(
         self, model: Any, inputs: Array, mask: Array, batch: dict, key: Array | None

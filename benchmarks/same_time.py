@@ -1,0 +1,100 @@
+"""Configs trained for the same wall time, each with several seeds: a JSON line a run, and a table.
+
+python -m benchmarks.same_time --data data/synthetic --out runs/same_time \\
+    configs/squeezeformer_small.py configs/fingerspelling_transformer.py
+
+The time is the trainer's whole process: start, compilation, steps. Who has not ended by then is
+told to stop, saves, and is scored as it is; a config without a schedule is best given more --epochs
+than fit. What stands in --out is not run again.
+"""
+
+import dataclasses
+import json
+import math
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+from typing import Annotated
+
+import tyro
+from scipy import stats
+
+from aslx import cli, train
+from benchmarks import splits
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Command:
+    """Trains configs for the same time and scores them on the test split."""
+
+    configs: Annotated[tuple[str, ...], tyro.conf.Positional]
+    """Python files with get_config(), each with its options, if it has any, in one word:
+    "configs/fingerspelling_lstm.py --epochs 1000"."""
+    data: str
+    """A folder that aslx.prepare wrote."""
+    out: pathlib.Path
+    """Where the runs shall stand."""
+    minutes: float = 6.0
+    seeds: int = 3
+
+
+def one(command: Command, words: str, seed: int) -> dict:
+    config, *options = words.split()
+    name = "_".join([pathlib.Path(config).stem, *(o.strip("-") for o in options)])
+    workdir = command.out / f"{name}-{seed}"
+    path = workdir / "evaluation-test" / "scores.json"
+    if not path.exists():
+        train_for(command, config, options, workdir, seed)
+        splits.last_line("aslx.evaluate", "--workdir", workdir, "--split", "test")
+    lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    scores = json.loads(path.read_text())
+    row = {"benchmark": "same_time", "config": words, "seed": seed, "minutes": command.minutes}
+    row |= {"steps": lines[-1]["step"]}
+    return row | {key: scores[key] for key in ("score", "score_low", "score_high", "clips")}
+
+
+def train_for(
+    command: Command, config: str, options: list[str], workdir: pathlib.Path, seed: int
+) -> None:
+    """Trains until the time is over; ValueError where the trainer fails."""
+    into = ("--workdir", workdir, "--data.path", command.data, "--seed", seed)
+    words = [sys.executable, "-m", "aslx.train", "--config", config, *into, *options]
+    begun = time.monotonic()
+    with subprocess.Popen(list(map(str, words)), stdout=subprocess.DEVNULL) as trainer:
+        try:
+            status = trainer.wait(command.minutes * 60)
+        except subprocess.TimeoutExpired:
+            trainer.send_signal(signal.SIGTERM)
+            status = trainer.wait()
+    if status not in (0, train.TERMINATED):
+        raise ValueError(f"{config} ended with status {status}")
+    print(f"{workdir}: {time.monotonic() - begun:.0f} s", file=sys.stderr, flush=True)
+
+
+def interval(scores: list[float]) -> tuple[float, float]:
+    """The mean of runs with several seeds, and half its 95 % interval (Student's t)."""
+    n, mean = len(scores), sum(scores) / len(scores)
+    if n == 1:
+        return mean, math.nan
+    std = math.sqrt(sum((s - mean) ** 2 for s in scores) / (n - 1))
+    return mean, float(stats.t.ppf(0.975, n - 1)) * std / math.sqrt(n)
+
+
+def main() -> None:
+    command = tyro.cli(Command)
+    table = ["| | score | 95 % over seeds | error | steps |", "| --- | --- | --- | --- | --- |"]
+    for words in command.configs:
+        rows = []
+        for seed in range(command.seeds):
+            rows.append(one(command, words, seed))
+            print(json.dumps(rows[-1]), flush=True)
+        mean, half = interval([row["score"] for row in rows])
+        steps = sorted(row["steps"] for row in rows)[len(rows) // 2]
+        table.append(f"| `{words}` | {mean:.3f} | ± {half:.3f} | {1 - mean:.3f} | {steps} |")
+    print("\n".join(table))
+
+
+if __name__ == "__main__":
+    cli.run(main)
