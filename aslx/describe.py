@@ -14,12 +14,22 @@ class Command:
     """A Python file with get_config(); its fields become options of this command."""
     frames: int = 160
     """Frames of the clip that FLOPs are counted for; Kaggle's mean is 160."""
+    augment: str = ""
+    """Draw each way of showing a clip otherwise, before and after, into this .png."""
 
 
 def main() -> None:
     from aslx import config
 
     command, cfg = config.parse(Command, lambda path: Command(config=path))
+    if command.augment:
+        from etils import epath
+
+        from aslx import augmented
+
+        augmented.draw(cfg, epath.Path(command.augment))
+        print(f"drawn: {command.augment}")
+        return
     import functools
 
     import jax
