@@ -14,10 +14,11 @@ from aslx import files, inference, landmarks, plots, step, vocab
 from aslx.data import loader, plan
 from aslx.datasets import figures
 
-_MOMENTS = 8  # Boxes of a strip.
+_MOMENTS = 10  # Boxes of a strip.
 _COLUMNS = 2
 _CLIPS = 64  # Looked at for one of a right hand that is seen often.
-_HEIGHT = 1.95  # Inches of a way's two strips and title.
+_HEIGHT = 1.85  # Inches of a way's two strips and title.
+_PALE = "#d5d8dc"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,11 +32,11 @@ class Shown:
 
 
 def draw(cfg: config_lib.Config, path: files.Path) -> None:
-    """The ways of the config's `augment`, each as if its rate were 1, on a clip of the training
-    split; ValueError where the config's inputs are no landmarks."""
+    """The ways of the config's `augmentation`, each as if its rate were 1, on a clip of its
+    training split; ValueError where the config's inputs are no landmarks."""
     if "landmarks" not in cfg.features.source.reads or not hasattr(cfg.features, "columns"):
-        raise ValueError("--augment draws clips of landmarks, and this config reads something else")
-    clips = cfg.augment or augment_lib.Clips()
+        raise ValueError("--augment draws clips of landmarks, and this config has none")
+    clips = cfg.augmentation or augment_lib.Clips()
     batch = _batch(cfg)
     before = _shown(cfg, batch, batch, None)
     ways = dataclasses.fields(clips)
@@ -77,7 +78,7 @@ def _batch(cfg: config_lib.Config) -> dict[str, np.ndarray]:
 
 def _apply(cfg: config_lib.Config, name: str, way: Any, batch: dict) -> Shown:
     certain = dataclasses.replace(way, rate=1.0)
-    clips, key = dataclasses.replace(augment_lib.Clips(), **{name: certain}), jax.random.key(3)
+    clips, key = dataclasses.replace(augment_lib.Clips(), **{name: certain}), jax.random.key(5)
     if not hasattr(way, "kept"):
         after = jax.jit(lambda batch, key: clips.clips(batch, key, cfg.features))(batch, key)
         return _shown(cfg, batch, {k: np.asarray(v) for k, v in after.items()}, None)
@@ -110,32 +111,48 @@ def _moments(features: Any, *arrays: jax.Array) -> tuple:
 
 
 def _strips(box: Any, before: Shown, after: Shown, cfg: Any, *, whole: bool) -> None:
-    """Both at evenly spaced moments of their own; all in one scale."""
+    """Both at evenly spaced moments of their own, in one scale. Hands stand in the middle of their
+    boxes; where all frames stand for each other, in the middle of those before."""
     selection = cfg.features.source.selection
-    hand = selection.part("right_hand")
-    points = np.arange(len(selection.points)) if whole else hand
-    known = before.points[:, points].reshape(-1, 2)
-    low, high = np.nanmin(known, 0), np.nanmax(known, 0)
-    size, middle = float((high - low).max()) * 1.25, (low + high) / 2
+    hands = [selection.part(part) for part in ("right_hand", "left_hand")]
+    same = len(before.points) == len(after.points) and not whole
+    size = figures.largest(before.points[_seen(before, hands[0])][:, hands[0]]) * 1.15
+    if whole:
+        each = before.points.reshape(-1, 2)
+        size = float((np.nanmax(each, 0) - np.nanmin(each, 0)).max()) * 1.1
     for ax, clip, name in zip(
         box.subplots(2, 1), (before, after), ("before", "after"), strict=True
     ):
-        seen = np.flatnonzero(np.isfinite(clip.points[:, hand[0], 0]))
+        hand = max(hands, key=lambda hand, clip=clip: len(_seen(clip, hand)))
+        seen = _seen(clip, hand)
         picks = seen[np.linspace(0, len(seen) - 1, _MOMENTS).round().astype(int)]
         for column, t in enumerate(picks.tolist()):
-            place = (clip.points[t] - middle) / size + (column, 0)
-            grey = clip.gone[t]
-            if whole:
-                ax.scatter(*place.T, s=0.6, c=np.where(grey, "#d5d8dc", figures.BLUE))
-            else:
-                segments, colours = figures.hand(place[hand])
-                lost = [bool(grey[hand[b]]) for _, b in landmarks.HAND_EDGES]
-                colours = ["#d5d8dc" if g else c for c, g in zip(colours, lost, strict=True)]
-                ax.add_collection(
-                    collections.LineCollection(list(segments), colors=colours, lw=1.2)
-                )
+            points = clip.points[t]
+            middle = (before if same and hand is hands[0] else clip).points[t]
+            middle = middle if whole else middle[hand]
+            place = (points - (np.nanmin(middle, 0) + np.nanmax(middle, 0)) / 2) / size
+            _moment(ax, place + np.array([column, 0]), clip.gone[t], hand, whole=whole)
             ax.text(column, 0.66, f"{t}", fontsize=5, color=figures.GREY, ha="center", va="center")
         ax.set(xlim=(-0.6, _MOMENTS - 0.4), ylim=(0.7, -0.55), aspect="equal")
-        ax.set_title(f"{name}: {clip.text}   {len(clip.points)} frames", fontsize=7, loc="left",
-                     fontfamily="monospace", pad=1)  # fmt: skip
+        words = f"{name}: {clip.text}   {len(clip.points)} frames"
+        ax.set_title(words, fontsize=7, loc="left", fontfamily="monospace", pad=1)
         ax.axis("off")
+
+
+def _seen(clip: Shown, hand: np.ndarray) -> np.ndarray:
+    return np.flatnonzero(np.isfinite(clip.points[:, hand[0], 0]))
+
+
+def _moment(
+    ax: Any, place_N2: np.ndarray, gone_N: np.ndarray, hand: np.ndarray, *, whole: bool
+) -> None:
+    """The hand, or all points; what is left out is pale."""
+    if whole:
+        ax.scatter(*place_N2.T, s=0.6, c=np.where(gone_N, _PALE, figures.BLUE))
+        return
+    segments, colours = figures.hand(place_N2[hand])
+    lost = [bool(gone_N[hand[b]]) for _, b in landmarks.HAND_EDGES]
+    colours = [_PALE if gone else c for c, gone in zip(colours, lost, strict=True)]
+    ax.add_collection(
+        collections.LineCollection(list(segments), colors=colours, lw=1.2, clip_on=False)
+    )

@@ -42,7 +42,7 @@ class Config:
     task: Any
     features: Any
     model: Any
-    augment: Any = None
+    augmentation: Any = None
     """augment.Clips, image_augment.Images, or None."""
     weights: str = ""
     """A file of pretrained weights to begin from: Keras' .h5, or safetensors."""

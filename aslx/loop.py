@@ -112,7 +112,7 @@ def train_step(cfg: config_lib.Config, mesh: jax.sharding.Mesh, tx: Any, abstrac
         tx=tx,
         task=cfg.task,
         features=cfg.features,
-        augment=cfg.augment,
+        augment=cfg.augmentation,
         microbatches=cfg.microbatches,
         ema_decay=cfg.ema_decay,
     )

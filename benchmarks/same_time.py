@@ -26,7 +26,6 @@ from scipy import stats
 from aslx import cli, train
 from benchmarks import splits
 
-
 _CORES = 2
 
 

@@ -19,7 +19,7 @@ def get_config() -> config.Config:
         task=classification.Task(classes=29),
         features=image_features.Image(height=100, width=100, size=100),
         model=cnn.Config(),
-        augment=image_augment.Images(shift=0.1, zoom=0.1, brightness=0.1, contrast=0.1),
+        augmentation=image_augment.Images(shift=0.1, zoom=0.1, brightness=0.1, contrast=0.1),
         # Keras' Adam.
         optim=optim.Config(
             peak_lr=1e-3, warmup=0.0, cosine=False, weight_decay=0.0, clip_norm=0.0, eps=1e-7

@@ -20,7 +20,7 @@ def get_config() -> config.Config:
         task=classification.Task(classes=29),
         features=image_features.Image(height=224, width=224, size=224, **image_features.CAFFE),
         model=resnet.Config(flatten=True, dense=(256,), linear=True, dropout=0.5),
-        augment=image_augment.Images(shift=0.1, zoom=0.1, brightness=0.1, contrast=0.1),
+        augmentation=image_augment.Images(shift=0.1, zoom=0.1, brightness=0.1, contrast=0.1),
         weights="data/resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5",
         # Keras' Adam.
         optim=optim.Config(

@@ -22,7 +22,7 @@ def get_config() -> config.Config:
             height=28, width=28, channels=1, size=32, **image_features.CAFFE
         ),
         model=resnet.Config(dense=(1024, 512)),
-        augment=image_augment.Images(brightness=0.1, contrast=0.1),
+        augmentation=image_augment.Images(brightness=0.1, contrast=0.1),
         weights="data/resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5",
         # Keras' Adam.
         optim=optim.Config(

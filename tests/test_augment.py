@@ -15,7 +15,8 @@ from tests import tiny
 FEATURES = features.Modern(parts=("right_hand", "pose", "face"), max_frames=32)
 SELECTION = FEATURES.selection
 FRAMES = 40
-WAYS = {field.name: field.default for field in dataclasses.fields(augment.Clips)}
+NOTHING = augment.Clips()
+WAYS = {field.name: getattr(NOTHING, field.name) for field in dataclasses.fields(NOTHING)}
 SEEN = [name for name, way in WAYS.items() if hasattr(type(way), "kept")]
 MOVED = [name for name in WAYS if name not in SEEN]
 
@@ -268,7 +269,13 @@ def test_columns_name_the_point_of_every_feature(kind):
     moved = clip.copy()
     moved[:, :, at, 2] += 0.25
     y, _ = kind(jnp.asarray(moved), jnp.array([9]))
-    changed_ = {c for c, d in zip(kind.columns, np.asarray(x != y).any((0, 1)), strict=True) if d}
+    changed_ = {
+        c
+        for c, d in zip(
+            kind.columns, (np.asarray(x) != np.asarray(y)).any((0, 1)).tolist(), strict=True
+        )
+        if d
+    }
     name = kind.selection.points[at]
     assert name in changed_
     # Points of one hand are normalised together; those of other parts stand apart.
