@@ -6,13 +6,26 @@ python -m aslx.train --config configs/squeezeformer.py --workdir runs/squeezefor
 The network of the first place (Henkel and Hanley 2023) on widths that accelerators like.
 """
 
-from aslx import config, features, optim
+from aslx import augment, config, features, masks, optim
 from aslx.data import plan
 from aslx.models import squeezeformer
 from aslx.tasks import transcription
 
 FEATURES = features.Modern(
     parts=("right_hand", "left_hand", "pose", "face"), max_frames=384, only_hands=False
+)
+AUGMENTATION = augment.Clips(
+    cutmix=augment.CutMix(rate=0.3),
+    resample=augment.Resample(rate=0.8),
+    warp=augment.Resample(rate=0.3, windows=5),
+    affine=augment.Affine(rate=0.75),
+    noise=augment.Noise(rate=0.3),
+    tokens=augment.TokenMask(rate=0.5),
+    time_mask=masks.TimeMask(rate=0.5),
+    point_mask=masks.PointMask(rate=0.3),
+    finger_drop=masks.FingerDrop(rate=0.3),
+    face_drop=masks.PartDrop(rate=0.3),
+    pose_drop=masks.PartDrop(rate=0.3, parts=("pose",)),
 )
 
 
@@ -21,6 +34,7 @@ def get_config() -> config.Config:
         data=config.Data(batching=plan.Bucketed(frames=32768, buckets=10, cap=384)),
         task=transcription.Task(head=transcription.Autoregressive(ctc_weight=0.3)),
         features=FEATURES,
+        augmentation=AUGMENTATION,
         model=squeezeformer.Config(
             groups=FEATURES.groups,
             dim=256,

@@ -6,13 +6,20 @@ python -m aslx.train --config configs/squeezeformer_large.py --workdir runs/sque
 On eight chips or more: --mesh.fsdp 8 shares out its parameters.
 """
 
-from aslx import config, features, optim
+from aslx import augment, config, features, masks, optim
 from aslx.data import plan
 from aslx.models import squeezeformer
 from aslx.tasks import transcription
 
 FEATURES = features.Modern(
     parts=("right_hand", "left_hand", "pose", "face"), max_frames=384, only_hands=False
+)
+AUGMENTATION = augment.Clips(
+    resample=augment.Resample(rate=0.5, by=0.3),
+    affine=augment.Affine(rate=0.5),
+    tokens=augment.TokenMask(rate=0.3),
+    time_mask=masks.TimeMask(rate=0.3),
+    finger_drop=masks.FingerDrop(rate=0.2),
 )
 
 
@@ -21,6 +28,7 @@ def get_config() -> config.Config:
         data=config.Data(batching=plan.Bucketed(frames=65536, buckets=10, cap=384)),
         task=transcription.Task(head=transcription.Autoregressive(ctc_weight=0.3)),
         features=FEATURES,
+        augmentation=AUGMENTATION,
         model=squeezeformer.Config(
             groups=FEATURES.groups,
             dim=512,
