@@ -105,10 +105,11 @@ def positions_greedy(logits_BTV: jax.Array) -> tuple[jax.Array, jax.Array]:
     return jnp.where(jnp.cumsum(end_BT, 1) > end_BT, vocab.PAD, tokens_BT), sure_BT
 
 
-def rows(tokens_L: jax.Array, sure_L: jax.Array) -> jax.Array:
-    """f32[L, 60], one row a character: its probability in its column, and zeros beside it."""
+def rows(tokens_BL: jax.Array, sure_BL: jax.Array) -> jax.Array:
+    """f32[B, L, 60], one row a character: its probability in its column, and zeros beside it."""
     # Past the last character stands an index that Kaggle's map does not hold.
-    column_L = jnp.minimum(tokens_L, vocab.PAD)
-    value_L = jnp.where(column_L < vocab.PAD, sure_L, 1.0)
-    here_LV = column_L[:, None] == jnp.arange(vocab.PAD + 1)
-    return jnp.where(here_LV, value_L[:, None], 0.0)
+    column_BL = jnp.minimum(tokens_BL, vocab.PAD)
+    # Never 0: a row says by its largest value which character it is.
+    value_BL = jnp.where(column_BL < vocab.PAD, jnp.maximum(sure_BL, 1e-6), 1.0)
+    here_BLV = column_BL[..., None] == jnp.arange(vocab.PAD + 1)
+    return jnp.where(here_BLV, value_BL[..., None], 0.0)

@@ -37,11 +37,12 @@ def main() -> None:
     scores = evaluation.score(answers) | evaluation.novelty(run.trained_on) | sums
     examples = task.examples(evaluation.data, evaluation.targets, answers)
     out = run.workdir / f"evaluation-{command.split}"
+    everything = scores | task.analysis(examples)
     files.write(out / "examples.jsonl", "".join(json.dumps(row) + "\n" for row in examples))
-    files.write(out / "scores.json", json.dumps(scores, indent=2) + "\n")
-    task.draw(examples, scores, out)
+    files.write(out / "scores.json", json.dumps(everything, indent=2) + "\n")
+    task.draw(examples, everything, out)
     print(task.worst(examples, command.worst))
-    print(task.summary(scores))
+    print(task.summary(everything))
     print(f"figures and every example: {out}")
     inference.last_json({"workdir": command.workdir, "split": command.split} | scores)
 
