@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from aslx import decoding, vocab
+from aslx import decoding, ngrams, vocab
 from aslx.models import layers, lstm, transformer
 from aslx.tasks import transcription
 
@@ -18,6 +18,7 @@ A, B, C = vocab.encode("abc").astype(np.int32)
 PAD, END, BLANK = vocab.PAD, vocab.END, vocab.BLANK
 
 TRANSFORMER = transformer.Config(dim=16, num_layers=1, num_heads=2, kernel=3, stride=2)
+PRIOR = ngrams.count(["3 creek road", "+1-800", "www.a.org/b"], 3).weighted(0.5)
 LSTM = lstm.Config(dim=16, num_layers=1, decoder_layers=2, num_heads=2, stride=2)
 
 
@@ -199,9 +200,9 @@ def _positions(cfg):
     return lambda x, mask: decoding.positions_greedy(model.positions(x, mask))
 
 
-def _searched(cfg, head):
+def _searched(cfg, head, prior=None):
     model = _built(cfg)
-    return lambda x, mask: head.read(model, x, mask, max_tokens=6, beams=3)
+    return lambda x, mask: head.read(model, x, mask, max_tokens=6, beams=3, prior=prior)
 
 
 def _squeezed():
@@ -221,8 +222,13 @@ def _squeezed():
         pytest.param(_squeezed, id="squeezeformer"),
         pytest.param(lambda: _searched(TRANSFORMER, transcription.CTC()), id="ctc beams"),
         pytest.param(lambda: _searched(TRANSFORMER, transcription.Autoregressive()), id="beams"),
+        pytest.param(lambda: _searched(TRANSFORMER, transcription.CTC(), PRIOR), id="ctc, prior"),
         pytest.param(
             lambda: _searched(LSTM, transcription.Autoregressive(ctc_weight=0.3)), id="joint beams"
+        ),
+        pytest.param(
+            lambda: _searched(LSTM, transcription.Autoregressive(ctc_weight=0.3), PRIOR),
+            id="joint beams, prior",
         ),
     ],
 )

@@ -6,20 +6,34 @@ Losses are totals with their counts, so that batches, microbatches and hosts add
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import tyro
 from flax import nnx
 
-from aslx import decoding, evidence, files, kaggle, losses, metrics, plots, search, vocab
+from aslx import (
+    decoding,
+    evidence,
+    files,
+    kaggle,
+    losses,
+    metrics,
+    ngrams,
+    plots,
+    reading,
+    search,
+    vocab,
+)
 from aslx.data import fields as fields_lib
 from aslx.data import records as records_lib
 from aslx.tasks import transcripts
 
 Answer = transcripts.Answer
 Array = jax.Array
+Prior = ngrams.Prior | None
 Sums = dict[str, tuple[Array, Array]]  # Name -> (total, count), over the rows that weigh.
 
 
@@ -41,9 +55,9 @@ class PerPosition:
         return loss_BT.sum(), weight_BT.sum(), sums
 
     def read(
-        self, model: Any, inputs: Array, mask: Array, max_tokens: int, beams: int
+        self, model: Any, inputs: Array, mask: Array, max_tokens: int, beams: int, prior: Prior
     ) -> tuple[Array, Array]:
-        del max_tokens, beams  # The network has as many positions as it has, each by itself.
+        del max_tokens, beams, prior  # The network has as many positions as it has, each by itself.
         return decoding.positions_greedy(model.positions(inputs, mask))
 
     def evidence(self, model: Any, inputs: Array, mask: Array, max_tokens: int) -> evidence.Found:
@@ -86,16 +100,17 @@ class Autoregressive:
         return total, count, sums
 
     def read(
-        self, model: Any, inputs: Array, mask: Array, max_tokens: int, beams: int
+        self, model: Any, inputs: Array, mask: Array, max_tokens: int, beams: int, prior: Prior
     ) -> tuple[Array, Array]:
         memory, memory_mask = model.encode(inputs, mask)
         if beams == 1:
             return decoding.greedy(model, memory, memory_mask, max_tokens)
         if self.ctc_weight:
             share = self.ctc_weight
-            text = search.joint(model, memory, memory_mask, max_tokens, beams, share)
+            text = search.joint(model, memory, memory_mask, max_tokens, beams, share, prior)
         else:
-            text = search.autoregressive(model, memory, memory_mask, max_tokens, beams)[0][:, 0]
+            found = search.autoregressive(model, memory, memory_mask, max_tokens, beams, prior)
+            text = found[0][:, 0]
         return text, search.confidence(model, text, memory, memory_mask)
 
     def evidence(self, model: Any, inputs: Array, mask: Array, max_tokens: int) -> evidence.Found:
@@ -117,13 +132,13 @@ class CTC:
         return total, count, {}
 
     def read(
-        self, model: Any, inputs: Array, mask: Array, max_tokens: int, beams: int
+        self, model: Any, inputs: Array, mask: Array, max_tokens: int, beams: int, prior: Prior
     ) -> tuple[Array, Array]:
         memory, memory_mask = model.encode(inputs, mask)
         logits = model.ctc(memory)
         if beams == 1:
             return decoding.ctc_greedy(logits, memory_mask)
-        texts, scores = search.ctc(logits, memory_mask, max_tokens, beams)
+        texts, scores = search.ctc(logits, memory_mask, max_tokens, beams, prior)
         # Of all characters alike: the text's share of what all hypotheses have.
         share = jax.nn.softmax(scores)[:, :1]
         return texts[:, 0], jnp.broadcast_to(share, texts[:, 0].shape)
@@ -144,9 +159,32 @@ class Task:
     """Texts that are looked at side by side while reading; 1: the likeliest character each time.
     With both heads, autoregressive and CTC, both judge what either found."""
 
-    def searching(self, beams: int) -> "Task":
-        """The same task, read with so many beams."""
-        return dataclasses.replace(self, beams=beams)
+    fallback: str = ""
+    """A phrase to answer where a clip is read with less confidence than `fallback_below`."""
+    fallback_below: float = 0.0
+    """Of a clip: the mean over its characters' probabilities."""
+    prior: Annotated[Prior, tyro.conf.Suppress] = None
+    """Of texts, weighted, for the search. No run is trained with one: see `reading.Options`."""
+
+    def __post_init__(self):
+        vocab.encode(self.fallback)  # Says which character has no id.
+        if bool(self.fallback) != bool(self.fallback_below):
+            raise ValueError(
+                f"fallback {self.fallback!r}, fallback_below {self.fallback_below}: give both"
+            )
+        if self.prior is not None and self.beams < 2:
+            raise ValueError("a prior chooses among several texts: give --beams, as 8")
+        if self.prior is not None and isinstance(self.head, PerPosition):
+            raise ValueError("the per-position head searches for no text: leave out --prior")
+
+    def searching(self, options: reading.Options) -> "Task":
+        """The same task, read as the options say; their prior is to be counted yet."""
+        return dataclasses.replace(
+            self,
+            beams=options.beams or self.beams,
+            fallback=options.fallback or self.fallback,
+            fallback_below=options.fallback_below or self.fallback_below,
+        )
 
     def settled(self, metadata: dict) -> "Task":
         """With what the data set decides filled in: here nothing."""
@@ -169,7 +207,10 @@ class Task:
 
     def predict(self, model: Any, inputs: Array, mask: Array) -> Array:
         """`decoding.rows` of every clip, f32[B,L,60]."""
-        read = self.head.read(model, inputs, mask, self.max_tokens, self.beams)
+        read = self.head.read(model, inputs, mask, self.max_tokens, self.beams, self.prior)
+        if self.fallback:
+            text = vocab.encode(self.fallback)
+            read = decoding.fallback(*read, mask, text, self.fallback_below)
         return decoding.rows(*read)
 
     def evidence(self, model: Any, inputs: Array, mask: Array) -> evidence.Found:
