@@ -225,7 +225,7 @@ def _fallen_back():
     def read(x, mask):
         memory, memory_mask = model.encode(x, mask)
         text, sure = decoding.ctc_greedy(model.ctc(memory), memory_mask)
-        return decoding.fallback(text, sure, mask, np.array([C, A] * 9), 0.3)
+        return decoding.fallback(text, sure, mask, np.array([C, A] * 9), 0.02)
 
     return read
 
