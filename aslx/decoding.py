@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from aslx import vocab
 
@@ -105,10 +106,32 @@ def positions_greedy(logits_BTV: jax.Array) -> tuple[jax.Array, jax.Array]:
     return jnp.where(jnp.cumsum(end_BT, 1) > end_BT, vocab.PAD, tokens_BT), sure_BT
 
 
-def rows(tokens_L: jax.Array, sure_L: jax.Array) -> jax.Array:
-    """f32[L, 60], one row a character: its probability in its column, and zeros beside it."""
+def fallback(
+    tokens_BL: jax.Array, sure_BL: jax.Array, mask_BS: jax.Array, ids: np.ndarray, below: float
+) -> tuple[jax.Array, jax.Array]:
+    """The same with the text `ids` i[P] where a clip is less sure than `below`: on average over its
+    characters. A clip of which no frame is real is not sure at all. The text is as sure as what it
+    replaces; L grows to P where it is less."""
+    real_BL = tokens_BL < vocab.PAD
+    sure_B = jnp.where(real_BL, sure_BL, 0.0).sum(1) / jnp.maximum(real_BL.sum(1), 1)
+    sure_B1 = jnp.where(mask_BS.any(1), sure_B, 0.0)[:, None]
+    width = max(tokens_BL.shape[1], len(ids))
+    wider = ((0, 0), (0, width - tokens_BL.shape[1]))
+    tokens_BL = jnp.pad(tokens_BL, wider, constant_values=vocab.PAD)
+    text_L = np.full(width, vocab.PAD, np.int32)
+    text_L[: len(ids)] = ids
+    unsure_B1 = sure_B1 < below
+    return (
+        jnp.where(unsure_B1, text_L, tokens_BL),
+        jnp.where(unsure_B1, sure_B1, jnp.pad(sure_BL, wider)),
+    )
+
+
+def rows(tokens_BL: jax.Array, sure_BL: jax.Array) -> jax.Array:
+    """f32[B, L, 60], one row a character: its probability in its column, and zeros beside it."""
     # Past the last character stands an index that Kaggle's map does not hold.
-    column_L = jnp.minimum(tokens_L, vocab.PAD)
-    value_L = jnp.where(column_L < vocab.PAD, sure_L, 1.0)
-    here_LV = column_L[:, None] == jnp.arange(vocab.PAD + 1)
-    return jnp.where(here_LV, value_L[:, None], 0.0)
+    column_BL = jnp.minimum(tokens_BL, vocab.PAD)
+    # Never 0: a row says by its largest value which character it is.
+    value_BL = jnp.where(column_BL < vocab.PAD, jnp.maximum(sure_BL, 1e-6), 1.0)
+    here_BLV = column_BL[..., None] == jnp.arange(vocab.PAD + 1)
+    return jnp.where(here_BLV, value_BL[..., None], 0.0)

@@ -2,10 +2,11 @@
 
 import dataclasses
 import json
+from typing import Annotated
 
 import tyro
 
-from aslx import cli
+from aslx import cli, reading
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -17,8 +18,7 @@ class Command:
     split: str = "test"
     data: str = ""
     """Another prepared data set than the one trained on."""
-    beams: int = 0
-    """Texts to look at side by side while reading; 1: none but the likeliest; 0: as trained."""
+    options: Annotated[reading.Options, tyro.conf.arg(name="")] = reading.Options()
     worst: int = 10
     """Examples to print, those with the most errors."""
 
@@ -29,7 +29,7 @@ def main() -> None:
 
     from aslx import files, inference
 
-    run = inference.open_run(command.workdir, data=command.data, beams=command.beams)
+    run = inference.open_run(command.workdir, data=command.data, options=command.options)
     task = run.cfg.task
     evaluation = inference.Evaluation(run.cfg, run.mesh, command.split)
     with tqdm.tqdm(total=len(evaluation.data), unit="clip") as bar:
@@ -37,11 +37,12 @@ def main() -> None:
     scores = evaluation.score(answers) | evaluation.novelty(run.trained_on) | sums
     examples = task.examples(evaluation.data, evaluation.targets, answers)
     out = run.workdir / f"evaluation-{command.split}"
+    everything = scores | task.analysis(examples)
     files.write(out / "examples.jsonl", "".join(json.dumps(row) + "\n" for row in examples))
-    files.write(out / "scores.json", json.dumps(scores, indent=2) + "\n")
-    task.draw(examples, scores, out)
+    files.write(out / "scores.json", json.dumps(everything, indent=2) + "\n")
+    task.draw(examples, everything, out)
     print(task.worst(examples, command.worst))
-    print(task.summary(scores))
+    print(task.summary(everything))
     print(f"figures and every example: {out}")
     inference.last_json({"workdir": command.workdir, "split": command.split} | scores)
 

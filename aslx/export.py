@@ -11,11 +11,11 @@ import io
 import json
 import time
 import zipfile
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
-from aslx import cli, files, kaggle
+from aslx import cli, files, kaggle, reading
 
 MAX_ZIP = 40 * 2**20  # Bytes: Kaggle refuses a model over 40 MB.
 # Of the page's models: a browser's runtime takes no dynamic size. Kaggle's longest clip has 807.
@@ -35,8 +35,7 @@ class Command:
     """Write the models that aslx.serve's page runs too: the same, at a few fixed lengths."""
     quantize: Quantize = "none"
     """Type of the stored weights; int8: one scale a channel, activations stay float."""
-    beams: int = 0
-    """Texts to look at side by side while reading; 1: none but the likeliest; 0: as trained."""
+    options: Annotated[reading.Options, tyro.conf.arg(name="")] = reading.Options()
     split: str = "test"
     """Split whose clips are compared with JAX and timed."""
     clips: int = 200
@@ -166,7 +165,7 @@ def main() -> None:
 
     from aslx import inference
 
-    run = inference.open_run(command.workdir, data=command.data, beams=command.beams)
+    run = inference.open_run(command.workdir, data=command.data, options=command.options)
     out = epath.Path(command.out or run.workdir / "export")
     print(f"converting step {run.step} of {run.workdir}, weights as {command.quantize}")
     flatbuffer = convert(run.cfg, run.model, command.quantize)

@@ -13,7 +13,7 @@ import numpy as np
 from etils import epath
 from flax import nnx
 
-from aslx import checkpoint, files, sharding, step
+from aslx import checkpoint, files, ngrams, reading, sharding, step
 from aslx import config as config_lib
 from aslx.data import loader, plan, records
 from aslx.models import layers
@@ -158,10 +158,12 @@ class Run:
         return jax.jit(lambda model, batch: task.evidence(model, *step.inputs(batch, features)))
 
 
-def open_run(workdir: str | files.Path, *, data: str = "", beams: int = 0) -> Run:
+def open_run(
+    workdir: str | files.Path, *, data: str = "", options: reading.Options = reading.Options()
+) -> Run:
     """The best checkpoint of a run directory: the averaged parameters where an average was kept.
 
-    `data` replaces the data set that the run was trained on, `beams` those of its task.
+    `data` replaces the data set that the run was trained on, `options` how its task reads.
     """
     workdir = epath.Path(workdir)
     if not (workdir / "config.json").exists():
@@ -170,8 +172,12 @@ def open_run(workdir: str | files.Path, *, data: str = "", beams: int = 0) -> Ru
     trained_on = cfg.data.path
     if data:
         cfg = dataclasses.replace(cfg, data=dataclasses.replace(cfg.data, path=data))
-    if beams:
-        cfg = dataclasses.replace(cfg, task=cfg.task.searching(beams))
+    if options != reading.Options():
+        task = cfg.task.searching(options)
+        if options.prior:
+            prior = _prior(workdir, cfg, trained_on, options.prior_order)
+            task = dataclasses.replace(task, prior=prior.weighted(options.prior))
+        cfg = dataclasses.replace(cfg, task=task)
     # The run may have been trained on more devices than there are here.
     mesh = sharding.make_mesh(sharding.Config())
     name = "ema" if cfg.ema_decay else "model"
@@ -182,6 +188,18 @@ def open_run(workdir: str | files.Path, *, data: str = "", beams: int = 0) -> Ru
         found = checkpoints.restore(best, abstract)
     model = layers.joined(found[name], found["frozen"])
     return Run(workdir, cfg, mesh, model, best, trained_on)
+
+
+def _prior(
+    workdir: files.Path, cfg: config_lib.Config, trained_on: str, order: int
+) -> ngrams.Prior:
+    """Of the phrases of the training split: counted once, then a file of the run's."""
+    path = workdir / f"prior-{order}.npz"
+    if not path.exists():
+        moved = not pathlib.Path(trained_on).exists()
+        data = records.Records(cfg.data.path if moved else trained_on, cfg.data.train_split)
+        files.write(path, ngrams.count(cfg.task.targets(data, len(data)), order).dumps())
+    return ngrams.loads(path.read_bytes())
 
 
 def answers(run: Run, clips: list[np.ndarray]) -> list:

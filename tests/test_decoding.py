@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from aslx import decoding, vocab
+from aslx import decoding, kaggle, ngrams, vocab
 from aslx.models import layers, lstm, transformer
 from aslx.tasks import transcription
 
@@ -18,6 +18,7 @@ A, B, C = vocab.encode("abc").astype(np.int32)
 PAD, END, BLANK = vocab.PAD, vocab.END, vocab.BLANK
 
 TRANSFORMER = transformer.Config(dim=16, num_layers=1, num_heads=2, kernel=3, stride=2)
+PRIOR = ngrams.count(["3 creek road", "+1-800", "www.a.org/b"], 3).weighted(0.5)
 LSTM = lstm.Config(dim=16, num_layers=1, decoder_layers=2, num_heads=2, stride=2)
 
 
@@ -141,6 +142,20 @@ def test_positions_greedy_pads_after_the_first_end():
     )
 
 
+def test_a_clip_that_is_read_with_little_confidence_is_answered_by_the_fallback():
+    tokens = jnp.asarray([[A, B, END], [A, B, END], [END, PAD, PAD], [A, B, C]])
+    sure = jnp.asarray([[0.9, 0.5, 0.1], [0.5, 0.5, 1.0], [1.0, 1.0, 1.0], [1.0, 1.0, 1.0]])
+    mask = jnp.asarray([[True, False]] * 3 + [[False, False]])
+    text, sure = decoding.fallback(tokens, sure, mask, np.array([C, A, C, A]), 0.6)
+    assert [vocab.decode(row) for row in text] == ["ab", "caca", "caca", "caca"]
+    np.testing.assert_allclose(sure[1:], [[0.5] * 4, [0.0] * 4, [0.0] * 4])
+    np.testing.assert_allclose(sure[0, :2], [0.9, 0.5])
+    short, _ = decoding.fallback(tokens, sure[:, :3], mask, np.array([C]), 0.6)
+    assert [vocab.decode(row) for row in short] == ["ab", "c", "c", "c"]
+    rows = decoding.rows(text, sure)
+    assert [kaggle.text(np.asarray(row)) for row in rows] == ["ab", "caca", "caca", "caca"]
+
+
 class Squeezed(nnx.Module):
     """A Squeezeformer's shape (Kim et al. 2022): half the frames between its blocks, full rate at
     its end, post-norm, rotary attention, MLP, depthwise convolution, MLP; CTC."""
@@ -199,9 +214,20 @@ def _positions(cfg):
     return lambda x, mask: decoding.positions_greedy(model.positions(x, mask))
 
 
-def _searched(cfg, head):
+def _searched(cfg, head, prior=None):
     model = _built(cfg)
-    return lambda x, mask: head.read(model, x, mask, max_tokens=6, beams=3)
+    return lambda x, mask: head.read(model, x, mask, max_tokens=6, beams=3, prior=prior)
+
+
+def _fallen_back():
+    model = _built(TRANSFORMER)
+
+    def read(x, mask):
+        memory, memory_mask = model.encode(x, mask)
+        text, sure = decoding.ctc_greedy(model.ctc(memory), memory_mask)
+        return decoding.fallback(text, sure, mask, np.array([C, A] * 9), 0.02)
+
+    return read
 
 
 def _squeezed():
@@ -219,10 +245,16 @@ def _squeezed():
         pytest.param(lambda: _autoregressive(transformer.Seed()), id="seed 004"),
         pytest.param(lambda: _positions(lstm.Seed()), id="seed 000"),
         pytest.param(_squeezed, id="squeezeformer"),
+        pytest.param(_fallen_back, id="fallback"),
         pytest.param(lambda: _searched(TRANSFORMER, transcription.CTC()), id="ctc beams"),
         pytest.param(lambda: _searched(TRANSFORMER, transcription.Autoregressive()), id="beams"),
+        pytest.param(lambda: _searched(TRANSFORMER, transcription.CTC(), PRIOR), id="ctc, prior"),
         pytest.param(
             lambda: _searched(LSTM, transcription.Autoregressive(ctc_weight=0.3)), id="joint beams"
+        ),
+        pytest.param(
+            lambda: _searched(LSTM, transcription.Autoregressive(ctc_weight=0.3), PRIOR),
+            id="joint beams, prior",
         ),
     ],
 )

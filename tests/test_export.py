@@ -173,7 +173,7 @@ def test_kaggles_evaluator_scores_the_zip_as_we_score_the_run(run, submission, c
     evaluation = inference.Evaluation(run.cfg, run.mesh, "test")
     answers, _ = evaluation.run(run.model)
     found = evaluator(sys.executable, submission, competition)
-    assert list(found["texts"].values()) == answers
+    assert list(found["texts"].values()) == [answer.text for answer in answers]
     assert found["score"] == evaluation.score(answers)["score"]
 
 

@@ -10,13 +10,15 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from aslx import decoding, search, vocab
+from aslx import decoding, ngrams, search, vocab
 from aslx.models import lstm, transformer
 
 RNG = np.random.default_rng(0)
 CLIPS, FRAMES, LENGTH, BEAMS = 100, 14, 6, 4
 MASK = np.arange(FRAMES) < RNG.integers(0, FRAMES + 1, CLIPS)[:, None]
 TRANSFORMER = transformer.Config(dim=16, num_layers=1, num_heads=2, kernel=3, stride=1)
+PHRASES = [" !#", "!!", "# !#$", "$#! 3", "!#", "# #!"]
+PRIOR = ngrams.count(PHRASES, 3).weighted(0.7)
 LSTM = lstm.Config(dim=16, num_layers=1, decoder_layers=1, num_heads=2, stride=1, ctc=True)
 
 
@@ -32,7 +34,15 @@ def log_add(*values: float) -> float:
     return top if top == -math.inf else top + math.log(sum(math.exp(v - top) for v in values))
 
 
-def prefix_beams(logp_MV: np.ndarray, length: int, beams: int) -> dict[tuple, float]:
+def expected(prior, text: tuple, symbol: int) -> float:
+    """What a prior gives to a symbol after a text: its whole way is walked."""
+    state = 0
+    for c in text if prior else ():
+        state = prior.after[state, c]
+    return float(prior.logp[state, min(symbol, ngrams.END)]) if prior else 0.0
+
+
+def prefix_beams(logp_MV: np.ndarray, length: int, beams: int, prior=None) -> dict[tuple, float]:
     """A loop over frames, prefixes and characters; the likeliest prefixes, in order."""
     kept = {(): (0.0, -math.inf)}  # Paths that end on a blank, and on the last character.
     for logp_V in logp_MV:
@@ -48,21 +58,26 @@ def prefix_beams(logp_MV: np.ndarray, length: int, beams: int) -> dict[tuple, fl
                 add(text, -math.inf, character + logp_V[text[-1]])
             for c in range(vocab.PAD if len(text) < length else 0):
                 before = blank if text[-1:] == (c,) else log_add(blank, character)
-                add((*text, c), -math.inf, before + logp_V[c])
+                add((*text, c), -math.inf, before + logp_V[c] + expected(prior, text, c))
         kept = dict(sorted(new.items(), key=lambda item: -log_add(*item[1]))[:beams])
-    return {text: log_add(*ways) for text, ways in kept.items()}
+    ended = {t: log_add(*ways) + expected(prior, t, ngrams.END) for t, ways in kept.items()}
+    return dict(sorted(ended.items(), key=lambda item: -item[1]))
 
 
-def test_the_batched_prefix_beam_is_the_slow_one_token_for_token_on_a_hundred_clips():
+priors = pytest.mark.parametrize("prior", [None, PRIOR], ids=["alone", "prior"])
+
+
+@priors
+def test_the_batched_prefix_beam_is_the_slow_one_token_for_token_on_a_hundred_clips(prior):
     # Few characters are likely, so that twins, blanks and prefixes of prefixes meet.
     liked = np.where(np.isin(np.arange(60), [1, 2, 3, vocab.BLANK]), 4.0, -4.0)
     logits = (RNG.normal(size=(CLIPS, FRAMES, 60)) + liked).astype(np.float32)
-    found, scores = jax.jit(functools.partial(search.ctc, max_tokens=LENGTH, beams=BEAMS))(
-        logits, MASK
-    )
+    found, scores = jax.jit(
+        functools.partial(search.ctc, max_tokens=LENGTH, beams=BEAMS, prior=prior)
+    )(logits, MASK)
     logp = np.asarray(jax.nn.log_softmax(logits), np.float64)
     for i, row in enumerate(texts(found)):
-        slow = prefix_beams(logp[i][MASK[i]], LENGTH, BEAMS)
+        slow = prefix_beams(logp[i][MASK[i]], LENGTH, BEAMS, prior)
         assert row[: len(slow)] == list(slow), i
         np.testing.assert_allclose(
             scores[i][: len(slow)], list(slow.values()), rtol=1e-4, atol=1e-4
@@ -88,7 +103,9 @@ def logp_of(model, tokens, memory, mask) -> jax.Array:
     return jax.nn.log_softmax(model.decode(tokens, memory, mask))
 
 
-def slow_beams(model, memory, mask, length: int, beams: int) -> list[tuple[tuple, float]]:
+def slow_beams(
+    model, memory, mask, length: int, beams: int, prior=None
+) -> list[tuple[tuple, float]]:
     """Every hypothesis decoded anew by teacher forcing, one clip and one character at a time."""
     live: list[tuple[tuple, float]] = [((), 0.0)]
     for _ in range(length):
@@ -102,7 +119,7 @@ def slow_beams(model, memory, mask, length: int, beams: int) -> list[tuple[tuple
             tokens[0, : len(text) + 1] = (vocab.START, *text)
             logp_V = np.asarray(logp_of(model, tokens, memory, mask))[0, len(text)]
             new += [
-                ((*text, c), score + float(logp_V[c]))
+                ((*text, c), score + float(logp_V[c]) + expected(prior, text, c))
                 for c in range(vocab.SIZE)
                 if c not in (vocab.PAD, vocab.START)
             ]
@@ -123,13 +140,14 @@ def clips() -> np.ndarray:
     return 3 * RNG.normal(size=(CLIPS, FRAMES, 6)).astype(np.float32)
 
 
-def test_the_batched_beam_is_the_slow_one_token_for_token_on_a_hundred_clips(model):
+@priors
+def test_the_batched_beam_is_the_slow_one_token_for_token_on_a_hundred_clips(model, prior):
     memory, mask = jax.jit(lambda model: model.encode(clips(), MASK))(model)
-    found, scores = jax.jit(search.autoregressive, static_argnums=(3, 4))(
-        model, memory, mask, 4, BEAMS
+    found, scores = jax.jit(search.autoregressive, static_argnums=(3, 4, 5))(
+        model, memory, mask, 4, BEAMS, prior
     )
     for i, row in enumerate(texts(found)):
-        slow = slow_beams(model, memory[i : i + 1], mask[i : i + 1], 4, BEAMS)
+        slow = slow_beams(model, memory[i : i + 1], mask[i : i + 1], 4, BEAMS, prior)
         assert row == [text for text, _ in slow], i
         np.testing.assert_allclose(scores[i], [score for _, score in slow], rtol=1e-4, atol=1e-4)
 
@@ -146,17 +164,17 @@ def test_a_beam_of_one_is_greedy(model):
         assert vocab.decode(ours) == vocab.decode(theirs)
 
 
-@pytest.mark.parametrize("weight", [0.4, 1.0])
-def test_the_joint_search_takes_the_text_that_both_heads_together_find_likeliest(model, weight):
+@pytest.mark.parametrize("weight, prior", [(0.4, None), (1.0, None), (0.4, PRIOR)])
+def test_the_joint_search_takes_the_text_that_all_together_find_likeliest(model, weight, prior):
     features, mask = clips()[:10], MASK[:10]
 
     @jax.jit
     def every(model):
         memory, memory_mask = model.encode(features, mask)
-        attended, _ = search.autoregressive(model, memory, memory_mask, LENGTH, BEAMS)
+        attended, _ = search.autoregressive(model, memory, memory_mask, LENGTH, BEAMS, prior)
         logits = model.ctc(memory)
-        aligned, _ = search.ctc(logits, memory_mask, LENGTH, BEAMS)
-        found = search.joint(model, memory, memory_mask, LENGTH, BEAMS, weight)
+        aligned, _ = search.ctc(logits, memory_mask, LENGTH, BEAMS, prior)
+        found = search.joint(model, memory, memory_mask, LENGTH, BEAMS, weight, prior)
         return memory, memory_mask, logits, jnp.concatenate([attended, aligned], 1), found[:, None]
 
     memory, memory_mask, logits, candidates, found = every(model)
@@ -172,4 +190,6 @@ def test_the_joint_search_takes_the_text_that_both_heads_together_find_likeliest
             label = jnp.asarray(tokens[:, 1:])
             paths = ctc_score(logits[i : i + 1], memory_mask[i : i + 1], label)
             scores[text] = (1 - weight) * attention + weight * float(paths[0])
+            whole = enumerate((*text, vocab.END))
+            scores[text] += sum(expected(prior, text[:t], c) for t, c in whole)
         assert scores[chosen] == pytest.approx(max(scores.values()), rel=1e-4)

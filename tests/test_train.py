@@ -1,7 +1,6 @@
 """The training command: real processes, real signals, one line for bad input."""
 
 import json
-import os
 import pathlib
 import random
 import signal
@@ -170,7 +169,7 @@ def test_predict_reads_what_evaluate_read(whole, dataset, tmp_path):
     done = run("predict", "--workdir", whole, tmp_path / "clips.parquet")
     assert done.returncode == 0, done.stderr
     rows = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [row["text"] for row in rows] == expected[:3]
+    assert [row["text"] for row in rows] == [answer.text for answer in expected[:3]]
     assert [row["sequence_id"] for row in rows] == [0, 1, 2]
 
 
@@ -183,12 +182,16 @@ def test_describe_counts_the_seeds_parameters_exactly(name, parameters):
     assert f"trainable parameters: {parameters}\n" in done.stdout, done.stderr
 
 
-def test_evaluate_writes_scores_examples_and_a_figure(whole):
+def test_evaluate_writes_scores_examples_and_figures(whole):
     done = run("evaluate", "--workdir", whole, "--split", "validation")
     assert done.returncode == 0, done.stderr
     scores = json.loads(done.stdout.splitlines()[-1])
     assert scores["clips"] == 24 and "unseen_signers" in scores
     out = whole / "evaluation-validation"
     assert len((out / "examples.jsonl").read_text().splitlines()) == 24
-    assert (out / "scores.png").stat().st_size > 1000
-    assert os.path.exists(out / "scores.json")
+    for name in ("scores", "characters", "calibration"):
+        assert (out / f"{name}.png").stat().st_size > 1000
+    everything = json.loads((out / "scores.json").read_text())
+    assert everything["score"] == scores["score"]
+    assert sum(row["clips"] for row in everything["by_length"]) == 24
+    assert 0 < everything["calibration"]["clips"]["ece"] < 1

@@ -153,7 +153,7 @@ def test_every_source_of_clips_takes_a_film(track):
 
 def test_a_film_is_read_on_the_command_line(run, film, transcriber, track):
     (line,) = run(predict, "--workdir", transcriber, film).lines()
-    assert line.pop("text") is not None
+    assert line.pop("text") is not None and 0 <= line.pop("confidence") <= 1
     assert line == {
         "file": str(film),
         "sequence_id": film.name,

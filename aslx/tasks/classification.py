@@ -16,7 +16,7 @@ import numpy as np
 import optax
 from flax import nnx
 
-from aslx import files, metrics, plots
+from aslx import files, metrics, plots, reading
 from aslx.data import fields as fields_lib
 from aslx.data import records as records_lib
 
@@ -49,8 +49,8 @@ class Task:
             )
         return dataclasses.replace(self, names=names)
 
-    def searching(self, beams: int) -> "Task":
-        raise ValueError(f"a classifier has no texts to search: leave out --beams {beams}")
+    def searching(self, options: reading.Options) -> "Task":
+        raise ValueError("a classifier reads no texts: leave out --beams, --prior and --fallback")
 
     def build(self, model: Any, features: Any, rngs: nnx.Rngs) -> nnx.Module:
         return model.build(features.num_features, self.classes, rngs=rngs)
@@ -137,6 +137,10 @@ class Task:
             for i, (target, answer) in enumerate(zip(targets, predictions, strict=True))
         ]
         return sorted(rows, key=lambda row: row["target_probability"])
+
+    def analysis(self, examples: Sequence[dict]) -> dict:
+        del examples
+        return {}  # The classes are in classes.csv.
 
     def worst(self, examples: Sequence[dict], count: int) -> str:
         lines = [

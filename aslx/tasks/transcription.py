@@ -6,18 +6,34 @@ Losses are totals with their counts, so that batches, microbatches and hosts add
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import tyro
 from flax import nnx
 
-from aslx import decoding, evidence, files, kaggle, losses, metrics, plots, search, vocab
+from aslx import (
+    decoding,
+    evidence,
+    files,
+    kaggle,
+    losses,
+    metrics,
+    ngrams,
+    plots,
+    reading,
+    search,
+    vocab,
+)
 from aslx.data import fields as fields_lib
 from aslx.data import records as records_lib
+from aslx.tasks import transcripts
 
+Answer = transcripts.Answer
 Array = jax.Array
+Prior = ngrams.Prior | None
 Sums = dict[str, tuple[Array, Array]]  # Name -> (total, count), over the rows that weigh.
 
 
@@ -39,9 +55,9 @@ class PerPosition:
         return loss_BT.sum(), weight_BT.sum(), sums
 
     def read(
-        self, model: Any, inputs: Array, mask: Array, max_tokens: int, beams: int
+        self, model: Any, inputs: Array, mask: Array, max_tokens: int, beams: int, prior: Prior
     ) -> tuple[Array, Array]:
-        del max_tokens, beams  # The network has as many positions as it has, each by itself.
+        del max_tokens, beams, prior  # The network has as many positions as it has, each by itself.
         return decoding.positions_greedy(model.positions(inputs, mask))
 
     def evidence(self, model: Any, inputs: Array, mask: Array, max_tokens: int) -> evidence.Found:
@@ -85,16 +101,17 @@ class Autoregressive:
         return total, count, sums
 
     def read(
-        self, model: Any, inputs: Array, mask: Array, max_tokens: int, beams: int
+        self, model: Any, inputs: Array, mask: Array, max_tokens: int, beams: int, prior: Prior
     ) -> tuple[Array, Array]:
         memory, memory_mask = model.encode(inputs, mask)
         if beams == 1:
             return decoding.greedy(model, memory, memory_mask, max_tokens)
         if self.ctc_weight:
             share = self.ctc_weight
-            text = search.joint(model, memory, memory_mask, max_tokens, beams, share)
+            text = search.joint(model, memory, memory_mask, max_tokens, beams, share, prior)
         else:
-            text = search.autoregressive(model, memory, memory_mask, max_tokens, beams)[0][:, 0]
+            found = search.autoregressive(model, memory, memory_mask, max_tokens, beams, prior)
+            text = found[0][:, 0]
         return text, search.confidence(model, text, memory, memory_mask)
 
     def evidence(self, model: Any, inputs: Array, mask: Array, max_tokens: int) -> evidence.Found:
@@ -116,13 +133,13 @@ class CTC:
         return total, count, {}
 
     def read(
-        self, model: Any, inputs: Array, mask: Array, max_tokens: int, beams: int
+        self, model: Any, inputs: Array, mask: Array, max_tokens: int, beams: int, prior: Prior
     ) -> tuple[Array, Array]:
         memory, memory_mask = model.encode(inputs, mask)
         logits = model.ctc(memory)
         if beams == 1:
             return decoding.ctc_greedy(logits, memory_mask)
-        texts, scores = search.ctc(logits, memory_mask, max_tokens, beams)
+        texts, scores = search.ctc(logits, memory_mask, max_tokens, beams, prior)
         # Of all characters alike: the text's share of what all hypotheses have.
         share = jax.nn.softmax(scores)[:, :1]
         return texts[:, 0], jnp.broadcast_to(share, texts[:, 0].shape)
@@ -143,9 +160,32 @@ class Task:
     """Texts that are looked at side by side while reading; 1: the likeliest character each time.
     With both heads, autoregressive and CTC, both judge what either found."""
 
-    def searching(self, beams: int) -> "Task":
-        """The same task, read with so many beams."""
-        return dataclasses.replace(self, beams=beams)
+    fallback: str = ""
+    """A phrase to answer where a clip is read with less confidence than `fallback_below`."""
+    fallback_below: float = 0.0
+    """Of a clip: the mean over its characters' probabilities."""
+    prior: Annotated[Prior, tyro.conf.Suppress] = None
+    """Of texts, weighted, for the search. No run is trained with one: see `reading.Options`."""
+
+    def __post_init__(self):
+        vocab.encode(self.fallback)  # Says which character has no id.
+        if bool(self.fallback) != bool(self.fallback_below):
+            raise ValueError(
+                f"fallback {self.fallback!r}, fallback_below {self.fallback_below}: give both"
+            )
+        if self.prior is not None and self.beams < 2:
+            raise ValueError("a prior chooses among several texts: give --beams, as 8")
+        if self.prior is not None and isinstance(self.head, PerPosition):
+            raise ValueError("the per-position head searches for no text: leave out --prior")
+
+    def searching(self, options: reading.Options) -> "Task":
+        """The same task, read as the options say; their prior is to be counted yet."""
+        return dataclasses.replace(
+            self,
+            beams=options.beams or self.beams,
+            fallback=options.fallback or self.fallback,
+            fallback_below=options.fallback_below or self.fallback_below,
+        )
 
     def settled(self, metadata: dict) -> "Task":
         """With what the data set decides filled in: here nothing."""
@@ -168,25 +208,29 @@ class Task:
         return self.head.loss(model, inputs, mask, batch, key)
 
     def predict(self, model: Any, inputs: Array, mask: Array) -> Array:
-        """Characters i32[B,L], PAD where there is none."""
-        return self.head.read(model, inputs, mask, self.max_tokens, self.beams)[0]
+        """`decoding.rows` of every clip, f32[B,L,60]."""
+        read = self.head.read(model, inputs, mask, self.max_tokens, self.beams, self.prior)
+        if self.fallback:
+            text = vocab.encode(self.fallback)
+            read = decoding.fallback(*read, mask, text, self.fallback_below)
+        return decoding.rows(*read)
 
     def evidence(self, model: Any, inputs: Array, mask: Array) -> evidence.Found:
         """What `predict` reads its characters from."""
         return self.head.evidence(model, inputs, mask, self.max_tokens)
 
-    def decode(self, tokens_BL: np.ndarray) -> list[str]:
-        """The answers that `predict`'s rows stand for."""
-        return [vocab.decode(row) for row in tokens_BL]
+    def decode(self, rows_BLV: np.ndarray) -> list[Answer]:
+        """The answers that `predict` stands for."""
+        return list(map(self.read, rows_BLV))
 
     def outputs(self, model: Any, inputs: Array, mask: Array) -> Array:
-        """What the exported file gives for a batch of one: `decoding.rows`."""
-        tokens_BL, sure_BL = self.head.read(model, inputs, mask, self.max_tokens, self.beams)
-        return decoding.rows(tokens_BL[0], sure_BL[0])
+        """What the exported file gives for a batch of one."""
+        return self.predict(model, inputs, mask)[0]
 
-    def read(self, outputs: np.ndarray) -> str:
+    def read(self, outputs: np.ndarray) -> Answer:
         """The answer that those outputs are."""
-        return kaggle.text(outputs)
+        real = outputs.argmax(1) < vocab.PAD
+        return Answer(kaggle.text(outputs), tuple(outputs.max(1)[real].tolist()))
 
     def beside(self) -> dict[str, bytes]:
         """Files that stand beside the exported model."""
@@ -196,17 +240,17 @@ class Task:
         """What model.json says of the exported outputs: what each index of a row stands for."""
         return {"task": "transcription", "answers": list(vocab.CHARACTERS)}
 
-    def text(self, answer: str) -> str:
+    def text(self, answer: Answer) -> str:
         """An answer in a word."""
-        return answer
+        return answer.text
 
-    def report(self, answer: str) -> dict:
+    def report(self, answer: Answer) -> dict:
         """An answer with all that is known of it."""
-        return {"text": answer}
+        return {"text": answer.text, "confidence": round(answer.confidence, 4)}
 
     def silent(self) -> dict:
         """What is reported of a clip without hands, which is not read."""
-        return {"text": ""}
+        return {"text": "", "confidence": 0.0}
 
     def targets(self, records: records_lib.Records, count: int) -> list[str]:
         """The phrases of the first `count` records of a split."""
@@ -214,63 +258,31 @@ class Task:
         return [phrase.decode() for phrase in phrases]
 
     def score(
-        self, targets: Sequence[str], predictions: Sequence[str], signers: np.ndarray
+        self, targets: Sequence[str], answers: Sequence[Answer], signers: np.ndarray
     ) -> dict[str, float]:
         """`score` and what else is measured."""
-        return metrics.transcription(targets, predictions, signers)
+        return metrics.transcription(targets, list(map(self.text, answers)), signers)
 
     def rank(self, scores: dict[str, float]) -> float:
         """What the best checkpoint has most of."""
         return scores["score"]
 
     def examples(
-        self, records: records_lib.Records, targets: Sequence[str], predictions: Sequence[str]
+        self, records: records_lib.Records, targets: Sequence[str], answers: Sequence[Answer]
     ) -> list[dict]:
-        """One row a clip, those with the most edits first."""
-        edits = metrics.distances(targets, predictions)
-        rows = [
-            {
-                "record": i,
-                "signer": int(records.index.signer[i]),
-                "frames": int(records.index.frames[i]),
-                "edits": int(edits[i]),
-                "target": targets[i],
-                "prediction": predictions[i],
-            }
-            for i in range(len(targets))
-        ]
-        return sorted(rows, key=lambda row: -row["edits"])
+        return transcripts.examples(records, targets, answers)
+
+    def analysis(self, examples: Sequence[dict]) -> dict:
+        """What else the examples say: `metrics.analysis`."""
+        return metrics.analysis(examples)
 
     def worst(self, examples: Sequence[dict], count: int) -> str:
-        lines = [
-            f"{row['edits']:3d} edits  {row['target']!r}\n           {row['prediction']!r}"
-            for row in examples[:count]
-        ]
-        return "\n".join(lines)
+        return transcripts.worst(examples, count)
 
-    def summary(self, scores: dict[str, float]) -> str:
-        """The scores, each with its meaning."""
-        lines = [
-            f"{scores['clips']} clips by {scores['signers']} signers",
-            f"score {scores['score']:.4f}: Kaggle's, (N - D) / N over all characters; 95 % "
-            f"interval over signers {scores['score_low']:.4f} to {scores['score_high']:.4f}",
-            f"CER {scores['cer']:.4f}; exact {scores['exact']:.4f} of the clips",
-            f"mean edit distance {scores['mean_edit_distance']:.4f}: a clip's edits by its "
-            "characters, as the seeds had it",
-        ]
-        if "unseen_signers" in scores:
-            lines.append(
-                f"never seen in training: {scores['unseen_signers']} of the signers and "
-                f"{scores['unseen_phrases']} of the {scores['phrases']} phrases"
-            )
-        if "eval_token_accuracy" in scores:
-            lines.append(
-                f"token accuracy {scores['eval_token_accuracy']:.4f}: with the true characters "
-                "before it given, or with pads counted, as the seeds had it"
-            )
-        return "\n".join(lines)
+    def summary(self, scores: dict[str, Any]) -> str:
+        return transcripts.summary(scores)
 
-    def draw(
-        self, examples: Sequence[dict], scores: dict[str, float], directory: files.Path
-    ) -> None:
-        plots.transcription(examples, scores, directory / "scores.png")
+    def draw(self, examples: Sequence[dict], scores: dict, directory: files.Path) -> None:
+        """scores.png, characters.png and calibration.png."""
+        del examples
+        plots.transcription(scores, directory)

@@ -61,6 +61,50 @@ def test_the_ctc_loss_is_the_sum_over_all_paths(phrase):
     assert float(count) == len(phrase) + 1
 
 
+def ctc_forward(logits_MV: np.ndarray, phrase: list[int]) -> float:
+    """The forward algorithm (Graves et al. 2006, section 4.1) in float64; inf: nothing fits."""
+    logp = logits_MV - np.logaddexp.reduce(logits_MV, -1, keepdims=True)
+    states = [PAD]
+    for c in phrase:
+        states += [c, PAD]
+    a = np.full(len(states), -np.inf)
+    a[0] = 0.0  # Before the first frame.
+    for t, row in enumerate(logp):
+        new = np.full_like(a, -np.inf)
+        for s, c in enumerate(states):
+            ways = [a[s]] + [a[s - 1]] * (s > 0 and (t > 0 or s == 1))
+            if t > 0 and s > 1 and c not in (PAD, states[s - 2]):
+                ways.append(a[s - 2])
+            new[s] = np.logaddexp.reduce(ways) + row[c]
+        a = new
+    return -np.logaddexp.reduce(a[-2:])
+
+
+def test_the_ctc_loss_is_the_forward_algorithms_on_random_clips_empty_and_overlong_phrases_too():
+    rng = np.random.default_rng(1)
+    logits, frames = 3 * rng.normal(size=(60, 12, 60)), rng.integers(1, 13, 60)
+    # Few characters, so that there are twins; up to more than the frames hold.
+    phrases = [rng.integers(0, 3, rng.integers(0, 10)).tolist() for _ in range(60)]
+    mask, rows = jnp.asarray(np.arange(12) < frames[:, None]), batch(*phrases, width=10)
+
+    def total(weights):
+        given = rows | {"weight": jnp.asarray(weights, jnp.float32)}
+        return transcription.CTC().loss(Scores(logits), jnp.zeros((60, 12, 1)), mask, given, None)[
+            :2
+        ]
+
+    losses, counts = jax.jit(jax.vmap(total))(np.eye(60))
+    cases = zip(logits, frames, phrases, losses, counts, strict=True)
+    fitting = 0
+    for x, n, phrase, loss, count in cases:
+        expected = ctc_forward(x[:n], phrase)
+        fits = np.isfinite(expected)
+        fitting += fits
+        assert float(count) == (len(phrase) + 1 if fits else 0)
+        assert float(loss) == pytest.approx(expected if fits else 0.0, rel=1e-4, abs=1e-4)
+    assert 20 < fitting < 55 and [] in phrases
+
+
 def test_a_phrase_that_its_frames_cannot_hold_counts_for_nothing():
     logits, mask = np.zeros((2, 3, 60)), jnp.ones((2, 3), bool)
     rows = batch([1, 1, 2], [1, 2, 3])  # The twins need a blank between them: four frames.

@@ -29,7 +29,7 @@ def rows(clip: np.ndarray) -> list[list]:
 
 def test_50_clips_have_the_same_text_in_the_page_in_python_and_in_jax(run, browser, transcriber):
     evaluation = inference.Evaluation(run.cfg, run.mesh, "test")
-    of_jax, _ = evaluation.run(run.model)
+    of_jax = [answer.text for answer in evaluation.run(run.model)[0]]
     model = (run.workdir / "export" / "model.tflite").read_bytes()
     interpreter = kaggle.interpreter(model)
     clips = [kaggle.columns(clip) for clip in evaluation.clips()]
