@@ -63,7 +63,7 @@ class Join:
         tried, rest = np.split(order, [2 * count])
         pairs = tried[np.argsort(self.signer[tried], kind="stable")].reshape(-1, 2)
         by = self.signer[pairs]
-        fits = (by[:, 0] == by[:, 1]) & (by[:, 0] != -1)
+        fits = (by[:, 0] == by[:, 1]) & (by[:, 0] != -1) & (pairs[:, 0] != pairs[:, 1])
         fits &= lengths[pairs].sum(1) <= lengths.max()
         fits &= self.characters[pairs].sum(1) + 1 <= self.max_tokens
         alone = np.concatenate([pairs[~fits].ravel(), rest])

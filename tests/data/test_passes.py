@@ -50,6 +50,11 @@ def visits(rows: list) -> np.ndarray:
     return every[every != plan.NOTHING]
 
 
+def pairs(first: np.ndarray, second: np.ndarray | None) -> list[tuple[int, int]]:
+    second = np.full_like(first, plan.NOTHING) if second is None else second
+    return list(zip(first.tolist(), second.tolist(), strict=True))
+
+
 def drawn(mixture, number: int, seed: int = 0) -> tuple:
     rng = np.random.default_rng([seed, 0, number])
     return passes.Rows(*mixture).drawn(rng, seed, 0, number)
@@ -114,9 +119,7 @@ def test_the_batches_of_a_pass_are_its_rows_and_each_fits_its_shape(mixture, see
             found.append((batch.records[held], second))
             left, i = left - held.sum(), i + 1
         assert left == 0
-        pairs = [sorted(zip(a, a if b is None else b, strict=True)) for a, b in [want]]
-        got = [(x, y) for a, b in found for x, y in zip(a, a if b is None else b, strict=True)]
-        assert sorted(got) == pairs[0]
+        assert sorted(row for part in found for row in pairs(*part)) == sorted(pairs(*want))
 
 
 @settings(max_examples=40, deadline=None)
