@@ -31,6 +31,10 @@ def batches(found: pool.Pool, count: int = 0, **options) -> loader.Batches:
     return found.batches(train, count or train.steps_per_epoch, **options)
 
 
+def read(source: loader.Batches) -> list[dict]:
+    return [source[i] for i in range(len(source))]
+
+
 def clip_of(data: records.Records, i: int) -> np.ndarray:
     stored = landmarks.selection(data.metadata["selection"])
     raw = np.frombuffer(data[i]["landmarks"].bytes_list.value[0], "<f2")
@@ -45,7 +49,8 @@ def test_rows_hold_the_records_of_their_source_whatever_points_it_stores(dataset
     found = inference.open_training(cfg(dataset, also=(config.Source(path=str(other)),)))
     splits = [records.Records(path, "train") for path in (dataset, other)]
     seen = []
-    for batch in (source := batches(found)):
+    source = batches(found)
+    for batch in read(source):
         for row, (number, at) in enumerate(zip(batch["source"], batch["id"], strict=True)):
             if batch["weight"][row]:
                 clip = clip_of(splits[number], at)
@@ -62,7 +67,7 @@ def test_a_joined_row_is_both_clips_and_both_phrases_with_a_space(dataset, other
     found = inference.open_training(cfg(dataset, also=also, join=1.0))
     splits = [records.Records(path, "train") for path in (dataset, other)]
     source, joined = batches(found), 0
-    for i, batch in enumerate(source):
+    for i, batch in enumerate(read(source)):
         planned = source.plan[i]
         for row in np.flatnonzero(planned.second != plan.NOTHING):
             data = splits[batch["source"][row]]
@@ -84,7 +89,7 @@ def test_hosts_together_read_a_mixture_as_one_would_from_anywhere(dataset, other
     also = (config.Source(path=str(other), weight=0.7, one_per_phrase=True),)
     found = inference.open_training(cfg(dataset, also=also, join=0.5, limit=60))
     whole = [*loader.stream(batches(found, 20), start=3)]
-    parts = [[*batches(found, 20, shard=i, num_shards=2)][3:] for i in range(2)]
+    parts = [read(batches(found, 20, shard=i, num_shards=2))[3:] for i in range(2)]
     for one, *two in zip(whole, *parts, strict=True):
         for name in one:
             np.testing.assert_array_equal(one[name], np.concatenate([part[name] for part in two]))
@@ -108,7 +113,7 @@ def test_limited_records_are_spread_over_the_split_and_keep_their_place(dataset)
     assert [phrase_of(data, i) for i in range(10)] == [phrase_of(whole, 8 * i) for i in range(10)]
     assert len(pool.evenly(whole, 0)) == len(pool.evenly(whole, 99)) == 80
     limited = inference.open_training(cfg(dataset, limit=10))
-    ids = np.concatenate([batch["id"] for batch in batches(limited)])
+    ids = np.concatenate([batch["id"] for batch in read(batches(limited))])
     assert sorted(ids[ids != plan.NOTHING]) == list(range(0, 80, 8))
 
 
