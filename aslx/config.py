@@ -23,6 +23,23 @@ from aslx.data import plan
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Source:
+    """A further prepared data set to train on; it may hold other points, if those that the features
+    read are among them."""
+
+    path: str
+    split: str = "train"
+    weight: float = 1.0
+    """Visits of each record while data.path's are visited once; 0.5: of half of them, and of the
+    other half the next time."""
+    one_per_phrase: bool = False
+    """Count phrases, and visit one record of a phrase, drawn each time: Kaggle's supplemental clips
+    have few phrases, each by many signers."""
+    min_confidence: float = 0.0
+    """Leave out the phrases that a model read with less (aslx.label); others have 1."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Data:
     path: str = "data/synthetic"
     """A folder that aslx.prepare wrote."""
@@ -31,6 +48,13 @@ class Data:
     workers: int = 0
     """Processes that read; 0: a thread."""
     train_split: str = "train"
+    limit: int = 0
+    """How many records of the train split are used, spread evenly over it; 0: all."""
+    also: tuple[Source, ...] = ()
+    """Further data sets to train on."""
+    join: float = 0.0
+    """Share of the rows that are two clips of one signer, one after the other, a space between
+    their phrases; fewer where they would exceed the longest clip or task.max_tokens."""
     eval_split: str = "validation"
     skip_corrupt: bool = False
     """Count a corrupt record and go on; else it ends the run."""
@@ -66,7 +90,7 @@ class Config:
 
 # A run may go on with other values of these: they do not change what is computed.
 FREE_TO_CHANGE = (
-    *("data.path", "data.workers", "save_every", "log_every"),
+    *("data.path", "data.also.path", "data.workers", "save_every", "log_every"),
     *("mesh.data", "mesh.fsdp", "mesh.cpu_devices"),
 )
 
@@ -160,4 +184,6 @@ def differences(a: Any, b: Any, at: str = "") -> list[str]:
     if isinstance(a, dict) and isinstance(b, dict):
         pairs = {k: (a.get(k, "nothing"), b.get(k, "nothing")) for k in [*a, *b]}
         return [d for k, (x, y) in pairs.items() for d in differences(x, y, f"{at}.{k}".strip("."))]
+    if isinstance(a, list) and isinstance(b, list) and len(a) == len(b):
+        return [d for x, y in zip(a, b, strict=True) for d in differences(x, y, at)]
     return [] if a == b or at in FREE_TO_CHANGE else [f"{at}: {a} here, {b} there"]

@@ -15,7 +15,7 @@ from flax import nnx
 
 from aslx import checkpoint, files, ngrams, reading, sharding, step
 from aslx import config as config_lib
-from aslx.data import loader, plan, records
+from aslx.data import loader, plan, pool, records
 from aslx.models import layers
 
 
@@ -29,19 +29,36 @@ def settled(cfg: config_lib.Config) -> config_lib.Config:
     return dataclasses.replace(cfg, task=task)
 
 
-def open_split(cfg: config_lib.Config, split: str) -> records.Records:
-    """A split that holds something, and all that the config's features ask for."""
-    data = records.Records(cfg.data.path, split)
+def open_split(cfg: config_lib.Config, split: str, path: str = "") -> records.Records:
+    """A split that holds something, and all that the config's features ask for; of `path`, or of
+    the config's data set."""
+    path = path or cfg.data.path
+    data = records.Records(path, split)
     try:
         cfg.task.fields(data.metadata, cfg.features)
     except ValueError as error:
         raise ValueError(
-            f"{cfg.data.path} does not hold what the config reads ({error}): "
+            f"{path} does not hold what the config reads ({error}): "
             "prepare it otherwise, or take another config"
         ) from None
     if not len(data):
-        raise ValueError(f"the split {split} of {cfg.data.path} is empty")
+        raise ValueError(f"the split {split} of {path} is empty")
     return data
+
+
+def open_training(cfg: config_lib.Config) -> pool.Pool:
+    """All that a config trains on."""
+
+    def fields(data: records.Records) -> tuple:
+        return cfg.task.fields(data.metadata, cfg.features)
+
+    main = pool.evenly(open_split(cfg, cfg.data.train_split), cfg.data.limit)
+    found = pool.Pool(((main, fields(main)),))
+    for source in cfg.data.also:
+        more = open_split(cfg, source.split, source.path)
+        more = pool.confident(more, source.min_confidence)
+        found = found.adding(more, fields(more), source.weight, source.one_per_phrase)
+    return found.joining(cfg.data.join)
 
 
 def evaluate_step(cfg: config_lib.Config, mesh: jax.sharding.Mesh):
@@ -110,15 +127,16 @@ class Evaluation:
     def novelty(self, trained_on: str) -> dict[str, int]:
         """How many of the split's signers and phrases training never saw; nothing where the data
         set that it saw is gone."""
+        data = dataclasses.replace(self._cfg.data, path=trained_on)
         try:
-            seen = records.Records(trained_on, self._cfg.data.train_split).index
+            seen = open_training(dataclasses.replace(self._cfg, data=data)).sources
         except FileNotFoundError:
             return {}
         counts = {}
-        for name, here, there in (
-            ("signers", self.data.index.signer, seen.signer),
-            ("phrases", self.data.index.phrase, seen.phrase),
-        ):
+        for name in ("signers", "phrases"):  # A number is taken for the same signer everywhere.
+            column = name.removesuffix("s")
+            here = getattr(self.data.index, column)
+            there = np.concatenate([getattr(source.index, column) for source, _ in seen])
             mine = np.unique(here[: self._count])
             if (mine == -1).all():  # Not known of these data.
                 continue

@@ -15,7 +15,7 @@ import jax
 
 from aslx import checkpoint, files, inference, logs, optim, pretrained, sharding, step
 from aslx import config as config_lib
-from aslx.data import loader, plan, records
+from aslx.data import loader, plan, pool
 
 MAX_STREAK = 10  # Steps in a row without a finite gradient before the run rolls back.
 MAX_ROLLBACKS = 3
@@ -34,7 +34,7 @@ class Setup:
 
     cfg: config_lib.Config
     mesh: jax.sharding.Mesh
-    data: records.Records
+    pool: pool.Pool
     shapes: list[plan.Shape]
     abstract: step.State  # Shapes, dtypes and shardings.
     init: Callable[[], step.State]
@@ -44,7 +44,7 @@ class Setup:
     steps_per_epoch: int
 
     def plan(self, salt: int) -> plan.Train:
-        return plan.Train(self.data.index.frames, self.shapes, self.cfg.seed, salt)
+        return self.pool.train(self.shapes, self.cfg.seed, salt)
 
     @property
     def steps(self) -> int:
@@ -56,14 +56,12 @@ class Setup:
     ) -> Iterator[Iterator[step.Batch]]:
         """Global batches from step `start` on, read ahead while the device computes; `tally` sees
         this host's rows of each."""
-        rows = loader.Batches(
-            self.data,
+        rows = self.pool.batches(
             self.plan(salt),
             self.steps,
-            self.cfg.task.fields(self.data.metadata, self.cfg.features),
-            jax.process_index(),
-            jax.process_count(),
-            self.cfg.data.skip_corrupt,
+            shard=jax.process_index(),
+            num_shards=jax.process_count(),
+            skip_corrupt=self.cfg.data.skip_corrupt,
         )
         workers = self.cfg.data.workers
         with contextlib.closing(iter(loader.stream(rows, start=start, workers=workers))) as it:
@@ -72,11 +70,11 @@ class Setup:
 
 def setup(cfg: config_lib.Config) -> Setup:
     mesh = sharding.make_mesh(cfg.mesh)
-    data = inference.open_split(cfg, cfg.data.train_split)
-    shapes = cfg.data.batching.shapes(data.index.frames)
+    data = inference.open_training(cfg)
+    shapes = data.shapes(cfg.data.batching, cfg.seed)
     for shape in shapes:
         sharding.check_rows(mesh, shape.rows, cfg.microbatches)
-    steps_per_epoch = plan.Train(data.index.frames, shapes, cfg.seed).steps_per_epoch
+    steps_per_epoch = data.train(shapes, cfg.seed).steps_per_epoch
     tx = optim.build(cfg.optim, steps_per_epoch * cfg.epochs)
     abstract, init = state(cfg, mesh, tx)
     if cfg.weights:
@@ -84,7 +82,7 @@ def setup(cfg: config_lib.Config) -> Setup:
     return Setup(
         cfg=cfg,
         mesh=mesh,
-        data=data,
+        pool=data,
         shapes=shapes,
         abstract=abstract,
         init=init,

@@ -48,6 +48,28 @@ def test_what_differs_is_named_and_what_is_free_to_change_is_not(rate, save_ever
     assert any(d.startswith("optim.peak_lr") for d in found) == (a.optim.peak_lr != rate)
 
 
+def test_further_data_sets_may_move_but_not_weigh_otherwise(tmp_path):
+    file = tmp_path / "mixed.py"
+    file.write_text(
+        "import dataclasses\nfrom aslx import config\n"
+        f"plain = config.load({str(ROOT / 'configs' / 'quickstart.py')!r})\n"
+        "data = dataclasses.replace(plain.data, also=(config.Source(path='here'),))\n"
+        "get_config = lambda: dataclasses.replace(plain, data=data)\n"
+    )
+    a = config.load(file)
+    config.save(a, tmp_path / "config.json")
+    assert config.read(tmp_path / "config.json") == a
+    moved, heavier = (
+        config.load(file, args)
+        for args in (["--data.also.0.path", "there"], ["--data.also.0.weight", "2"])
+    )
+    assert moved.data.also == (config.Source(path="there"),)
+    assert not config.differences(config.to_json(a), config.to_json(moved))
+    assert config.differences(config.to_json(a), config.to_json(heavier)) == [
+        "data.also.weight: 1.0 here, 2.0 there"
+    ]
+
+
 def test_a_field_that_one_config_lacks_is_named():
     cfg = config.to_json(config.load(ROOT / "configs" / "quickstart.py"))
     older = {k: v for k, v in cfg.items() if k != "patience"}

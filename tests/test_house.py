@@ -13,7 +13,7 @@ MODULES = sorted(
     for path in (ROOT / "aslx").rglob("*.py")
     if path.name != "__init__.py"
 )
-COMMANDS = {"prepare", "describe", "train", "evaluate", "export", "predict", "serve"}
+COMMANDS = {"prepare", "describe", "train", "evaluate", "export", "label", "predict", "serve"}
 
 
 def imports(module: str) -> set[str]:

@@ -1,6 +1,7 @@
 """What a record holds and how it lies in a batch: one small class a kind of field.
 
-A task names its fields; the loader allocates each batch once and lets every field write its row.
+A task names its fields; the loader allocates each batch once and lets every field write its row. A
+second record that is written to a row of clips or of text goes on where the first one ends.
 Numpy only: workers import this and never JAX.
 """
 
@@ -16,6 +17,18 @@ Batch = dict[str, np.ndarray]
 # The keypoint seed's frame: 33 pose points of x, y, z and visibility, 468 of the face, 21 of the
 # left hand and 21 of the right; and the same without the face.
 KEYPOINTS, KEYPOINTS_NO_FACE = 132 + 1404 + 63 + 63, 132 + 63 + 63
+
+
+# Between two joined phrases, as between two words, the hand rests; and both stay what they were:
+# nobody spells words that are glued together.
+SPACE = int(vocab.encode(" ")[0])
+
+
+def _append(batch: Batch, name: str, row: int, clip: np.ndarray) -> None:
+    """A clip [T, ...] behind what the row has."""
+    at = batch["length"][row]
+    batch[name][row, at : at + len(clip)] = clip
+    batch["length"][row] = at + len(clip)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -42,8 +55,7 @@ class Landmarks:
         return np.frombuffer(raw, "<f2").reshape(-1, len(self.stored.points), 3)[:, self._take]
 
     def put(self, batch: Batch, row: int, clip_TN3: np.ndarray) -> None:
-        batch["landmarks"][row, : len(clip_TN3)] = clip_TN3
-        batch["length"][row] = len(clip_TN3)
+        _append(batch, "landmarks", row, clip_TN3)
 
     def write(self, batch: Batch, row: int, features: dict) -> None:
         self.put(batch, row, self.read(features))
@@ -71,8 +83,7 @@ class Keypoints:
         return np.concatenate([clip_TD[:, :132], clip_TD[:, 132 + 1404 :]], 1)
 
     def put(self, batch: Batch, row: int, clip_TD: np.ndarray) -> None:
-        batch["keypoints"][row, : len(clip_TD)] = clip_TD
-        batch["length"][row] = len(clip_TD)
+        _append(batch, "keypoints", row, clip_TD)
 
     def write(self, batch: Batch, row: int, features: dict) -> None:
         self.put(batch, row, self.read(features))
@@ -138,8 +149,14 @@ class Text:
 
     def write(self, batch: Batch, row: int, features: dict) -> None:
         ids = vocab.encode(features["phrase"].bytes_list.value[0])
-        if len(ids) > self.max_tokens:
+        tokens, at = batch["tokens"][row], 0
+        if tokens[0] != vocab.PAD:
+            at = int((tokens != vocab.PAD).sum()) + 1
+        if at + len(ids) > self.max_tokens:
             raise ValueError(
-                f"a phrase of {len(ids)} characters does not fit task.max_tokens={self.max_tokens}"
+                f"a phrase of {at + len(ids)} characters does not fit "
+                f"task.max_tokens={self.max_tokens}"
             )
-        batch["tokens"][row, : len(ids)] = ids
+        if at:
+            tokens[at - 1] = SPACE
+        tokens[at : at + len(ids)] = ids

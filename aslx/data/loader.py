@@ -1,6 +1,7 @@
 """Plan -> read -> decode -> pad -> host batches. No JAX here: workers start fast."""
 
 import dataclasses
+import functools
 import logging
 import signal
 from typing import Any
@@ -23,8 +24,9 @@ _BATCHES_AHEAD = 4  # Read while the device computes.
 class Batches:
     """Batch i of a plan as arrays: this host's rows, each byte under its CRC.
 
-    Every batch has `id` i32[B] (the record's position in its split, -1 in rows that only fill),
-    `source` i32[B], `weight` f32[B], and what the fields add. A corrupt record is an error, or with
+    Every batch has `id` i32[B] (the position in its split of a row's record, of two joined ones the
+    first, -1 in rows that only fill), `source` i32[B] (0, or where in `also` it is from, counted
+    from 1), `weight` f32[B], and what the fields add. A corrupt record is an error, or with
     `skip_corrupt` a row of weight zero and a warning.
     """
 
@@ -35,35 +37,61 @@ class Batches:
     shard: int = 0
     num_shards: int = 1
     skip_corrupt: bool = False
+    also: tuple[
+        tuple[records_lib.Records, tuple], ...
+    ] = ()  # Further sources, each with its fields.
+
+    @functools.cached_property
+    def _sources(self) -> list[tuple[records_lib.Records, tuple]]:
+        return [(self.records, self.fields), *self.also]
+
+    @functools.cached_property
+    def _starts(self) -> np.ndarray:
+        """i64: the plan's number of each source's first record."""
+        return np.cumsum([0, *(len(records) for records, _ in self._sources[:-1])])
+
+    @functools.cached_property
+    def _ids(self) -> np.ndarray:
+        """i32: the position in its split of each record that the plan numbers; last, of NOTHING."""
+        ids = [records.number for records, _ in self._sources]
+        return np.concatenate([*ids, [plan_lib.NOTHING]]).astype(np.int32)
 
     def __len__(self) -> int:
         return self.count
 
     def __getitem__(self, i: int) -> fields_lib.Batch:
         batch = self.plan[i]
-        rows = np.split(batch.records, self.num_shards)[self.shard]
+        first, *second = (
+            np.split(rows, self.num_shards)[self.shard]
+            for rows in (batch.records, batch.second)
+            if rows is not None
+        )
+        source = np.maximum(np.searchsorted(self._starts, first, "right") - 1, 0).astype(np.int32)
         out: fields_lib.Batch = {
-            "id": rows.astype(np.int32),
-            "source": np.zeros(len(rows), np.int32),
-            "weight": (rows != plan_lib.NOTHING).astype(np.float32),
+            "id": self._ids[first],
+            "source": source,
+            "weight": (first != plan_lib.NOTHING).astype(np.float32),
         }
         for field in self.fields:
-            out |= field.allocate(len(rows), batch.shape.frames)
-        for row, record in enumerate(rows.tolist()):
-            if record != plan_lib.NOTHING:
-                self._write(out, row, record)
+            out |= field.allocate(len(first), batch.shape.frames)
+        for rows in (first, *second):  # Joined records are of one source.
+            for row, record in enumerate(rows.tolist()):
+                if record != plan_lib.NOTHING:
+                    self._write(out, row, record)
         return out
 
     def _write(self, out: fields_lib.Batch, row: int, record: int) -> None:
+        source = out["source"][row]
+        records, fields = self._sources[source]
         try:
-            features = self.records[record]
+            features = records[record - self._starts[source]]
         except records_lib.CorruptRecord as error:
             if not self.skip_corrupt:
                 raise
             log.warning("skipped a record: %s", error)
             out["weight"][row] = 0
             return
-        for field in self.fields:
+        for field in fields:
             field.write(out, row, features)
 
     def __repr__(self) -> str:  # grain prints its sources; the plan is long.

@@ -1,15 +1,20 @@
 """Which records make batch i: a pure function of (lengths, seed, salt, i).
 
 Clips are bucketed by length, so that a batch has one of a few static shapes and few padded frames.
-An epoch visits every record once: what a bucket cannot fill moves up into the next longer one, and
-the last batch of the longest is filled with rows of weight zero.
+A pass visits every record once: what a bucket cannot fill moves up into the next longer one, and
+the last batch of the longest is filled with rows of weight zero. Further sources and joined clips
+are drawn anew for each pass, so passes may differ by a few batches; they follow one another without
+a gap. An epoch is a fixed number of steps, the batches of the first pass.
 """
 
+import bisect
 import dataclasses
 
 import numpy as np
 
-NOTHING = -1  # A row that stands for no record.
+from aslx.data import passes
+
+NOTHING = passes.NOTHING
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,10 +25,12 @@ class Shape:
 
 @dataclasses.dataclass(frozen=True)
 class Batch:
-    """One batch: `records` i64[rows], NOTHING in rows that only fill it up."""
+    """One batch: `records` i64[rows], NOTHING in rows that only fill it up; `second` i64[rows],
+    the record that follows in the same row, NOTHING where none does; None: in no row."""
 
     shape: Shape
     records: np.ndarray
+    second: np.ndarray | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -89,11 +96,17 @@ def bucket_edges(lengths: np.ndarray, buckets: int) -> list[int]:
     return edges[::-1]
 
 
-def epoch(lengths: np.ndarray, shapes: list[Shape], order: np.ndarray) -> list[Batch]:
-    """Batches over the records of `order`, each record once, shortest shapes first."""
-    bucket = np.searchsorted([s.frames for s in shapes], lengths[order])
+def _buckets(lengths: np.ndarray, shapes: list[Shape]) -> np.ndarray:
+    """i64: the shortest shape that holds each row."""
+    bucket = np.searchsorted([s.frames for s in shapes], lengths)
     if (bucket == len(shapes)).any():
         raise ValueError(f"a clip of {lengths.max()} frames exceeds {shapes[-1].frames}")
+    return bucket
+
+
+def epoch(lengths: np.ndarray, shapes: list[Shape], order: np.ndarray) -> list[Batch]:
+    """Batches over the records of `order`, each record once, shortest shapes first."""
+    bucket = _buckets(lengths[order], shapes)
     batches, left = [], order[:0]
     for b, shape in enumerate(shapes):
         pool = np.concatenate([order[bucket == b], left])
@@ -108,31 +121,70 @@ def epoch(lengths: np.ndarray, shapes: list[Shape], order: np.ndarray) -> list[B
     return batches
 
 
+def batches_of(lengths: np.ndarray, shapes: list[Shape]) -> int:
+    """How many batches `epoch` makes of rows of these lengths, in any order."""
+    counts = np.bincount(_buckets(lengths, shapes), minlength=len(shapes))
+    total = left = 0
+    for shape, count in zip(shapes, counts.tolist(), strict=True):
+        full, left = divmod(left + count, shape.rows)
+        total += full
+    return total + (left > 0)
+
+
 class Train:
-    """An endless sequence of shuffled batches: `plan[i]`, one shuffle an epoch.
+    """An endless sequence of shuffled batches: `plan[i]`, one shuffle a pass.
 
     `salt` is part of the order's seed. It stays 0 until a run must leave a bad stretch behind.
     """
 
-    def __init__(self, lengths: np.ndarray, shapes: list[Shape], seed: int, salt: int = 0):
-        self._lengths, self._shapes, self._seed, self._salt = lengths, shapes, seed, salt
-        # How many batches an epoch has depends on how many clips fall into each bucket, not on
-        # their order: so the epoch of batch i is a division.
-        self.steps_per_epoch = len(epoch(lengths, shapes, np.arange(len(lengths))))
+    def __init__(
+        self,
+        lengths: np.ndarray,
+        shapes: list[Shape],
+        seed: int,
+        salt: int = 0,
+        parts: tuple[passes.Part, ...] = (),
+        join: passes.Join | None = None,
+    ):
+        self._rows, self._shapes = passes.Rows(lengths, parts, join), shapes
+        self._seed, self._salt = seed, salt
+        self.steps_per_epoch = self._count(0, salt=0)
+        self._starts = [0]  # The first batch of each pass.
         self._last: tuple[int, list[Batch]] = (-1, [])
 
     def __getitem__(self, i: int) -> Batch:
-        number, position = divmod(i, self.steps_per_epoch)
+        number = self._pass(i)
         last, batches = self._last
         if last != number:
             batches = self._shuffle(number)
             self._last = number, batches
-        return batches[position]
+        return batches[i - self._starts[number]]
+
+    def _pass(self, i: int) -> int:
+        """The pass that batch i is of: those before it are counted, once."""
+        while self._starts[-1] <= i:
+            same = self._rows.constant
+            count = self.steps_per_epoch if same else self._count(len(self._starts) - 1, self._salt)
+            self._starts.append(self._starts[-1] + count)
+        return bisect.bisect_right(self._starts, i) - 1
+
+    def _count(self, number: int, salt: int) -> int:
+        rng = np.random.default_rng([self._seed, salt, number])
+        drawn = self._rows.drawn(rng, self._seed, salt, number)
+        return batches_of(self._rows.frames(*drawn), self._shapes)
 
     def _shuffle(self, number: int) -> list[Batch]:
         rng = np.random.default_rng([self._seed, self._salt, number])
-        batches = epoch(self._lengths, self._shapes, rng.permutation(len(self._lengths)))
-        return [batches[j] for j in rng.permutation(len(batches))]
+        first, second = self._rows.drawn(rng, self._seed, self._salt, number)
+        at = np.arange(len(first))
+        batches = epoch(self._rows.frames(first, second), self._shapes, at)
+        # A row that only fills has the number -1: what stands last.
+        first = np.append(first, NOTHING)
+        second = None if second is None else np.append(second, NOTHING)
+        return [
+            Batch(b.shape, first[b.records], None if second is None else second[b.records])
+            for b in (batches[j] for j in rng.permutation(len(batches)))
+        ]
 
 
 def evaluation(lengths: np.ndarray, shapes: list[Shape]) -> list[Batch]:

@@ -6,6 +6,7 @@ record lies, so that shuffling is global and exact. It is a cache: it is checked
 and rebuilt by a scan where it is missing or stale.
 """
 
+import copy
 import dataclasses
 import io
 import json
@@ -69,6 +70,8 @@ class Index:
     frames: np.ndarray  # i32: of the clip; 1 for an image.
     signer: np.ndarray  # i64: -1 where unknown.
     phrase: np.ndarray  # i64: CRC-32C of the phrase, -1 where there is none.
+    characters: np.ndarray  # i32: of the phrase, -1 where there is none.
+    confidence: np.ndarray  # f32: of a phrase that a model read; 1 of any other.
     files: np.ndarray  # Names of the shards,
     sizes: np.ndarray  # and their bytes: what the index is checked against.
 
@@ -82,6 +85,16 @@ class Records:
         self.split = split
         self.metadata = read_metadata(self.directory)
         self.index = _load(self.directory, split) or _scan(self.directory, split)
+        self.number = np.arange(len(self))  # Where each stands in the split.
+
+    def only(self, numbers: np.ndarray) -> "Records":
+        """The split, of which no more than the records at `numbers` are there."""
+        some = copy.copy(self)
+        columns = {f.name: getattr(self.index, f.name) for f in dataclasses.fields(Index)}
+        of_records = {k: v[numbers] for k, v in columns.items() if k not in ("files", "sizes")}
+        some.index = dataclasses.replace(self.index, **of_records)
+        some.number, some._files = self.number[numbers], {}
+        return some
 
     def __len__(self) -> int:
         return len(self.index.offset)
@@ -140,21 +153,15 @@ def write_index(directory: str | os.PathLike) -> None:
 def _scan(directory: pathlib.Path, split: str) -> Index:
     """Reads every record once, checks it, and writes the index if the directory can be written."""
     metadata = read_metadata(directory)
-    paths, rows = shards(directory, split), []
+    paths, rows, sure = shards(directory, split), [], []
     for file, path in enumerate(paths):
         for offset, length, payload in _walk(path):
             features = parse(payload)
-            rows.append(
-                (
-                    file,
-                    offset,
-                    length,
-                    _frames(features, metadata),
-                    _signer(features),
-                    _phrase(features),
-                )
-            )
-    table = np.array(rows, np.int64).reshape(-1, 6)
+            frames, signer = _frames(features, metadata), _signer(features)
+            rows.append((file, offset, length, frames, signer, *_phrase(features)))
+            said = "confidence" in features
+            sure.append(features["confidence"].float_list.value[0] if said else 1.0)
+    table = np.array(rows, np.int64).reshape(-1, 7)
     index = Index(
         shard=table[:, 0].astype(np.int32),
         offset=table[:, 1],
@@ -162,6 +169,8 @@ def _scan(directory: pathlib.Path, split: str) -> Index:
         frames=table[:, 3].astype(np.int32),
         signer=table[:, 4],
         phrase=table[:, 5],
+        characters=table[:, 6].astype(np.int32),
+        confidence=np.array(sure, np.float32),
         files=np.array([p.name for p in paths]),
         sizes=np.array([p.stat().st_size for p in paths]),
     )
@@ -185,10 +194,12 @@ def _signer(features: dict) -> int:
     return features["signer"].int64_list.value[0] if "signer" in features else -1
 
 
-def _phrase(features: dict) -> int:
+def _phrase(features: dict) -> tuple[int, int]:
+    """Its CRC-32C and its number of characters, each of which is a byte."""
     if "phrase" not in features:
-        return -1
-    return google_crc32c.value(features["phrase"].bytes_list.value[0])
+        return -1, -1
+    phrase = features["phrase"].bytes_list.value[0]
+    return google_crc32c.value(phrase), len(phrase)
 
 
 def _walk(path: pathlib.Path) -> Iterator[tuple[int, int, bytes]]:

@@ -28,6 +28,7 @@ class Row:
     signer: int  # Kaggle's participant_id.
     phrase: str
     part: str | None = None  # One of splits.PARTS once divided; None where it fits in none.
+    confidence: float | None = None  # With which a model read the phrase; None: it is known.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,10 +123,11 @@ def _half(clip_TN3: np.ndarray, selection: landmarks.Selection, where: str) -> n
 def example(clip: Clip, clip_TN3: np.ndarray) -> dict:
     """The fields of a record."""
     row = clip.row
-    return {
+    fields = {
         "landmarks": clip_TN3,
         "phrase": row.phrase,
         "sequence_id": row.sequence_id,
         "signer": row.signer,
         "file": row.path,
     }
+    return fields if row.confidence is None else fields | {"confidence": row.confidence}

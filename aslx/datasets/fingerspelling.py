@@ -30,6 +30,9 @@ class Options:
     """Take train.csv, where there is one."""
     supplemental: bool = True
     """Take supplemental_metadata.csv, where there is one."""
+    phrases: str | None = None
+    """Take this csv instead of both: with a column `confidence` more, as aslx.label writes it. For
+    clips that are only trained on, as data.also, with --split none."""
     split: splits.Method = "signer-and-phrase"
     """What validation and test do not share with train. file-...: whole parquet files in their
     order, as the two fingerspelling seeds split them."""
@@ -124,6 +127,10 @@ def table(source: files.Path, options: Options) -> list[clips.Row]:
     """The rows of the csv files wanted; ValueError or FileNotFoundError names file and line."""
     wanted = [TRAIN] * options.train + [SUPPLEMENTAL] * options.supplemental
     tables = [source / name for name in wanted if (source / name).exists()]
+    if options.phrases is not None:
+        tables = [storage.path(options.phrases)]
+        if not tables[0].is_file():
+            raise FileNotFoundError(f"{tables[0]} is missing")
     if not tables:
         names = " and no ".join(wanted) or "csv left to read"
         raise FileNotFoundError(f"{source} has no {names}: point --source at Kaggle's folder")
@@ -158,13 +165,26 @@ def _rows(file: files.Path) -> Iterator[clips.Row]:
             raise ValueError(f"{file} after line {reader.line_num}: {error}") from error
 
 
+def signers(source: pathlib.Path) -> dict[tuple[str, int], int]:
+    """Kaggle's participant_id of each path and sequence that its csv files list, whatever the
+    phrases; {} where there are no such files."""
+    found = {}
+    for file in (source / TRAIN, source / SUPPLEMENTAL):
+        if file.exists():
+            with open(file, newline="", encoding="utf-8-sig") as f:
+                for line in csv.DictReader(f):
+                    found[line["path"], int(line["sequence_id"])] = int(line["participant_id"])
+    return found
+
+
 def _row(line: dict[str, str], where: str) -> clips.Row:
     path, sequence_id, signer, phrase = (line[column] or "" for column in _COLUMNS)
     try:
         if not (path and phrase):
             raise ValueError("an empty path or phrase")
         vocab.encode(phrase)
-        return clips.Row(path, int(sequence_id), int(signer), phrase)
+        sure = float(line["confidence"]) if "confidence" in line else None
+        return clips.Row(path, int(sequence_id), int(signer), phrase, confidence=sure)
     except ValueError as error:
         raise ValueError(
             f"{where}, sequence {sequence_id}: {error}; correct or remove the line"
@@ -209,6 +229,8 @@ def _write(
         "signer": np.int64,
         "file": tfds.features.Text(),
     }
+    if any(waiting.clip.row.confidence is not None for waiting in stored):
+        features["confidence"] = np.float32
     metadata = {
         "task": "transcription",
         "selection": options.keep.selection,

@@ -1,0 +1,118 @@
+"""Reads clips that nobody has labelled:
+python -m aslx.label --workdir runs/modern --source DIR --out DIR/read.csv
+"""
+
+import csv
+import dataclasses
+import io
+import json
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import tyro
+
+from aslx import cli, vocab
+
+COLUMNS = ("path", "sequence_id", "participant_id", "phrase", "confidence")
+_LEAST, _FRAMES = 64, 8192  # Frames of the shortest batch's clips, and of a batch in all.
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Command:
+    """Writes what a run reads in every clip of Kaggle's parquet, and how sure it is: the geometric
+    mean of the characters' probabilities. aslx.prepare fingerspelling --phrases takes it."""
+
+    workdir: str
+    """A directory that aslx.train wrote."""
+    source: str
+    """A folder with parquet in it, at any depth; Kaggle's csv there, if any, says who signs."""
+    out: str
+    """The csv to write. A clip in which nothing is read is left out."""
+    beams: int = 0
+    """Texts to look at side by side while reading; 1: none but the likeliest; 0: as trained."""
+
+
+def main() -> None:
+    command = tyro.cli(Command)
+    import tqdm
+
+    from aslx import files, inference
+    from aslx.datasets import fingerspelling
+    from aslx.tasks import transcription
+
+    run = inference.open_run(command.workdir, beams=command.beams)
+    if not isinstance(run.cfg.task, transcription.Task):
+        raise ValueError(f"{command.workdir} reads no text: take a run that does")
+    source = pathlib.Path(command.source)
+    paths = sorted(source.rglob("*.parquet"))
+    if not paths:
+        raise FileNotFoundError(f"--source {source} holds no parquet")
+    signers = fingerspelling.signers(source)
+
+    def clips() -> Iterator[tuple[tuple[str, int], np.ndarray]]:
+        for path in tqdm.tqdm(paths, desc="reading", unit=" files", disable=None):
+            name = path.relative_to(source).as_posix()
+            for number, clip in run.cfg.features.source.clips(str(path)):
+                yield (name, number), clip
+
+    found = sorted(read(run, clips()))
+    rows = [
+        (*clip, signers.get(clip, -1), text, f"{sure:.4f}") for clip, text, sure in found if text
+    ]
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([COLUMNS, *rows])
+    files.write(pathlib.Path(command.out), text.getvalue())
+    quartiles = np.quantile([float(row[-1]) for row in rows] or [0.0], (0.25, 0.5, 0.75))
+    print(
+        "a quarter, half and three quarters of the clips are read with a confidence below", end=" "
+    )
+    print(", ".join(f"{q:.3f}" for q in quartiles))
+    print(f"next: python -m aslx.prepare fingerspelling --source {source} --phrases {command.out}")
+    print(json.dumps({"path": command.out, "clips": len(rows), "empty": len(found) - len(rows)}))
+
+
+def confidence(tokens_L: np.ndarray, sure_L: np.ndarray) -> float:
+    """Of what the head read: the geometric mean of its characters' probabilities; of none, 0."""
+    ended_L = np.cumsum(tokens_L == vocab.END) > 0
+    sure = sure_L[(tokens_L < vocab.PAD) & ~ended_L]
+    return float(np.exp(np.log(np.maximum(sure, 1e-9)).mean())) if len(sure) else 0.0
+
+
+def read(run: Any, clips: Iterator[tuple[Any, np.ndarray]]) -> Iterator[tuple[Any, str, float]]:
+    """What each clip is called, its text and the confidence; clips of about one length go together,
+    so that few shapes are compiled whatever comes."""
+    import jax
+
+    from aslx import step
+
+    task, features = run.cfg.task, run.cfg.features
+    field = features.source.field()
+
+    @jax.jit
+    def answer(model: Any, batch: step.Batch) -> tuple[jax.Array, jax.Array]:
+        return task.head.read(model, *step.inputs(batch, features), task.max_tokens, task.beams)
+
+    def together(frames: int, clips: list) -> Iterator[tuple[Any, str, float]]:
+        batch = field.allocate(max(1, _FRAMES // frames), frames)
+        for row, (_, clip) in enumerate(clips):
+            field.put(batch, row, clip)
+        tokens_BL, sure_BL = jax.device_get(answer(run.model, batch))
+        for (name, _), tokens_L, sure_L in zip(clips, tokens_BL, sure_BL, strict=False):
+            yield name, vocab.decode(tokens_L), confidence(tokens_L, sure_L)
+
+    waiting: dict[int, list] = {}
+    for name, clip in clips:
+        frames = _LEAST
+        while frames < len(clip):
+            frames *= 2
+        waiting.setdefault(frames, []).append((name, clip))
+        if len(waiting[frames]) == max(1, _FRAMES // frames):
+            yield from together(frames, waiting.pop(frames))
+    for frames, rest in waiting.items():
+        yield from together(frames, rest)
+
+
+if __name__ == "__main__":
+    cli.run(main)

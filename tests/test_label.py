@@ -1,0 +1,102 @@
+"""Clips that nobody has labelled: read, prepared with the confidence, and trained on."""
+
+import csv
+import dataclasses
+import json
+import sys
+
+import numpy as np
+import pytest
+
+from aslx import cli, config, inference, label, prepare, vocab
+from aslx.data import records
+from tests import runs, tiny
+from tests.datasets import kaggle
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    """A dozen clips in two parquet files, of which the longest has 69 frames."""
+    lines = [dataclasses.replace(line, frames=5 + 6 * i % 67) for i, line in
+             enumerate(kaggle.some(12))]  # fmt: skip
+    return kaggle.write(tmp_path_factory.mktemp("kaggle"), lines)
+
+
+@pytest.fixture(scope="module")
+def workdir(dataset, tmp_path_factory):
+    return runs.untrained(tiny.cfg(dataset), tmp_path_factory.mktemp("run"))
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """Runs a command's main with arguments: (status, stdout, stderr)."""
+
+    def run(main, *arguments):
+        monkeypatch.setattr(sys, "argv", ["aslx", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.run(main)
+        return ended.value.code, *capsys.readouterr()
+
+    return run
+
+
+def test_what_was_read_is_prepared_with_its_confidence_and_trained_on(
+    command, source, workdir, dataset, tmp_path
+):
+    read = tmp_path / "read.csv"
+    status, out, _ = command(label.main, "--workdir", workdir, "--source", source, "--out", read)
+    assert status == 0 and f"--phrases {read}" in out
+    told = json.loads(out.splitlines()[-1])
+    with open(read, newline="") as f:
+        rows = {(row["path"], int(row["sequence_id"])): row for row in csv.DictReader(f)}
+    assert len(rows) == told["clips"] == 12 - told["empty"] > 6
+    status, _, err = command(
+        prepare.main, "fingerspelling", "--source", source, "--phrases", read, "--split", "none",
+        "--selection", "seed_hands_pose", "--processes", 1, "--out", tmp_path / "set",
+    )  # fmt: skip
+    assert status == 0, err
+    data = records.Records(tmp_path / "set", "train")
+    signers = {line.id: line.signer for line in kaggle.some(12)}
+    for i, found in enumerate(data):
+        number = found["sequence_id"].int64_list.value[0]
+        row = rows.pop((found["file"].bytes_list.value[0].decode(), number))
+        assert found["phrase"].bytes_list.value[0].decode() == row["phrase"]
+        assert data.index.confidence[i] == pytest.approx(float(row["confidence"]))
+        assert data.index.characters[i] == len(row["phrase"])
+        assert data.index.signer[i] == signers[number]
+    assert not rows
+    least = float(np.median(data.index.confidence))
+    also = config.Source(path=str(tmp_path / "set"), min_confidence=least)
+    cfg = tiny.cfg(dataset)
+    cfg = dataclasses.replace(cfg, data=dataclasses.replace(cfg.data, also=(also,)))
+    kept = inference.open_training(cfg).sources[1][0]
+    assert 0 < len(kept) < len(data) and (kept.index.confidence >= np.float32(least)).all()
+
+
+def test_clips_are_read_together_as_one_by_one(source, workdir):
+    run = inference.open_run(str(workdir))
+    clips = [
+        (number, clip)
+        for path in sorted(source.rglob("*.parquet"))
+        for number, clip in run.cfg.features.source.clips(str(path))
+    ]
+    together = {name: text for name, text, _ in label.read(run, iter(clips))}
+    assert len(together) == len(clips)
+    for number, clip in clips:
+        assert inference.answers(run, [clip]) == [together[number]]
+
+
+def test_the_confidence_is_the_geometric_mean_of_the_characters_before_the_end():
+    tokens = np.array([3, 4, vocab.PAD, vocab.END, 5])
+    sure = np.array([0.9, 0.4, 0.1, 0.2, 0.3])
+    assert label.confidence(tokens, sure) == pytest.approx(0.6)
+    assert label.confidence(np.array([vocab.END, 3]), sure[:2]) == 0.0
+
+
+def test_bad_input_is_one_line(command, dataset, workdir, tmp_path):
+    arguments = ("--out", tmp_path / "read.csv", "--source", tmp_path)
+    status, _, err = command(label.main, "--workdir", workdir, *arguments)
+    assert status == 2 and err == f"error: --source {tmp_path} holds no parquet\n"
+    missing = ("fingerspelling", "--source", tmp_path, "--phrases", tmp_path / "x.csv", "--out")
+    status, _, err = command(prepare.main, *missing, tmp_path / "set")
+    assert status == 2 and err == f"error: {tmp_path / 'x.csv'} is missing\n"
