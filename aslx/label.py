@@ -8,12 +8,12 @@ import io
 import json
 import pathlib
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import tyro
 
-from aslx import cli, vocab
+from aslx import cli, reading
 
 COLUMNS = ("path", "sequence_id", "participant_id", "phrase", "confidence")
 _LEAST, _FRAMES = 64, 8192  # Frames of the shortest batch's clips, and of a batch in all.
@@ -21,8 +21,8 @@ _LEAST, _FRAMES = 64, 8192  # Frames of the shortest batch's clips, and of a bat
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Command:
-    """Writes what a run reads in every clip of Kaggle's parquet, and how sure it is: the geometric
-    mean of the characters' probabilities. aslx.prepare fingerspelling --phrases takes it."""
+    """Writes what a run reads in every clip of Kaggle's parquet, and how sure it is: the mean of
+    the characters' probabilities. aslx.prepare fingerspelling --phrases takes it."""
 
     workdir: str
     """A directory that aslx.train wrote."""
@@ -30,8 +30,7 @@ class Command:
     """A folder with parquet in it, at any depth; Kaggle's csv there, if any, says who signs."""
     out: str
     """The csv to write. A clip in which nothing is read is left out."""
-    beams: int = 0
-    """Texts to look at side by side while reading; 1: none but the likeliest; 0: as trained."""
+    options: Annotated[reading.Options, tyro.conf.arg(name="")] = reading.Options()
 
 
 def main() -> None:
@@ -42,7 +41,7 @@ def main() -> None:
     from aslx.datasets import fingerspelling
     from aslx.tasks import transcription
 
-    run = inference.open_run(command.workdir, beams=command.beams)
+    run = inference.open_run(command.workdir, options=command.options)
     if not isinstance(run.cfg.task, transcription.Task):
         raise ValueError(f"{command.workdir} reads no text: take a run that does")
     source = pathlib.Path(command.source)
@@ -73,34 +72,20 @@ def main() -> None:
     print(json.dumps({"path": command.out, "clips": len(rows), "empty": len(found) - len(rows)}))
 
 
-def confidence(tokens_L: np.ndarray, sure_L: np.ndarray) -> float:
-    """Of what the head read: the geometric mean of its characters' probabilities; of none, 0."""
-    ended_L = np.cumsum(tokens_L == vocab.END) > 0
-    sure = sure_L[(tokens_L < vocab.PAD) & ~ended_L]
-    return float(np.exp(np.log(np.maximum(sure, 1e-9)).mean())) if len(sure) else 0.0
-
-
 def read(run: Any, clips: Iterator[tuple[Any, np.ndarray]]) -> Iterator[tuple[Any, str, float]]:
     """What each clip is called, its text and the confidence; clips of about one length go together,
     so that few shapes are compiled whatever comes."""
     import jax
 
-    from aslx import step
-
-    task, features = run.cfg.task, run.cfg.features
-    field = features.source.field()
-
-    @jax.jit
-    def answer(model: Any, batch: step.Batch) -> tuple[jax.Array, jax.Array]:
-        return task.head.read(model, *step.inputs(batch, features), task.max_tokens, task.beams)
+    field = run.cfg.features.source.field()
 
     def together(frames: int, clips: list) -> Iterator[tuple[Any, str, float]]:
         batch = field.allocate(max(1, _FRAMES // frames), frames)
         for row, (_, clip) in enumerate(clips):
             field.put(batch, row, clip)
-        tokens_BL, sure_BL = jax.device_get(answer(run.model, batch))
-        for (name, _), tokens_L, sure_L in zip(clips, tokens_BL, sure_BL, strict=False):
-            yield name, vocab.decode(tokens_L), confidence(tokens_L, sure_L)
+        answers = run.cfg.task.decode(jax.device_get(run.predict(run.model, batch)))
+        for (name, _), answer in zip(clips, answers, strict=False):
+            yield name, answer.text, answer.confidence
 
     waiting: dict[int, list] = {}
     for name, clip in clips:

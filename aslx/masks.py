@@ -86,5 +86,5 @@ class PartDrop:
     def kept(self, mask_BS: jax.Array, key: jax.Array, columns: tuple[str, ...]) -> jax.Array:
         of_F = np.array([c.rpartition("_")[0] in self.parts or c in self.parts for c in columns])
         if self.share == 1:
-            return ~of_F[None, None] | np.zeros((len(mask_BS), 1, 1), bool)
+            return jnp.broadcast_to(~of_F, (len(mask_BS), 1, len(columns)))
         return ~(_stretch(mask_BS, key, self.share)[..., None] & of_F)

@@ -53,7 +53,8 @@ def count(phrases: Iterable[str], order: int) -> Prior:
     if not 2 <= order <= 5:
         raise ValueError(f"--prior-order {order}: an n-gram has 2 to 5 characters")
     counts: dict[tuple, np.ndarray] = collections.defaultdict(lambda: np.zeros(SYMBOLS))
-    counts[()], counts[_BEGIN]  # They are states, whatever the phrases.
+    for state in ((), _BEGIN):  # They are, whatever the phrases.
+        counts[state] *= 1
     for phrase in phrases:
         text = (*_BEGIN, *vocab.encode(phrase).tolist(), END)
         for i in range(1, len(text)):

@@ -70,11 +70,12 @@ def gradients(
 
     def total(model: Any) -> tuple[jax.Array, tuple[jax.Array, dict]]:
         rows, model_key = batch, key
-        if augment is not None:
+        if augment is None:
+            x_BSF, mask_BS = inputs(batch, features)
+        else:
             clips_key, inputs_key, model_key = jax.random.split(key, 3)
             rows = augment.clips(batch, clips_key, features)
-        x_BSF, mask_BS = inputs(rows, features)
-        if augment is not None:
+            x_BSF, mask_BS = inputs(rows, features)
             x_BSF = augment.inputs(x_BSF, mask_BS, inputs_key, features)
         whole = layers.joined(model, frozen)
         loss, count, sums = task.loss(whole, x_BSF, mask_BS, rows, model_key)

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from aslx import cli, config, inference, label, prepare, vocab
+from aslx import cli, config, inference, label, prepare
 from aslx.data import records
 from tests import runs, tiny
 from tests.datasets import kaggle
@@ -84,13 +84,6 @@ def test_clips_are_read_together_as_one_by_one(source, workdir):
     assert len(together) == len(clips)
     for number, clip in clips:
         assert inference.answers(run, [clip]) == [together[number]]
-
-
-def test_the_confidence_is_the_geometric_mean_of_the_characters_before_the_end():
-    tokens = np.array([3, 4, vocab.PAD, vocab.END, 5])
-    sure = np.array([0.9, 0.4, 0.1, 0.2, 0.3])
-    assert label.confidence(tokens, sure) == pytest.approx(0.6)
-    assert label.confidence(np.array([vocab.END, 3]), sure[:2]) == 0.0
 
 
 def test_bad_input_is_one_line(command, dataset, workdir, tmp_path):
