@@ -7,6 +7,9 @@ import jax
 import optax
 
 
+_VECTORS = ("bias", "scale", "scales", "shifts")
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
     peak_lr: float = 1e-3
@@ -41,10 +44,16 @@ def build(cfg: Config, steps: int) -> optax.GradientTransformation:
         b2=cfg.b2,
         eps=cfg.eps,
         weight_decay=cfg.weight_decay,
-        mask=_matrices,
+        mask=matrices,
     )
     return optax.chain(*parts, adam)
 
 
-def _matrices(params: Any) -> Any:
-    return jax.tree.map(lambda x: x.ndim > 1, params)
+def matrices(params: Any) -> Any:
+    """Which leaves weigh a sum. A bias may have axes too: of heads, or of stacked blocks."""
+
+    def weighs(path: Any, x: jax.Array) -> bool:
+        name = jax.tree_util.keystr(path, simple=True, separator="/").removesuffix("/value")
+        return x.ndim > 1 and name.rpartition("/")[2] not in _VECTORS
+
+    return jax.tree.map_with_path(weighs, params)
