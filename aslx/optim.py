@@ -4,10 +4,11 @@ import dataclasses
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 
-
 _VECTORS = ("bias", "scale", "scales", "shifts")
+_FLAT = 1e-12  # A gradient with a smaller norm moves nothing far.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -25,6 +26,27 @@ class Config:
     """Global norm that gradients are clipped to; 0: never."""
     b2: float = 0.999
     eps: float = 1e-8
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AWP:
+    """Adversarial weight perturbation (Wu et al. 2020, one step of it): the gradient that is
+    applied is that where the loss is worse, at w + radius |w| g / |g| for every matrix w and its
+    gradient g. Blocks that are stacked count as one matrix. Such a step costs two."""
+
+    radius: float = 0.0
+    """How far, in |w|; 0: never."""
+    start: float = 0.2
+    """Share of all steps before the first that does so."""
+
+    def perturbed(self, params: Any, grads: Any) -> Any:
+        def moved(is_matrix: bool, w: jax.Array, g: jax.Array) -> jax.Array:
+            if not is_matrix:
+                return w
+            far, steep = self.radius * optax.tree.norm(w), optax.tree.norm(g)
+            return w + g * (far / jnp.maximum(steep, _FLAT))
+
+        return jax.tree.map(moved, matrices(params), params, grads)
 
 
 def schedule(cfg: Config, steps: int) -> optax.Schedule:

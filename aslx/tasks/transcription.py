@@ -60,14 +60,36 @@ class Autoregressive:
     """A weight for each of the 62 ids in the loss; none: all 1."""
     mean_over_pads: bool = False
     """Divide by all positions, pads included: Keras' mean under a sample_weight mask."""
+    reverse_weight: float = 0.0
+    """Times the loss of the decoder that reads backwards, for a model that has it (`reverse`)."""
+    late_dropout: losses.LateDropout = losses.LateDropout()
 
     def loss(
         self, model: Any, inputs: Array, mask: Array, batch: dict, key: Array | None
     ) -> tuple[Array, Array, Sums]:
         encode_key, decode_key = (None, None) if key is None else jax.random.split(key)
         memory, memory_mask = model.encode(inputs, mask, key=encode_key)
+        memory = self.late_dropout(memory, batch, encode_key)
+        total, count, hits = self._forced(model.decode, batch, memory, memory_mask, decode_key)
+        sums = {"token_accuracy": hits}
+        if self.reverse_weight:
+            turned = batch | {"tokens": losses.backwards(batch["tokens"])}
+            decode = model.decode_backwards
+            more, n, _ = self._forced(decode, turned, memory, memory_mask, decode_key)
+            sums["reverse_loss"] = more, n
+            total = total + self.reverse_weight * more
+        if self.ctc_weight:
+            ctc, ctc_count = losses.ctc(model.ctc(memory), memory_mask, batch)
+            sums["ctc_loss"] = ctc, ctc_count
+            total = (1 - self.ctc_weight) * total + self.ctc_weight * ctc
+        return total, count, sums
+
+    def _forced(
+        self, decode: Any, batch: dict, memory: Array, mask: Array, key: Array | None
+    ) -> tuple[Array, Array, tuple[Array, Array]]:
+        """Loss, count and hits of a decoder by teacher forcing."""
         tokens_BT, target_BT = decoding.opened(batch["tokens"]), decoding.closed(batch["tokens"])
-        logits_BTV = model.decode(tokens_BT, memory, memory_mask, key=decode_key)
+        logits_BTV = decode(tokens_BT, memory, mask, key=key)
         weight_BT = (target_BT != vocab.PAD) * batch["weight"][:, None]
         loss_BT = losses.cross_entropy(logits_BTV, target_BT, self.label_smoothing) * weight_BT
         if self.class_weights:
@@ -75,13 +97,7 @@ class Autoregressive:
         count = weight_BT.sum()
         if self.mean_over_pads:
             count = batch["weight"].sum() * weight_BT.shape[1]
-        sums = {"token_accuracy": losses.hits(logits_BTV, target_BT, weight_BT)}
-        total = loss_BT.sum()
-        if self.ctc_weight:
-            ctc, ctc_count = losses.ctc(model.ctc(memory), memory_mask, batch)
-            sums["ctc_loss"] = ctc, ctc_count
-            total = (1 - self.ctc_weight) * total + self.ctc_weight * ctc
-        return total, count, sums
+        return loss_BT.sum(), count, losses.hits(logits_BTV, target_BT, weight_BT)
 
     def read(
         self, model: Any, inputs: Array, mask: Array, max_tokens: int, beams: int
@@ -107,10 +123,13 @@ class Autoregressive:
 class CTC:
     """A character or nothing at each frame of the encoder (Graves et al. 2006)."""
 
+    late_dropout: losses.LateDropout = losses.LateDropout()
+
     def loss(
         self, model: Any, inputs: Array, mask: Array, batch: dict, key: Array | None
     ) -> tuple[Array, Array, Sums]:
         memory, memory_mask = model.encode(inputs, mask, key=key)
+        memory = self.late_dropout(memory, batch, key)
         total, count = losses.ctc(model.ctc(memory), memory_mask, batch)
         return total, count, {}
 
