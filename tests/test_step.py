@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from aslx import checkpoint, config, loop, optim, sharding, step
+from aslx.data import plan
 from tests import tiny
 from tests.test_loop import first_batch, poisoned
 
@@ -27,11 +28,6 @@ def advanced(cfg: config.Config, **changes) -> tuple[dict, dict]:
     return {k: np.asarray(v) for k, v in checkpoint.flatten(state).items()}, metrics
 
 
-def assert_near(a: dict, b: dict) -> None:
-    for name in a:
-        np.testing.assert_allclose(a[name], b[name], atol=1e-4, rtol=1e-3, err_msg=name)
-
-
 def test_every_matrix_moves_by_the_radius_along_its_gradient_and_nothing_else_moves():
     rng = np.random.default_rng(0)
     params, grads = (
@@ -42,7 +38,7 @@ def test_every_matrix_moves_by_the_radius_along_its_gradient_and_nothing_else_mo
     assert found["bias"] is params["bias"] and found["scale"] is params["scale"]
     w, g = params["kernel"], grads["kernel"]
     along = g / np.linalg.norm(g) * np.linalg.norm(w)
-    np.testing.assert_allclose(found["kernel"], w + 0.3 * along, rtol=1e-6)
+    np.testing.assert_allclose(found["kernel"], w + 0.3 * along, rtol=1e-5)
     still = ALWAYS.perturbed(params, jax.tree.map(np.zeros_like, grads))
     np.testing.assert_array_equal(still["kernel"], w)
 
@@ -73,9 +69,10 @@ def test_the_gradient_that_is_applied_is_that_at_the_perturbed_weights(cfg):
     assert float(found["loss"]) == float(plain["loss"]) < float(metrics["loss"])
 
 
-def test_before_its_start_it_changes_nothing_and_then_it_does_in_the_same_program(cfg, tmp_path):
-    late = dataclasses.replace(cfg, awp=optim.AWP(radius=0.3, start=0.5))
-    a, b = loop.setup(cfg), loop.setup(late)
+def test_before_its_start_it_changes_nothing_and_then_it_does_in_the_same_program(cfg):
+    # Of programs that differ in a constant alone: others may round otherwise.
+    never, late = (optim.AWP(radius=0.3, start=start) for start in (2.0, 0.5))
+    a, b = (loop.setup(dataclasses.replace(cfg, awp=awp)) for awp in (never, late))
     one, other = a.init(), b.init()
     with a.batches(0, 0) as batches:
         for i, batch in enumerate(batches):
@@ -87,12 +84,18 @@ def test_before_its_start_it_changes_nothing_and_then_it_does_in_the_same_progra
 
 def test_neither_microbatches_nor_the_mesh_change_an_adversarial_step(cfg):
     still = dataclasses.replace(
-        cfg, awp=ALWAYS, model=dataclasses.replace(cfg.model, dropout=0.0, dim=32)
+        cfg,
+        awp=ALWAYS,
+        model=dataclasses.replace(cfg.model, dropout=0.0, dim=32),
+        data=dataclasses.replace(
+            cfg.data, batching=plan.Bucketed(frames=1024, buckets=1, multiple=16)
+        ),
     )
-    one, _ = advanced(still, optim=optim.Config(clip_norm=0.0, warmup=0.0))
-    for changes in ({"microbatches": 2}, {"mesh": sharding.Config(fsdp=8)}):
-        other, _ = advanced(still, optim=optim.Config(clip_norm=0.0, warmup=0.0), **changes)
-        assert_near({k: v for k, v in one.items() if "/mu/" in k}, other)
+    one, _ = advanced(still)
+    both = {"microbatches": 2, "mesh": sharding.Config(fsdp=8)}
+    other, _ = advanced(still, **both)
+    for name in (name for name in one if "/mu/" in name):
+        np.testing.assert_allclose(one[name], other[name], atol=1e-5, rtol=1e-3, err_msg=name)
 
 
 def test_an_adversarial_step_without_a_finite_gradient_is_skipped(cfg):
