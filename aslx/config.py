@@ -69,8 +69,10 @@ class Config:
     augmentation: Any = None
     """augment.Clips, image_augment.Images, or None."""
     weights: str = ""
-    """A file of pretrained weights to begin from: Keras' .h5, or safetensors."""
+    """Pretrained weights to begin from: a file, Keras' .h5 or safetensors; or the directory of
+    another run, of which all is taken that has the same name and shape here."""
     optim: optim_lib.Config = optim_lib.Config()
+    awp: optim_lib.AWP = optim_lib.AWP()
     mesh: sharding.Config = sharding.Config()
     seed: int = 0
     epochs: int = 10

@@ -86,7 +86,7 @@ def setup(cfg: config_lib.Config) -> Setup:
         shapes=shapes,
         abstract=abstract,
         init=init,
-        train=train_step(cfg, mesh, tx, abstract),
+        train=train_step(cfg, mesh, tx, abstract, steps_per_epoch * cfg.epochs),
         evaluation=inference.Evaluation(cfg, mesh, cfg.data.eval_split),
         key=jax.jit(lambda: jax.random.key(cfg.seed), out_shardings=sharding.replicated(mesh))(),
         steps_per_epoch=steps_per_epoch,
@@ -103,8 +103,11 @@ def state(
     return abstract, jax.jit(init, out_shardings=jax.tree.map(lambda x: x.sharding, abstract))
 
 
-def train_step(cfg: config_lib.Config, mesh: jax.sharding.Mesh, tx: Any, abstract: step.State):
-    """The jitted step on states placed as `abstract` is; it takes the old state's memory."""
+def train_step(
+    cfg: config_lib.Config, mesh: jax.sharding.Mesh, tx: Any, abstract: step.State, steps: int
+):
+    """The jitted step, of `steps`, on states placed as `abstract` is; it takes the old state's
+    memory."""
     train = functools.partial(
         step.train,
         tx=tx,
@@ -113,6 +116,8 @@ def train_step(cfg: config_lib.Config, mesh: jax.sharding.Mesh, tx: Any, abstrac
         augment=cfg.augmentation,
         microbatches=cfg.microbatches,
         ema_decay=cfg.ema_decay,
+        awp=cfg.awp,
+        steps=steps,
     )
     place = jax.tree.map(lambda x: x.sharding, abstract)
     return jax.jit(train, out_shardings=(place, sharding.replicated(mesh)), donate_argnums=0)

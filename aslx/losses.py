@@ -1,12 +1,41 @@
 """What the losses of transcribers are made of; shapes as in decoding.py."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import optax
 
 from aslx import decoding, vocab
+from aslx.models import layers
 
 Array = jax.Array
+
+_APART = 0x1A7E  # `fold_in` of a small number gives one of the keys that `split` gives.
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LateDropout:
+    """Drops values of what an encoder gives its heads, late in training, when the network begins to
+    learn clips by heart: as the isolated-sign competition's first place did (Kim 2023)."""
+
+    rate: float = 0.0
+    """Share that is dropped; 0: none."""
+    start: float = 0.2
+    """Share of all steps before the first that drops any."""
+
+    def __call__(self, memory_BMD: Array, batch: dict, key: Array | None) -> Array:
+        if key is None or not self.rate:
+            return memory_BMD
+        less_BMD = layers.dropout(memory_BMD, self.rate, jax.random.fold_in(key, _APART))
+        late_B = batch["progress"] >= self.start
+        return jnp.where(late_B[:, None, None], less_BMD, memory_BMD)
+
+
+def backwards(tokens_BL: Array) -> Array:
+    """Each row's characters from the last to the first, then its pads."""
+    last_B1, at_L = decoding.characters(tokens_BL)[:, None] - 1, jnp.arange(tokens_BL.shape[1])
+    return jnp.take_along_axis(tokens_BL, (last_B1 - at_L) % len(at_L), axis=1)
 
 
 def cross_entropy(logits_BTV: Array, target_BT: Array, smoothing: float) -> Array:

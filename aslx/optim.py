@@ -4,7 +4,11 @@ import dataclasses
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
+
+_VECTORS = ("bias", "scale", "scales", "shifts")
+_FLAT = 1e-12  # A gradient with a smaller norm moves nothing far.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -24,6 +28,27 @@ class Config:
     eps: float = 1e-8
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AWP:
+    """Adversarial weight perturbation (Wu et al. 2020, one step of it): the gradient that is
+    applied is that where the loss is worse, at w + radius |w| g / |g| for every matrix w and its
+    gradient g. Blocks that are stacked count as one matrix. Such a step costs two."""
+
+    radius: float = 0.0
+    """How far, in |w|; 0: never."""
+    start: float = 0.2
+    """Share of all steps before the first that does so."""
+
+    def perturbed(self, params: Any, grads: Any) -> Any:
+        def moved(is_matrix: bool, w: jax.Array, g: jax.Array) -> jax.Array:
+            if not is_matrix:
+                return w
+            far, steep = self.radius * optax.tree.norm(w), optax.tree.norm(g)
+            return w + g * (far / jnp.maximum(steep, _FLAT))
+
+        return jax.tree.map(moved, matrices(params), params, grads)
+
+
 def schedule(cfg: Config, steps: int) -> optax.Schedule:
     warmup = round(cfg.warmup * steps)
     if cfg.cosine:
@@ -41,10 +66,16 @@ def build(cfg: Config, steps: int) -> optax.GradientTransformation:
         b2=cfg.b2,
         eps=cfg.eps,
         weight_decay=cfg.weight_decay,
-        mask=_matrices,
+        mask=matrices,
     )
     return optax.chain(*parts, adam)
 
 
-def _matrices(params: Any) -> Any:
-    return jax.tree.map(lambda x: x.ndim > 1, params)
+def matrices(params: Any) -> Any:
+    """Which leaves weigh a sum. A bias may have axes too: of heads, or of stacked blocks."""
+
+    def weighs(path: Any, x: jax.Array) -> bool:
+        name = jax.tree_util.keystr(path, simple=True, separator="/").removesuffix("/value")
+        return x.ndim > 1 and name.rpartition("/")[2] not in _VECTORS
+
+    return jax.tree.map_with_path(weighs, params)

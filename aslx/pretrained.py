@@ -1,7 +1,8 @@
-"""Weights that others trained, read from a file into a network's trunk.
+"""Weights that others trained, read from a file into a network's trunk, or from another run.
 
 Two kinds of file: Keras' own .h5 of ResNet50, and safetensors in the naming that torchvision and
 timm share. Every shape is checked; what the file lacks is an error, what nothing uses is named.
+Of a run all is taken that fits, as the encoder under another head; what does not is named.
 """
 
 import dataclasses
@@ -14,8 +15,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from etils import epath
 
-from aslx import checkpoint, step
+from aslx import checkpoint, inference, step
 from aslx.models import layers
 
 log = logging.getLogger("aslx")
@@ -33,9 +35,10 @@ _TORCH_NAME = re.compile(r"(?:layer(\d)\.(\d+)\.)?(conv|bn|downsample\.)(\d)\.(\
 
 
 def first_state(init: Callable[[], step.State], path: str) -> step.State:
-    """A first state whose network has the weights of a file."""
+    """A first state whose network has the weights of a file, or those of a run that fit."""
     fresh = init()
-    whole, unused = into(layers.joined(fresh.model, fresh.frozen), path)
+    take = from_run if epath.Path(path).is_dir() else into
+    whole, unused = take(layers.joined(fresh.model, fresh.frozen), path)
     if unused:
         log.warning("%s: not used: %s", path, ", ".join(unused))
     model, frozen = layers.parted(whole)
@@ -43,11 +46,39 @@ def first_state(init: Callable[[], step.State], path: str) -> step.State:
     return dataclasses.replace(fresh, model=model, frozen=frozen, ema=ema)
 
 
+def from_run(model: Any, workdir: str) -> tuple[Any, list[str]]:
+    """The model with the weights of a run's best checkpoint that have the name and the shape of one
+    here, and the names of the others there."""
+    theirs, ours = (checkpoint.flatten(m) for m in (inference.open_run(workdir).model, model))
+    fitting = {k: v for k, v in theirs.items() if k in ours and v.shape == ours[k].shape}
+    if not fitting:
+        raise ValueError(
+            f"weights {workdir}: no weight of that run has the name and the shape of one of this "
+            "network: make features and model those of that run"
+        )
+    anew = [name.removesuffix("/value") for name in ours if name not in fitting]
+    log.warning("%s: %d weights taken; begun anew: %s", workdir, len(fitting), ", ".join(anew))
+    unused = [name.removesuffix("/value") for name in theirs if name not in fitting]
+    return _with(model, {k: np.asarray(v) for k, v in fitting.items()}), unused
+
+
+def _with(model: Any, arrays: dict[str, np.ndarray]) -> Any:
+    """The model with other values of the leaves that are named."""
+    leaves = checkpoint.flatten(model)
+    new = {
+        name: jax.make_array_from_callback(
+            array.shape, leaves[name].sharding, lambda at, array=array: array[at]
+        )
+        for name, array in arrays.items()
+    }
+    return jax.tree.unflatten(jax.tree.structure(model), list((leaves | new).values()))
+
+
 def into(model: Any, path: str) -> tuple[Any, list[str]]:
     """The model with its trunk's weights from a file, and the names of those without a use."""
     weights = read(path)
-    leaves, places = checkpoint.flatten(model), {}
-    wanted = {name: leaf for name, leaf in leaves.items() if name.startswith(_TRUNK)}
+    found: Weights = {}
+    wanted = {k: v for k, v in checkpoint.flatten(model).items() if k.startswith(_TRUNK)}
     if not wanted:
         raise ValueError(f"weights {path}: this network has no pretrained trunk")
     for name, leaf in wanted.items():
@@ -57,16 +88,13 @@ def into(model: Any, path: str) -> tuple[Any, list[str]]:
         array = weights.pop(ours)
         if array.shape != leaf.shape:
             raise ValueError(f"{path}: {ours} is {array.shape}, and the network's is {leaf.shape}")
-        places[name] = jax.make_array_from_callback(
-            leaf.shape, leaf.sharding, lambda at, array=array: array[at]
-        )
-    new = [places.get(name, leaf) for name, leaf in leaves.items()]
-    return jax.tree.unflatten(jax.tree.structure(model), new), sorted(weights)
+        found[name] = array
+    return _with(model, found), sorted(weights)
 
 
 def read(path: str) -> Weights:
     if not pathlib.Path(path).is_file():
-        raise FileNotFoundError(f"there is no file of weights {path}")
+        raise FileNotFoundError(f"there is no file of weights {path}, and no run")
     try:
         return _keras(path) if path.endswith((".h5", ".hdf5")) else _torch(path)
     except ImportError as error:

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 
+from aslx import optim
 from aslx.models import layers
 
 Batch = dict[str, jax.Array]
@@ -130,18 +131,26 @@ def train(
     augment: Any,
     microbatches: int,
     ema_decay: float,
+    awp: optim.AWP,
+    steps: int,
 ) -> tuple[State, Metrics]:
-    key = jax.random.fold_in(key, state.step)
-    grads, metrics = accumulated(
-        state.model,
-        state.frozen,
-        batch,
-        key,
+    """The next of `steps` steps. Losses find in the batch how far the training is:
+    `progress` f32[B], from 0 to 1."""
+    progress = state.step / steps
+    mean = functools.partial(
+        accumulated,
+        frozen=state.frozen,
+        batch=batch | {"progress": jnp.full_like(batch["weight"], progress)},
+        key=jax.random.fold_in(key, state.step),
         task=task,
         features=features,
         augment=augment,
         microbatches=microbatches,
     )
+    grads, metrics = mean(state.model)
+    if awp.radius:
+        worse = functools.partial(awp.perturbed, state.model, grads)
+        grads = jax.lax.cond(progress >= awp.start, lambda: mean(worse())[0], lambda: grads)
     updates, opt_state = tx.update(grads, state.opt_state, state.model)
     metrics["grad_norm"] = optax.tree.norm(grads)
     good = jnp.isfinite(metrics["grad_norm"]) & jnp.isfinite(metrics["loss"])

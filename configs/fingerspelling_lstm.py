@@ -9,13 +9,13 @@ it learns to spell addresses in general, not the one that was signed.
 from aslx import config, features, optim
 from aslx.data import plan
 from aslx.models import lstm
-from aslx.tasks import transcription
+from aslx.tasks import heads, transcription
 
 
 def get_config() -> config.Config:
     return config.Config(
         data=config.Data(batching=plan.Fixed(rows=64)),
-        task=transcription.Task(head=transcription.PerPosition(), max_tokens=62),
+        task=transcription.Task(head=heads.PerPosition(), max_tokens=62),
         features=features.Seed(),
         model=lstm.Seed(),
         # Keras' "adam".

@@ -6,13 +6,13 @@ python -m aslx.train --config configs/fingerspelling_lstm_attention.py --workdir
 from aslx import config, features, optim
 from aslx.data import plan
 from aslx.models import lstm
-from aslx.tasks import transcription
+from aslx.tasks import heads, transcription
 
 
 def get_config() -> config.Config:
     return config.Config(
         data=config.Data(batching=plan.Bucketed(frames=16384, buckets=8)),
-        task=transcription.Task(head=transcription.Autoregressive(ctc_weight=0.3)),
+        task=transcription.Task(head=heads.Autoregressive(ctc_weight=0.3)),
         features=features.Modern(max_frames=256),
         model=lstm.Config(ctc=True),
         optim=optim.Config(peak_lr=2e-3),

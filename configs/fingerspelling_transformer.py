@@ -7,14 +7,14 @@ python -m aslx.train --config configs/fingerspelling_transformer.py \
 from aslx import config, features, optim
 from aslx.data import plan
 from aslx.models import transformer
-from aslx.tasks import transcription
+from aslx.tasks import heads, transcription
 
 
 def get_config() -> config.Config:
     return config.Config(
         data=config.Data(batching=plan.Fixed(rows=64)),
         task=transcription.Task(
-            head=transcription.Autoregressive(label_smoothing=0.1, mean_over_pads=True),
+            head=heads.Autoregressive(label_smoothing=0.1, mean_over_pads=True),
             max_tokens=62,
         ),
         features=features.Seed(),

@@ -9,7 +9,7 @@ The network of the first place (Henkel and Hanley 2023) on widths that accelerat
 from aslx import augment, config, features, masks, optim
 from aslx.data import plan
 from aslx.models import squeezeformer
-from aslx.tasks import transcription
+from aslx.tasks import heads, transcription
 
 FEATURES = features.Modern(
     parts=("right_hand", "left_hand", "pose", "face"), max_frames=384, only_hands=False
@@ -32,7 +32,7 @@ AUGMENTATION = augment.Clips(
 def get_config() -> config.Config:
     return config.Config(
         data=config.Data(batching=plan.Bucketed(frames=32768, buckets=10, cap=384)),
-        task=transcription.Task(head=transcription.Autoregressive(ctc_weight=0.3)),
+        task=transcription.Task(head=heads.Autoregressive(ctc_weight=0.3)),
         features=FEATURES,
         augmentation=AUGMENTATION,
         model=squeezeformer.Config(

@@ -9,7 +9,7 @@ encoder: an autoregressive decoder would need some thousands of steps to learn w
 from aslx import config, features, optim, sharding
 from aslx.data import plan
 from aslx.models import squeezeformer
-from aslx.tasks import transcription
+from aslx.tasks import heads, transcription
 
 FEATURES = features.Modern(min_frames=96, max_frames=96)
 
@@ -17,7 +17,7 @@ FEATURES = features.Modern(min_frames=96, max_frames=96)
 def get_config() -> config.Config:
     return config.Config(
         data=config.Data(path="data/synthetic", batching=plan.Bucketed(frames=12288, buckets=2)),
-        task=transcription.Task(head=transcription.CTC()),
+        task=transcription.Task(head=heads.CTC()),
         features=FEATURES,
         model=squeezeformer.Config(
             groups=FEATURES.groups,

@@ -11,7 +11,7 @@ from flax import nnx
 
 from aslx import decoding, kaggle, ngrams, vocab
 from aslx.models import layers, lstm, transformer
-from aslx.tasks import transcription
+from aslx.tasks import heads
 
 RNG = np.random.default_rng(0)
 A, B, C = vocab.encode("abc").astype(np.int32)
@@ -246,14 +246,14 @@ def _squeezed():
         pytest.param(lambda: _positions(lstm.Seed()), id="seed 000"),
         pytest.param(_squeezed, id="squeezeformer"),
         pytest.param(_fallen_back, id="fallback"),
-        pytest.param(lambda: _searched(TRANSFORMER, transcription.CTC()), id="ctc beams"),
-        pytest.param(lambda: _searched(TRANSFORMER, transcription.Autoregressive()), id="beams"),
-        pytest.param(lambda: _searched(TRANSFORMER, transcription.CTC(), PRIOR), id="ctc, prior"),
+        pytest.param(lambda: _searched(TRANSFORMER, heads.CTC()), id="ctc beams"),
+        pytest.param(lambda: _searched(TRANSFORMER, heads.Autoregressive()), id="beams"),
+        pytest.param(lambda: _searched(TRANSFORMER, heads.CTC(), PRIOR), id="ctc, prior"),
         pytest.param(
-            lambda: _searched(LSTM, transcription.Autoregressive(ctc_weight=0.3)), id="joint beams"
+            lambda: _searched(LSTM, heads.Autoregressive(ctc_weight=0.3)), id="joint beams"
         ),
         pytest.param(
-            lambda: _searched(LSTM, transcription.Autoregressive(ctc_weight=0.3), PRIOR),
+            lambda: _searched(LSTM, heads.Autoregressive(ctc_weight=0.3), PRIOR),
             id="joint beams, prior",
         ),
     ],

@@ -25,12 +25,12 @@ from aslx import (
 )
 from aslx.datasets import layout
 from aslx.models import cnn, keypoints, layers, lstm, transformer
-from aslx.tasks import classification, transcription
+from aslx.tasks import classification, heads, transcription
 from tests import runs, tiny
 from tests.models import test_networks as networks
 
 SELECTION = tiny.SELECTION
-AUTOREGRESSIVE = transcription.Task(head=transcription.Autoregressive(), max_tokens=8)
+AUTOREGRESSIVE = transcription.Task(head=heads.Autoregressive(), max_tokens=8)
 
 
 @jax.jit
@@ -111,18 +111,18 @@ def opened(workdir, dataset, **changes) -> inference.Run:
 
 CTC = transformer.Config(dim=16, num_layers=1, num_heads=2, decoder_layers=0, stride=2, kernel=3)
 TRANSCRIBERS = {
-    "ctc": {"model": CTC, "task": transcription.Task(head=transcription.CTC(), max_tokens=8)},
+    "ctc": {"model": CTC, "task": transcription.Task(head=heads.CTC(), max_tokens=8)},
     "decoder": {"model": networks.TRANSFORMER, "task": AUTOREGRESSIVE},
     "both": {
         "model": networks.LSTM,
-        "task": transcription.Task(head=transcription.Autoregressive(ctc_weight=0.3), max_tokens=8),
+        "task": transcription.Task(head=heads.Autoregressive(ctc_weight=0.3), max_tokens=8),
     },
     "seed": {
         "model": transformer.Seed(), "task": AUTOREGRESSIVE, "features": features.Seed()
     },
     "positions": {
         "model": lstm.Seed(),
-        "task": transcription.Task(head=transcription.PerPosition(), max_tokens=8),
+        "task": transcription.Task(head=heads.PerPosition(), max_tokens=8),
         "features": features.Seed(),
     },
 }  # fmt: skip

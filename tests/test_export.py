@@ -14,20 +14,20 @@ import pytest
 
 from aslx import config, export, features, inference, kaggle, loop, optim, vocab
 from aslx.models import lstm, transformer
-from aslx.tasks import transcription
+from aslx.tasks import heads, transcription
 from tests import tiny
 
 ROOT = pathlib.Path(__file__).parent.parent
 CLIPS = 200
 HOSTILE = (0, 1, 2, 5, 31, 32, 33, 128, 807, 2000)
 AUTOREGRESSIVE = {
-    "task": transcription.Task(head=transcription.Autoregressive(), max_tokens=8),
+    "task": transcription.Task(head=heads.Autoregressive(), max_tokens=8),
     "model": transformer.Config(
         dim=16, num_layers=2, num_heads=2, decoder_layers=1, stride=2, kernel=3
     ),
 }
 SEED = {
-    "task": transcription.Task(head=transcription.PerPosition(), max_tokens=62),
+    "task": transcription.Task(head=heads.PerPosition(), max_tokens=62),
     "features": features.Seed(),
     "model": lstm.Seed(),
     "ema_decay": 0.0,

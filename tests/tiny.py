@@ -10,7 +10,7 @@ from tensorflow_datasets.proto import tf_example_pb2
 from aslx import config, features, landmarks, optim, vocab
 from aslx.data import plan, records
 from aslx.models import transformer
-from aslx.tasks import transcription
+from aslx.tasks import heads, transcription
 
 SELECTION = landmarks.HOLISTIC130
 
@@ -85,7 +85,7 @@ def cfg(path: pathlib.Path, **changes) -> config.Config:
         "data": config.Data(
             path=str(path), batching=plan.Bucketed(frames=512, buckets=2, multiple=8)
         ),
-        "task": transcription.Task(head=transcription.CTC(), max_tokens=8),
+        "task": transcription.Task(head=heads.CTC(), max_tokens=8),
         "features": features.Modern(max_frames=32),
         "model": transformer.Config(
             dim=16, num_layers=1, num_heads=2, decoder_layers=0, ctc=True, stride=2, kernel=3

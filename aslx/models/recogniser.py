@@ -26,6 +26,8 @@ class Config(Protocol):
     @property
     def ctc(self) -> bool: ...
     @property
+    def reverse(self) -> bool: ...
+    @property
     def dropout(self) -> float: ...
     @property
     def dtype(self) -> str: ...
@@ -106,6 +108,8 @@ class Recogniser(nnx.Module):
     def __init__(self, cfg: Config, encoder: Any, block: Any, stream: str, *, rngs: nnx.Rngs):
         if not cfg.decoder_layers and not cfg.ctc:
             raise ValueError("decoder_layers=0 leaves no head; set ctc=True or decoder_layers=1")
+        if cfg.reverse and not cfg.decoder_layers:
+            raise ValueError("reverse=True and decoder_layers=0: there is no decoder to reverse")
         dim, dtype, wide = cfg.dim, jnp.dtype(cfg.dtype), jnp.dtype(stream)
         self.rate, self.encoder = cfg.dropout, encoder
         self.norm_memory = nnx.LayerNorm(dim, dtype=wide, rngs=rngs)
@@ -116,6 +120,9 @@ class Recogniser(nnx.Module):
             self.decoder = nnx.List([block(cfg, rngs=rngs) for _ in range(cfg.decoder_layers)])
             self.norm_out = nnx.LayerNorm(dim, dtype=wide, rngs=rngs)
             self.head = nnx.Linear(dim, vocab.SIZE, dtype=dtype, rngs=rngs)
+        if cfg.reverse:  # Last: the others' first weights stay what they are without it.
+            blocks = [block(cfg, rngs=rngs) for _ in range(cfg.decoder_layers)]
+            self.reverse_decoder = nnx.List(blocks)
 
     def encode(
         self, features_BSF: jax.Array, mask_BS: jax.Array, key: jax.Array | None = None
@@ -129,9 +136,17 @@ class Recogniser(nnx.Module):
 
     def decode(self, tokens_BT, memory_BMD, mask_BM, key=None) -> jax.Array:
         """f32[B, T, 62]: logits for the character after each token, given those up to it."""
-        first, *keys = layers.split(key, 1 + len(self.decoder))
+        return self._decode(self.decoder, tokens_BT, memory_BMD, mask_BM, key)
+
+    def decode_backwards(self, tokens_BT, memory_BMD, mask_BM, key=None) -> jax.Array:
+        """`decode` of texts from their last character to the first, by blocks of its own between
+        the same embedding and head: both directions teach those, and the encoder."""
+        return self._decode(self.reverse_decoder, tokens_BT, memory_BMD, mask_BM, key)
+
+    def _decode(self, blocks, tokens_BT, memory_BMD, mask_BM, key) -> jax.Array:
+        first, *keys = layers.split(key, 1 + len(blocks))
         y_BTD = layers.dropout(self.embed(tokens_BT), self.rate, first)
-        for block, cross, k in zip(self.decoder, self._cross(memory_BMD), keys, strict=True):
+        for block, cross, k in zip(blocks, _cross(blocks, memory_BMD), keys, strict=True):
             y_BTD = block(y_BTD, cross, mask_BM, k)
         return self.head(self.norm_out(y_BTD)).astype(jnp.float32)
 
@@ -139,14 +154,14 @@ class Recogniser(nnx.Module):
         """f32[B, T, M]: what share of its attention the decoder gave to each position of the memory
         for the character after each token; the blocks' mean."""
         y_BTD, shares = self.embed(tokens_BT), []
-        for block, cross in zip(self.decoder, self._cross(memory_BMD), strict=True):
+        for block, cross in zip(self.decoder, _cross(self.decoder, memory_BMD), strict=True):
             shares.append(block.shares(y_BTD, cross, mask_BM))
             y_BTD = block(y_BTD, cross, mask_BM)
         return jnp.stack(shares).mean(0)
 
     def start(self, memory_BMD: jax.Array, mask_BM: jax.Array, max_tokens: int) -> Cache:
         """The state before the first token, for at most `max_tokens` calls of `advance`."""
-        cross = self._cross(memory_BMD)
+        cross = _cross(self.decoder, memory_BMD)
         past = [b.first(kv, max_tokens) for b, kv in zip(self.decoder, cross, strict=True)]
         return {"index": jnp.zeros((), jnp.int32), "past": past, "cross": cross, "mask": mask_BM}
 
@@ -159,8 +174,32 @@ class Recogniser(nnx.Module):
         logits_BV = self.head(self.norm_out(y_B1D))[:, 0].astype(jnp.float32)
         return logits_BV, cache | {"index": cache["index"] + 1, "past": past}
 
-    def _cross(self, memory_BMD: jax.Array) -> list[tuple[jax.Array, ...]]:
-        # Content alone does not say which of two like letters comes next: absolute positions do.
-        _, m, d = memory_BMD.shape
-        placed_BMD = memory_BMD + layers.positions(m, d).astype(memory_BMD.dtype)
-        return [block.cross_attention.keys_values(placed_BMD) for block in self.decoder]
+
+def _cross(blocks: Any, memory_BMD: jax.Array) -> list[tuple[jax.Array, ...]]:
+    # Content alone does not say which of two like letters comes next: absolute positions do.
+    _, m, d = memory_BMD.shape
+    placed_BMD = memory_BMD + layers.positions(m, d).astype(memory_BMD.dtype)
+    return [block.cross_attention.keys_values(placed_BMD) for block in blocks]
+
+
+class FrameGuesser(nnx.Module):
+    """A recogniser's encoder under a guess of every frame, instead of the heads: what it has keeps
+    its name, so that a recogniser can begin from it."""
+
+    def __init__(self, network: Any, num_features: int, *, rngs: nnx.Rngs):
+        self.encoder, self.norm_memory = network.encoder, network.norm_memory
+        frames = 64
+        _, mask = jax.eval_shape(
+            network.encode, jnp.zeros((1, frames, num_features)), jnp.ones((1, frames), bool)
+        )
+        each = frames // mask.shape[1] * num_features  # A position stands for several frames.
+        self.guess = nnx.Linear(self.norm_memory.num_features, each, rngs=rngs)
+
+    def __call__(
+        self, features_BSF: jax.Array, mask_BS: jax.Array, key: jax.Array | None = None
+    ) -> jax.Array:
+        """f32[B, S, F]"""
+        b, s, f = features_BSF.shape
+        x_BMD, mask_BM = self.encoder(features_BSF, mask_BS, key)
+        x_BMD = layers.masked(self.norm_memory(x_BMD), mask_BM)
+        return self.guess(x_BMD).astype(jnp.float32).reshape(b, -1, f)[:, :s]

@@ -44,6 +44,8 @@ class Config:
     """and of whole branches (Huang et al. 2016, stochastic depth)."""
     ctc: bool = True
     """Whether the encoder has a CTC head."""
+    reverse: bool = False
+    """Whether a second decoder reads the phrase backwards, in training alone."""
     remat: bool = False
     """Compute a block's inside again in the backward pass, rather than keep it: less memory."""
     dtype: str = "float32"

@@ -45,6 +45,8 @@ class Config:
     """Rate in every residual branch while training."""
     ctc: bool = True
     """Whether the encoder has a CTC head."""
+    reverse: bool = False
+    """Whether a second decoder reads the phrase backwards, in training alone."""
     dtype: str = "float32"
     """Type of the arithmetic, "float32" or "bfloat16"; parameters and logits are float32."""
 

@@ -13,7 +13,7 @@ import jax
 import pytest
 
 from aslx import config, inference, sharding
-from aslx.tasks import transcription
+from aslx.tasks import heads, transcription
 from benchmarks import cost, tpu_compile
 from tests import tiny
 
@@ -110,7 +110,7 @@ def test_evaluation_gathers_what_it_answers_and_prediction_nothing():
 
 def test_a_decoder_that_stops_by_itself_is_a_loop_of_unknown_length():
     small = tiny.cfg(pathlib.Path("none"))
-    task = transcription.Task(head=transcription.Autoregressive(), max_tokens=8)
+    task = transcription.Task(head=heads.Autoregressive(), max_tokens=8)
     model = dataclasses.replace(small.model, decoder_layers=1)
     cfg = dataclasses.replace(small, task=task, model=model)
     _, found, _ = compiled(cfg, "v5e:2x2", "predict")

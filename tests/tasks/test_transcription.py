@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from aslx import vocab
-from aslx.tasks import transcription
+from aslx.tasks import heads
 
 PAD, START, END = vocab.PAD, vocab.START, vocab.END
 
@@ -55,7 +55,7 @@ def ctc_reference(logits_MV: np.ndarray, phrase: list[int]) -> float:
 def test_the_ctc_loss_is_the_sum_over_all_paths(phrase):
     logits = np.random.default_rng(0).normal(size=(1, 5, 60))
     mask = jnp.ones((1, 5), bool)
-    head = transcription.CTC()
+    head = heads.CTC()
     total, count, _ = head.loss(Scores(logits), jnp.zeros((1, 5, 1)), mask, batch(phrase), None)
     assert float(total) == pytest.approx(ctc_reference(logits[0], phrase), rel=1e-4)
     assert float(count) == len(phrase) + 1
@@ -89,9 +89,7 @@ def test_the_ctc_loss_is_the_forward_algorithms_on_random_clips_empty_and_overlo
 
     def total(weights):
         given = rows | {"weight": jnp.asarray(weights, jnp.float32)}
-        return transcription.CTC().loss(Scores(logits), jnp.zeros((60, 12, 1)), mask, given, None)[
-            :2
-        ]
+        return heads.CTC().loss(Scores(logits), jnp.zeros((60, 12, 1)), mask, given, None)[:2]
 
     losses, counts = jax.jit(jax.vmap(total))(np.eye(60))
     cases = zip(logits, frames, phrases, losses, counts, strict=True)
@@ -108,18 +106,16 @@ def test_the_ctc_loss_is_the_forward_algorithms_on_random_clips_empty_and_overlo
 def test_a_phrase_that_its_frames_cannot_hold_counts_for_nothing():
     logits, mask = np.zeros((2, 3, 60)), jnp.ones((2, 3), bool)
     rows = batch([1, 1, 2], [1, 2, 3])  # The twins need a blank between them: four frames.
-    total, count, _ = transcription.CTC().loss(
-        Scores(logits), jnp.zeros((2, 3, 1)), mask, rows, None
-    )
+    total, count, _ = heads.CTC().loss(Scores(logits), jnp.zeros((2, 3, 1)), mask, rows, None)
     assert np.isfinite(float(total)) and float(count) == 4
 
 
 @pytest.mark.parametrize(
     "head, width, positions",
     [
-        (transcription.CTC(), 60, 6),
-        (transcription.Autoregressive(), 62, 5),
-        (transcription.PerPosition(), 62, 6),
+        (heads.CTC(), 60, 6),
+        (heads.Autoregressive(), 62, 5),
+        (heads.PerPosition(), 62, 6),
     ],
 )
 def test_rows_that_only_fill_a_batch_change_no_loss_and_no_gradient(head, width, positions):
@@ -145,7 +141,7 @@ def test_teacher_forcing_asks_for_the_characters_and_then_the_end():
     # A network that is sure of the right answers has no loss.
     target = [5, 9, END, PAD, PAD]
     logits = 50.0 * np.eye(62)[target][None]
-    head = transcription.Autoregressive(label_smoothing=0.0)
+    head = heads.Autoregressive(label_smoothing=0.0)
     total, count, sums = head.loss(
         Scores(logits), jnp.zeros((1, 3, 1)), jnp.ones((1, 3), bool), batch([5, 9]), None
     )
@@ -156,7 +152,7 @@ def test_teacher_forcing_asks_for_the_characters_and_then_the_end():
 def test_the_seeds_positions_count_their_pads():
     target = [START, 5, 9, END, PAD, PAD]
     logits = 50.0 * np.eye(62)[target][None]
-    total, count, _ = transcription.PerPosition().loss(
+    total, count, _ = heads.PerPosition().loss(
         Scores(logits), jnp.zeros((1, 3, 1)), jnp.ones((1, 3), bool), batch([5, 9]), None
     )
     assert float(total) < 1e-6 and float(count) == 6
@@ -167,7 +163,7 @@ def test_class_weights_weigh_characters():
     logits, x, mask = np.zeros((1, 5, 62)), jnp.zeros((1, 3, 1)), jnp.ones((1, 3), bool)
 
     def total(phrase, **changes):
-        head = transcription.Autoregressive(label_smoothing=0.0, **changes)
+        head = heads.Autoregressive(label_smoothing=0.0, **changes)
         return float(head.loss(Scores(logits), x, mask, batch(phrase), None)[0])
 
     assert total([9], class_weights=weights) == pytest.approx(total([9]))

@@ -20,7 +20,7 @@ from PIL import Image
 
 from aslx import config, export, features, inference, loop, optim
 from aslx.models import transformer
-from aslx.tasks import transcription
+from aslx.tasks import heads, transcription
 from tests import person, tiny
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
@@ -147,7 +147,7 @@ def run(tmp_path_factory) -> inference.Run:
     cfg = tiny.cfg(
         data,
         features=features.Modern(min_frames=32, max_frames=32),
-        task=transcription.Task(head=transcription.Autoregressive(), max_tokens=8),
+        task=transcription.Task(head=heads.Autoregressive(), max_tokens=8),
         model=transformer.Config(
             dim=16, num_layers=1, num_heads=2, decoder_layers=1, stride=2, kernel=3
         ),

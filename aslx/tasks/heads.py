@@ -1,0 +1,149 @@
+"""Three heads that read text off an encoder, and are equals: autoregressive, CTC and per position.
+
+Each has the loss that it is trained by, and how it is read. Losses are totals with their counts, so
+that batches, microbatches and hosts add up to one mean.
+"""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from aslx import decoding, evidence, losses, ngrams, search, vocab
+
+Array = jax.Array
+Prior = ngrams.Prior | None
+Sums = dict[str, tuple[Array, Array]]  # Name -> (total, count), over the rows that weigh.
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PerPosition:
+    """The LSTM seed's: 64 positions, each a character of '<' + phrase + '>' or a pad.
+
+    Pads count in the loss and in the accuracy, as they did there: 70 % accuracy is little.
+    """
+
+    def loss(
+        self, model: Any, inputs: Array, mask: Array, batch: dict, key: Array | None
+    ) -> tuple[Array, Array, Sums]:
+        target_BT = decoding.opened(decoding.closed(batch["tokens"]))
+        logits_BTV = model.positions(inputs, mask, key=key)
+        weight_BT = jnp.broadcast_to(batch["weight"][:, None], target_BT.shape)
+        loss_BT = losses.cross_entropy(logits_BTV, target_BT, 0.0) * weight_BT
+        sums = {"token_accuracy": losses.hits(logits_BTV, target_BT, weight_BT)}
+        return loss_BT.sum(), weight_BT.sum(), sums
+
+    def read(
+        self, model: Any, inputs: Array, mask: Array, max_tokens: int, beams: int, prior: Prior
+    ) -> tuple[Array, Array]:
+        del max_tokens, beams, prior  # The network has as many positions as it has, each by itself.
+        return decoding.positions_greedy(model.positions(inputs, mask))
+
+    def evidence(self, model: Any, inputs: Array, mask: Array, max_tokens: int) -> evidence.Found:
+        del model, inputs, mask, max_tokens
+        return {}  # Every position sees the same state, of the whole clip.
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Autoregressive:
+    """One character after another, each given those before it; trained by teacher forcing."""
+
+    label_smoothing: float = 0.1
+    ctc_weight: float = 0.0
+    """Share of a CTC loss on the encoder, for a model that has that head."""
+    class_weights: tuple[float, ...] = ()
+    """A weight for each of the 62 ids in the loss; none: all 1."""
+    mean_over_pads: bool = False
+    """Divide by all positions, pads included: Keras' mean under a sample_weight mask."""
+    reverse_weight: float = 0.0
+    """Times the loss of the decoder that reads backwards, for a model that has it (`reverse`)."""
+    late_dropout: losses.LateDropout = losses.LateDropout()
+
+    def loss(
+        self, model: Any, inputs: Array, mask: Array, batch: dict, key: Array | None
+    ) -> tuple[Array, Array, Sums]:
+        encode_key, decode_key = (None, None) if key is None else jax.random.split(key)
+        memory, memory_mask = model.encode(inputs, mask, key=encode_key)
+        memory = self.late_dropout(memory, batch, encode_key)
+        total, count, hits = self._forced(model.decode, batch, memory, memory_mask, decode_key)
+        sums = {"token_accuracy": hits}
+        if self.reverse_weight:
+            turned = losses.backwards(batch["tokens"])
+            turned = batch | {"tokens": turned, "given": turned}
+            decode = model.decode_backwards
+            more, n, _ = self._forced(decode, turned, memory, memory_mask, decode_key)
+            sums["reverse_loss"] = more, n
+            total = total + self.reverse_weight * more
+        if self.ctc_weight:
+            ctc, ctc_count = losses.ctc(model.ctc(memory), memory_mask, batch)
+            sums["ctc_loss"] = ctc, ctc_count
+            total = (1 - self.ctc_weight) * total + self.ctc_weight * ctc
+        return total, count, sums
+
+    def _forced(
+        self, decode: Any, batch: dict, memory: Array, mask: Array, key: Array | None
+    ) -> tuple[Array, Array, tuple[Array, Array]]:
+        """Loss, count and hits of a decoder by teacher forcing."""
+        target_BT = decoding.closed(batch["tokens"])
+        tokens_BT = decoding.opened(batch.get("given", batch["tokens"]))
+        logits_BTV = decode(tokens_BT, memory, mask, key=key)
+        weight_BT = (target_BT != vocab.PAD) * batch["weight"][:, None]
+        loss_BT = losses.cross_entropy(logits_BTV, target_BT, self.label_smoothing) * weight_BT
+        if self.class_weights:
+            loss_BT = loss_BT * jnp.asarray(self.class_weights)[target_BT]
+        count = weight_BT.sum()
+        if self.mean_over_pads:
+            count = batch["weight"].sum() * weight_BT.shape[1]
+        return loss_BT.sum(), count, losses.hits(logits_BTV, target_BT, weight_BT)
+
+    def read(
+        self, model: Any, inputs: Array, mask: Array, max_tokens: int, beams: int, prior: Prior
+    ) -> tuple[Array, Array]:
+        memory, memory_mask = model.encode(inputs, mask)
+        if beams == 1:
+            return decoding.greedy(model, memory, memory_mask, max_tokens)
+        if self.ctc_weight:
+            share = self.ctc_weight
+            text = search.joint(model, memory, memory_mask, max_tokens, beams, share, prior)
+        else:
+            found = search.autoregressive(model, memory, memory_mask, max_tokens, beams, prior)
+            text = found[0][:, 0]
+        return text, search.confidence(model, text, memory, memory_mask)
+
+    def evidence(self, model: Any, inputs: Array, mask: Array, max_tokens: int) -> evidence.Found:
+        memory, memory_mask = model.encode(inputs, mask)
+        tokens_BL, _ = decoding.greedy(model, memory, memory_mask, max_tokens)
+        found = evidence.attended(model, memory, memory_mask, tokens_BL)
+        return found | evidence.aligned(model, memory, memory_mask) if self.ctc_weight else found
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CTC:
+    """A character or nothing at each frame of the encoder (Graves et al. 2006)."""
+
+    late_dropout: losses.LateDropout = losses.LateDropout()
+
+    def loss(
+        self, model: Any, inputs: Array, mask: Array, batch: dict, key: Array | None
+    ) -> tuple[Array, Array, Sums]:
+        memory, memory_mask = model.encode(inputs, mask, key=key)
+        memory = self.late_dropout(memory, batch, key)
+        total, count = losses.ctc(model.ctc(memory), memory_mask, batch)
+        return total, count, {}
+
+    def read(
+        self, model: Any, inputs: Array, mask: Array, max_tokens: int, beams: int, prior: Prior
+    ) -> tuple[Array, Array]:
+        memory, memory_mask = model.encode(inputs, mask)
+        logits = model.ctc(memory)
+        if beams == 1:
+            return decoding.ctc_greedy(logits, memory_mask)
+        texts, scores = search.ctc(logits, memory_mask, max_tokens, beams, prior)
+        # Of all characters alike: the text's share of what all hypotheses have.
+        share = jax.nn.softmax(scores)[:, :1]
+        return texts[:, 0], jnp.broadcast_to(share, texts[:, 0].shape)
+
+    def evidence(self, model: Any, inputs: Array, mask: Array, max_tokens: int) -> evidence.Found:
+        del max_tokens
+        return evidence.aligned(model, *model.encode(inputs, mask))

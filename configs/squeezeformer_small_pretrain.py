@@ -1,0 +1,37 @@
+"""squeezeformer_small's encoder, pretrained on landmarks without their texts.
+
+python -m aslx.train --config configs/squeezeformer_small_pretrain.py --workdir runs/pretrained
+python -m aslx.train --config configs/squeezeformer_small.py --workdir runs/tuned \\
+    --weights runs/pretrained
+
+A half of the frames is hidden, in spans of about a character, and guessed from the others.
+"""
+
+from aslx import config, features, optim
+from aslx.data import plan
+from aslx.models import squeezeformer
+from aslx.tasks import pretraining
+
+FEATURES = features.Modern(min_frames=96, max_frames=96)
+
+
+def get_config() -> config.Config:
+    return config.Config(
+        data=config.Data(path="data/synthetic", batching=plan.Bucketed(frames=12288, buckets=2)),
+        task=pretraining.Task(),
+        features=FEATURES,
+        model=squeezeformer.Config(
+            groups=FEATURES.groups,
+            dim=128,
+            num_layers=8,
+            halve_after=0,
+            num_heads=2,
+            decoder_layers=0,
+            kernel=15,
+            stride=2,
+        ),
+        optim=optim.Config(peak_lr=2e-3),
+        epochs=10,
+        eval_every=2,
+        ema_decay=0.99,
+    )
