@@ -58,7 +58,7 @@ class Task:
         return self
 
     def searching(self, options: reading.Options) -> "Task":
-        raise ValueError(f"pretraining reads no text: leave out {options}")
+        raise ValueError("pretraining reads no texts: leave out --beams, --prior and --fallback")
 
     def build(self, model: Any, features: Any, rngs: nnx.Rngs) -> nnx.Module:
         network = model.build(features.num_features, rngs=rngs)

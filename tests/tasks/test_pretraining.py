@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from aslx import checkpoint, config, export, inference, loop, pretrained
+from aslx import checkpoint, config, export, inference, loop, pretrained, reading
 from aslx.models import lstm, squeezeformer, transformer
 from aslx.tasks import pretraining
 from tests import tiny
@@ -158,8 +158,8 @@ def test_a_pretraining_run_has_nothing_to_predict_or_export(run):
             ask()
     with pytest.raises(ValueError, match="nothing to predict or export; train a recogniser"):
         export.convert(opened.cfg, opened.model, "none")
-    with pytest.raises(ValueError, match="leave out --beams 8"):
-        inference.open_run(run[1], beams=8)
+    with pytest.raises(ValueError, match="leave out --beams, --prior and --fallback"):
+        inference.open_run(run[1], options=reading.Options(beams=8))
 
 
 def test_a_network_without_an_encoder_is_refused(dataset):
