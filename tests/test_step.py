@@ -30,8 +30,9 @@ def advanced(cfg: config.Config, **changes) -> tuple[dict, dict]:
 
 def test_every_matrix_moves_by_the_radius_along_its_gradient_and_nothing_else_moves():
     rng = np.random.default_rng(0)
+    shapes = {"kernel": (3, 4, 5), "bias": (3, 5), "scale": (5,)}
     params, grads = (
-        {"kernel": rng.normal(size=(3, 4, 5)), "bias": rng.normal(size=(3, 5)), "scale": np.ones(5)}
+        {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
         for _ in range(2)
     )
     found = ALWAYS.perturbed(params, grads)
