@@ -36,6 +36,10 @@ class Progress:
     salt: int = 0  # Times that the run was rolled back.
 
 
+class OtherNetwork(ValueError):
+    """A checkpoint that is whole, of parameters that have other names."""
+
+
 def _score(saved: Any) -> float:
     return saved.metrics["score"]
 
@@ -99,6 +103,8 @@ class Checkpoints:
                 noted: Any = self._ckpt.metadata(step).custom_metadata or {}
                 # Orbax reads damaged metadata as none: a field that is missing is a KeyError.
                 progress = Progress(*(noted[f.name] for f in dataclasses.fields(Progress)))
+            except OtherNetwork:
+                raise
             except (OSError, ValueError, KeyError) as error:
                 log.warning("checkpoint %s is damaged, trying the one before: %.200s", step, error)
             else:
@@ -108,8 +114,16 @@ class Checkpoints:
         return None
 
     def restore(self, step: int, abstract: Any) -> Any:
+        """Placed as `abstract` says; OtherNetwork names a leaf that was not saved."""
         want = flatten(abstract)
         have = self._ckpt.load(step, want)
+        # What is not there comes back as it was asked for.
+        missing = [name for name in want if isinstance(have[name], jax.ShapeDtypeStruct)]
+        if missing:
+            raise OtherNetwork(
+                f"{self._ckpt.directory} has no {missing[0]} at step {step}: another version of "
+                "aslx, or of the network, trained it"
+            )
         return jax.tree.unflatten(jax.tree.structure(abstract), [have[k] for k in want])
 
     def best(self) -> int:

@@ -64,3 +64,12 @@ def test_a_damaged_file_costs_a_checkpoint_and_never_a_run(saved, tmp_path, dama
 def test_the_best_and_the_last_two_are_kept(saved):
     with checkpoint.Checkpoints(saved) as checkpoints:
         assert checkpoints.steps == [2, 4, 6] and checkpoints.best() == 2
+
+
+def test_a_checkpoint_of_another_network_is_named_and_stays(saved, tmp_path):
+    copy = shutil.copytree(saved, tmp_path / "run")
+    other = jax.eval_shape(lambda: {"renamed": jnp.zeros(3), "step": state(0)["step"]})
+    with checkpoint.Checkpoints(copy) as checkpoints:
+        with pytest.raises(checkpoint.OtherNetwork, match="has no renamed at step 6"):
+            checkpoints.restore_latest(other)
+        assert checkpoints.steps == [2, 4, 6]
