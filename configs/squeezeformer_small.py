@@ -6,7 +6,7 @@ As in quickstart.py, time is stretched or pressed into 96 frames, and CTC reads 
 encoder: an autoregressive decoder would need some thousands of steps to learn where to look.
 """
 
-from aslx import config, features, optim, sharding
+from aslx import augment, config, features, optim, sharding
 from aslx.data import plan
 from aslx.models import squeezeformer
 from aslx.tasks import heads, transcription
@@ -19,6 +19,8 @@ def get_config() -> config.Config:
         data=config.Data(path="data/synthetic", batching=plan.Bucketed(frames=12288, buckets=2)),
         task=transcription.Task(head=heads.CTC()),
         features=FEATURES,
+        # Every way is an option, and off: three epochs are too few to learn clips by heart.
+        augmentation=augment.Clips(),
         model=squeezeformer.Config(
             groups=FEATURES.groups,
             dim=192,

@@ -7,7 +7,7 @@ python -m aslx.train --config configs/squeezeformer_small.py --workdir runs/tune
 A half of the frames is hidden, in spans of about a character, and guessed from the others.
 """
 
-from aslx import config, features, optim
+from aslx import config, features, optim, sharding
 from aslx.data import plan
 from aslx.models import squeezeformer
 from aslx.tasks import pretraining
@@ -22,16 +22,17 @@ def get_config() -> config.Config:
         features=FEATURES,
         model=squeezeformer.Config(
             groups=FEATURES.groups,
-            dim=128,
-            num_layers=8,
+            dim=192,
+            num_layers=4,
             halve_after=0,
-            num_heads=2,
+            num_heads=3,
             decoder_layers=0,
             kernel=15,
             stride=2,
         ),
         optim=optim.Config(peak_lr=2e-3),
-        epochs=10,
-        eval_every=2,
+        mesh=sharding.Config(cpu_devices=2),
+        epochs=3,
+        eval_every=3,
         ema_decay=0.99,
     )
