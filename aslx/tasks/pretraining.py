@@ -81,9 +81,7 @@ class Task:
         within = (begins[:, i : i + s] for i in range(self.span))
         return mask_BS & functools.reduce(jnp.logical_or, within)
 
-    def errors(
-        self, model: Any, x_BSF: Array, mask_BS: Array, key: Array | None
-    ) -> tuple[Array, Array]:
+    def errors(self, model: Any, x_BSF: Array, mask_BS: Array, key: Array | None) -> Array:
         """f32[B,2]: the clips' answers."""
         hide_key, model_key = layers.split(key, 2)
         hidden_BS = self.hidden(mask_BS, hide_key)
