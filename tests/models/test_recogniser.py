@@ -36,11 +36,11 @@ def test_every_parameter_of_both_directions_learns(cfg):
     head = heads.Autoregressive(reverse_weight=0.5)
     rows = {"tokens": jnp.asarray(networks.TOKENS % 59), "weight": jnp.ones(3)}
 
+    features, mask = jnp.asarray(networks.FEATURES), jnp.asarray(networks.MASK)
+
     @jax.jit
     def gradient(model):
-        return jax.grad(lambda m: head.loss(m, networks.FEATURES, networks.MASK, rows, None)[0])(
-            model
-        )
+        return jax.grad(lambda m: head.loss(m, features, mask, rows, None)[0])(model)
 
     for name, g in checkpoint.flatten(gradient(model)).items():
         assert np.isfinite(g).all() and np.abs(g).max() > 0, name

@@ -25,7 +25,7 @@ NETWORKS = [
 class Spy:
     """A network that keeps what it is shown, and guesses `guess`."""
 
-    def __init__(self, guess=0.0):
+    def __init__(self, guess: jax.Array | float = 0.0):
         self.guess = guess
 
     def __call__(self, features, mask, key=None):
