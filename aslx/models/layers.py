@@ -4,9 +4,11 @@ Shape suffixes: B batch, S frames, T characters, D width, N heads, H head width,
 Matrices start as LeCun normal, biases and the shifts of norms at zero, unless said otherwise.
 """
 
+import contextlib
+import contextvars
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -15,6 +17,19 @@ import numpy as np
 from flax import nnx
 
 Turns = jax.Array | np.ndarray | None
+
+
+_exporting = contextvars.ContextVar("exporting", default=False)
+
+
+@contextlib.contextmanager
+def exporting() -> Iterator[None]:
+    """Within it networks trace to the same values by what TFLite runs fast and can quantise."""
+    token = _exporting.set(True)
+    try:
+        yield
+    finally:
+        _exporting.reset(token)
 
 
 class Frozen(nnx.Variable):
@@ -226,6 +241,20 @@ def _depthwise_backward(residual, g_BSD):
 depthwise.defvjp(_depthwise_forward, _depthwise_backward)
 
 
+def _depthwise_2d(x_BSD: jax.Array, kernel_KD: jax.Array) -> jax.Array:
+    """`depthwise` as the one operation that TFLite has for it."""
+    taps, dim = kernel_KD.shape
+    y_BS1D = jax.lax.conv_general_dilated(
+        x_BSD[:, :, None],
+        kernel_KD[:, None, None],
+        window_strides=(1, 1),
+        padding=((taps // 2, taps - 1 - taps // 2), (0, 0)),
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        feature_group_count=dim,
+    )
+    return y_BS1D[:, :, 0]
+
+
 class DepthwiseConv(nnx.Module):
     """`depthwise` with a bias; masked frames count as zeros."""
 
@@ -236,7 +265,8 @@ class DepthwiseConv(nnx.Module):
 
     def __call__(self, x_BSD: jax.Array, mask_BS: jax.Array) -> jax.Array:
         x_BSD = masked(x_BSD, mask_BS).astype(self.dtype)
-        y_BSD = depthwise(x_BSD, self.kernel[...].astype(self.dtype))
+        apply = _depthwise_2d if _exporting.get() else depthwise
+        y_BSD = apply(x_BSD, self.kernel[...].astype(self.dtype))
         return y_BSD + self.bias[...].astype(self.dtype)
 
 
@@ -274,5 +304,12 @@ def scan(
 ) -> jax.Array:
     """`apply(block, x, key)` of each stacked block in turn: compiled once, whatever the depth."""
     depth = len(jax.tree.leaves(stacked)[0])
+    if _exporting.get():
+        for i in range(depth):
+            # Constants: of weights that the graph slices, none is packed or quantised.
+            with jax.ensure_compile_time_eval():
+                block = jax.tree.map(lambda leaf, i=i: leaf[i], stacked)
+            x = apply(block, x, None)
+        return x
     keys = None if key is None else jax.random.split(key, depth)
     return jax.lax.scan(lambda x, part: (apply(part[0], x, part[1]), None), x, (stacked, keys))[0]
