@@ -87,6 +87,7 @@ def together(runs: list[inference.Run]) -> inference.Run:
 
 def _memory(run: inference.Run) -> tuple[int, ...]:
     """The shape of the memory of a clip of 64 frames."""
-    features = jax.ShapeDtypeStruct((1, 64, run.cfg.features.num_features), jnp.float32)
-    mask = jax.ShapeDtypeStruct((1, 64), jnp.bool_)
-    return jax.eval_shape(run.model.encode, features, mask)[0].shape
+    features = jnp.zeros((1, 64, run.cfg.features.num_features))
+    mask = jnp.ones((1, 64), bool)
+    found = jax.eval_shape(lambda model: model.encode(features, mask), run.model)
+    return found[0].shape

@@ -62,7 +62,7 @@ def convert(cfg: Any, model: Any, quantize: Quantize, rows: int | None = None) -
     import tensorflow as tf
     from jax.experimental import jax2tf
 
-    from aslx import exported
+    from aslx import exported, halves
 
     shape = cfg.features.source.shape
     sizes = [n if isinstance(n, int) else rows for n in shape]
@@ -80,11 +80,10 @@ def convert(cfg: Any, model: Any, quantize: Quantize, rows: int | None = None) -
     concrete = module.serve.get_concrete_function()
     converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], module)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-    if quantize != "none":
+    if quantize == "int8":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if quantize == "float16":
-        converter.target_spec.supported_types = [tf.float16]
-    return converter.convert()
+    flatbuffer = converter.convert()
+    return halves.halved(flatbuffer) if quantize == "float16" else flatbuffer
 
 
 def web(cfg: Any, model: Any, quantize: Quantize) -> dict[str, bytes]:

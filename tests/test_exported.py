@@ -1,6 +1,5 @@
 """The exported function: a clip costs what it needs and is answered as at the longest length."""
 
-import collections
 import dataclasses
 
 import ai_edge_litert.schema_py_generated as schema
@@ -9,7 +8,18 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from aslx import config, ensemble, export, exported, features, inference, kaggle, step, vocab
+from aslx import (
+    config,
+    ensemble,
+    export,
+    exported,
+    features,
+    halves,
+    inference,
+    kaggle,
+    step,
+    vocab,
+)
 from aslx.models import squeezeformer, transformer
 from aslx.tasks import transcription
 
@@ -95,38 +105,40 @@ def reader() -> tuple[config.Config, ensemble.Ensemble]:
     return first, ensemble.Ensemble((model, other), (32, 64))
 
 
-def tensors(flatbuffer: bytes) -> dict[int, list[int]]:
-    """Types of the constants of a thousand values or more, by how they are stored."""
-    model = schema.ModelT.InitFromPackedBuf(flatbuffer, 0)
-    found = collections.defaultdict(list)
-    for graph in model.subgraphs:
-        for tensor in graph.tensors:
-            stored = model.buffers[tensor.buffer].data
-            if stored is not None and np.prod(tensor.shape) >= 1024:
-                found[tensor.buffer].append(tensor.type)
-    return found
+def stored(flatbuffer: bytes) -> list[tuple[int, bytes]]:
+    """Type and content of each buffer that holds a thousand values or more."""
+    model, found = schema.ModelT.InitFromPackedBuf(flatbuffer, 0), {}
+    for tensor in (tensor for graph in model.subgraphs for tensor in graph.tensors):
+        data = model.buffers[tensor.buffer].data
+        if data is not None and np.prod(tensor.shape) >= 1024:
+            found[tensor.buffer] = tensor.type, bytes(data)
+    return list(found.values())
 
 
-@pytest.mark.parametrize("quantize", ["none", "int8"])
-def test_a_converted_ensemble_answers_at_each_length_as_jax_does_and_stores_a_weight_once(
-    reader, quantize
-):
-    flatbuffer = export.convert(*reader, quantize)
-    stored = tensors(flatbuffer)
-    model = schema.ModelT.InitFromPackedBuf(flatbuffer, 0)
-    contents = [bytes(model.buffers[i].data) for i in stored]
-    assert len(set(contents)) == len(contents)
-    if quantize == "int8":
-        types = [types[0] for types in stored.values()]
-        assert types.count(schema.TensorType.INT8) > 0.8 * len(types)
-        return
-    run, expected = kaggle.interpreter(flatbuffer), whole(*reader)
-    texts = set()
+@pytest.fixture(scope="module")
+def float32(reader) -> bytes:
+    return export.convert(*reader, "none")
+
+
+def test_a_converted_ensemble_answers_at_each_length_as_jax_does(reader, float32):
+    run, half = kaggle.interpreter(float32), kaggle.interpreter(halves.halved(float32))
+    expected, texts = whole(*reader), set()
     for clip in clips():
-        outputs = run(inputs=clip)["outputs"]
-        np.testing.assert_allclose(outputs, expected(*padded(clip)), atol=1e-3)
-        texts.add(kaggle.text(outputs))
+        outputs = expected(*padded(clip))
+        np.testing.assert_allclose(run(inputs=clip)["outputs"], outputs, atol=1e-3)
+        np.testing.assert_allclose(half(inputs=clip)["outputs"], outputs, atol=0.1)
+        texts.add(kaggle.text(np.asarray(outputs)))
     assert len(texts) > 5
+
+
+def test_every_weight_is_stored_once_whatever_its_type(reader, float32):
+    types = schema.TensorType
+    buffers = stored(float32)
+    assert len(set(buffers)) == len(buffers) > 20
+    half = stored(halves.halved(float32))
+    assert len(half) == len(buffers) and {kind for kind, _ in half} == {types.FLOAT16}
+    eighth = [kind for kind, _ in stored(export.convert(*reader, "int8"))]
+    assert len(eighth) == len(buffers) and eighth.count(types.INT8) > 0.9 * len(eighth)
 
 
 def test_inference_builds_what_is_exported(reader):
