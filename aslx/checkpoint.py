@@ -134,6 +134,15 @@ class Checkpoints:
         scored = [c for c in saved if c.metrics]
         return max(scored, key=_score).step if scored else saved[-1].step
 
+    def newest(self, count: int) -> list[int]:
+        """The last so many steps; ValueError where fewer are kept."""
+        if len(self.steps) < count:
+            raise ValueError(
+                f"{self._ckpt.directory} keeps {len(self.steps)} checkpoints, the last "
+                f"{_KEEP_LAST} and the best: there are no {count} to average"
+            )
+        return self.steps[-count:]
+
     def wait(self) -> None:
         self._ckpt.wait()
 

@@ -11,7 +11,7 @@ import io
 import json
 import time
 import zipfile
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import tyro
 
@@ -21,6 +21,7 @@ MAX_ZIP = 40 * 2**20  # Bytes: Kaggle refuses a model over 40 MB.
 # Of the page's models: a browser's runtime takes no dynamic size. Kaggle's longest clip has 807.
 WEB_FRAMES = (64, 128, 256, 512, 1024)
 Quantize = Literal["none", "float16", "int8"]
+VARIANTS: tuple[Quantize, ...] = get_args(Quantize)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -36,30 +37,20 @@ class Command:
     quantize: Quantize = "none"
     """Type of the stored weights; int8: one scale a channel, activations stay float."""
     options: Annotated[reading.Options, tyro.conf.arg(name="")] = reading.Options()
+    variants: bool = False
+    """Write the model with the other types of weights too, model_TYPE.tflite, and compare all."""
+    average: int = 0
+    """Export the mean of so many checkpoints, the newest (a run keeps two and the best); 0: the
+    best."""
+    ensemble: tuple[str, ...] = ()
+    """Other runs of the same features and task: one model answers by the mean of their
+    probabilities."""
     split: str = "test"
     """Split whose clips are compared with JAX and timed."""
     clips: int = 200
     """How many of them; 0: compare nothing."""
     data: str = ""
     """Another prepared data set than the one trained on."""
-
-
-def answer(cfg: Any, model: Any) -> Any:
-    """The exported function: a clip or an image as its source has it -> what the task answers.
-
-    `frames` i32[1] counts the rows that are real, where not all are.
-    """
-    import jax
-
-    from aslx import step
-
-    def fn(inputs: jax.Array, frames: jax.Array | None = None) -> jax.Array:
-        batch = cfg.features.source.batch(inputs, frames)
-        return cfg.task.outputs(
-            model, *step.inputs(batch, cfg.features, frames=cfg.features.max_frames)
-        )
-
-    return fn
 
 
 def convert(cfg: Any, model: Any, quantize: Quantize, rows: int | None = None) -> bytes:
@@ -70,13 +61,17 @@ def convert(cfg: Any, model: Any, quantize: Quantize, rows: int | None = None) -
     import tensorflow as tf
     from jax.experimental import jax2tf
 
+    from aslx import exported, halves
+
     shape = cfg.features.source.shape
     sizes = [n if isinstance(n, int) else rows for n in shape]
     spec = [tf.TensorSpec(sizes, tf.float32, name="inputs")]
     words = [f"({', '.join(map(str, shape))})"] if rows is None else [None, None]
     if rows is not None:
         spec.append(tf.TensorSpec([1], tf.int32, name="frames"))
-    fn = jax2tf.convert(answer(cfg, model), polymorphic_shapes=words, with_gradient=False)
+    fn = jax2tf.convert(
+        exported.answer(cfg, model, rows), polymorphic_shapes=words, with_gradient=False
+    )
     module: Any = tf.Module()
     module.serve = tf.function(
         lambda *given: {"outputs": fn(*given)}, input_signature=spec, autograph=False
@@ -84,11 +79,10 @@ def convert(cfg: Any, model: Any, quantize: Quantize, rows: int | None = None) -
     concrete = module.serve.get_concrete_function()
     converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], module)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-    if quantize != "none":
+    if quantize == "int8":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if quantize == "float16":
-        converter.target_spec.supported_types = [tf.float16]
-    return converter.convert()
+    flatbuffer = converter.convert()
+    return halves.halved(flatbuffer) if quantize == "float16" else flatbuffer
 
 
 def web(cfg: Any, model: Any, quantize: Quantize) -> dict[str, bytes]:
@@ -132,8 +126,11 @@ def submission(path: files.Path, model: bytes, beside: dict[str, bytes]) -> int:
     return size
 
 
-def compare(cfg: Any, model: Any, mesh: Any, flatbuffer: bytes, split: str, clips: int) -> dict:
-    """Answers of the flatbuffer beside JAX's on the first clips of a split, and its speed."""
+def compare(
+    cfg: Any, model: Any, mesh: Any, flatbuffers: dict[Quantize, bytes], split: str, clips: int
+) -> dict[Quantize, dict]:
+    """Answers of each flatbuffer beside JAX's on the first clips of a split, and its speed: CPU
+    time of the one core that it runs on, which other work does not lengthen."""
     import numpy as np
 
     from aslx import inference
@@ -141,22 +138,72 @@ def compare(cfg: Any, model: Any, mesh: Any, flatbuffer: bytes, split: str, clip
     task, source = cfg.task, cfg.features.source
     evaluation = inference.Evaluation(cfg, mesh, split, limit=clips)
     expected, _ = evaluation.run(model)
-    run, found, seconds = kaggle.interpreter(flatbuffer), [], []
-    for clip in evaluation.clips():
-        inputs = source.pack(clip)
-        start = time.perf_counter()
-        outputs = run(inputs=inputs)["outputs"]
-        seconds.append(time.perf_counter() - start)
-        found.append(task.read(outputs))
-    same = [task.text(a) == task.text(b) for a, b in zip(expected, found, strict=True)]
-    return {
-        "clips": len(found),
-        "same_text": float(np.mean(same)),
-        "score": evaluation.score(found)["score"],
-        "score_jax": evaluation.score(expected)["score"],
-        "latency_ms_median": round(float(np.median(seconds)) * 1e3, 2),
-        "latency_ms_p95": round(float(np.quantile(seconds, 0.95)) * 1e3, 2),
-    }
+    reports: dict[Quantize, dict] = {}
+    for quantize, flatbuffer in flatbuffers.items():
+        run, found, seconds = kaggle.interpreter(flatbuffer), [], []
+        for clip in evaluation.clips():
+            inputs = source.pack(clip)
+            start = time.process_time()
+            outputs = run(inputs=inputs)["outputs"]
+            seconds.append(time.process_time() - start)
+            found.append(task.read(outputs))
+        same = [task.text(a) == task.text(b) for a, b in zip(expected, found, strict=True)]
+        reports[quantize] = {
+            "model_bytes": len(flatbuffer),
+            "clips": len(found),
+            "same_text": float(np.mean(same)),
+            "score": evaluation.score(found)["score"],
+            "score_jax": evaluation.score(expected)["score"],
+            "latency_ms_median": round(float(np.median(seconds)) * 1e3, 2),
+            "latency_ms_p95": round(float(np.quantile(seconds, 0.95)) * 1e3, 2),
+        }
+    return reports
+
+
+def _opened(command: Command) -> Any:
+    """The run that is exported: of several one that answers for all."""
+    from aslx import ensemble, exported, inference
+
+    runs = []
+    for workdir in (command.workdir, *command.ensemble):
+        run = inference.open_run(
+            workdir, data=command.data, options=command.options, average=command.average
+        )
+        cfg, model = exported.exact(run.cfg, run.model)
+        runs.append(dataclasses.replace(run, cfg=cfg, model=model))
+    return ensemble.together(runs) if command.ensemble else runs[0]
+
+
+def _written(command: Command, run: Any, out: Any) -> tuple[dict[Quantize, bytes], dict]:
+    """Writes the models and what stands beside them; the models, and what a report says first."""
+    wanted = [command.quantize]
+    wanted += [q for q in VARIANTS if command.variants and q != command.quantize]
+    print(f"converting step {run.step} of {run.workdir}, weights as {', '.join(wanted)}")
+    models = {quantize: convert(run.cfg, run.model, quantize) for quantize in wanted}
+    names = [f"model_{'float32' if q == 'none' else q}.tflite" for q in wanted[1:]]
+    every = dict(zip(["model.tflite", *names], models.values(), strict=True))
+    beside = run.cfg.features.source.submission
+    every |= {**run.cfg.task.beside(), **(beside or {})}
+    if command.web:
+        every |= web(run.cfg, run.model, command.quantize)
+    # The last: who finds it finds what it names.
+    every["model.json"] = about(run.cfg, run.step, web=command.web)
+    for name, data in every.items():
+        files.write(out / name, data)
+    report = {"step": run.step, "quantize": command.quantize}
+    report["model_bytes"] = len(models[command.quantize])
+    if beside is not None:
+        report["zip_bytes"] = submission(out, models[command.quantize], beside)
+    return models, report
+
+
+def _table(variants: dict[Quantize, dict]) -> str:
+    names = ("model_bytes", "score", "same_text", "latency_ms_median", "latency_ms_p95")
+    lines = [f"  {'weights':<8}" + "".join(f"{name:>20}" for name in names)]
+    for quantize, report in variants.items():
+        values = "".join(f"{round(report[name], 4):>20}" for name in names)
+        lines.append(f"  {quantize:<8}{values}")
+    return "\n".join(lines)
 
 
 def main() -> None:
@@ -165,32 +212,24 @@ def main() -> None:
 
     from aslx import inference
 
-    run = inference.open_run(command.workdir, data=command.data, options=command.options)
+    run = _opened(command)
     out = epath.Path(command.out or run.workdir / "export")
-    print(f"converting step {run.step} of {run.workdir}, weights as {command.quantize}")
-    flatbuffer = convert(run.cfg, run.model, command.quantize)
-    beside = run.cfg.features.source.submission
-    every = {"model.tflite": flatbuffer, **run.cfg.task.beside(), **(beside or {})}
-    if command.web:
-        every |= web(run.cfg, run.model, command.quantize)
-    # The last: who finds it finds what it names.
-    every["model.json"] = about(run.cfg, run.step, web=command.web)
-    for name, data in every.items():
-        files.write(out / name, data)
-    report = {"step": run.step, "quantize": command.quantize, "model_bytes": len(flatbuffer)}
-    if beside is not None:
-        report["zip_bytes"] = submission(out, flatbuffer, beside)
+    models, report = _written(command, run, out)
     if command.clips:
-        report |= compare(run.cfg, run.model, run.mesh, flatbuffer, command.split, command.clips)
+        reports = compare(run.cfg, run.model, run.mesh, models, command.split, command.clips)
+        report |= reports[command.quantize]
+        if command.variants:
+            print(_table(reports))
+            report["variants"] = reports
     files.write(out / "report.json", json.dumps(report, indent=2) + "\n")
     for name, value in report.items():
         print(f"  {name:<18} {value}")
     scores = run.workdir / f"evaluation-{command.split}" / "scores.json"
     if scores.exists():
         print(run.cfg.task.summary(json.loads(scores.read_text())))
-    written = out / ("model.tflite" if beside is None else "submission.zip")
+    written = out / ("submission.zip" if "zip_bytes" in report else "model.tflite")
     print(f"written: {written}")
-    name = "model" if beside is None else "submission"
+    name = "submission" if "zip_bytes" in report else "model"
     inference.last_json({name: str(written)} | report)
 
 

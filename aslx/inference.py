@@ -177,11 +177,16 @@ class Run:
 
 
 def open_run(
-    workdir: str | files.Path, *, data: str = "", options: reading.Options = reading.Options()
+    workdir: str | files.Path,
+    *,
+    data: str = "",
+    options: reading.Options = reading.Options(),
+    average: int = 0,
 ) -> Run:
     """The best checkpoint of a run directory: the averaged parameters where an average was kept.
 
-    `data` replaces the data set that the run was trained on, `options` how its task reads.
+    `data` replaces the data set that the run was trained on, `options` how its task reads; with
+    `average` the model is the mean of so many checkpoints, the newest.
     """
     workdir = epath.Path(workdir)
     if not (workdir / "config.json").exists():
@@ -202,10 +207,11 @@ def open_run(
     model, frozen = layers.parted(jax.eval_shape(functools.partial(build, cfg)))
     abstract = sharding.place(mesh, {name: model, "frozen": frozen})
     with checkpoint.Checkpoints(workdir / "checkpoints") as checkpoints:
-        best = checkpoints.best()
-        found = checkpoints.restore(best, abstract)
-    model = layers.joined(found[name], found["frozen"])
-    return Run(workdir, cfg, mesh, model, best, trained_on)
+        steps = checkpoints.newest(average) if average else [checkpoints.best()]
+        found = [checkpoints.restore(step, abstract) for step in steps]
+    mean = jax.tree.map(lambda *leaves: sum(leaves) / len(leaves), *(f[name] for f in found))
+    model = layers.joined(mean, found[-1]["frozen"])
+    return Run(workdir, cfg, mesh, model, steps[-1], trained_on)
 
 
 def _prior(

@@ -66,14 +66,15 @@ def submission(run, exported, tmp_path_factory) -> pathlib.Path:
 
 
 def test_the_exported_text_is_jaxs_on_200_clips(run, exported):
-    report = export.compare(run.cfg, run.model, run.mesh, exported, "test", CLIPS)
+    models = {"none": exported}
+    report = export.compare(run.cfg, run.model, run.mesh, models, "test", CLIPS)["none"]
     assert report["clips"] == CLIPS and report["same_text"] == 1.0
     assert report["score"] == report["score_jax"]
 
 
 def test_float16_weights_change_one_text_in_a_hundred_at_most(run):
-    model = export.convert(run.cfg, run.model, "float16")
-    report = export.compare(run.cfg, run.model, run.mesh, model, "test", CLIPS)
+    models = {"float16": export.convert(run.cfg, run.model, "float16")}
+    report = export.compare(run.cfg, run.model, run.mesh, models, "test", CLIPS)["float16"]
     assert report["same_text"] >= 0.99
 
 

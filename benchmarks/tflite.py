@@ -1,0 +1,104 @@
+"""What an exported model costs on one core: its file, and the time of a clip.
+
+python -m benchmarks.tflite --config configs/squeezeformer.py [--ctc] [--quantize none float16 int8]
+
+Weights are as a config begins them, which cost what trained ones do; a decoder is made to end its
+text after 18 characters. A line has the bytes of the file and, for clips of each number of frames,
+milliseconds of CPU time: the least, the median and the 95th percentile of the readings. Other work
+on the machine lengthens the upper ones, through its caches, and the least hardly.
+"""
+
+import dataclasses
+import functools
+import importlib.metadata
+import json
+import os
+import pathlib
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from aslx import cli, config, export, exported, inference, kaggle, vocab
+from aslx.tasks import transcription
+
+CHARACTERS = 18  # Of Kaggle's mean phrase.
+QUANTILES = (104, 148, 207, 384)  # Frames: Kaggle's quartiles, and the longest that a model sees.
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Command:
+    """Measures the file and the latency of a config's exported models."""
+
+    config: str
+    """A Python file with get_config(); its fields become options of this command."""
+    ctc: bool = False
+    """Take the CTC head, and no decoder."""
+    quantize: tuple[export.Quantize, ...] = export.VARIANTS
+    frames: tuple[int, ...] = QUANTILES
+    """Of the clips that are timed."""
+    repeat: int = 20
+
+
+def prepared(command: Command, cfg: config.Config) -> config.Config:
+    """With the head that is measured."""
+    if not command.ctc:
+        return cfg
+    model = dataclasses.replace(cfg.model, decoder_layers=0)
+    return dataclasses.replace(cfg, task=transcription.Task(head=transcription.CTC()), model=model)
+
+
+def ending(model: Any) -> Any:
+    """With a decoder, where there is one, that ends after `CHARACTERS`."""
+    if hasattr(model, "head"):
+        model.advance = functools.partial(_ending, model.advance)
+    return model
+
+
+def _ending(advance: Callable[..., Any], tokens_B: jax.Array, cache: Any) -> tuple[jax.Array, Any]:
+    logits_BV, after = advance(tokens_B, cache)
+    wanted = jnp.where(cache["index"] < CHARACTERS, 0, vocab.END)
+    return logits_BV + 100 * jax.nn.one_hot(wanted, vocab.SIZE), after
+
+
+def milliseconds(model: bytes, clip: np.ndarray, repeat: int) -> dict[str, float]:
+    """The first reading, which makes room for the clip, does not count."""
+    run, seconds = kaggle.interpreter(model), []
+    run(inputs=clip)
+    for _ in range(repeat):
+        start = time.process_time()
+        run(inputs=clip)
+        seconds.append(time.process_time() - start)
+    found = np.quantile(np.array(seconds) * 1e3, (0, 0.5, 0.95))
+    return {name: round(float(v), 1) for name, v in zip(("min", "p50", "p95"), found, strict=True)}
+
+
+def main() -> None:
+    command, cfg = config.parse(Command, lambda path: Command(config=path))
+    cfg = prepared(command, cfg)
+    cfg, model = exported.exact(cfg, inference.build(cfg))
+    model = ending(model)
+    rng, columns = np.random.default_rng(0), len(cfg.features.selection.columns)
+    for quantize in command.quantize:
+        flatbuffer = export.convert(cfg, model, quantize)
+        line: dict[str, Any] = {
+            **{name: importlib.metadata.version(name) for name in ("ai-edge-litert", "jax")},
+            "load": round(os.getloadavg()[0], 1),
+            "config": pathlib.Path(command.config).stem,
+            "head": "ctc" if command.ctc else type(cfg.task.head).__name__.lower(),
+            "quantize": quantize,
+            "parameters": sum(leaf.size for leaf in jax.tree.leaves(model)),
+            "model_bytes": len(flatbuffer),
+            "lengths": exported.lengths(cfg, model),
+        }
+        for frames in command.frames:
+            clip = rng.random((frames, columns), np.float32)
+            line[f"ms_{frames}_frames"] = milliseconds(flatbuffer, clip, command.repeat)
+        print(json.dumps(line), flush=True)
+
+
+if __name__ == "__main__":
+    cli.run(main)

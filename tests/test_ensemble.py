@@ -1,0 +1,83 @@
+"""Several networks that answer as one."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from flax import nnx
+
+from aslx import config, decoding, ensemble, features, inference, sharding
+from aslx.models import lstm, transformer
+from aslx.tasks import transcription
+from tests.models.test_networks import FEATURES, LSTM, MASK, SQUEEZEFORMER, TOKENS, build
+
+SQUEEZED = dataclasses.replace(SQUEEZEFORMER, stride=1)
+HALF = lstm.Config(dim=24, num_layers=1, decoder_layers=2, num_heads=2, stride=2)
+
+
+@pytest.fixture(scope="module")
+def members() -> list[Any]:
+    """Three of other kinds and widths, whose memories have as many positions."""
+    return [build(cfg) for cfg in (SQUEEZED, LSTM, HALF)]
+
+
+def joined(members) -> ensemble.Ensemble:
+    widths = [m.encode(FEATURES, MASK)[0].shape[-1] for m in members]
+    return ensemble.Ensemble(tuple(members), tuple(widths))
+
+
+def test_an_ensemble_says_the_mean_of_its_members_probabilities(members):
+    model = joined(members)
+    memory, mask = model.encode(FEATURES, MASK)
+    found = jax.nn.softmax(model.ctc(memory)), jax.nn.softmax(model.decode(TOKENS, memory, mask))
+    each = [(m, *m.encode(FEATURES, MASK)) for m in members]
+    ctc = np.mean([jax.nn.softmax(m.ctc(x)) for m, x, _ in each], 0)
+    decoded = np.mean([jax.nn.softmax(m.decode(TOKENS, x, mask)) for m, x, mask in each], 0)
+    np.testing.assert_allclose(found[0], ctc, atol=1e-5)
+    np.testing.assert_allclose(found[1], decoded, atol=1e-5)
+
+
+def test_an_ensembles_cached_steps_equal_its_teacher_forcing(members):
+    model = joined(members)
+    memory, mask = model.encode(FEATURES, MASK)
+    expected = model.decode(TOKENS, memory, mask)
+    cache, steps = model.start(memory, mask, TOKENS.shape[1]), []
+    for tokens in TOKENS.T:
+        logits, cache = model.advance(tokens, cache)
+        steps.append(logits)
+    np.testing.assert_allclose(np.stack(steps, 1), expected, atol=1e-4)
+
+
+def test_a_network_beside_itself_writes_what_it_writes_alone(members):
+    twice = joined([members[0], members[0]])
+    write = jax.jit(lambda model: decoding.greedy(model, *model.encode(FEATURES, MASK), 9)[0])
+    np.testing.assert_array_equal(write(twice), write(members[0]))
+
+
+def run(workdir: str, model: Any, **changes: Any) -> inference.Run:
+    task = transcription.Task(head=transcription.CTC())
+    values = {"task": task, "features": features.Seed(), "model": model} | changes
+    cfg = config.Config(**values)
+    network = jax.eval_shape(lambda: model.build(cfg.features.num_features, rngs=nnx.Rngs(0)))
+    return inference.Run(workdir, cfg, sharding.make_mesh(sharding.Config()), network, 0, "")
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (run("b", LSTM, task=transcription.Task()), "task.head"),
+        (run("b", LSTM, features=features.Modern()), "features.type"),
+        (run("b", dataclasses.replace(LSTM, stride=1)), "32 positions and the other 64"),
+    ],
+    ids=["task", "features", "positions"],
+)
+def test_runs_that_do_not_answer_alike_are_refused(other, message):
+    with pytest.raises(ValueError, match=f"a and b do not answer together: .*{message}"):
+        ensemble.together([run("a", LSTM), other])
+
+
+def test_runs_of_other_networks_answer_together():
+    found = ensemble.together([run("a", LSTM), run("b", transformer.Config(dim=32, stride=2))])
+    assert found.workdir == "a" and found.model.widths == (16, 32)
