@@ -176,7 +176,7 @@ def _opened(command: Command) -> Any:
 
 def _written(command: Command, run: Any, out: Any) -> tuple[dict[Quantize, bytes], dict]:
     """Writes the models and what stands beside them; the models, and what a report says first."""
-    wanted = [command.quantize]
+    wanted: list[Quantize] = [command.quantize]
     wanted += [q for q in VARIANTS if command.variants and q != command.quantize]
     print(f"converting step {run.step} of {run.workdir}, weights as {', '.join(wanted)}")
     models = {quantize: convert(run.cfg, run.model, quantize) for quantize in wanted}

@@ -15,9 +15,9 @@ _AT_LEAST = 1024  # Values; smaller constants are not worth an operation.
 
 def halved(flatbuffer: bytes) -> bytes:
     """The same model with its larger float32 constants stored as float16."""
-    model = schema.ModelT.InitFromPackedBuf(flatbuffer, 0)
+    model: Any = schema.ModelT.InitFromPackedBuf(flatbuffer, 0)
     float32, code = schema.TensorType.FLOAT32, schema.BuiltinOperator.DEQUANTIZE
-    dequantize = schema.OperatorCodeT()
+    dequantize: Any = schema.OperatorCodeT()
     dequantize.builtinCode = dequantize.deprecatedBuiltinCode = code
     dequantize.version = 3  # The first that takes float16.
     model.operatorCodes.append(dequantize)
@@ -43,20 +43,20 @@ def halved(flatbuffer: bytes) -> bytes:
 
 
 def _buffer(values: np.ndarray) -> Any:
-    buffer = schema.BufferT()
+    buffer: Any = schema.BufferT()
     buffer.data = np.frombuffer(values.astype("<f2").tobytes(), np.uint8)
     return buffer
 
 
 def _stored(tensor: Any, buffer: int) -> Any:
-    half = schema.TensorT()
+    half: Any = schema.TensorT()
     half.type, half.buffer, half.shape = schema.TensorType.FLOAT16, buffer, tensor.shape
     half.name, half.hasRank = tensor.name + b"_float16", tensor.hasRank
     return half
 
 
 def _operator(opcode: int, source: int, target: int) -> Any:
-    operator = schema.OperatorT()
+    operator: Any = schema.OperatorT()
     operator.opcodeIndex = opcode
     operator.inputs, operator.outputs = [np.array([i], np.int32) for i in (source, target)]
     return operator

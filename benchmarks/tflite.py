@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from aslx import cli, config, export, exported, inference, kaggle, vocab
-from aslx.tasks import transcription
+from aslx.tasks import heads, transcription
 
 CHARACTERS = 18  # Of Kaggle's mean phrase.
 QUANTILES = (104, 148, 207, 384)  # Frames: Kaggle's quartiles, and the longest that a model sees.
@@ -48,7 +48,7 @@ def prepared(command: Command, cfg: config.Config) -> config.Config:
     if not command.ctc:
         return cfg
     model = dataclasses.replace(cfg.model, decoder_layers=0)
-    return dataclasses.replace(cfg, task=transcription.Task(head=transcription.CTC()), model=model)
+    return dataclasses.replace(cfg, task=transcription.Task(head=heads.CTC()), model=model)
 
 
 def ending(model: Any) -> Any:
