@@ -176,10 +176,10 @@ def _opened(command: Command) -> Any:
 
 def _written(command: Command, run: Any, out: Any) -> tuple[dict[Quantize, bytes], dict]:
     """Writes the models and what stands beside them; the models, and what a report says first."""
-    wanted: list[Quantize] = [command.quantize]
-    wanted += [q for q in VARIANTS if command.variants and q != command.quantize]
+    others: list[Quantize] = list(VARIANTS) if command.variants else []
+    wanted: list[Quantize] = [command.quantize, *(q for q in others if q != command.quantize)]
     print(f"converting step {run.step} of {run.workdir}, weights as {', '.join(wanted)}")
-    models = {quantize: convert(run.cfg, run.model, quantize) for quantize in wanted}
+    models: dict[Quantize, bytes] = {q: convert(run.cfg, run.model, q) for q in wanted}
     names = [f"model_{'float32' if q == 'none' else q}.tflite" for q in wanted[1:]]
     every = dict(zip(["model.tflite", *names], models.values(), strict=True))
     beside = run.cfg.features.source.submission
