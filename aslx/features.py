@@ -65,6 +65,8 @@ def resample(
     used_B1 = jnp.clip(count_B1, jnp.where(count_B1 > 0, at_least, 0), frames)
     s_1S = jnp.arange(frames, dtype=jnp.float32)[None, :]
     at_BS = (s_1S + 0.5) * count_B1 / jnp.maximum(used_B1, 1) - 0.5
+    # As many as before: each in its place, or what rounding leaves of a neighbour shows a lost one.
+    at_BS = jnp.where(used_B1 == count_B1, s_1S, at_BS)
     at_BS = jnp.clip(at_BS, 0, jnp.maximum(count_B1 - 1, 0))
     mask_BS = s_1S < used_B1
     hat_BST = jnp.maximum(0.0, 1.0 - jnp.abs(at_BS[:, :, None] - place_BT[:, None, :]))

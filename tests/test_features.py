@@ -139,3 +139,12 @@ def test_features_are_the_same_alone_and_in_a_batch():
     together, _ = jax.jit(kind, static_argnums=2)(batch, jnp.array([5, 20, 40]), 32)
     for row, x in enumerate(clips):
         np.testing.assert_allclose(together[row], run(kind, x, padded=40)[0], atol=1e-4)
+
+
+def test_a_lost_frame_between_two_that_are_seen_is_not_seen():
+    values = np.where(np.arange(60) % 2, np.nan, 1.5).astype(np.float32)[None, :, None]
+    resample = jax.jit(lambda keep: features.resample(values, keep, 48))
+    for count in range(1, 49):
+        found, presence, _ = resample(np.arange(60)[None] < count)
+        np.testing.assert_array_equal(presence[0, 1:count:2], 0)
+        np.testing.assert_array_equal(found[0, :count:2], 1.5)
