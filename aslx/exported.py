@@ -66,6 +66,8 @@ class Lengths:
 
 
 def _filled(x: jax.Array, like: jax.ShapeDtypeStruct) -> jax.Array:
+    if x.dtype == bool:  # Kaggle's runtime has no PAD of these.
+        return _filled(x.astype(jnp.float32), like) > 0
     return jnp.pad(x, [(0, n - m) for m, n in zip(x.shape, like.shape, strict=True)])
 
 

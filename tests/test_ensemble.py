@@ -10,7 +10,7 @@ from flax import nnx
 
 from aslx import config, decoding, ensemble, features, inference, sharding
 from aslx.models import lstm, transformer
-from aslx.tasks import transcription
+from aslx.tasks import heads, transcription
 from tests.models.test_networks import FEATURES, LSTM, MASK, SQUEEZEFORMER, TOKENS, build
 
 SQUEEZED = dataclasses.replace(SQUEEZEFORMER, stride=1)
@@ -57,7 +57,7 @@ def test_a_network_beside_itself_writes_what_it_writes_alone(members):
 
 
 def run(workdir: str, model: Any, **changes: Any) -> inference.Run:
-    task = transcription.Task(head=transcription.CTC())
+    task = transcription.Task(head=heads.CTC())
     values = {"task": task, "features": features.Seed(), "model": model} | changes
     cfg = config.Config(**values)
     network = jax.eval_shape(lambda: model.build(cfg.features.num_features, rngs=nnx.Rngs(0)))

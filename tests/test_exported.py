@@ -21,14 +21,14 @@ from aslx import (
     vocab,
 )
 from aslx.models import squeezeformer, transformer
-from aslx.tasks import transcription
+from aslx.tasks import heads, transcription
 
 FEATURES = features.Modern(max_frames=48, only_hands=False)
 SQUEEZEFORMER = squeezeformer.Config(
     dim=32, num_layers=2, halve_after=1, num_heads=2, stride=2, kernel=5, groups=FEATURES.groups
 )
-CTC = transcription.CTC()
-AUTOREGRESSIVE = transcription.Autoregressive(ctc_weight=0.3)
+CTC = heads.CTC()
+AUTOREGRESSIVE = heads.Autoregressive(ctc_weight=0.3)
 ROWS = 60  # More than a model sees.
 
 
