@@ -99,7 +99,7 @@ def test_an_average_is_the_mean_of_the_newest_checkpoints(tmp_path):
     assert found.step == 3
     each = zip(jax.tree.leaves(found.model), jax.tree.leaves(first), strict=True)
     assert all(np.allclose(mean, x + 2.5, atol=1e-5) for mean, x in each)
-    with pytest.raises(ValueError, match="keeps 2 checkpoints.*there are no 9 to average"):
+    with pytest.raises(ValueError, match=r"keeps 2 checkpoints.*there are no 9 to average"):
         inference.open_run(workdir, average=9)
 
 
