@@ -14,6 +14,7 @@ import os
 import pathlib
 import re
 import time
+import types
 from typing import Any
 
 from aslx import cli
@@ -119,7 +120,7 @@ def batch(cfg: Any, mesh: Any, rows: int, frames: int) -> dict[str, Any]:
     stored["size"] = cfg.features.source.shape
     fields = cfg.task.fields(stored, cfg.features)
     one = plan.Batch(plan.Shape(frames, 1), np.array([plan.NOTHING]))
-    records: Any = None  # Fillers read none.
+    records: Any = types.SimpleNamespace(number=np.zeros(0, int))  # Fillers read none.
     place = sharding.batch(mesh)
     return {
         name: jax.ShapeDtypeStruct((rows, *x.shape[1:]), x.dtype, sharding=place)

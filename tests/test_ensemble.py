@@ -1,6 +1,8 @@
 """Several networks that answer as one."""
 
 import dataclasses
+import json
+import sys
 from typing import Any
 
 import jax
@@ -8,9 +10,10 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from aslx import config, decoding, ensemble, features, inference, sharding
+from aslx import checkpoint, config, decoding, ensemble, export, features, inference, sharding
 from aslx.models import lstm, transformer
 from aslx.tasks import heads, transcription
+from tests import runs, tiny
 from tests.models.test_networks import FEATURES, LSTM, MASK, SQUEEZEFORMER, TOKENS, build
 
 SQUEEZED = dataclasses.replace(SQUEEZEFORMER, stride=1)
@@ -81,3 +84,39 @@ def test_runs_that_do_not_answer_alike_are_refused(other, message):
 def test_runs_of_other_networks_answer_together():
     found = ensemble.together([run("a", LSTM), run("b", transformer.Config(dim=32, stride=2))])
     assert found.workdir == "a" and found.model.widths == (16, 32)
+
+
+def test_an_average_is_the_mean_of_the_newest_checkpoints(tmp_path):
+    workdir = runs.untrained(tiny.cfg(tmp_path, ema_decay=0.0), tmp_path / "run")
+    first = inference.open_run(workdir).model
+    for step in (2, 3):
+        with checkpoint.Checkpoints(workdir / "checkpoints") as saved:
+            changed = jax.tree.map(lambda x, step=step: x + step, first)
+            state = {"model": changed, "frozen": jax.tree.map(lambda x: None, first)}
+            saved.save(step, state, checkpoint.Progress())
+            saved.wait()
+    found = inference.open_run(workdir, average=2)
+    assert found.step == 3
+    each = zip(jax.tree.leaves(found.model), jax.tree.leaves(first), strict=True)
+    assert all(np.allclose(mean, x + 2.5, atol=1e-5) for mean, x in each)
+    with pytest.raises(ValueError, match=r"keeps 2 checkpoints.*there are no 9 to average"):
+        inference.open_run(workdir, average=9)
+
+
+def test_the_command_compares_every_type_of_weights_of_two_runs_in_one_file(
+    tmp_path, monkeypatch, capsys
+):
+    tiny.dataset(tmp_path, {"train": [1], "test": [6]})
+    values = {"features": features.Modern(max_frames=32), "ema_decay": 0.0}
+    cfgs = [tiny.cfg(tmp_path, seed=seed, **values) for seed in (0, 1)]
+    one, two = (str(runs.untrained(cfg, tmp_path / f"run{cfg.seed}")) for cfg in cfgs)
+    words = ["aslx.export", "--workdir", one, "--ensemble", two, "--variants", "--clips", "6"]
+    monkeypatch.setattr(sys, "argv", words)
+    export.main()
+    report = json.loads((tmp_path / "run0" / "export" / "report.json").read_text())
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["variants"] == report["variants"]
+    assert list(report["variants"]) == ["none", "float16", "int8"]
+    assert report["same_text"] == report["variants"]["none"]["same_text"] == 1.0
+    files = {path.name: path.stat().st_size for path in (tmp_path / "run0" / "export").iterdir()}
+    for quantize, name in (("none", "model"), ("float16", "model_float16"), ("int8", "model_int8")):
+        assert report["variants"][quantize]["model_bytes"] == files[f"{name}.tflite"]
