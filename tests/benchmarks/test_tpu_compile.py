@@ -103,8 +103,8 @@ def test_fsdp_splits_parameters_and_moments_as_the_rule_says():
 def test_evaluation_gathers_what_it_answers_and_prediction_nothing():
     cfg = tiny.cfg(pathlib.Path("none"))
     _, found, _ = compiled(cfg, "v5e:2x2", "evaluate")
-    answers = [c for c in found.collectives if c.arrays == ("s32[32,16]",)]
-    assert len(answers) == 1 and moved(found) == (32 * 16, 2)
+    answers = [c for c in found.collectives if c.arrays == ("f32[32,16,60]",)]
+    assert len(answers) == 1 and moved(found) == (32 * 16 * 60, 2)
     assert not compiled(cfg, "v5e:2x2", "predict")[1].collectives
 
 
