@@ -27,8 +27,9 @@ def main() -> None:
     command = tyro.cli(Command)
     import tqdm
 
-    from aslx import files, inference
+    from aslx import files, inference, memory
 
+    memory.keep()
     run = inference.open_run(command.workdir, data=command.data, options=command.options)
     task = run.cfg.task
     evaluation = inference.Evaluation(run.cfg, run.mesh, command.split)

@@ -36,8 +36,9 @@ def main() -> int:
     import jax
     from etils import epath
 
-    from aslx import inference, loop, sharding
+    from aslx import inference, loop, memory, sharding
 
+    memory.keep()
     sharding.use_cpu_devices(cfg.mesh)
     if command.distributed:
         jax.distributed.initialize()
