@@ -1,0 +1,43 @@
+"""A batch as the loader gives it, without a data set."""
+
+import types
+from typing import Any
+
+import numpy as np
+
+from aslx import landmarks
+from aslx.data import loader, plan
+
+
+def fillers(cfg: Any, rows: int, frames: int) -> dict[str, np.ndarray]:
+    """`rows` rows that hold no clip, padded to `frames`."""
+    stored = {"selection": landmarks.HOLISTIC130.name, "values": 1662}
+    stored["size"] = cfg.features.source.shape
+    fields = cfg.task.fields(stored, cfg.features)
+    one = plan.Batch(plan.Shape(frames, 1), np.array([plan.NOTHING]))
+    records: Any = types.SimpleNamespace(number=np.zeros(0, int))  # Fillers read none.
+    row = loader.Batches(records, [one], 1, fields)[0]
+    return {name: np.repeat(x, rows, axis=0) for name, x in row.items()}
+
+
+def noise(
+    cfg: Any, lengths: np.ndarray, *, frames: int = 0, characters: int = 18, seed: int = 0
+) -> dict[str, np.ndarray]:
+    """A row of random values for each length, padded to `frames` or to the longest."""
+    rng, rows = np.random.default_rng(seed), len(lengths)
+    batch = fillers(cfg, rows, frames or int(max(lengths)))
+    for name in cfg.features.source.reads:
+        x = batch[name]
+        if name == "length":
+            x[:] = lengths
+        elif x.dtype == np.uint8:
+            x[:] = rng.integers(0, 256, x.shape)
+        else:
+            x[:] = rng.random(x.shape, np.float32)
+    if "tokens" in batch:
+        batch["tokens"][:, :characters] = rng.integers(0, 59, (rows, characters))
+    if "label" in batch:
+        batch["label"][:] = rng.integers(0, cfg.task.classes, rows)
+    batch["weight"][:] = 1
+    batch["id"][:] = np.arange(rows)
+    return batch

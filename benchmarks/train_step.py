@@ -1,0 +1,145 @@
+"""The time of a training step, beside Keras' on the same machine in the same minutes.
+
+python -m benchmarks.train_step configs/fingerspelling_lstm.py configs/asl_alphabet_cnn.py
+python -m benchmarks.train_step configs/squeezeformer_small.py --rows 128 --frames 96
+
+Ours is the whole step of aslx.train: features, augmentation, loss, gradient and update. Keras' is
+what fit does with the seed's network, its preprocessing done, compiled by XLA and not. Each runs in
+a process of its own; they take turns, and a large matrix product takes its turn with them.
+"""
+
+import dataclasses
+import functools
+import json
+import pathlib
+from typing import Annotated, Any
+
+import tyro
+
+from aslx import cli
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Command:
+    """Times a training step of configs, and of Keras where a seed has a network there."""
+
+    configs: Annotated[tuple[str, ...], tyro.conf.Positional]
+    """Python files with get_config(), each with its options, if it has any, in one word:
+    "configs/quickstart.py --mesh.cpu-devices 2"."""
+    against: tuple[str, ...] = ("tensorflow", "tensorflow-xla", "jax")
+    """Keras' backends; tensorflow-xla is tensorflow with jit_compile."""
+    rows: int = 0
+    """Of the batch; 0: the config's own batch of clips of --frames."""
+    frames: int = 148
+    """Of every clip: the median of Kaggle's."""
+    turns: int = 5
+    """Readings, of which the median counts."""
+    steps: int = 5
+    """Of a reading."""
+    matrix: int = 2048
+    """Rows and columns of the product that a step's FLOP/s are compared with."""
+    dtype: str = "float32"
+    """Of that product."""
+
+
+def ours(words: str, rows: int, frames: int) -> Any:
+    """Steps of a config as aslx.train takes them, on one batch."""
+    import jax
+    import numpy as np
+
+    from aslx import config, loop, memory, optim, sharding
+    from benchmarks import batches, cost, turns
+
+    memory.keep()
+    path, *options = words.split()
+    cfg = config.load(path, tuple(options))
+    sharding.use_cpu_devices(cfg.mesh)
+    mesh, tx = sharding.make_mesh(cfg.mesh), optim.build(cfg.optim, 1000)
+    abstract, init = loop.state(cfg, mesh, tx)
+    batch = batches.noise(cfg, np.full(rows, frames))
+    (batch,) = sharding.put(mesh, iter([batch]))
+    key = jax.device_put(jax.random.key(0), sharding.replicated(mesh))
+    train = loop.train_step(cfg, mesh, tx, abstract, 1000).lower(abstract, batch, key).compile()
+    state = init()
+
+    def run(count: int) -> None:
+        nonlocal state
+        for _ in range(count):
+            state, metrics = train(state, batch, key)
+        jax.block_until_ready((state, metrics))
+
+    return turns.Work(run, cost.cost(train.as_text()).flops * mesh.size)
+
+
+def contenders(command: Command, words: str, rows: int) -> list[Any]:
+    from benchmarks import keras_peers, machine, turns
+
+    name = pathlib.Path(words.split()[0]).stem
+    product = functools.partial(machine.product, command.matrix, command.dtype)
+    found = [
+        turns.Contender("product", product),
+        turns.Contender("aslx", functools.partial(ours, words, rows, command.frames)),
+    ]
+    if name in keras_peers.PEERS:
+        for backend in command.against:
+            framework, _, xla = backend.partition("-")
+            build = functools.partial(
+                keras_peers.build, name, rows, bool(xla or framework == "jax")
+            )
+            where = {"KERAS_BACKEND": framework}
+            found.append(turns.Contender(f"keras {backend}", build, where))
+    return found
+
+
+def rows_of(command: Command, words: str) -> int:
+    import numpy as np
+
+    from aslx import config
+
+    path, *options = words.split()
+    batching = config.load(path, tuple(options)).data.batching
+    return command.rows or batching.shapes(np.array([command.frames]))[-1].rows
+
+
+def main() -> None:
+    command = tyro.cli(Command)
+    from benchmarks import machine, turns
+
+    table = []
+    for words in command.configs:
+        rows = rows_of(command, words)
+        times = turns.race(
+            contenders(command, words, rows), turns=command.turns, steps=command.steps
+        )
+        best = times["product"].rate()
+        for name, found in times.items():
+            if name == "product":
+                continue
+            line = {"benchmark": "train_step", "config": words, "contender": name, "rows": rows}
+            line |= {"frames": command.frames, **found.spread(), "flops": found.flops}
+            line |= {"seq_per_s": round(rows / found.median(), 1), "product_flops_per_s": best}
+            line |= {"real_frames_per_s": round(rows * command.frames / found.median())}
+            line |= {"matmul_share": round(found.rate() / best, 3), "peak_bytes": found.peak_bytes}
+            line |= {"ratio": round(found.median() / times["aslx"].median(), 2)}
+            print(json.dumps(line | machine.facts()), flush=True)
+            share = f"{line['matmul_share']:.2f}" if found.flops else ""
+            spread = (
+                f"{line['step_ms']:,.1f} ({line['step_ms_min']:,.1f} to {line['step_ms_max']:,.1f})"
+            )
+            table.append(
+                (f"`{words}`", name, rows, spread, line["seq_per_s"], share, line["ratio"])
+            )
+    head = (
+        "config",
+        "trainer",
+        "rows",
+        "ms a step",
+        "seq/s",
+        "of the product's rate",
+        "times ours",
+    )
+    print(machine.table(head, table))
+
+
+if __name__ == "__main__":
+    cli.run(main)
