@@ -146,7 +146,7 @@ def build(config: str, rows: int, compiled: bool) -> turns.Work:
 
     model, loss, shapes, target = PEERS[config](keras)
     rng = np.random.default_rng(0)
-    clips = [rng.random((rows, *shape), np.float32) for shape in shapes]
+    clips: list[np.ndarray] = [rng.random((rows, *shape), np.float32) for shape in shapes]
     if len(shapes) == 2:
         clips[1] = rng.integers(0, CHARACTERS, (rows, *shapes[1])).astype(np.int32)
     classes = np.eye(target[-1], dtype=np.float32)[

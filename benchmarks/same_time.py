@@ -47,7 +47,7 @@ class Command:
 
 def one(command: Command, words: str, seed: int) -> dict:
     config, *options = words.split()
-    name = "_".join([pathlib.Path(config).stem, *(o.strip("-") for o in options)])
+    name = "_".join([pathlib.Path(config).stem, *(o.strip("-") for o in options)]).replace("/", "_")
     workdir = command.out / f"{name}-{seed}"
     path = workdir / "evaluation-test" / "scores.json"
     if not path.exists():

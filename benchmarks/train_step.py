@@ -65,10 +65,10 @@ def ours(words: str, rows: int, frames: int) -> Any:
     def run(count: int) -> None:
         nonlocal state
         for _ in range(count):
-            state, metrics = train(state, batch, key)
-        jax.block_until_ready((state, metrics))
+            state, _ = train(state, batch, key)
+        jax.block_until_ready(state)
 
-    return turns.Work(run, cost.cost(train.as_text()).flops * mesh.size)
+    return turns.Work(run, cost.cost(train.as_text() or "").flops * mesh.size)
 
 
 def contenders(command: Command, words: str, rows: int) -> list[Any]:

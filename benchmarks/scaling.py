@@ -1,0 +1,56 @@
+"""The same batch on 1, 2, 4, 8 devices that the cores of one host count as.
+
+python -m benchmarks.scaling --config configs/squeezeformer_small.py --rows 64
+
+More devices than cores win nothing: what such a step takes longer is what dividing a batch costs.
+"""
+
+import dataclasses
+import functools
+import json
+import pathlib
+
+import tyro
+
+from aslx import cli
+from benchmarks import machine, train_step, turns
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Command:
+    """Times a training step on several numbers of devices, in turns."""
+
+    config: str
+    """A Python file with get_config()."""
+    devices: tuple[int, ...] = (1, 2, 4, 8)
+    rows: int = 64
+    """Of the whole batch."""
+    frames: int = 148
+    """Of every clip."""
+    turns: int = 5
+    """Readings, of which the median counts."""
+    steps: int = 5
+    """Of a reading."""
+
+
+def main() -> None:
+    command = tyro.cli(Command)
+    contenders = []
+    for n in command.devices:
+        words = f"{command.config} --mesh.cpu-devices {n}"
+        build = functools.partial(train_step.ours, words, command.rows, command.frames)
+        contenders.append(turns.Contender(str(n), build))
+    times = turns.race(contenders, turns=command.turns, steps=command.steps)
+    first, stem, rows = next(iter(times.values())), pathlib.Path(command.config).stem, []
+    for name, found in times.items():
+        line = {"benchmark": "scaling", "config": stem, "devices": int(name), "rows": command.rows}
+        line |= {"frames": command.frames, **found.spread(), "peak_bytes": found.peak_bytes}
+        line |= {"seq_per_s": round(command.rows / found.median(), 1)}
+        line |= {"speedup": round(first.median() / found.median(), 2)}
+        print(json.dumps(line | machine.facts()), flush=True)
+        rows.append((name, line["step_ms"], line["seq_per_s"], line["speedup"]))
+    print(machine.table((f"`{stem}`, devices", "ms a step", "seq/s", "speed-up"), rows))
+
+
+if __name__ == "__main__":
+    cli.run(main)
