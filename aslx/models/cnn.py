@@ -60,9 +60,11 @@ def _depthwise_backward(residual, g_BHWC):
 
     def tap(i: jax.Array) -> jax.Array:
         at = (0, i // 3, i % 3, 0)
-        return (jax.lax.dynamic_slice(padded, at, g_BHWC.shape) * g_BHWC).sum((0, 1, 2))
+        return (jax.lax.dynamic_slice(padded, at, g_BHWC.shape) * g_BHWC).sum((1, 2))
 
-    return depthwise(g_BHWC, taps_9C[::-1]), jax.lax.map(tap, jnp.arange(9))
+    # Images last: devices that share a batch would tell each other every tap's sum.
+    dtaps_9BC = jax.lax.map(tap, jnp.arange(9))
+    return depthwise(g_BHWC, taps_9C[::-1]), dtaps_9BC.sum(1)
 
 
 depthwise.defvjp(_depthwise_forward, _depthwise_backward)
