@@ -10,7 +10,7 @@ import pytest
 from flax import nnx
 
 from aslx import decoding, kaggle, ngrams, vocab
-from aslx.models import layers, lstm, transformer
+from aslx.models import attention, layers, lstm, transformer
 from aslx.tasks import heads
 
 RNG = np.random.default_rng(0)
@@ -163,14 +163,14 @@ class Squeezed(nnx.Module):
     def __init__(self, num_features: int, dim: int, *, rngs: nnx.Rngs):
         dtype = jnp.dtype("float32")
         self.stem = nnx.Linear(num_features, dim, rngs=rngs)
-        self.attention = layers.Attention(dim, 2, dtype=dtype, rngs=rngs)
+        self.attention = attention.Attention(dim, 2, dtype=dtype, rngs=rngs)
         self.convolution = layers.DepthwiseConv(dim, 5, dtype=dtype, rngs=rngs)
         self.mlps = nnx.List([nnx.Linear(dim, dim, rngs=rngs) for _ in range(2)])
         self.norms = nnx.List([nnx.LayerNorm(dim, rngs=rngs) for _ in range(4)])
         self.ctc_head = nnx.Linear(dim, BLANK + 1, rngs=rngs)
 
     def block(self, x_BMD, mask_BM):
-        turns = layers.turns(x_BMD.shape[1], self.attention.head_dim)
+        turns = attention.turns(x_BMD.shape[1], self.attention.head_dim)
         x_BMD = self.norms[0](x_BMD + self.attention(x_BMD, mask_BM[:, None], turns))
         x_BMD = self.norms[1](x_BMD + jax.nn.silu(self.mlps[0](x_BMD)))
         x_BMD = self.norms[2](x_BMD + jax.nn.silu(self.convolution(x_BMD, mask_BM)))

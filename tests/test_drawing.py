@@ -24,7 +24,7 @@ from aslx import (
     vocab,
 )
 from aslx.datasets import layout
-from aslx.models import cnn, keypoints, layers, lstm, transformer
+from aslx.models import attention, cnn, keypoints, layers, lstm, transformer
 from aslx.tasks import classification, heads, transcription
 from tests import runs, tiny
 from tests.models import test_networks as networks
@@ -34,7 +34,7 @@ AUTOREGRESSIVE = transcription.Task(head=heads.Autoregressive(), max_tokens=8)
 
 
 @jax.jit
-def attention(model, tokens):
+def attended(model, tokens):
     memory, mask = model.encode(networks.FEATURES, networks.MASK)
     return model.attention(tokens, memory, mask), mask
 
@@ -42,7 +42,7 @@ def attention(model, tokens):
 @networks.AUTOREGRESSIVE
 def test_attention_sums_to_one_over_the_real_frames(cfg):
     model = networks.build(cfg)
-    shares_BTM, mask = jax.device_get(attention(model, networks.TOKENS))
+    shares_BTM, mask = jax.device_get(attended(model, networks.TOKENS))
     assert shares_BTM.shape == (*networks.TOKENS.shape, mask.shape[1])
     np.testing.assert_allclose(np.where(mask[:, None], shares_BTM, 0).sum(-1)[:2], 1, atol=1e-5)
     assert shares_BTM.min() >= 0 and shares_BTM[0].std() > 1e-3  # It looks somewhere.
@@ -51,13 +51,13 @@ def test_attention_sums_to_one_over_the_real_frames(cfg):
 @pytest.mark.parametrize("places", [3, 8, 21])  # Fewer than a head is wide, as many, and more.
 def test_shares_are_those_by_which_attention_mixes(places):
     rngs, rng = layers.nnx.Rngs(0), np.random.default_rng(0)
-    attention = layers.Attention(8, 1, dtype=jnp.dtype("float32"), rngs=rngs)
+    mixer = attention.Attention(8, 1, dtype=jnp.dtype("float32"), rngs=rngs)
     x_BTD, y_BSD = rng.normal(size=(2, 4, 8)), rng.normal(size=(2, places, 8))
     mask_BTS = (np.arange(places) < np.array([[places], [2]]))[:, None]
-    k_BSNH, v_BSNH = attention.keys_values(y_BSD)
-    shares_BTS = attention.shares(x_BTD, k_BSNH, mask_BTS)
-    mixed = attention.out(jnp.einsum("bts,bsnh->btnh", shares_BTS, v_BSNH))
-    expected = attention.attend(x_BTD, (k_BSNH, v_BSNH), mask_BTS)
+    k_BSNH, v_BSNH = mixer.keys_values(y_BSD)
+    shares_BTS = mixer.shares(x_BTD, k_BSNH, mask_BTS)
+    mixed = mixer.out(jnp.einsum("bts,bsnh->btnh", shares_BTS, v_BSNH))
+    expected = mixer.attend(x_BTD, (k_BSNH, v_BSNH), mask_BTS)
     np.testing.assert_allclose(mixed, expected, atol=1e-5)
 
 
@@ -68,7 +68,7 @@ def test_attention_is_that_of_the_text_that_the_decoder_wrote_itself():
     tokens_BL, _ = jax.jit(read)(model, networks.FEATURES, networks.MASK)
     np.testing.assert_array_equal(found["tokens"], tokens_BL)
     before_BL = np.pad(tokens_BL, ((0, 0), (1, 0)), constant_values=vocab.START)[:, :-1]
-    expected, _ = attention(model, before_BL)
+    expected, _ = attended(model, before_BL)
     np.testing.assert_allclose(found["attention"], expected, atol=1e-5)
 
 

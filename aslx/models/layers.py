@@ -6,7 +6,6 @@ Matrices start as LeCun normal, biases and the shifts of norms at zero, unless s
 
 import contextlib
 import contextvars
-import functools
 import math
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -16,7 +15,6 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-Turns = jax.Array | np.ndarray | None
 _exporting = contextvars.ContextVar("exporting", default=False)
 
 
@@ -98,104 +96,6 @@ def positions(length: int, dim: int) -> np.ndarray:
     rates = 10000.0 ** (-np.arange(dim // 2) / (dim // 2))
     angles = np.arange(length)[:, None] * rates
     return np.concatenate([np.sin(angles), np.cos(angles)], -1).astype(np.float32)
-
-
-def turns(length: int, dim: int) -> np.ndarray:
-    """f32[length, 2, dim / 2]: cosines and sines of the angles by which rotary positions turn heads
-    of width `dim` (Su et al. 2021). A constant: computed in the graph it took a third of the
-    attention's time, inlined into each of its uses."""
-    half = dim // 2
-    angles = np.arange(length)[:, None] * 10000.0 ** (-np.arange(half) / half)
-    return np.stack([np.cos(angles), np.sin(angles)], 1).astype(np.float32)
-
-
-def rotate(x_BTNH: jax.Array, turns_T2H: jax.Array | np.ndarray) -> jax.Array:
-    half = x_BTNH.shape[-1] // 2
-    cos, sin = (
-        turns_T2H[:, None, 0].astype(x_BTNH.dtype),
-        turns_T2H[:, None, 1].astype(x_BTNH.dtype),
-    )
-    a, b = x_BTNH[..., :half], x_BTNH[..., half:]
-    return jnp.concatenate([a * cos - b * sin, b * cos + a * sin], -1)
-
-
-class Attention(nnx.Module):
-    """Multi-head attention in parts, so that a decoder can keep keys and values.
-
-    Given `turns`, queries and keys carry rotary positions. Queries of a row that sees nothing
-    average all values: finite, and for the caller to mask.
-    """
-
-    def __init__(
-        self,
-        dim: int,
-        num_heads: int,
-        head_dim: int | None = None,
-        *,
-        kernel_init: nnx.Initializer = nnx.initializers.lecun_normal(),
-        out_init: nnx.Initializer = nnx.initializers.lecun_normal(),
-        dtype: jnp.dtype,
-        rngs: nnx.Rngs,
-    ):
-        if dim % (2 * num_heads):
-            raise ValueError(f"dim {dim} does not split into {num_heads} heads of an even width")
-        self.head_dim = head_dim or dim // num_heads
-        heads = (num_heads, self.head_dim)
-        make = functools.partial(nnx.LinearGeneral, dtype=dtype, rngs=rngs)
-        self.q = make(dim, heads, kernel_init=kernel_init)
-        self.kv = make(dim, (2, *heads), kernel_init=kernel_init)
-        self.out = make(heads, dim, axis=(-2, -1), kernel_init=out_init)
-
-    def keys_values(self, x_BSD: jax.Array, turns: Turns = None) -> tuple[jax.Array, ...]:
-        kv_BS2NH = self.kv(x_BSD)
-        k_BSNH, v_BSNH = kv_BS2NH[:, :, 0], kv_BS2NH[:, :, 1]
-        return (k_BSNH if turns is None else rotate(k_BSNH, turns)), v_BSNH
-
-    def attend(
-        self,
-        x_BTD: jax.Array,
-        keys_values: tuple[jax.Array, ...],
-        mask_BTS: jax.Array,
-        turns: Turns = None,
-    ) -> jax.Array:
-        """The mask may have 1 for B or T."""
-        k_BSNH, v_BSNH = keys_values
-        return self.out(self._mix(x_BTD, k_BSNH, v_BSNH, mask_BTS, turns))
-
-    def _mix(self, x_BTD, k_BSNH, v_BSNH, mask_BTS, turns: Turns = None) -> jax.Array:
-        q_BTNH = self.q(x_BTD)
-        q_BTNH = q_BTNH if turns is None else rotate(q_BTNH, turns)
-        return jax.nn.dot_product_attention(q_BTNH, k_BSNH, v_BSNH, mask=mask_BTS[:, None])
-
-    def shares(self, x_BTD: jax.Array, k_BSNH: jax.Array, mask_BTS: jax.Array) -> jax.Array:
-        """f32[B, T, S]: what share of its attention each row gives to each place, the heads' mean.
-
-        Mixed of values that are one at a place and zero elsewhere, as many places at a time as
-        a head is wide: so these are the shares by which `attend` mixes."""
-        s, h = k_BSNH.shape[1], self.head_dim
-        one_CSH = jnp.eye(s, s + -s % h, dtype=k_BSNH.dtype).reshape(s, -1, h).transpose(1, 0, 2)
-        mixed = [
-            self._mix(x_BTD, k_BSNH, jnp.broadcast_to(one_SH[:, None], k_BSNH.shape), mask_BTS)
-            for one_SH in one_CSH
-        ]
-        return jnp.concatenate(mixed, -1)[..., :s].astype(jnp.float32).mean(2)
-
-    def __call__(self, x_BTD: jax.Array, mask_BTT: jax.Array, turns: Turns = None) -> jax.Array:
-        """Self-attention."""
-        return self.attend(x_BTD, self.keys_values(x_BTD, turns), mask_BTT, turns)
-
-
-def write(cache: tuple[jax.Array, ...], new: tuple[jax.Array, ...], index: jax.Array):
-    """Puts one step's keys and values (B, 1, N, H) into a cache (B, L, N, H) at `index`."""
-    return tuple(
-        jax.lax.dynamic_update_slice_in_dim(c, n.astype(c.dtype), index, 1)
-        for c, n in zip(cache, new, strict=True)
-    )
-
-
-def causal(length: int) -> jax.Array:
-    """bool[1, T, T]: each position sees itself and those before it."""
-    return jnp.tril(jnp.ones((1, length, length), bool))
 
 
 def _window(x_BSD: jax.Array, taps: int) -> jax.Array:

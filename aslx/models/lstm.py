@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from aslx import vocab
-from aslx.models import layers, recogniser, rnn
+from aslx.models import attention, layers, recogniser, rnn
 
 # Seed 000: hidden units of its two LSTMs, and the frames and characters of its fixed shapes.
 _READ, _WRITE, _FRAMES, _CHARACTERS = 75, 50, 128, 64
@@ -112,7 +112,7 @@ class DecoderLayer(nnx.Module):
         self.norm_lstm = nnx.LayerNorm(dim, rngs=rngs)
         self.lstm = rnn.LSTM(dim, dim, dtype=dtype, rngs=rngs)
         self.norm_attention = nnx.LayerNorm(dim, rngs=rngs)
-        self.cross_attention = layers.Attention(dim, cfg.num_heads, dtype=dtype, rngs=rngs)
+        self.cross_attention = attention.Attention(dim, cfg.num_heads, dtype=dtype, rngs=rngs)
 
     def __call__(self, x_BTD, cross, mask_BM, key=None) -> jax.Array:
         keys = layers.split(key, 2)

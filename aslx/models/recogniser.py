@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from aslx import vocab
-from aslx.models import layers
+from aslx.models import attention, layers
 
 Cache = dict[str, Any]
 
@@ -55,9 +55,9 @@ class DecoderBlock(nnx.Module):
         dim, heads, dtype = cfg.dim, cfg.num_heads, jnp.dtype(cfg.dtype)
         self.rate = cfg.dropout
         self.norm_self = nnx.LayerNorm(dim, dtype=dtype, rngs=rngs)
-        self.self_attention = layers.Attention(dim, heads, dtype=dtype, rngs=rngs)
+        self.self_attention = attention.Attention(dim, heads, dtype=dtype, rngs=rngs)
         self.norm_cross = nnx.LayerNorm(dim, dtype=dtype, rngs=rngs)
-        self.cross_attention = layers.Attention(dim, heads, dtype=dtype, rngs=rngs)
+        self.cross_attention = attention.Attention(dim, heads, dtype=dtype, rngs=rngs)
         self.mlp = MLP(cfg, rngs=rngs)
 
     def __call__(self, x_BTD, cross, mask_BM, key=None) -> jax.Array:
@@ -71,8 +71,8 @@ class DecoderBlock(nnx.Module):
 
     def _before(self, x_BTD) -> jax.Array:
         t = x_BTD.shape[1]
-        turns = layers.turns(t, self.self_attention.head_dim)
-        return self.self_attention(self.norm_self(x_BTD), layers.causal(t), turns)
+        turns = attention.turns(t, self.self_attention.head_dim)
+        return self.self_attention(self.norm_self(x_BTD), attention.causal(t), turns)
 
     def first(self, cross, max_tokens: int) -> tuple[jax.Array, ...]:
         """Keys and values of no character, with room for `max_tokens`."""
@@ -84,10 +84,10 @@ class DecoderBlock(nnx.Module):
     def advance(self, x_B1D, past, index, cross, mask_BM):
         """One character: `past` holds keys and values of those before it."""
         length = past[0].shape[1]
-        turns = jnp.asarray(layers.turns(length, self.self_attention.head_dim))
+        turns = jnp.asarray(attention.turns(length, self.self_attention.head_dim))
         turns = jax.lax.dynamic_slice_in_dim(turns, index, 1)
         h_B1D = self.norm_self(x_B1D)
-        past = layers.write(past, self.self_attention.keys_values(h_B1D, turns), index)
+        past = attention.write(past, self.self_attention.keys_values(h_B1D, turns), index)
         seen_11L = (jnp.arange(length) <= index)[None, None]
         h_B1D = self.self_attention.attend(h_B1D, past, seen_11L, turns)
         return self._rest(x_B1D, h_B1D, cross, mask_BM, [None] * 3), past

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from aslx.models import layers
+from aslx.models import attention, layers
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -65,7 +65,7 @@ class TransformerBlock(nnx.Module):
         dim, f32 = cfg.dim, jnp.dtype("float32")
         self.rate = cfg.dropout
         self.norm_attention, self.norm_mlp = (nnx.LayerNorm(dim, rngs=rngs) for _ in range(2))
-        self.attention = layers.Attention(dim, cfg.num_heads, dtype=f32, rngs=rngs)
+        self.attention = attention.Attention(dim, cfg.num_heads, dtype=f32, rngs=rngs)
         self.up = nnx.Linear(dim, cfg.expand * dim, rngs=rngs)
         self.down = nnx.Linear(cfg.expand * dim, dim, rngs=rngs)
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from aslx.models import layers, recogniser, transformer
+from aslx.models import attention, layers, recogniser, transformer
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -86,7 +86,7 @@ class Block(nnx.Module):
     def __init__(self, cfg: Config, *, rngs: nnx.Rngs):
         dim, dtype = cfg.dim, jnp.dtype(cfg.dtype)
         self.rate, self.drop_path = cfg.dropout, cfg.drop_path
-        self.attention = layers.Attention(dim, cfg.num_heads, dtype=dtype, rngs=rngs)
+        self.attention = attention.Attention(dim, cfg.num_heads, dtype=dtype, rngs=rngs)
         self.convolution = Convolution(cfg, rngs=rngs)
         self.mlps = nnx.List([MLP(cfg, rngs=rngs) for _ in range(2)])
         self.norms = nnx.List([nnx.LayerNorm(dim, dtype=dtype, rngs=rngs) for _ in range(4)])
@@ -94,7 +94,7 @@ class Block(nnx.Module):
     def __call__(
         self, x_BMD: jax.Array, mask_BM: jax.Array, key: jax.Array | None = None
     ) -> jax.Array:
-        turns = layers.turns(x_BMD.shape[1], self.attention.head_dim)
+        turns = attention.turns(x_BMD.shape[1], self.attention.head_dim)
         branches = (
             lambda h: self.attention(h, mask_BM[:, None], turns),
             self.mlps[0],

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from aslx.models import layers, recogniser, transformer_seed
+from aslx.models import attention, layers, recogniser, transformer_seed
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -81,7 +81,7 @@ class EncoderBlock(nnx.Module):
         dtype = jnp.dtype(cfg.dtype)
         self.rate = cfg.dropout
         self.norm = nnx.LayerNorm(cfg.dim, dtype=dtype, rngs=rngs)
-        self.attention = layers.Attention(cfg.dim, cfg.num_heads, dtype=dtype, rngs=rngs)
+        self.attention = attention.Attention(cfg.dim, cfg.num_heads, dtype=dtype, rngs=rngs)
         self.convolution = Convolution(cfg, rngs=rngs) if cfg.kernel else None
         self.mlp = recogniser.MLP(cfg, rngs=rngs)
 
@@ -89,7 +89,7 @@ class EncoderBlock(nnx.Module):
         self, x_BMD: jax.Array, mask_BM: jax.Array, key: jax.Array | None = None
     ) -> jax.Array:
         keys = layers.split(key, 3)
-        turns = layers.turns(x_BMD.shape[1], self.attention.head_dim)
+        turns = attention.turns(x_BMD.shape[1], self.attention.head_dim)
         h_BMD = self.attention(self.norm(x_BMD), mask_BM[:, None], turns)
         x_BMD = x_BMD + layers.dropout(h_BMD, self.rate, keys[0])
         if self.convolution is not None:

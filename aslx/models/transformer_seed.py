@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from aslx import vocab
-from aslx.models import layers
+from aslx.models import attention, layers
 
 Cache = dict[str, Any]
 
@@ -32,10 +32,10 @@ def _uniform(limit: float) -> nnx.Initializer:
     )
 
 
-def _attention(rngs: nnx.Rngs) -> layers.Attention:
+def _attention(rngs: nnx.Rngs) -> attention.Attention:
     """Keras' MultiHeadAttention(4, key_dim=200). It counts the fans of its kernels as those of
     convolutions: [200, 4, 200] has 200 * 4 in and 200 * 200 out, [4, 200, 200] 4 * 200 both."""
-    return layers.Attention(
+    return attention.Attention(
         _DIM,
         _HEADS,
         _DIM,
@@ -78,17 +78,17 @@ class DecoderLayer(nnx.Module):
         self.mlp, self.norm_mlp = MLP(rngs), _norm(rngs)
 
     def __call__(self, x_BTD, cross, mask_BS, key) -> jax.Array:
-        h_BTD = self.self_attention(x_BTD, layers.causal(x_BTD.shape[1]))
+        h_BTD = self.self_attention(x_BTD, attention.causal(x_BTD.shape[1]))
         return self._rest(x_BTD, h_BTD, cross, mask_BS, layers.split(key, 3))
 
     def shares(self, x_BTD, cross, mask_BS) -> jax.Array:
         """f32[B, T, S]: of the attention to the memory."""
-        h_BTD = self.self_attention(x_BTD, layers.causal(x_BTD.shape[1]))
+        h_BTD = self.self_attention(x_BTD, attention.causal(x_BTD.shape[1]))
         x_BTD = self.norm_self(x_BTD + h_BTD)
         return self.cross_attention.shares(x_BTD, cross[0], mask_BS[:, None])
 
     def advance(self, x_B1D, past, index, cross, mask_BS):
-        past = layers.write(past, self.self_attention.keys_values(x_B1D), index)
+        past = attention.write(past, self.self_attention.keys_values(x_B1D), index)
         seen_11L = (jnp.arange(past[0].shape[1]) <= index)[None, None]
         h_B1D = self.self_attention.attend(x_B1D, past, seen_11L)
         return self._rest(x_B1D, h_B1D, cross, mask_BS, [None] * 3), past

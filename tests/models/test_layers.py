@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from aslx.models import layers
+from aslx.models import attention, layers
 
 RNG = np.random.default_rng(0)
 
@@ -49,10 +49,10 @@ def test_dropout_keeps_the_mean_and_drops_the_rate():
 
 def test_rotary_products_depend_on_the_distance_alone():
     q, k = RNG.normal(size=(2, 1, 1, 1, 8)).astype(np.float32)
-    turns = layers.turns(20, 8)
+    turns = attention.turns(20, 8)
 
     def product(i, j):
-        a, b = layers.rotate(q, turns[i : i + 1]), layers.rotate(k, turns[j : j + 1])
+        a, b = attention.rotate(q, turns[i : i + 1]), attention.rotate(k, turns[j : j + 1])
         return float((a * b).sum())
 
     np.testing.assert_allclose(product(3, 1), product(19, 17), rtol=1e-5)
@@ -60,13 +60,13 @@ def test_rotary_products_depend_on_the_distance_alone():
 
 
 def test_attention_sees_only_what_the_mask_shows():
-    attention = layers.Attention(8, 2, dtype=jnp.dtype("float32"), rngs=nnx.Rngs(0))
+    mixer = attention.Attention(8, 2, dtype=jnp.dtype("float32"), rngs=nnx.Rngs(0))
     x = RNG.normal(size=(1, 6, 8)).astype(np.float32)
     mask = jnp.arange(6) < 4
-    y = attention(x, mask[None, None])
+    y = mixer(x, mask[None, None])
     changed = np.where(mask[:, None], x, 1e3)
-    np.testing.assert_allclose(attention(changed, mask[None, None])[:, :4], y[:, :4], atol=1e-5)
-    blind = attention(x, jnp.zeros((1, 1, 6), bool))
+    np.testing.assert_allclose(mixer(changed, mask[None, None])[:, :4], y[:, :4], atol=1e-5)
+    blind = mixer(x, jnp.zeros((1, 1, 6), bool))
     assert np.isfinite(blind).all()
 
 
@@ -83,3 +83,12 @@ def test_stacked_frames_are_real_where_any_of_them_is():
     stacked, mask = layers.stack_frames(x, jnp.asarray([[True, True, True, False, False]]), 2)
     np.testing.assert_array_equal(stacked[0], [[1, 2], [3, 0], [0, 0]])
     np.testing.assert_array_equal(mask, [[True, True, False]])
+
+
+def test_a_projection_is_flax_linear_general_with_its_initial_values():
+    lecun, f32 = nnx.initializers.lecun_normal(), jnp.dtype("float32")
+    x = jax.random.normal(jax.random.key(1), (2, 3, 4, 6))
+    ours = attention.Projection((4, 6), (5, 2), kernel_init=lecun, dtype=f32, rngs=nnx.Rngs(0))
+    flax = nnx.LinearGeneral((4, 6), (5, 2), axis=(-2, -1), kernel_init=lecun, rngs=nnx.Rngs(0))
+    np.testing.assert_array_equal(ours.kernel[...], flax.kernel[...])
+    np.testing.assert_allclose(ours(x), flax(x), atol=1e-6)
