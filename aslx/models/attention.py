@@ -35,8 +35,8 @@ def rotate(x_BTNH: jax.Array, turns_T2H: jax.Array | np.ndarray) -> jax.Array:
 
 
 class Projection(nnx.Module):
-    """A linear map of the last axes, `into`, to the axes `out`, as nnx.LinearGeneral, by one product
-    of two matrices: of the gradient of a product of more axes a CPU's compiler first transposes the
+    """A linear map of the last axes, `into`, to the axes `out`: nnx.LinearGeneral by one product of
+    two matrices. Of the gradient of a product of more axes a CPU's compiler first transposes the
     larger operand, which was a tenth of attention's time."""
 
     def __init__(
