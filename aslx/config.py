@@ -8,6 +8,7 @@ import argparse
 import dataclasses
 import importlib
 import json
+import math
 import os
 import pathlib
 import runpy
@@ -139,6 +140,20 @@ def _from_file(path: str | os.PathLike) -> Config:
 
 def save(cfg: Config, path: files.Path) -> None:
     files.write(path, json.dumps(to_json(cfg), indent=2) + "\n")
+
+
+def placed(cfg: Config, workdir: files.Path | None = None) -> Config:
+    """With a number of CPU devices: that of the run in `workdir`, if there is one, or else one for
+    each core. A part of a batch on each core is faster than a batch on both (benchmarks.scaling)."""
+    if cfg.mesh.cpu_devices or cfg.mesh.data > 0:
+        return cfg
+    path = workdir and workdir / "config.json"
+    if path and path.exists():
+        devices = json.loads(path.read_text())["mesh"]["cpu_devices"]
+    else:
+        power = 1 << ((os.cpu_count() or 1).bit_length() - 1)
+        devices = math.gcd(cfg.data.batching.multiple // cfg.microbatches, power)
+    return dataclasses.replace(cfg, mesh=dataclasses.replace(cfg.mesh, cpu_devices=devices))
 
 
 def claim(workdir: files.Path, cfg: Config) -> None:

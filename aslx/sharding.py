@@ -17,14 +17,15 @@ class Config:
     """Copies of the model that share a batch; -1: all devices that `fsdp` leaves."""
     fsdp: int = 1
     """Devices over which each copy's parameters are split."""
-    cpu_devices: int = 1
-    """Devices that the cores of a host without an accelerator count as."""
+    cpu_devices: int = 0
+    """Devices that the cores of a host without an accelerator count as; 0: as many, of those that
+    batches divide over, and chosen when the run begins."""
 
 
 def use_cpu_devices(cfg: Config) -> None:
     """Divides the host's cores. Call it before anything else of JAX; accelerators stay as they
     are."""
-    jax.config.update("jax_num_cpu_devices", cfg.cpu_devices)
+    jax.config.update("jax_num_cpu_devices", cfg.cpu_devices or 1)
 
 
 def make_mesh(cfg: Config, devices: list | None = None) -> jax.sharding.Mesh:

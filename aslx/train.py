@@ -39,10 +39,11 @@ def main() -> int:
     from aslx import inference, loop, memory, sharding
 
     memory.keep()
+    workdir = epath.Path(command.workdir)
+    cfg = config.placed(cfg, workdir)
     sharding.use_cpu_devices(cfg.mesh)
     if command.distributed:
         jax.distributed.initialize()
-    workdir = epath.Path(command.workdir)
     cfg = inference.settled(cfg)
     config.claim(workdir, cfg)
     stop = _on_sigterm()

@@ -52,7 +52,7 @@ def ours(words: str, rows: int, frames: int) -> Any:
 
     memory.keep()
     path, *options = words.split()
-    cfg = config.load(path, tuple(options))
+    cfg = config.placed(config.load(path, tuple(options)))
     sharding.use_cpu_devices(cfg.mesh)
     mesh, tx = sharding.make_mesh(cfg.mesh), optim.build(cfg.optim, 1000)
     abstract, init = loop.state(cfg, mesh, tx)

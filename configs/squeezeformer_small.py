@@ -6,7 +6,7 @@ As in quickstart.py, time is stretched or pressed into 96 frames, and CTC reads 
 encoder: an autoregressive decoder would need some thousands of steps to learn where to look.
 """
 
-from aslx import augment, config, features, optim, sharding
+from aslx import augment, config, features, optim
 from aslx.data import plan
 from aslx.models import squeezeformer
 from aslx.tasks import heads, transcription
@@ -32,8 +32,6 @@ def get_config() -> config.Config:
             stride=2,
         ),
         optim=optim.Config(peak_lr=2e-3),
-        # On a CPU: a part of the batch on each of two cores.
-        mesh=sharding.Config(cpu_devices=2),
         epochs=4,
         eval_every=4,
         ema_decay=0.99,

@@ -7,7 +7,7 @@ python -m aslx.train --config configs/squeezeformer_small.py --workdir runs/tune
 A half of the frames is hidden, in spans of about a character, and guessed from the others.
 """
 
-from aslx import config, features, optim, sharding
+from aslx import config, features, optim
 from aslx.data import plan
 from aslx.models import squeezeformer
 from aslx.tasks import pretraining
@@ -31,7 +31,6 @@ def get_config() -> config.Config:
             stride=2,
         ),
         optim=optim.Config(peak_lr=2e-3),
-        mesh=sharding.Config(cpu_devices=2),
         epochs=3,
         eval_every=3,
         ema_decay=0.99,

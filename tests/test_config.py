@@ -1,6 +1,7 @@
 """Configs: typed, overridable, and readable again."""
 
 import dataclasses
+import os
 import pathlib
 
 import pytest
@@ -31,6 +32,22 @@ def test_overrides_reach_every_part_and_keep_its_type():
     cfg = config.load(ROOT / "configs" / "quickstart.py", args)
     assert cfg.model.dim == 64 and isinstance(cfg.model, transformer.Config)
     assert cfg.optim.peak_lr == 1.0 and cfg.data.batching == plan.Bucketed(frames=100, buckets=2)
+
+
+@pytest.mark.parametrize(("cores", "devices"), [(1, 1), (2, 2), (12, 8), (96, 16)])
+def test_cores_are_as_many_devices_as_batches_divide_over_and_stay_so(
+    monkeypatch, tmp_path, cores, devices
+):
+    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    cfg = config.load("configs/fingerspelling_lstm.py", ("--data.batching.rows", "48"))
+    cfg = config.placed(cfg, tmp_path)
+    assert cfg.mesh.cpu_devices == devices
+    config.claim(tmp_path, cfg)
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    again = config.load("configs/fingerspelling_lstm.py", ("--data.batching.rows", "48"))
+    assert config.placed(again, tmp_path) == cfg
+    asked = config.load("configs/fingerspelling_lstm.py", ("--mesh.cpu-devices", "3"))
+    assert config.placed(asked, tmp_path) == asked
 
 
 def test_a_misspelt_field_is_an_error_that_names_the_right_one(capsys):

@@ -61,6 +61,10 @@ class Fixed:
 
     rows: int = 64
 
+    @property
+    def multiple(self) -> int:
+        return self.rows
+
     def shapes(self, lengths: np.ndarray) -> list[Shape]:
         return [Shape(_round_up(int(lengths.max(initial=1))), self.rows)]
 
