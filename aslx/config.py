@@ -143,8 +143,8 @@ def save(cfg: Config, path: files.Path) -> None:
 
 
 def placed(cfg: Config, workdir: files.Path | None = None) -> Config:
-    """With a number of CPU devices: that of the run in `workdir`, if there is one, or else one for
-    each core. A part of a batch on each core is faster than a batch on both (benchmarks.scaling)."""
+    """With a number of CPU devices: that of the run in `workdir`, if there is one, else one a core.
+    A part of a batch on each core is faster than a batch on both (benchmarks.scaling)."""
     if cfg.mesh.cpu_devices or cfg.mesh.data > 0:
         return cfg
     path = workdir and workdir / "config.json"
