@@ -1,9 +1,9 @@
 """What a record holds and how it lies in a batch: one small class a kind of field.
 
-A task names its fields, the clip or image first; the loader allocates each batch once and lets
-every field write its row. The first has the kernel read into the row and so checks the record; the
-others take what the index says of it. A second record that is written to a row of clips or of text
-goes on where the first one ends. Numpy only: workers import this and never JAX.
+A task names its fields, the clip or image first; the loader allocates each batch once and lets them
+write its rows. The first has the kernel read into a row and so checks the record; the others take
+what the index says of those that are whole. A second record that is written to a row of clips or of
+text goes on where the first one ends. Numpy only: workers import this and never JAX.
 """
 
 import dataclasses
@@ -78,7 +78,7 @@ class Landmarks:
     def put(self, batch: Batch, row: int, clip_TN3: np.ndarray) -> None:
         _append(batch, "landmarks", row, clip_TN3)
 
-    def write(self, batch: Batch, row: int, records: Records, i: int) -> None:
+    def load(self, batch: Batch, row: int, records: Records, i: int) -> None:
         if self.stored.points == self.wanted.points:
             return _load(batch, "landmarks", row, records, i)
         stored_TN3 = np.empty((records.index.frames[i], len(self.stored.points), 3), "<f2")
@@ -113,7 +113,7 @@ class Keypoints:
     def put(self, batch: Batch, row: int, clip_TD: np.ndarray) -> None:
         _append(batch, "keypoints", row, clip_TD)
 
-    def write(self, batch: Batch, row: int, records: Records, i: int) -> None:
+    def load(self, batch: Batch, row: int, records: Records, i: int) -> None:
         if self.stored == self.wanted:
             return _load(batch, "keypoints", row, records, i)
         stored_TD = np.empty((records.index.frames[i], self.stored), "<f2")
@@ -143,7 +143,7 @@ class Image:
     def put(self, batch: Batch, row: int, image_HWC: np.ndarray) -> None:
         batch["image"][row] = image_HWC
 
-    def write(self, batch: Batch, row: int, records: Records, i: int) -> None:
+    def load(self, batch: Batch, row: int, records: Records, i: int) -> None:
         records.read(i, batch["image"][row])
 
     def pad(self, batch: Batch) -> None:
@@ -158,10 +158,10 @@ class Label:
         del frames
         return {"label": np.zeros(rows, np.int32)}
 
-    def write(self, batch: Batch, row: int, records: Records, i: int) -> None:
-        if records.index.label[i] < 0:
+    def write(self, batch: Batch, rows: np.ndarray, records: Records, numbers: np.ndarray) -> None:
+        batch["label"][rows] = labels = records.index.label[numbers]
+        if (labels < 0).any():
             raise ValueError(f"{records} has a record without a label")
-        batch["label"][row] = records.index.label[i]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -172,8 +172,8 @@ class Signer:
         del frames
         return {"signer": np.full(rows, -1, np.int32)}
 
-    def write(self, batch: Batch, row: int, records: Records, i: int) -> None:
-        batch["signer"][row] = records.index.signer[i]
+    def write(self, batch: Batch, rows: np.ndarray, records: Records, numbers: np.ndarray) -> None:
+        batch["signer"][rows] = records.index.signer[numbers]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -186,18 +186,18 @@ class Text:
         del frames
         return {"tokens": np.full((rows, self.max_tokens), vocab.PAD, np.int32)}
 
-    def write(self, batch: Batch, row: int, records: Records, i: int) -> None:
-        if records.index.characters[i] < 0:
+    def write(self, batch: Batch, rows: np.ndarray, records: Records, numbers: np.ndarray) -> None:
+        count = records.index.characters[numbers]
+        if (count < 0).any():
             raise ValueError(f"{records} has a record without a phrase")
-        ids = vocab.encode(records.index.text[i])
-        tokens, at = batch["tokens"][row], 0
-        if tokens[0] != vocab.PAD:
-            at = int((tokens != vocab.PAD).sum()) + 1
-        if at + len(ids) > self.max_tokens:
+        tokens = batch["tokens"]
+        at = (tokens[rows] != vocab.PAD).sum(1)
+        at += at > 0
+        if (longest := (at + count).max()) > self.max_tokens:
             raise ValueError(
-                f"a phrase of {at + len(ids)} characters does not fit "
-                f"task.max_tokens={self.max_tokens}"
+                f"a phrase of {longest} characters does not fit task.max_tokens={self.max_tokens}"
             )
-        if at:
-            tokens[at - 1] = SPACE
-        tokens[at : at + len(ids)] = ids
+        tokens[rows[at > 0], at[at > 0] - 1] = SPACE
+        row, character = np.nonzero(np.arange(count.max()) < count[:, None])
+        ids = vocab.encode(b"".join(records.index.text[numbers].tolist()))
+        tokens[rows[row], at[row] + character] = ids

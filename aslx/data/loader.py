@@ -77,24 +77,28 @@ class Batches:
         out |= clip.allocate(len(first), batch.shape.frames, np.empty)
         for field in others:
             out |= field.allocate(len(first), batch.shape.frames)
-        for rows in (first, *second):  # Joined records are of one source.
-            for row, record in enumerate(rows.tolist()):
-                if record != plan_lib.NOTHING:
-                    self._write(out, row, record)
+        for planned in (first, *second):  # Joined records are of one source.
+            self._write(out, planned)
         clip.pad(out)
         return out
 
-    def _write(self, out: fields_lib.Batch, row: int, record: int) -> None:
-        source = out["source"][row]
-        records, fields = self._sources[source]
-        try:
-            for field in fields:
-                field.write(out, row, records, int(record - self._starts[source]))
-        except records_lib.CorruptRecord as error:
-            if not self.skip_corrupt:
-                raise
-            log.warning("skipped a record: %s", error)
-            out["weight"][row] = 0
+    def _write(self, out: fields_lib.Batch, planned: np.ndarray) -> None:
+        """Each row's record, behind what the row has."""
+        for source, (records, (clip, *others)) in enumerate(self._sources):
+            rows = np.flatnonzero((planned != plan_lib.NOTHING) & (out["source"] == source))
+            numbers = planned[rows] - self._starts[source]
+            whole = np.ones(len(rows), bool)
+            for k, (row, i) in enumerate(zip(rows.tolist(), numbers.tolist(), strict=True)):
+                try:
+                    clip.load(out, row, records, i)
+                except records_lib.CorruptRecord as error:
+                    if not self.skip_corrupt:
+                        raise
+                    log.warning("skipped a record: %s", error)
+                    out["weight"][row], whole[k] = 0, False
+            if whole.any():
+                for field in others:
+                    field.write(out, rows[whole], records, numbers[whole])
 
     def __repr__(self) -> str:  # grain prints its sources; the plan is long.
         return f"Batches({self.records!r}, {self.count})"

@@ -216,7 +216,9 @@ def _row(framed: bytes, metadata: dict) -> dict:
     features = parse(framed[_HEADER.size : -_FOOTER.size])
     name = next(name for name in _VALUES if name in features)
     value = features[name].bytes_list.value[0]
-    begin = framed.index(value, _HEADER.size)
+    begin = framed.index(value[:64], _HEADER.size)
+    while framed[begin : begin + len(value)] != value:
+        begin = framed.index(value[:64], begin + 1)
     phrase = features["phrase"].bytes_list.value[0] if "phrase" in features else None
     known = {k: features[k].int64_list.value[0] for k in ("signer", "label") if k in features}
     sure = features["confidence"].float_list.value[0] if "confidence" in features else 1.0
