@@ -1,18 +1,25 @@
 """What a record holds and how it lies in a batch: one small class a kind of field.
 
-A task names its fields; the loader allocates each batch once and lets every field write its row. A
-second record that is written to a row of clips or of text goes on where the first one ends.
-Numpy only: workers import this and never JAX.
+A task names its fields, the clip or image first; the loader allocates each batch once and lets them
+write its rows. The first has the kernel read into a row and so checks the record; the others take
+what the index says of those that are whole. A second record that is written to a row of clips or of
+text goes on where the first one ends. Numpy only: workers import this and never JAX.
 """
 
 import dataclasses
 import functools
+from collections.abc import Callable
 
 import numpy as np
 
 from aslx import landmarks, vocab
+from aslx.data import records as records_lib
 
 Batch = dict[str, np.ndarray]
+Records = records_lib.Records
+# Of the one large array. What np.empty makes is `pad`ded when the rows are written: memory that is
+# filled with zeros first passes through the processor twice.
+Make = Callable[..., np.ndarray]
 
 # The keypoint seed's frame: 33 pose points of x, y, z and visibility, 468 of the face, 21 of the
 # left hand and 21 of the right; and the same without the face.
@@ -31,6 +38,20 @@ def _append(batch: Batch, name: str, row: int, clip: np.ndarray) -> None:
     batch["length"][row] = at + len(clip)
 
 
+def _load(batch: Batch, name: str, row: int, records: Records, i: int) -> None:
+    """Record `i`'s clip behind what the row has, read there."""
+    at = int(batch["length"][row])
+    end = at + int(records.index.frames[i])
+    records.read(i, batch[name][row, at:end])
+    batch["length"][row] = end
+
+
+def _pad(batch: Batch, name: str) -> None:
+    """Zeros behind what each row has."""
+    for clip, length in zip(batch[name], batch["length"].tolist(), strict=True):
+        clip[length:] = 0
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Landmarks:
     """`landmarks` f16[B, T, N, 3], NaN where the tracker lost a part, and zero past `length`.
@@ -45,9 +66,9 @@ class Landmarks:
     def _take(self) -> np.ndarray:
         return self.stored.indices(*self.wanted.points)
 
-    def allocate(self, rows: int, frames: int) -> Batch:
+    def allocate(self, rows: int, frames: int, make: Make = np.zeros) -> Batch:
         shape = (rows, frames, len(self.wanted.points), 3)
-        return {"landmarks": np.zeros(shape, "<f2"), "length": np.zeros(rows, np.int32)}
+        return {"landmarks": make(shape, "<f2"), "length": np.zeros(rows, np.int32)}
 
     def read(self, features: dict) -> np.ndarray:
         """A record's clip f16[T, N, 3]."""
@@ -57,8 +78,15 @@ class Landmarks:
     def put(self, batch: Batch, row: int, clip_TN3: np.ndarray) -> None:
         _append(batch, "landmarks", row, clip_TN3)
 
-    def write(self, batch: Batch, row: int, features: dict) -> None:
-        self.put(batch, row, self.read(features))
+    def load(self, batch: Batch, row: int, records: Records, i: int) -> None:
+        if self.stored.points == self.wanted.points:
+            return _load(batch, "landmarks", row, records, i)
+        stored_TN3 = np.empty((records.index.frames[i], len(self.stored.points), 3), "<f2")
+        records.read(i, stored_TN3)
+        self.put(batch, row, stored_TN3[:, self._take])
+
+    def pad(self, batch: Batch) -> None:
+        _pad(batch, "landmarks")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,8 +96,8 @@ class Keypoints:
     stored: int
     wanted: int
 
-    def allocate(self, rows: int, frames: int) -> Batch:
-        keypoints = np.zeros((rows, frames, self.wanted), "<f2")
+    def allocate(self, rows: int, frames: int, make: Make = np.zeros) -> Batch:
+        keypoints = make((rows, frames, self.wanted), "<f2")
         return {"keypoints": keypoints, "length": np.zeros(rows, np.int32)}
 
     def read(self, features: dict) -> np.ndarray:
@@ -85,8 +113,15 @@ class Keypoints:
     def put(self, batch: Batch, row: int, clip_TD: np.ndarray) -> None:
         _append(batch, "keypoints", row, clip_TD)
 
-    def write(self, batch: Batch, row: int, features: dict) -> None:
-        self.put(batch, row, self.read(features))
+    def load(self, batch: Batch, row: int, records: Records, i: int) -> None:
+        if self.stored == self.wanted:
+            return _load(batch, "keypoints", row, records, i)
+        stored_TD = np.empty((records.index.frames[i], self.stored), "<f2")
+        records.read(i, stored_TD)
+        self.put(batch, row, self.take(stored_TD))
+
+    def pad(self, batch: Batch) -> None:
+        _pad(batch, "keypoints")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,9 +132,9 @@ class Image:
     width: int
     channels: int
 
-    def allocate(self, rows: int, frames: int) -> Batch:
+    def allocate(self, rows: int, frames: int, make: Make = np.zeros) -> Batch:
         del frames
-        return {"image": np.zeros((rows, self.height, self.width, self.channels), np.uint8)}
+        return {"image": make((rows, self.height, self.width, self.channels), np.uint8)}
 
     def read(self, features: dict) -> np.ndarray:
         raw = features["image"].bytes_list.value[0]
@@ -108,8 +143,11 @@ class Image:
     def put(self, batch: Batch, row: int, image_HWC: np.ndarray) -> None:
         batch["image"][row] = image_HWC
 
-    def write(self, batch: Batch, row: int, features: dict) -> None:
-        self.put(batch, row, self.read(features))
+    def load(self, batch: Batch, row: int, records: Records, i: int) -> None:
+        records.read(i, batch["image"][row])
+
+    def pad(self, batch: Batch) -> None:
+        batch["image"][batch["weight"] == 0] = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,8 +158,10 @@ class Label:
         del frames
         return {"label": np.zeros(rows, np.int32)}
 
-    def write(self, batch: Batch, row: int, features: dict) -> None:
-        batch["label"][row] = features["label"].int64_list.value[0]
+    def write(self, batch: Batch, rows: np.ndarray, records: Records, numbers: np.ndarray) -> None:
+        batch["label"][rows] = labels = records.index.label[numbers]
+        if (labels < 0).any():
+            raise ValueError(f"{records} has a record without a label")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,9 +172,8 @@ class Signer:
         del frames
         return {"signer": np.full(rows, -1, np.int32)}
 
-    def write(self, batch: Batch, row: int, features: dict) -> None:
-        if "signer" in features:
-            batch["signer"][row] = features["signer"].int64_list.value[0]
+    def write(self, batch: Batch, rows: np.ndarray, records: Records, numbers: np.ndarray) -> None:
+        batch["signer"][rows] = records.index.signer[numbers]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,16 +186,18 @@ class Text:
         del frames
         return {"tokens": np.full((rows, self.max_tokens), vocab.PAD, np.int32)}
 
-    def write(self, batch: Batch, row: int, features: dict) -> None:
-        ids = vocab.encode(features["phrase"].bytes_list.value[0])
-        tokens, at = batch["tokens"][row], 0
-        if tokens[0] != vocab.PAD:
-            at = int((tokens != vocab.PAD).sum()) + 1
-        if at + len(ids) > self.max_tokens:
+    def write(self, batch: Batch, rows: np.ndarray, records: Records, numbers: np.ndarray) -> None:
+        count = records.index.characters[numbers]
+        if (count < 0).any():
+            raise ValueError(f"{records} has a record without a phrase")
+        tokens = batch["tokens"]
+        at = (tokens[rows] != vocab.PAD).sum(1)
+        at += at > 0
+        if (longest := (at + count).max()) > self.max_tokens:
             raise ValueError(
-                f"a phrase of {at + len(ids)} characters does not fit "
-                f"task.max_tokens={self.max_tokens}"
+                f"a phrase of {longest} characters does not fit task.max_tokens={self.max_tokens}"
             )
-        if at:
-            tokens[at - 1] = SPACE
-        tokens[at : at + len(ids)] = ids
+        tokens[rows[at > 0], at[at > 0] - 1] = SPACE
+        row, character = np.nonzero(np.arange(count.max()) < count[:, None])
+        ids = vocab.encode(b"".join(records.index.text[numbers].tolist()))
+        tokens[rows[row], at[row] + character] = ids

@@ -17,7 +17,7 @@ from aslx.data import records as records_lib
 
 log = logging.getLogger("aslx")
 
-_BATCHES_AHEAD = 4  # Read while the device computes.
+BATCHES_AHEAD = 4  # Read while the device computes.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +26,8 @@ class Batches:
 
     Every batch has `id` i32[B] (the position in its split of a row's record, of two joined ones the
     first, -1 in rows that only fill), `source` i32[B] (0, or where in `also` it is from, counted
-    from 1), `weight` f32[B], and what the fields add. A corrupt record is an error, or with
+    from 1), `weight` f32[B], and what the fields add: the first is a clip or an image, whose
+    reading checks the record. A corrupt record is an error, or with
     `skip_corrupt` a row of weight zero and a warning.
     """
 
@@ -72,27 +73,32 @@ class Batches:
             "source": source,
             "weight": (first != plan_lib.NOTHING).astype(np.float32),
         }
-        for field in self.fields:
+        clip, *others = self.fields
+        out |= clip.allocate(len(first), batch.shape.frames, np.empty)
+        for field in others:
             out |= field.allocate(len(first), batch.shape.frames)
-        for rows in (first, *second):  # Joined records are of one source.
-            for row, record in enumerate(rows.tolist()):
-                if record != plan_lib.NOTHING:
-                    self._write(out, row, record)
+        for planned in (first, *second):  # Joined records are of one source.
+            self._write(out, planned)
+        clip.pad(out)
         return out
 
-    def _write(self, out: fields_lib.Batch, row: int, record: int) -> None:
-        source = out["source"][row]
-        records, fields = self._sources[source]
-        try:
-            features = records[record - self._starts[source]]
-        except records_lib.CorruptRecord as error:
-            if not self.skip_corrupt:
-                raise
-            log.warning("skipped a record: %s", error)
-            out["weight"][row] = 0
-            return
-        for field in fields:
-            field.write(out, row, features)
+    def _write(self, out: fields_lib.Batch, planned: np.ndarray) -> None:
+        """Each row's record, behind what the row has."""
+        for source, (records, (clip, *others)) in enumerate(self._sources):
+            rows = np.flatnonzero((planned != plan_lib.NOTHING) & (out["source"] == source))
+            numbers = planned[rows] - self._starts[source]
+            whole = np.ones(len(rows), bool)
+            for k, (row, i) in enumerate(zip(rows.tolist(), numbers.tolist(), strict=True)):
+                try:
+                    clip.load(out, row, records, i)
+                except records_lib.CorruptRecord as error:
+                    if not self.skip_corrupt:
+                        raise
+                    log.warning("skipped a record: %s", error)
+                    out["weight"][row], whole[k] = 0, False
+            if whole.any():
+                for field in others:
+                    field.write(out, rows[whole], records, numbers[whole])
 
     def __repr__(self) -> str:  # grain prints its sources; the plan is long.
         return f"Batches({self.records!r}, {self.count})"
@@ -105,9 +111,9 @@ def stream(batches: Batches, *, start: int = 0, workers: int = 0) -> grain.IterD
     source: Any = batches  # grain asks for __len__ and __getitem__ only.
     dataset = grain.MapDataset.source(source)[start:]
     if workers:
-        options = grain.MultiprocessingOptions(workers, per_worker_buffer_size=_BATCHES_AHEAD)
+        options = grain.MultiprocessingOptions(workers, per_worker_buffer_size=BATCHES_AHEAD)
         return dataset.to_iter_dataset(_reads(1)).mp_prefetch(options, _serve)
-    return dataset.to_iter_dataset(_reads(_BATCHES_AHEAD))
+    return dataset.to_iter_dataset(_reads(BATCHES_AHEAD))
 
 
 def _serve(worker: int, workers: int) -> None:

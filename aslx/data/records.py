@@ -2,8 +2,9 @@
 
 A TFRecord is: uint64 length, uint32 CRC of the length, payload, uint32 CRC of the payload; CRCs are
 CRC-32C, masked (tensorflow/core/lib/io/record_writer.h). An index beside the shards says where each
-record lies, so that shuffling is global and exact. It is a cache: it is checked against the shards
-and rebuilt by a scan where it is missing or stale.
+record lies, so that shuffling is global and exact, where in it the clip or image lies, so that the
+kernel puts that where it belongs, and what little else a batch needs. It is a cache: it is checked
+against the shards and rebuilt by a scan where it is missing or stale.
 """
 
 import copy
@@ -27,6 +28,7 @@ _EXAMPLE = tf_example_pb2.Example  # pyright: ignore[reportAttributeAccessIssue]
 _HEADER = struct.Struct("<QI")
 _FOOTER = struct.Struct("<I")
 _OVERHEAD = _HEADER.size + _FOOTER.size
+_VALUES = "landmarks", "keypoints", "image"
 _REMEDY = "restore the file or prepare the data again"
 
 
@@ -67,13 +69,24 @@ class Index:
     shard: np.ndarray  # i32: position in `files`.
     offset: np.ndarray  # i64: bytes.
     length: np.ndarray  # i64: bytes.
+    crc: np.ndarray  # u32: CRC-32C of the record with its framing.
+    begin: np.ndarray  # i64: byte of the record at which its clip or image begins,
+    end: np.ndarray  # i64: and ends.
     frames: np.ndarray  # i32: of the clip; 1 for an image.
     signer: np.ndarray  # i64: -1 where unknown.
+    label: np.ndarray  # i64: number of the class, -1 where there is none.
+    text: np.ndarray  # bytes: the phrase, empty where there is none.
     phrase: np.ndarray  # i64: CRC-32C of the phrase, -1 where there is none.
     characters: np.ndarray  # i32: of the phrase, -1 where there is none.
     confidence: np.ndarray  # f32: of a phrase that a model read; 1 of any other.
     files: np.ndarray  # Names of the shards,
     sizes: np.ndarray  # and their bytes: what the index is checked against.
+
+
+# Of the columns that have a row a record.
+_DTYPES = dict.fromkeys(("offset", "length", "begin", "end", "signer", "label", "phrase"), "i8")
+_DTYPES |= dict.fromkeys(("shard", "frames", "characters"), "i4")
+_DTYPES |= {"crc": "u4", "text": "S", "confidence": "f4"}
 
 
 class Records:
@@ -90,9 +103,8 @@ class Records:
     def only(self, numbers: np.ndarray) -> "Records":
         """The split, of which no more than the records at `numbers` are there."""
         some = copy.copy(self)
-        columns = {f.name: getattr(self.index, f.name) for f in dataclasses.fields(Index)}
-        of_records = {k: v[numbers] for k, v in columns.items() if k not in ("files", "sizes")}
-        some.index = dataclasses.replace(self.index, **of_records)
+        columns = {name: getattr(self.index, name)[numbers] for name in _DTYPES}
+        some.index = dataclasses.replace(self.index, **columns)
         some.number, some._files = self.number[numbers], {}
         return some
 
@@ -101,11 +113,41 @@ class Records:
 
     def __getitem__(self, i: int) -> dict:
         """Features of record `i`, by name; CorruptRecord names the file and the offset."""
-        file, offset = int(self.index.shard[i]), int(self.index.offset[i])
+        return parse(self._verified(i))
+
+    def read(self, i: int, into: np.ndarray) -> None:
+        """Record `i`'s clip or image into memory of as many bytes, each copied once.
+
+        CorruptRecord if the record is not, byte for byte, the one that was indexed: what the index
+        says of it then holds for what was read. `into` may hold anything after an error.
+        """
+        index, body = self.index, into.reshape(-1).view(np.uint8)
+        begin, end, length = int(index.begin[i]), int(index.end[i]), int(index.length[i])
+        if len(body) != end - begin:
+            raise ValueError(f"{self._where(i)}: {end - begin} bytes do not fit into {len(body)}")
+        head, tail = np.empty(begin, np.uint8), np.empty(length - end, np.uint8)
+        there = os.preadv(self._open(i), (head, body, tail), int(index.offset[i]))
+        crc = 0
+        for piece in (head, body, tail):
+            crc = google_crc32c.extend(crc, piece)
+        if there != length or crc != index.crc[i]:
+            self._verified(i)  # Says what is damaged.
+            stale = _index_path(self.directory, self.split)
+            raise CorruptRecord(f"{self._where(i)}: not the record of the index; remove {stale}")
+
+    def _verified(self, i: int) -> bytes:
+        length, offset = int(self.index.length[i]), int(self.index.offset[i])
+        return verified(os.pread(self._open(i), length, offset), self._where(i))
+
+    def _open(self, i: int) -> int:
+        """The descriptor of record `i`'s file."""
+        file = int(self.index.shard[i])
         if file not in self._files:
-            self._files[file] = io.FileIO(self._path(file))
-        framed = os.pread(self._files[file].fileno(), int(self.index.length[i]), offset)
-        return parse(verified(framed, f"{self._path(file)} at byte {offset}"))
+            self._files.setdefault(file, io.FileIO(self._path(file)))
+        return self._files[file].fileno()
+
+    def _where(self, i: int) -> str:
+        return f"{self._path(int(self.index.shard[i]))} at byte {self.index.offset[i]}"
 
     def _path(self, file: int) -> pathlib.Path:
         return self.directory / str(self.index.files[file])
@@ -153,24 +195,12 @@ def write_index(directory: str | os.PathLike) -> None:
 def _scan(directory: pathlib.Path, split: str) -> Index:
     """Reads every record once, checks it, and writes the index if the directory can be written."""
     metadata = read_metadata(directory)
-    paths, rows, sure = shards(directory, split), [], []
+    paths, rows = shards(directory, split), []
     for file, path in enumerate(paths):
-        for offset, length, payload in _walk(path):
-            features = parse(payload)
-            frames, signer = _frames(features, metadata), _signer(features)
-            rows.append((file, offset, length, frames, signer, *_phrase(features)))
-            said = "confidence" in features
-            sure.append(features["confidence"].float_list.value[0] if said else 1.0)
-    table = np.array(rows, np.int64).reshape(-1, 7)
+        for offset, framed in _walk(path):
+            rows.append({"shard": file, "offset": offset, **_row(framed, metadata)})
     index = Index(
-        shard=table[:, 0].astype(np.int32),
-        offset=table[:, 1],
-        length=table[:, 2],
-        frames=table[:, 3].astype(np.int32),
-        signer=table[:, 4],
-        phrase=table[:, 5],
-        characters=table[:, 6].astype(np.int32),
-        confidence=np.array(sure, np.float32),
+        **{name: np.array([row[name] for row in rows], kind) for name, kind in _DTYPES.items()},
         files=np.array([p.name for p in paths]),
         sizes=np.array([p.stat().st_size for p in paths]),
     )
@@ -181,29 +211,40 @@ def _scan(directory: pathlib.Path, split: str) -> Index:
     return index
 
 
-def _frames(features: dict, metadata: dict) -> int:
-    if "image" in features:
+def _row(framed: bytes, metadata: dict) -> dict:
+    """What the index says of a record that was verified."""
+    features = parse(framed[_HEADER.size : -_FOOTER.size])
+    name = next(name for name in _VALUES if name in features)
+    value = features[name].bytes_list.value[0]
+    begin = framed.index(value[:64], _HEADER.size)
+    while framed[begin : begin + len(value)] != value:
+        begin = framed.index(value[:64], begin + 1)
+    phrase = features["phrase"].bytes_list.value[0] if "phrase" in features else None
+    known = {k: features[k].int64_list.value[0] for k in ("signer", "label") if k in features}
+    sure = features["confidence"].float_list.value[0] if "confidence" in features else 1.0
+    return {
+        "length": len(framed),
+        "crc": google_crc32c.value(framed),
+        "begin": begin,
+        "end": begin + len(value),
+        "frames": _frames(name, len(value), metadata),
+        "text": phrase or b"",
+        "phrase": -1 if phrase is None else google_crc32c.value(phrase),
+        "characters": -1 if phrase is None else len(phrase),  # Each is a byte.
+        "confidence": sure,
+    } | {"signer": -1, "label": -1, **known}
+
+
+def _frames(name: str, size: int, metadata: dict) -> int:
+    if name == "image":
         return 1
-    if "keypoints" in features:
-        return len(features["keypoints"].bytes_list.value[0]) // (2 * metadata["values"])
-    points = len(landmarks.selection(metadata["selection"]).points)
-    return len(features["landmarks"].bytes_list.value[0]) // (points * 3 * 2)
+    if name == "keypoints":
+        return size // (2 * metadata["values"])
+    return size // (len(landmarks.selection(metadata["selection"]).points) * 3 * 2)
 
 
-def _signer(features: dict) -> int:
-    return features["signer"].int64_list.value[0] if "signer" in features else -1
-
-
-def _phrase(features: dict) -> tuple[int, int]:
-    """Its CRC-32C and its number of characters, each of which is a byte."""
-    if "phrase" not in features:
-        return -1, -1
-    phrase = features["phrase"].bytes_list.value[0]
-    return google_crc32c.value(phrase), len(phrase)
-
-
-def _walk(path: pathlib.Path) -> Iterator[tuple[int, int, bytes]]:
-    """(offset, framed length, payload) of each record of a shard."""
+def _walk(path: pathlib.Path) -> Iterator[tuple[int, bytes]]:
+    """(offset, the record with its framing) of each record of a shard, verified."""
     with open(path, "rb") as f:
         offset = 0
         while header := f.read(_HEADER.size):
@@ -212,7 +253,8 @@ def _walk(path: pathlib.Path) -> Iterator[tuple[int, int, bytes]]:
                 raise CorruptRecord(f"{where}: damaged header; {_REMEDY}")
             length = _HEADER.unpack(header)[0] + _OVERHEAD
             framed = header + f.read(length - _HEADER.size)
-            yield offset, length, verified(framed, where)
+            verified(framed, where)
+            yield offset, framed
             offset += length
 
 

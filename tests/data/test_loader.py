@@ -1,6 +1,7 @@
 """The loader: the plan's batches as arrays, on any number of hosts and workers."""
 
 import contextlib
+import dataclasses
 import multiprocessing
 import os
 import pathlib
@@ -12,8 +13,10 @@ import time
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from aslx import features, landmarks
+from aslx import features, landmarks, vocab
 from aslx.data import fields, loader, plan, records
 from tests import tiny
 
@@ -55,6 +58,31 @@ def test_a_batch_holds_the_records_that_the_plan_names(dataset):
         hands = clip[:, tiny.SELECTION.indices(*WANTED.points)]
         np.testing.assert_array_equal(batch["landmarks"][row, :n], hands)
         assert not batch["landmarks"][row, n:].any()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_rows_read_in_place_are_what_their_records_parse_to(dataset, data):
+    found, points = records.Records(dataset, "train"), tiny.SELECTION.points
+    count = data.draw(st.integers(1, 4))
+    numbers = st.lists(st.integers(-1, len(found) - 1), min_size=count, max_size=count)
+    first, second = (np.array(data.draw(numbers)) for _ in range(2))
+    second[first == plan.NOTHING] = plan.NOTHING
+    some = data.draw(st.lists(st.sampled_from(points), unique=True, min_size=1) | st.just(points))
+    field = fields.Landmarks(tiny.SELECTION, landmarks.Selection("some", tuple(some)))
+    one = plan.Batch(plan.Shape(120, count), first, second)
+    read = (field, fields.Signer(), fields.Text(16))
+    batch = loader.Batches(found, [one], 1, read)[0]
+    for row, pair in enumerate(zip(first.tolist(), second.tolist(), strict=True)):
+        parsed = [found[i] for i in pair if i != plan.NOTHING]
+        clip = np.concatenate([np.zeros((0, len(some), 3), "<f2"), *map(field.read, parsed)])
+        padded = np.pad(clip, ((0, 120 - len(clip)), (0, 0), (0, 0)))
+        assert batch["landmarks"][row].tobytes() == padded.tobytes()
+        assert batch["length"][row] == len(clip) and batch["weight"][row] == bool(parsed)
+        phrases = [features["phrase"].bytes_list.value[0].decode() for features in parsed]
+        assert vocab.decode(batch["tokens"][row]) == " ".join(phrases)
+        signers = [features["signer"].int64_list.value[0] for features in parsed]
+        assert batch["signer"][row] == (signers or [-1])[-1]
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -100,13 +128,27 @@ def test_a_corrupt_record_weighs_nothing_where_it_may_be_skipped(corrupt, caplog
     weights = np.concatenate([b["weight"] for b in epoch])
     np.testing.assert_array_equal(weights == 0, (ids == number) | (ids == plan.NOTHING))
     assert "damaged payload" in caplog.text
+    for batch in epoch:  # Nor does anything of it stay.
+        assert not batch["landmarks"][batch["weight"] == 0].any()
 
 
 def test_a_phrase_too_long_for_the_task_is_an_error_that_names_the_field(dataset):
     source = batches(dataset)
-    short = loader.Batches(source.records, source.plan, 1, (fields.Text(1),))
+    short = loader.Batches(source.records, source.plan, 1, (FIELDS[0], fields.Text(1)))
     with pytest.raises(ValueError, match=r"task\.max_tokens=1"):
         take(short, 1)
+
+
+@pytest.mark.parametrize(
+    ("field", "column", "name"),
+    [(fields.Text(8), "characters", "phrase"), (fields.Label(), "label", "label")],
+)
+def test_a_record_that_lacks_what_the_task_needs_is_an_error(dataset, field, column, name):
+    source = batches(dataset)
+    lacking = dataclasses.replace(source.records.index, **{column: np.full(80, -1)})
+    source.records.index = lacking
+    with pytest.raises(ValueError, match=f"a record without a {name}"):
+        take(dataclasses.replace(source, fields=(FIELDS[0], field)), 1)
 
 
 def test_a_worker_that_dies_is_an_error_and_not_a_hang(dataset):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tensorflow_datasets.proto import tf_example_pb2
 
 from aslx import landmarks
 from aslx.data import records
@@ -19,11 +20,21 @@ def copy(dataset, tmp_path) -> pathlib.Path:
     return pathlib.Path(shutil.copytree(dataset, tmp_path / "copy"))
 
 
-def outcome(directory: pathlib.Path) -> list[bytes] | str:
+def parsed(data: records.Records, i: int) -> bytes:
+    return data[i]["landmarks"].bytes_list.value[0]
+
+
+def read(data: records.Records, i: int) -> bytes:
+    clip = np.full(data.index.end[i] - data.index.begin[i], 0xA5, np.uint8)
+    data.read(i, clip)
+    return clip.tobytes()
+
+
+def outcome(directory: pathlib.Path, clip=parsed) -> list[bytes] | str:
     """Every record's landmarks, or the error that reading them ends in."""
     try:
         data = records.Records(directory, "validation")
-        return [data[i]["landmarks"].bytes_list.value[0] for i in range(len(data))]
+        return [clip(data, i) for i in range(len(data))]
     except ValueError as error:
         return str(error)
 
@@ -35,8 +46,8 @@ def test_the_masked_crc_is_that_of_the_format():
     assert records.masked_crc(bytes(32)) == masked
 
 
-@pytest.mark.parametrize("indexed", [True, False])
-def test_no_flipped_bit_is_silent(tmp_path, indexed):
+@pytest.mark.parametrize(("clip", "indexed"), [(parsed, True), (parsed, False), (read, True)])
+def test_no_flipped_bit_is_silent(tmp_path, clip, indexed):
     counts = {"validation": [3, 3]}
     directory = tiny.dataset(tmp_path, counts, landmarks.SEED_HANDS_POSE, frames=(1, 5))
     whole, rng = outcome(directory), np.random.default_rng(0)
@@ -51,7 +62,7 @@ def test_no_flipped_bit_is_silent(tmp_path, indexed):
             path.write_bytes(damaged)
             if not indexed:
                 (directory / "index-validation.npz").unlink(missing_ok=True)
-            found = outcome(directory)
+            found = outcome(directory, clip)
             assert found == whole or (isinstance(found, str) and str(path) in found)
         path.write_bytes(clean)
 
@@ -64,6 +75,59 @@ def test_an_error_names_the_file_and_the_offset(copy):
     path.write_bytes(damaged)
     with pytest.raises(records.CorruptRecord, match=rf"{path} at byte {data.index.offset[3]}"):
         data[3]
+
+
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [("header", 5), ("payload", 13), ("payload", "begin"), ("payload", "end"), ("payload", -1)],
+)
+def test_a_bit_flipped_before_in_or_behind_a_clip_is_found_and_named(copy, name, place):
+    (path,) = copy.glob("*validation.tfrecord*")
+    data = records.Records(copy, "validation")
+    index, before = data.index, read(data, 4)
+    inside = {"begin": index.begin[3], "end": index.end[3] - 1, -1: index.length[3] - 1}
+    damaged = bytearray(path.read_bytes())
+    damaged[int(index.offset[3] + inside.get(place, place))] ^= 16
+    path.write_bytes(damaged)
+    where = rf"{path} at byte {index.offset[3]}: damaged {name}"
+    with pytest.raises(records.CorruptRecord, match=where):
+        read(data, 3)
+    assert read(data, 4) == before
+
+
+def test_a_clip_that_lies_elsewhere_than_the_index_says_is_an_error(copy):
+    (path,) = copy.glob("*validation.tfrecord*")
+    # Messages that follow one another are one: the order of fields is free.
+    clip = tiny.example(np.ones((5, 130, 3)), "a", 1, 1)
+    more = tf_example_pb2.Example()
+    more.features.feature["file"].bytes_list.value.append(b"from elsewhere")
+    other = more.SerializeToString()
+    path.write_bytes(tiny.frame(clip + other))
+    data = records.Records(copy, "validation")
+    ones = read(data, 0)
+    assert ones == parsed(data, 0) and len(ones) == 5 * 130 * 6
+    path.write_bytes(tiny.frame(other + clip))
+    data = records.Records(copy, "validation")
+    with pytest.raises(records.CorruptRecord, match=rf"{path} at byte 0: not the record of the "):
+        read(data, 0)
+    (copy / "index-validation.npz").unlink()
+    assert read(records.Records(copy, "validation"), 0) == ones
+
+
+def test_a_clip_is_read_into_as_many_bytes_and_no_others(dataset):
+    data = records.Records(dataset, "train")
+    size = int(data.index.end[7] - data.index.begin[7])
+    with pytest.raises(ValueError, match=rf"{size} bytes do not fit into {size - 2}"):
+        data.read(7, np.empty(size // 2 - 1, "<f2"))
+
+
+def test_an_index_that_lacks_a_column_is_rebuilt(copy):
+    whole, path = outcome(copy, read), copy / "index-validation.npz"
+    with np.load(path) as f:
+        np.savez(path, **{name: f[name] for name in f.files if name != "begin"})
+    assert outcome(copy, read) == whole
+    with np.load(path) as f:
+        assert "begin" in f.files
 
 
 def test_the_index_is_rebuilt_where_it_is_missing_or_damaged(copy):
@@ -104,13 +168,15 @@ def test_a_folder_without_data_says_what_to_run(tmp_path):
         records.Records(tmp_path, "train")
 
 
-def test_the_index_knows_frames_and_signers(dataset):
+def test_the_index_knows_frames_signers_and_phrases(dataset):
     data = records.Records(dataset, "train")
     points = len(tiny.SELECTION.points)
     for i in (0, 49, 50, 79):
         raw = data[i]["landmarks"].bytes_list.value[0]
         assert data.index.frames[i] == len(raw) // (points * 6)
         assert data.index.signer[i] == data[i]["signer"].int64_list.value[0]
+        assert data.index.text[i] == data[i]["phrase"].bytes_list.value[0]
+        assert data.index.label[i] == -1
 
 
 @settings(max_examples=50, deadline=None)

@@ -1,0 +1,234 @@
+"""Padded batches from a warm page cache: clips a second, beside other ways of reading them.
+
+python -m benchmarks.loader
+python -m benchmarks.loader --workers 2
+
+All read the same random clips, with every byte under its CRC, and pad 64 of them to a batch. Each
+runs in a process of its own, and they take turns.
+"""
+
+import dataclasses
+import functools
+import itertools
+import json
+import os
+import pathlib
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import tyro
+
+from aslx import cli
+
+_PHRASE = "3 creekhouse road"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Command:
+    """Times the loader, a bare loop over the records, and two ways of tf.data."""
+
+    clips: int = 2000
+    frames: int = 148
+    """Of every clip: the median of Kaggle's."""
+    rows: int = 64
+    """Of a batch."""
+    workers: int = 0
+    """Processes that read for aslx; 0: a thread, as in training."""
+    turns: int = 5
+    """Readings, of which the median counts."""
+    steps: int = 100
+    """Batches of a reading."""
+    folder: str = ""
+    """Where the clips are written, and removed; empty: where temporary files go."""
+
+
+def prepare(folder: pathlib.Path, clips: int, frames: int) -> None:
+    """Random clips as aslx.prepare writes them."""
+    import tensorflow_datasets as tfds
+
+    from aslx import landmarks
+    from aslx.datasets import shards, workers
+
+    shape = (frames, len(landmarks.HOLISTIC130.points), 3)
+    encoding = tfds.features.Encoding.BYTES
+
+    def example(i: int) -> dict[str, Any]:
+        clip_TN3 = np.random.default_rng(i).random(shape, np.float32).astype(np.float16)
+        return {"landmarks": clip_TN3, "phrase": _PHRASE, "sequence_id": i, "signer": i % 100}
+
+    shards.write(
+        folder,
+        name="random",
+        description="Random clips.",
+        features={
+            "landmarks": tfds.features.Tensor(
+                shape=(None, *shape[1:]), dtype=np.float16, encoding=encoding
+            ),
+            "phrase": tfds.features.Text(),
+            "sequence_id": np.int64,
+            "signer": np.int64,
+        },
+        metadata={"task": "transcription", "selection": landmarks.HOLISTIC130.name},
+        parts={"train": range(clips)},
+        example=example,
+        size=lambda _: int(np.prod(shape)) * 2,
+        run=functools.partial(workers.run, processes=1),
+    )
+
+
+def ours(folder: pathlib.Path, rows: int, workers: int) -> Any:
+    """Batches as training reads them: the plan's, shuffled, with texts and signers."""
+    from aslx import landmarks, memory
+    from aslx.data import fields, loader, plan, records
+    from benchmarks import turns
+
+    memory.keep()
+    data, points = records.Records(folder, "train"), landmarks.HOLISTIC130
+    shapes = plan.Fixed(rows=rows).shapes(data.index.frames)
+    wanted = fields.Landmarks(points, points), fields.Signer(), fields.Text(64)
+    planned = plan.Train(data.index.frames, shapes, 0)
+    batches = iter(loader.stream(loader.Batches(data, planned, 1 << 30, wanted), workers=workers))
+
+    def run(count: int) -> None:
+        # As many more as were read while others had their turn.
+        for _ in range(count + loader.BATCHES_AHEAD * max(1, workers)):
+            next(batches)
+
+    return turns.Work(run)
+
+
+def bare(folder: pathlib.Path, rows: int) -> Any:
+    """One thread: pread, CRC, parse, and a copy into the one array that all batches share."""
+    from aslx.data import records
+    from benchmarks import turns
+
+    data = records.Records(folder, "train")
+    index, files = data.index, [os.open(folder / str(f), os.O_RDONLY) for f in data.index.files]
+    places = list(zip(index.shard.tolist(), index.length.tolist(), index.offset.tolist()))  # noqa: B905
+    order = itertools.cycle(np.random.default_rng(0).permutation(len(places)).tolist())
+    batch_BTN3 = np.zeros((rows, index.frames.max(), 130, 3), "<f2")
+
+    def run(count: int) -> None:
+        for _ in range(count):
+            for row, i in zip(range(rows), order):  # noqa: B905
+                file, length, offset = places[i]
+                features = records.parse(
+                    records.verified(os.pread(files[file], length, offset), "")
+                )
+                clip = np.frombuffer(features["landmarks"].bytes_list.value[0], "<f2")
+                clip_TN3 = clip.reshape(-1, 130, 3)
+                batch_BTN3[row, : len(clip_TN3)] = clip_TN3
+
+    return turns.Work(run)
+
+
+def seeds(folder: pathlib.Path, rows: int) -> Any:
+    """As both fingerspelling seeds do: a list of floats a column, one record after the other."""
+    import tensorflow as tf
+
+    from aslx import landmarks
+    from aslx.data import records
+
+    columns, path = landmarks.HOLISTIC130.columns, str(folder / "seeds.tfrecord")
+    data = records.Records(folder, "train")
+    with tf.io.TFRecordWriter(path) as writer:
+        for i in range(len(data)):
+            clip = np.frombuffer(data[i]["landmarks"].bytes_list.value[0], "<f2")
+            clip_CT = clip.reshape(-1, 130, 3).transpose(2, 1, 0).reshape(len(columns), -1)
+            example = tf.train.Example()
+            for name, values in zip(columns, clip_CT.astype(np.float32).tolist(), strict=True):
+                example.features.feature[name].float_list.value.extend(values)
+            example.features.feature["phrase"].bytes_list.value.append(_PHRASE.encode())
+            writer.write(example.SerializeToString())
+    schema: dict[str, Any] = {name: tf.io.VarLenFeature(tf.float32) for name in columns}
+    schema["phrase"] = tf.io.FixedLenFeature([], tf.string)
+
+    def decode(record: Any) -> Any:
+        found = tf.io.parse_single_example(record, schema)
+        clip_CT = [tf.sparse.to_dense(found[name]) for name in columns]
+        return tf.transpose(clip_CT), found["phrase"]
+
+    dataset = tf.data.TFRecordDataset(path).repeat().map(decode).padded_batch(rows)
+    return _drawn(iter(dataset.prefetch(tf.data.AUTOTUNE)))
+
+
+def tuned(folder: pathlib.Path, rows: int) -> Any:
+    """The best that tf.data does with aslx's records: shards side by side, parsed by the batch."""
+    import tensorflow as tf
+
+    from aslx.data import records
+
+    data = records.Records(folder, "train")
+    frames = int(data.index.frames.max())
+    schema = {name: tf.io.FixedLenFeature([], tf.string) for name in ("landmarks", "phrase")}
+
+    def decode(several: Any) -> Any:
+        found = tf.io.parse_example(several, schema)
+        raw = found["landmarks"]
+        clips = tf.io.decode_raw(raw, tf.float16, fixed_length=frames * 130 * 6)
+        length = tf.strings.length(raw) // (130 * 6)
+        return tf.reshape(clips, (rows, frames, 130, 3)), length, found["phrase"]
+
+    auto = tf.data.AUTOTUNE
+    paths = tf.data.Dataset.from_tensor_slices([str(folder / str(f)) for f in data.index.files])
+    several = paths.repeat().interleave(
+        tf.data.TFRecordDataset, num_parallel_calls=auto, deterministic=False
+    )
+    batched = several.batch(rows, drop_remainder=True)
+    return _drawn(iter(batched.map(decode, num_parallel_calls=auto).prefetch(auto)))
+
+
+def _drawn(batches: Iterator) -> Any:
+    from benchmarks import turns
+
+    def run(count: int) -> None:
+        for _ in range(count):
+            next(batches)
+
+    return turns.Work(run)
+
+
+def contenders(command: Command, folder: pathlib.Path) -> list[Any]:
+    from benchmarks import turns
+
+    quiet = {"TF_CPP_MIN_LOG_LEVEL": "2", "CUDA_VISIBLE_DEVICES": ""}
+    builds = {
+        "aslx": functools.partial(ours, folder, command.rows, command.workers),
+        "bare loop": functools.partial(bare, folder, command.rows),
+        "tf.data, the seeds'": functools.partial(seeds, folder, command.rows),
+        "tf.data, tuned": functools.partial(tuned, folder, command.rows),
+    }
+    return [turns.Contender(name, build, quiet) for name, build in builds.items()]
+
+
+def main() -> None:
+    command = tyro.cli(Command)
+    from benchmarks import machine, turns
+
+    with tempfile.TemporaryDirectory(dir=command.folder or None) as temporary:
+        folder = pathlib.Path(temporary)
+        prepare(folder, command.clips, command.frames)
+        times = turns.race(contenders(command, folder), turns=command.turns, steps=command.steps)
+    table = []
+    megabytes = command.frames * 130 * 6 / 1e6  # Of a clip in float16, however it is stored.
+    for name, found in times.items():
+        rates = sorted(command.rows / s for s in found.seconds)
+        low, rate, high = (round(float(np.quantile(rates, q))) for q in (0, 0.5, 1))
+        # Of turns that followed one another: what disturbed one of them disturbed both.
+        against = np.divide(found.seconds, times["aslx"].seconds)
+        cpu = float(np.median(found.cpu_seconds)) / command.rows
+        line = {"benchmark": "loader", "contender": name, "rows": command.rows}
+        line |= {"frames": command.frames, "workers": command.workers}
+        line |= {"seq_per_s": rate, "seq_per_s_min": low, "seq_per_s_max": high}
+        line |= {"mb_per_s": round(rate * megabytes), "cpu_us_per_seq": round(cpu * 1e6, 1)}
+        line |= {"ratio": round(float(np.median(against)), 2)}
+        print(json.dumps(line | machine.facts()), flush=True)
+        spread = f"{rate:,} ({low:,} to {high:,})"
+        table.append((name, spread, line["mb_per_s"], line["cpu_us_per_seq"], line["ratio"]))
+    print(machine.table(("", "seq/s", "MB/s", "µs of CPU a clip", "times ours"), table))
+
+
+if __name__ == "__main__":
+    cli.run(main)
