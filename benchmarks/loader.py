@@ -147,8 +147,8 @@ def seeds(folder: pathlib.Path, rows: int) -> Any:
 
     def decode(record: Any) -> Any:
         found = tf.io.parse_single_example(record, schema)
-        clip_CT = [tf.sparse.to_dense(found[name]) for name in columns]
-        return tf.transpose(clip_CT), found["phrase"]
+        clip_TC = tf.stack([tf.sparse.to_dense(found[name]) for name in columns], -1)
+        return clip_TC, found["phrase"]
 
     dataset = tf.data.TFRecordDataset(path).repeat().map(decode).padded_batch(rows)
     return _drawn(iter(dataset.prefetch(tf.data.AUTOTUNE)))

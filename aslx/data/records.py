@@ -126,9 +126,10 @@ class Records:
         if len(body) != end - begin:
             raise ValueError(f"{self._where(i)}: {end - begin} bytes do not fit into {len(body)}")
         head, tail = np.empty(begin, np.uint8), np.empty(length - end, np.uint8)
-        there = os.preadv(self._open(i), (head, body, tail), int(index.offset[i]))
+        pieces = head, body, tail
+        there = os.preadv(self._open(i), [piece.data for piece in pieces], int(index.offset[i]))
         crc = 0
-        for piece in (head, body, tail):
+        for piece in pieces:
             crc = google_crc32c.extend(crc, piece)
         if there != length or crc != index.crc[i]:
             self._verified(i)  # Says what is damaged.
