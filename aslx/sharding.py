@@ -25,7 +25,8 @@ class Config:
 def use_cpu_devices(cfg: Config) -> None:
     """Divides the host's cores. Call it before anything else of JAX; accelerators stay as they
     are."""
-    jax.config.update("jax_num_cpu_devices", cfg.cpu_devices or 1)
+    if cfg.cpu_devices:
+        jax.config.update("jax_num_cpu_devices", cfg.cpu_devices)
 
 
 def make_mesh(cfg: Config, devices: list | None = None) -> jax.sharding.Mesh:

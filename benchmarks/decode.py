@@ -1,6 +1,6 @@
 """How fast a config's network is read: one character after the other, or by beams.
 
-python -m benchmarks.decode --config configs/fingerspelling_transformer_modern.py --beams 0 4 8
+python -m benchmarks.decode --config configs/fingerspelling_transformer_modern.py --beams 1 4 8
 
 Weights are as a config begins them, and a decoder then ends few texts: it writes as many characters
 as it may, which is the slowest case.
@@ -13,39 +13,34 @@ import pathlib
 from typing import Any
 
 from aslx import cli
+from benchmarks import turns
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Command:
+class Command(turns.Options):
     """Times the prediction of a batch."""
 
     config: str
     """A Python file with get_config(); its fields become options of this command."""
-    beams: tuple[int, ...] = (0, 4, 8)
-    """0: the likeliest character each time."""
+    beams: tuple[int, ...] = (1, 4, 8)
+    """1: the likeliest character each time."""
     rows: int = 32
     """Clips of the batch."""
     frames: int = 148
     """Of every clip."""
-    turns: int = 5
-    """Readings, of which the median counts."""
     steps: int = 3
-    """Batches of a reading."""
 
 
 def reader(cfg: Any, rows: int, frames: int, beams: int) -> Any:
     """Predictions of one batch."""
-    import dataclasses
-
     import jax
     import numpy as np
 
     from aslx import inference, sharding
-    from benchmarks import batches, turns
+    from benchmarks import batches
 
     cfg = dataclasses.replace(cfg, task=dataclasses.replace(cfg.task, beams=beams))
-    sharding.use_cpu_devices(cfg.mesh)
-    mesh = sharding.make_mesh(cfg.mesh)
+    mesh = sharding.make_mesh(sharding.Config())
     (batch,) = sharding.put(mesh, iter([batches.noise(cfg, np.full(rows, frames))]))
     model, predict = inference.build(cfg), inference.predict_step(cfg)
 
@@ -60,7 +55,7 @@ def main() -> None:
     from aslx import config
 
     command, cfg = config.parse(Command, lambda path: Command(config=path))
-    from benchmarks import machine, turns
+    from benchmarks import machine
 
     build = functools.partial(reader, cfg, command.rows, command.frames)
     contenders = [turns.Contender(str(n), functools.partial(build, n)) for n in command.beams]
@@ -71,7 +66,7 @@ def main() -> None:
         line |= {"frames": command.frames, **found.spread()}
         line |= {"seq_per_s": round(command.rows / found.median(), 1)}
         print(json.dumps(line | {"peak_bytes": found.peak_bytes} | machine.facts()), flush=True)
-        rows.append((name if int(name) else "greedy", line["step_ms"], line["seq_per_s"]))
+        rows.append(("greedy" if name == "1" else name, line["step_ms"], line["seq_per_s"]))
     print(machine.table((f"`{stem}`, beams", "ms a batch", "seq/s"), rows))
 
 

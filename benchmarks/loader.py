@@ -21,12 +21,13 @@ import numpy as np
 import tyro
 
 from aslx import cli
+from benchmarks import machine, turns
 
 _PHRASE = "3 creekhouse road"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Command:
+class Command(turns.Options):
     """Times the loader, a bare loop over the records, and two ways of tf.data."""
 
     clips: int = 2000
@@ -36,10 +37,7 @@ class Command:
     """Of a batch."""
     workers: int = 0
     """Processes that read for aslx; 0: a thread, as in training."""
-    turns: int = 5
-    """Readings, of which the median counts."""
     steps: int = 100
-    """Batches of a reading."""
     folder: str = ""
     """Where the clips are written, and removed; empty: where temporary files go."""
 
@@ -82,7 +80,6 @@ def ours(folder: pathlib.Path, rows: int, workers: int) -> Any:
     """Batches as training reads them: the plan's, shuffled, with texts and signers."""
     from aslx import landmarks, memory
     from aslx.data import fields, loader, plan, records
-    from benchmarks import turns
 
     memory.keep()
     data, points = records.Records(folder, "train"), landmarks.HOLISTIC130
@@ -102,7 +99,6 @@ def ours(folder: pathlib.Path, rows: int, workers: int) -> Any:
 def bare(folder: pathlib.Path, rows: int) -> Any:
     """One thread: pread, CRC, parse, and a copy into the one array that all batches share."""
     from aslx.data import records
-    from benchmarks import turns
 
     data = records.Records(folder, "train")
     index, files = data.index, [os.open(folder / str(f), os.O_RDONLY) for f in data.index.files]
@@ -167,9 +163,14 @@ def tuned(folder: pathlib.Path, rows: int) -> Any:
     def decode(several: Any) -> Any:
         found = tf.io.parse_example(several, schema)
         raw = found["landmarks"]
-        clips = tf.io.decode_raw(raw, tf.float16, fixed_length=frames * 130 * 6)
+        # TensorFlow has no float16 kernel for padded bytes.
+        clips = tf.io.decode_raw(raw, tf.uint16, fixed_length=frames * 130 * 6)
         length = tf.strings.length(raw) // (130 * 6)
-        return tf.reshape(clips, (rows, frames, 130, 3)), length, found["phrase"]
+        return (
+            tf.reshape(tf.bitcast(clips, tf.float16), (rows, frames, 130, 3)),
+            length,
+            found["phrase"],
+        )
 
     auto = tf.data.AUTOTUNE
     paths = tf.data.Dataset.from_tensor_slices([str(folder / str(f)) for f in data.index.files])
@@ -181,8 +182,6 @@ def tuned(folder: pathlib.Path, rows: int) -> Any:
 
 
 def _drawn(batches: Iterator) -> Any:
-    from benchmarks import turns
-
     def run(count: int) -> None:
         for _ in range(count):
             next(batches)
@@ -191,8 +190,6 @@ def _drawn(batches: Iterator) -> Any:
 
 
 def contenders(command: Command, folder: pathlib.Path) -> list[Any]:
-    from benchmarks import turns
-
     quiet = {"TF_CPP_MIN_LOG_LEVEL": "2", "CUDA_VISIBLE_DEVICES": ""}
     builds = {
         "aslx": functools.partial(ours, folder, command.rows, command.workers),
@@ -205,8 +202,6 @@ def contenders(command: Command, folder: pathlib.Path) -> list[Any]:
 
 def main() -> None:
     command = tyro.cli(Command)
-    from benchmarks import machine, turns
-
     with tempfile.TemporaryDirectory(dir=command.folder or None) as temporary:
         folder = pathlib.Path(temporary)
         prepare(folder, command.clips, command.frames)

@@ -17,7 +17,7 @@ from benchmarks import machine, train_step, turns
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Command:
+class Command(turns.Options):
     """Times a training step on several numbers of devices, in turns."""
 
     config: str
@@ -27,10 +27,6 @@ class Command:
     """Of the whole batch."""
     frames: int = 148
     """Of every clip."""
-    turns: int = 5
-    """Readings, of which the median counts."""
-    steps: int = 5
-    """Of a reading."""
 
 
 def main() -> None:

@@ -14,7 +14,6 @@ import os
 import pathlib
 import re
 import time
-import types
 from typing import Any
 
 from aslx import cli
@@ -109,22 +108,16 @@ def programs(cfg: Any, mesh: Any, rows: int, frames: int) -> dict[str, tuple[Any
 
 
 def batch(cfg: Any, mesh: Any, rows: int, frames: int) -> dict[str, Any]:
-    """What the loader would give of `rows` clips, all of them fillers, as abstract arrays."""
+    """What the loader would give of `rows` clips, as abstract arrays."""
     import jax
-    import numpy as np
 
-    from aslx import landmarks, sharding
-    from aslx.data import loader, plan
+    from aslx import sharding
+    from benchmarks import batches
 
-    stored = {"selection": landmarks.HOLISTIC130.name, "values": 1662}
-    stored["size"] = cfg.features.source.shape
-    fields = cfg.task.fields(stored, cfg.features)
-    one = plan.Batch(plan.Shape(frames, 1), np.array([plan.NOTHING]))
-    records: Any = types.SimpleNamespace(number=np.zeros(0, int))  # Fillers read none.
     place = sharding.batch(mesh)
     return {
         name: jax.ShapeDtypeStruct((rows, *x.shape[1:]), x.dtype, sharding=place)
-        for name, x in loader.Batches(records, [one], 1, fields)[0].items()
+        for name, x in batches.fillers(cfg, 1, frames).items()
     }
 
 

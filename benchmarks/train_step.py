@@ -17,10 +17,13 @@ from typing import Annotated, Any
 import tyro
 
 from aslx import cli
+from benchmarks import turns
+
+_HEAD = ("config", "trainer", "rows", "ms a step", "seq/s", "of the product's rate", "times ours")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Command:
+class Command(turns.Options):
     """Times a training step of configs, and of Keras where a seed has a network there."""
 
     configs: Annotated[tuple[str, ...], tyro.conf.Positional]
@@ -32,10 +35,6 @@ class Command:
     """Of the batch; 0: the config's own batch of clips of --frames."""
     frames: int = 148
     """Of every clip: the median of Kaggle's."""
-    turns: int = 5
-    """Readings, of which the median counts."""
-    steps: int = 5
-    """Of a reading."""
     matrix: int = 2048
     """Rows and columns of the product that a step's FLOP/s are compared with."""
     dtype: str = "float32"
@@ -48,7 +47,7 @@ def ours(words: str, rows: int, frames: int) -> Any:
     import numpy as np
 
     from aslx import config, loop, memory, optim, sharding
-    from benchmarks import batches, cost, turns
+    from benchmarks import batches, cost
 
     memory.keep()
     path, *options = words.split()
@@ -72,7 +71,7 @@ def ours(words: str, rows: int, frames: int) -> Any:
 
 
 def contenders(command: Command, words: str, rows: int) -> list[Any]:
-    from benchmarks import keras_peers, machine, turns
+    from benchmarks import keras_peers, machine
 
     name = pathlib.Path(words.split()[0]).stem
     product = functools.partial(machine.product, command.matrix, command.dtype)
@@ -103,7 +102,7 @@ def rows_of(command: Command, words: str) -> int:
 
 def main() -> None:
     command = tyro.cli(Command)
-    from benchmarks import machine, turns
+    from benchmarks import machine
 
     table = []
     for words in command.configs:
@@ -123,22 +122,10 @@ def main() -> None:
             line |= {"ratio": round(found.median() / times["aslx"].median(), 2)}
             print(json.dumps(line | machine.facts()), flush=True)
             share = f"{line['matmul_share']:.2f}" if found.flops else ""
-            spread = (
-                f"{line['step_ms']:,.1f} ({line['step_ms_min']:,.1f} to {line['step_ms_max']:,.1f})"
-            )
-            table.append(
-                (f"`{words}`", name, rows, spread, line["seq_per_s"], share, line["ratio"])
-            )
-    head = (
-        "config",
-        "trainer",
-        "rows",
-        "ms a step",
-        "seq/s",
-        "of the product's rate",
-        "times ours",
-    )
-    print(machine.table(head, table))
+            low, ms, high = (f"{line[k]:,.1f}" for k in ("step_ms_min", "step_ms", "step_ms_max"))
+            ms = f"{ms} ({low} to {high})"
+            table.append((f"`{words}`", name, rows, ms, line["seq_per_s"], share, line["ratio"]))
+    print(machine.table(_HEAD, table))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,16 @@ from collections.abc import Callable
 import numpy as np
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+    """What every command has that races contenders."""
+
+    turns: int = 5
+    """Readings, of which the median counts."""
+    steps: int = 5
+    """Steps or batches of a reading."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Work:
     run: Callable[[int], None]

@@ -64,11 +64,11 @@ def test_the_gradient_that_is_applied_is_that_at_the_perturbed_weights(cfg):
     # Adam's first moment is a tenth of the first gradient.
     for name, g in checkpoint.flatten(grads).items():
         (mu,) = (v for k, v in moments.items() if k.endswith("mu/" + name))
-        np.testing.assert_allclose(mu, 0.1 * np.asarray(g), atol=5e-6, rtol=1e-3, err_msg=name)
+        wanted = 0.1 * np.asarray(g)
+        assert np.linalg.norm(mu - wanted) <= 1e-4 * np.linalg.norm(wanted), name
     # What is reported is the loss of the weights as they are.
     _, plain = advanced(cfg)
-    reported, least = float(found["loss"]), float(plain["loss"])
-    assert reported == pytest.approx(least, rel=1e-6) and reported < float(metrics["loss"])
+    assert float(found["loss"]) == float(plain["loss"]) < float(metrics["loss"])
 
 
 def test_before_its_start_it_changes_nothing_and_then_it_does_in_the_same_program(cfg):

@@ -6,9 +6,11 @@ what the index says of those that are whole. A second record that is written to 
 text goes on where the first one ends. Numpy only: workers import this and never JAX.
 """
 
+import abc
 import dataclasses
 import functools
 from collections.abc import Callable
+from typing import ClassVar
 
 import numpy as np
 
@@ -31,97 +33,117 @@ KEYPOINTS, KEYPOINTS_NO_FACE = 132 + 1404 + 63 + 63, 132 + 63 + 63
 SPACE = int(vocab.encode(" ")[0])
 
 
-def _append(batch: Batch, name: str, row: int, clip: np.ndarray) -> None:
-    """A clip [T, ...] behind what the row has."""
-    at = batch["length"][row]
-    batch[name][row, at : at + len(clip)] = clip
-    batch["length"][row] = at + len(clip)
+class _Clip(abc.ABC):
+    """`name` f16[B, T, *wanted_shape] and `length` i32[B]: frames, and zeros behind them."""
 
+    name: ClassVar[str]
 
-def _load(batch: Batch, name: str, row: int, records: Records, i: int) -> None:
-    """Record `i`'s clip behind what the row has, read there."""
-    at = int(batch["length"][row])
-    end = at + int(records.index.frames[i])
-    records.read(i, batch[name][row, at:end])
-    batch["length"][row] = end
+    @property
+    @abc.abstractmethod
+    def stored_shape(self) -> tuple[int, ...]:
+        """Of a frame in the record."""
 
+    @property
+    @abc.abstractmethod
+    def wanted_shape(self) -> tuple[int, ...]:
+        """Of a frame in the batch."""
 
-def _pad(batch: Batch, name: str) -> None:
-    """Zeros behind what each row has."""
-    for clip, length in zip(batch[name], batch["length"].tolist(), strict=True):
-        clip[length:] = 0
+    @property
+    @abc.abstractmethod
+    def whole(self) -> bool:
+        """Whether all of a record is wanted, as it is stored."""
+
+    @abc.abstractmethod
+    def take(self, clip: np.ndarray) -> np.ndarray:
+        """What is wanted [T, *wanted_shape] of a stored clip [T, *stored_shape]."""
+
+    def allocate(self, rows: int, frames: int, make: Make = np.zeros) -> Batch:
+        clips = make((rows, frames, *self.wanted_shape), "<f2")
+        return {self.name: clips, "length": np.zeros(rows, np.int32)}
+
+    def read(self, features: dict) -> np.ndarray:
+        """A record's clip f16[T, *wanted_shape]."""
+        raw = features[self.name].bytes_list.value[0]
+        return self.take(np.frombuffer(raw, "<f2").reshape(-1, *self.stored_shape))
+
+    def put(self, batch: Batch, row: int, clip: np.ndarray) -> None:
+        """A clip behind what the row has."""
+        at = batch["length"][row]
+        batch[self.name][row, at : at + len(clip)] = clip
+        batch["length"][row] = at + len(clip)
+
+    def load(self, batch: Batch, row: int, records: Records, i: int) -> None:
+        """Record `i`'s clip behind what the row has; read there, where all of it is wanted."""
+        frames = int(records.index.frames[i])
+        if not self.whole:
+            stored = np.empty((frames, *self.stored_shape), "<f2")
+            records.read(i, stored)
+            return self.put(batch, row, self.take(stored))
+        at = int(batch["length"][row])
+        records.read(i, batch[self.name][row, at : at + frames])
+        batch["length"][row] = at + frames
+
+    def pad(self, batch: Batch) -> None:
+        for clip, length in zip(batch[self.name], batch["length"].tolist(), strict=True):
+            clip[length:] = 0
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Landmarks:
+class Landmarks(_Clip):
     """`landmarks` f16[B, T, N, 3], NaN where the tracker lost a part, and zero past `length`.
 
     Of the record's points only those that the features want travel on.
     """
 
+    name: ClassVar[str] = "landmarks"
     stored: landmarks.Selection
     wanted: landmarks.Selection
 
     @functools.cached_property
-    def _take(self) -> np.ndarray:
+    def _places(self) -> np.ndarray:
         return self.stored.indices(*self.wanted.points)
 
-    def allocate(self, rows: int, frames: int, make: Make = np.zeros) -> Batch:
-        shape = (rows, frames, len(self.wanted.points), 3)
-        return {"landmarks": make(shape, "<f2"), "length": np.zeros(rows, np.int32)}
+    @property
+    def stored_shape(self) -> tuple[int, ...]:
+        return len(self.stored.points), 3
 
-    def read(self, features: dict) -> np.ndarray:
-        """A record's clip f16[T, N, 3]."""
-        raw = features["landmarks"].bytes_list.value[0]
-        return np.frombuffer(raw, "<f2").reshape(-1, len(self.stored.points), 3)[:, self._take]
+    @property
+    def wanted_shape(self) -> tuple[int, ...]:
+        return len(self.wanted.points), 3
 
-    def put(self, batch: Batch, row: int, clip_TN3: np.ndarray) -> None:
-        _append(batch, "landmarks", row, clip_TN3)
+    @property
+    def whole(self) -> bool:
+        return self.stored.points == self.wanted.points
 
-    def load(self, batch: Batch, row: int, records: Records, i: int) -> None:
-        if self.stored.points == self.wanted.points:
-            return _load(batch, "landmarks", row, records, i)
-        stored_TN3 = np.empty((records.index.frames[i], len(self.stored.points), 3), "<f2")
-        records.read(i, stored_TN3)
-        self.put(batch, row, stored_TN3[:, self._take])
-
-    def pad(self, batch: Batch) -> None:
-        _pad(batch, "landmarks")
+    def take(self, clip: np.ndarray) -> np.ndarray:
+        return clip[:, self._places]
 
 
 @dataclasses.dataclass(frozen=True)
-class Keypoints:
+class Keypoints(_Clip):
     """`keypoints` f16[B, T, D], zero where a part was lost and past `length`."""
 
+    name: ClassVar[str] = "keypoints"
     stored: int
     wanted: int
 
-    def allocate(self, rows: int, frames: int, make: Make = np.zeros) -> Batch:
-        keypoints = make((rows, frames, self.wanted), "<f2")
-        return {"keypoints": keypoints, "length": np.zeros(rows, np.int32)}
+    @property
+    def stored_shape(self) -> tuple[int, ...]:
+        return (self.stored,)
 
-    def read(self, features: dict) -> np.ndarray:
-        raw = features["keypoints"].bytes_list.value[0]
-        return self.take(np.frombuffer(raw, "<f2").reshape(-1, self.stored))
+    @property
+    def wanted_shape(self) -> tuple[int, ...]:
+        return (self.wanted,)
 
-    def take(self, clip_TD: np.ndarray) -> np.ndarray:
+    @property
+    def whole(self) -> bool:
+        return self.stored == self.wanted
+
+    def take(self, clip: np.ndarray) -> np.ndarray:
         """Leaves the face out where it is not wanted."""
-        if self.stored == self.wanted:
-            return clip_TD
-        return np.concatenate([clip_TD[:, :132], clip_TD[:, 132 + 1404 :]], 1)
-
-    def put(self, batch: Batch, row: int, clip_TD: np.ndarray) -> None:
-        _append(batch, "keypoints", row, clip_TD)
-
-    def load(self, batch: Batch, row: int, records: Records, i: int) -> None:
-        if self.stored == self.wanted:
-            return _load(batch, "keypoints", row, records, i)
-        stored_TD = np.empty((records.index.frames[i], self.stored), "<f2")
-        records.read(i, stored_TD)
-        self.put(batch, row, self.take(stored_TD))
-
-    def pad(self, batch: Batch) -> None:
-        _pad(batch, "keypoints")
+        if self.whole:
+            return clip
+        return np.concatenate([clip[:, :132], clip[:, 132 + 1404 :]], 1)
 
 
 @dataclasses.dataclass(frozen=True)
