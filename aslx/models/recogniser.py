@@ -183,23 +183,25 @@ def _cross(blocks: Any, memory_BMD: jax.Array) -> list[tuple[jax.Array, ...]]:
 
 
 class FrameGuesser(nnx.Module):
-    """A recogniser's encoder under a guess of every frame, instead of the heads: what it has keeps
-    its name, so that a recogniser can begin from it."""
+    """A recogniser's encoder under a guess of every frame's code, instead of the heads: what it has
+    keeps its name, so that a recogniser can begin from it."""
 
-    def __init__(self, network: Any, num_features: int, *, rngs: nnx.Rngs):
+    def __init__(self, network: Any, num_features: int, codes: int, *, rngs: nnx.Rngs):
         self.encoder, self.norm_memory = network.encoder, network.norm_memory
         frames = 64
         _, mask = jax.eval_shape(
             network.encode, jnp.zeros((1, frames, num_features)), jnp.ones((1, frames), bool)
         )
-        each = frames // mask.shape[1] * num_features  # A position stands for several frames.
-        self.guess = nnx.Linear(self.norm_memory.num_features, each, rngs=rngs)
+        self.stride = frames // mask.shape[1]  # A position stands for so many frames.
+        self.guess = nnx.Linear(self.norm_memory.num_features, self.stride * codes, rngs=rngs)
 
     def __call__(
         self, features_BSF: jax.Array, mask_BS: jax.Array, key: jax.Array | None = None
     ) -> jax.Array:
-        """f32[B, S, F]"""
-        b, s, f = features_BSF.shape
+        """f32[B, S, codes] logits."""
+        s = features_BSF.shape[1]
         x_BMD, mask_BM = self.encoder(features_BSF, mask_BS, key)
         x_BMD = layers.masked(self.norm_memory(x_BMD), mask_BM)
-        return self.guess(x_BMD).astype(jnp.float32).reshape(b, -1, f)[:, :s]
+        b, m, _ = x_BMD.shape
+        guess_BSC = self.guess(x_BMD).astype(jnp.float32).reshape(b, m * self.stride, -1)
+        return guess_BSC[:, :s]

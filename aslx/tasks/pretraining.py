@@ -1,8 +1,9 @@
-"""Landmarks without their texts: spans of frames are hidden, and the encoder guesses them.
+"""Landmarks without their texts: spans of frames are hidden, and the encoder guesses their codes.
 
 `Task` has the functions of transcription's. What it trains reads nothing by itself; a recogniser of
-the same features and network begins from it: `--weights WORKDIR`. Masked prediction by regression,
-as wav2vec 2.0 masks (Baevski et al. 2020) and data2vec standardises (Baevski et al. 2022).
+the same features and network begins from it: `--weights WORKDIR`. Spans are hidden as wav2vec 2.0
+does (Baevski et al. 2020), codes are those of BEST-RQ's random quantiser (Chiu et al. 2022). Frames
+that are seen count too, as HuBERT's may (Hsu et al. 2021): CTC will read a frame off its own place.
 """
 
 import dataclasses
@@ -13,6 +14,7 @@ from typing import Any, NoReturn
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from flax import nnx
 
 from aslx import files, reading
@@ -21,6 +23,8 @@ from aslx.models import layers, recogniser
 
 Array = jax.Array
 Sums = dict[str, tuple[Array, Array]]
+_DRAW = 0  # A seed, the same for all runs.
+_PROJECTED = 16  # Dimensions of BEST-RQ's projection.
 
 
 def standardised(x_BSF: Array, mask_BS: Array) -> Array:
@@ -32,6 +36,16 @@ def standardised(x_BSF: Array, mask_BS: Array) -> Array:
     return centred * jax.lax.rsqrt(jnp.maximum(variance, 1e-6))
 
 
+def codes(x_BSF: Array, mask_BS: Array, count: int) -> Array:
+    """i32[B,S], below `count`: which of as many random directions a frame's standardised features,
+    projected at random, go most. Alike hands have the same code. The draws never change."""
+    project_key, book_key = jax.random.split(jax.random.key(_DRAW))
+    project_FP = jax.random.normal(project_key, (x_BSF.shape[-1], _PROJECTED))
+    book_PC = jax.random.normal(book_key, (_PROJECTED, count))
+    book_PC /= jnp.linalg.norm(book_PC, axis=0)
+    return ((standardised(x_BSF, mask_BS) @ project_FP) @ book_PC).argmax(-1)
+
+
 def _nothing() -> NoReturn:
     raise ValueError(
         "this run pretrained an encoder, which reads nothing by itself: nothing to predict or "
@@ -41,17 +55,23 @@ def _nothing() -> NoReturn:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Task:
-    """An answer is f32[2]: the squared error over a clip's hidden frames, the features' mean, and
-    how many these are. A guess of each feature's mean has an error of 1 a frame."""
+    """An answer is f32[2]: of how many of a clip's hidden frames the code was guessed, and how many
+    were hidden."""
 
-    share: float = 0.5
+    share: float = 0.3
     """Of the frames, that are hidden,"""
-    span: int = 8
+    span: int = 4
     """so many together or more."""
+    codes: int = 256
+    """Of which a frame has one."""
+    seen: float = 1.0
+    """What a frame that is not hidden counts in the loss, beside 1 for one that is."""
 
     def __post_init__(self):
         if not 0 < self.share < 1 or self.span < 1:
             raise ValueError(f"share {self.share} is not in (0, 1), or span {self.span} is below 1")
+        if self.codes < 2:
+            raise ValueError(f"of {self.codes} codes there is none to guess")
 
     def settled(self, metadata: dict) -> "Task":
         del metadata
@@ -64,7 +84,7 @@ class Task:
         network = model.build(features.num_features, rngs=rngs)
         if not isinstance(network, recogniser.Recogniser):
             raise ValueError(f"{type(network).__name__} has no encoder to pretrain apart from it")
-        return recogniser.FrameGuesser(network, features.num_features, rngs=rngs)
+        return recogniser.FrameGuesser(network, features.num_features, self.codes, rngs=rngs)
 
     def fields(self, metadata: dict, features: Any) -> tuple:
         return (features.source.field(metadata),)
@@ -81,25 +101,30 @@ class Task:
         within = (begins[:, i : i + s] for i in range(self.span))
         return mask_BS & functools.reduce(jnp.logical_or, within)
 
-    def errors(self, model: Any, x_BSF: Array, mask_BS: Array, key: Array | None) -> Array:
-        """f32[B,2]: the clips' answers."""
+    def guess(
+        self, model: Any, x_BSF: Array, mask_BS: Array, key: Array | None
+    ) -> tuple[Array, Array, Array]:
+        """Logits f32[B,S,codes], the codes that are right i32[B,S], and which are hidden."""
         hide_key, model_key = layers.split(key, 2)
         hidden_BS = self.hidden(mask_BS, hide_key)
         # The velocities of the frame after a span tell what its last frame was.
         after_BS = jnp.pad(hidden_BS[:, :-1], ((0, 0), (1, 0)))
         seen_BSF = layers.masked(x_BSF, mask_BS & ~hidden_BS & ~after_BS)
-        away_BSF = model(seen_BSF, mask_BS, model_key) - standardised(x_BSF, mask_BS)
-        error_BS = jnp.where(hidden_BS, jnp.square(away_BSF).mean(-1), 0.0)
-        return jnp.stack([error_BS.sum(1), hidden_BS.astype(jnp.float32).sum(1)], -1)
+        right_BS = codes(x_BSF, mask_BS, self.codes)
+        return model(seen_BSF, mask_BS, model_key), right_BS, hidden_BS
 
     def loss(
         self, model: Any, inputs: Array, mask: Array, batch: dict, key: Array | None
     ) -> tuple[Array, Array, Sums]:
-        found_B2 = self.errors(model, inputs, mask, key) * batch["weight"][:, None]
-        return found_B2[:, 0].sum(), found_B2[:, 1].sum(), {}
+        logits_BSC, right_BS, hidden_BS = self.guess(model, inputs, mask, key)
+        losses_BS = optax.softmax_cross_entropy_with_integer_labels(logits_BSC, right_BS)
+        weight_BS = jnp.where(hidden_BS, 1.0, self.seen * mask) * batch["weight"][:, None]
+        return (weight_BS * losses_BS).sum(), weight_BS.sum(), {}
 
     def predict(self, model: Any, inputs: Array, mask: Array) -> Array:
-        return self.errors(model, inputs, mask, None)
+        logits_BSC, right_BS, hidden_BS = self.guess(model, inputs, mask, None)
+        found_BS = hidden_BS & (logits_BSC.argmax(-1) == right_BS)
+        return jnp.stack([found_BS.sum(1), hidden_BS.sum(1)], -1).astype(jnp.float32)
 
     def evidence(self, model: Any, inputs: Array, mask: Array) -> NoReturn:
         del model, inputs, mask
@@ -120,7 +145,7 @@ class Task:
         return list(answers_B2)
 
     def text(self, answer: np.ndarray) -> str:
-        return f"{_explained(answer):.3f} of the variance explained"
+        return f"{_guessed(answer):.3f} of the hidden frames guessed"
 
     def targets(self, records: records_lib.Records, count: int) -> list[str]:
         del records
@@ -129,9 +154,9 @@ class Task:
     def score(
         self, targets: Sequence[str], predictions: Sequence[np.ndarray], signers: np.ndarray
     ) -> dict[str, float]:
-        """1 - the loss: what share of the variance of the hidden frames the guess explains."""
+        """Of what share of the hidden frames the code was guessed."""
         del targets, signers
-        return {"score": _explained(np.sum(predictions, 0)), "clips": len(predictions)}
+        return {"score": _guessed(np.sum(predictions, 0)), "clips": len(predictions)}
 
     def rank(self, scores: dict[str, float]) -> float:
         return scores["score"]
@@ -142,18 +167,18 @@ class Task:
         targets: Sequence[str],
         predictions: Sequence[np.ndarray],
     ) -> list[dict]:
-        """One row a clip, that which is explained least first."""
+        """One row a clip, that which is guessed worst first."""
         del targets
         rows = [
             {
                 "record": i,
                 "signer": int(records.index.signer[i]),
                 "frames": int(records.index.frames[i]),
-                "explained": round(_explained(answer), 4),
+                "guessed": round(_guessed(answer), 4),
             }
             for i, answer in enumerate(predictions)
         ]
-        return sorted(rows, key=lambda row: row["explained"])
+        return sorted(rows, key=lambda row: row["guessed"])
 
     def analysis(self, examples: Sequence[dict]) -> dict:
         del examples
@@ -161,14 +186,14 @@ class Task:
 
     def worst(self, examples: Sequence[dict], count: int) -> str:
         return "\n".join(
-            f"record {row['record']}, {row['frames']} frames: {row['explained']} explained"
+            f"record {row['record']}, {row['frames']} frames: {row['guessed']} guessed"
             for row in examples[:count]
         )
 
     def summary(self, scores: dict[str, float]) -> str:
         return (
-            f"{scores['clips']} clips\nscore {scores['score']:.4f}: the share of the variance of "
-            "hidden frames that is explained"
+            f"{scores['clips']} clips\nscore {scores['score']:.4f}: the share of the hidden frames "
+            "whose code is guessed"
         )
 
     def draw(
@@ -177,6 +202,6 @@ class Task:
         """There is nothing to draw."""
 
 
-def _explained(answer: np.ndarray) -> float:
-    total, count = answer
-    return 1 - float(total) / max(float(count), 1.0)
+def _guessed(answer: np.ndarray) -> float:
+    found, hidden = answer
+    return float(found) / max(float(hidden), 1.0)
