@@ -58,6 +58,22 @@ def _moved(prior: ngrams.Prior | None, state_BK: jax.Array, id_BK: jax.Array) ->
     return jnp.asarray(prior.after).reshape(-1)[state_BK * ngrams.SYMBOLS + symbol_BK]
 
 
+def _allowed(
+    logp_BKV: jax.Array, ended_BK: jax.Array, prior: ngrams.Prior | None, expects_BK: jax.Array
+) -> jax.Array:
+    """What the network says may follow, and the prior of it; PAD and START are no answers, and what
+    has ended goes on with PAD, for nothing."""
+    if prior is not None:
+        symbols_BKS = _expected(prior, expects_BK)
+        no_BK2 = jnp.zeros((*ended_BK.shape, vocab.END - vocab.PAD))
+        ways = [symbols_BKS[..., : ngrams.END], no_BK2, symbols_BKS[..., ngrams.END :]]
+        logp_BKV += jnp.concatenate(ways, 2)
+    ids_V = jnp.arange(logp_BKV.shape[-1])
+    logp_BKV = jnp.where((ids_V == vocab.PAD) | (ids_V == vocab.START), _NEVER, logp_BKV)
+    idle_V = jnp.where(ids_V == vocab.PAD, 0.0, _NEVER)
+    return jnp.where(ended_BK[..., None], idle_V, logp_BKV)
+
+
 def autoregressive(
     model: Any,
     memory_BMD: jax.Array,
@@ -80,19 +96,10 @@ def autoregressive(
         t, last_BK, text_BKL, score_BK, ended_BK, expects_BK, cache = state
         logits, after = model.advance(last_BK.reshape(-1), cache)
         logp_BKV = jax.nn.log_softmax(logits).reshape(b, beams, -1)
-        if prior is not None:
-            symbols_BKS = _expected(prior, expects_BK)
-            no_BK2 = jnp.zeros((b, beams, vocab.END - vocab.PAD))
-            ways = [symbols_BKS[..., : ngrams.END], no_BK2, symbols_BKS[..., ngrams.END :]]
-            logp_BKV += jnp.concatenate(ways, 2)
-        # PAD and START are no answers; what has ended goes on with PAD, for nothing.
-        ids_V = jnp.arange(logp_BKV.shape[-1])
-        logp_BKV = jnp.where((ids_V == vocab.PAD) | (ids_V == vocab.START), _NEVER, logp_BKV)
-        idle_V = jnp.where(ids_V == vocab.PAD, 0.0, _NEVER)
-        logp_BKV = jnp.where(ended_BK[..., None], idle_V, logp_BKV)
+        logp_BKV = _allowed(logp_BKV, ended_BK, prior, expects_BK)
         every_BN = (score_BK[..., None] + logp_BKV).reshape(b, -1)
         score_BK, at_BK = _likeliest(every_BN, beams)
-        parent_BK, last_BK = jnp.divmod(at_BK, len(ids_V))
+        parent_BK, last_BK = jnp.divmod(at_BK, logp_BKV.shape[-1])
         ended_BK = _picked(ended_BK, parent_BK) | (last_BK == vocab.END)
         written_BK = jnp.where(ended_BK, vocab.PAD, last_BK)
         expects_BK = _moved(prior, _picked(expects_BK, parent_BK), last_BK)

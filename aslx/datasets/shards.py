@@ -133,36 +133,27 @@ def write(
     template = tfds.core.ShardedFileTemplate(
         data_dir=epath.Path(folder), dataset_name=name, filetype_suffix="tfrecord"
     )
-    tasks, names, lengths = [], {}, {}
-    for part, items in parts.items():
-        number = _number(len(items), sum(map(size, items)), shards)
-        chosen = np.array_split(np.random.default_rng(0).permutation(len(items)), number)
-        named = template.replace(split=part)
-        names[part] = [
-            named.sharded_filepath(shard_index=i, num_shards=number).name for i in range(number)
-        ]
-        lengths[part] = [len(order) for order in chosen]
-        tasks += [
-            (folder / file, [items[i] for i in order], example, encoding)
-            for file, order in zip(names[part], chosen, strict=True)
-        ]
-    sizes = {}
-    total = sum(map(len, parts.values()))
-    with tqdm.tqdm(total=total, desc="writing", unit=" records", disable=None) as bar:
-        for i, written in run(_write_one, tasks):
-            sizes[tasks[i][0].name] = written
-            bar.update(len(tasks[i][1]))
+    planned = {
+        part: _planned(items, template.replace(split=part), size, shards)
+        for part, items in parts.items()
+    }
+    tasks = [
+        (folder / file, items, example, encoding)
+        for held in planned.values()
+        for file, items in held.items()
+    ]
+    sizes = _written(tasks, run)
     tfds.folder_dataset.write_metadata(
         data_dir=folder,
         features=encoding,
         split_infos=[
             tfds.core.SplitInfo(
                 name=part,
-                shard_lengths=lengths[part],
-                num_bytes=sum(sizes[file] for file in names[part]),
+                shard_lengths=[len(items) for items in held.values()],
+                num_bytes=sum(sizes[file] for file in held),
                 filename_template=template.replace(split=part),
             )
-            for part in parts
+            for part, held in planned.items()
         ],
         version=VERSION,
         check_data=False,  # Which would need TensorFlow.
@@ -172,7 +163,29 @@ def write(
     if isinstance(folder, pathlib.Path):
         records.write_index(folder)
     else:
-        list(run(_index_one, [(folder, part, names[part]) for part in parts]))
+        list(run(_index_one, [(folder, part, list(held)) for part, held in planned.items()]))
+
+
+def _written(tasks: list[tuple], run: workers.Run) -> dict[str, int]:
+    """The bytes of each shard's records, once it is written."""
+    sizes, total = {}, sum(len(items) for _, items, *_ in tasks)
+    with tqdm.tqdm(total=total, desc="writing", unit=" records", disable=None) as bar:
+        for i, size in run(_write_one, tasks):
+            sizes[tasks[i][0].name] = size
+            bar.update(len(tasks[i][1]))
+    return sizes
+
+
+def _planned(
+    items: Sequence[Item], template: Any, size: Callable[[Item], int], wanted: int | None
+) -> dict[str, list[Item]]:
+    """The shards of a part: their names, and the items that each holds."""
+    number = _number(len(items), sum(map(size, items)), wanted)
+    chosen = np.array_split(np.random.default_rng(0).permutation(len(items)), number)
+    return {
+        template.sharded_filepath(shard_index=i, num_shards=number).name: [items[j] for j in order]
+        for i, order in enumerate(chosen)
+    }
 
 
 def _number(count: int, size: int, wanted: int | None) -> int:
