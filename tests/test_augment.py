@@ -1,6 +1,7 @@
 """Each way of showing a clip otherwise: what it changes, and what it keeps."""
 
 import dataclasses
+import re
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aslx import augment, features, landmarks, masks, step, vocab
+from aslx import augment, features, landmarks, masks, sharding, step, vocab
 from tests import tiny
 
 FEATURES = features.Modern(parts=("right_hand", "pose", "face"), max_frames=32)
@@ -22,7 +23,7 @@ MOVED = [name for name in WAYS if name not in SEEN]
 
 
 def batch(rows: int = 6, seed: int = 0) -> dict:
-    """Clips of 40 frames and fewer, by two signers."""
+    """Clips of 40 frames and fewer, by two signers, the rows of each together."""
     rng, out = np.random.default_rng(seed), {}
     out["landmarks"] = np.zeros((rows, FRAMES, len(SELECTION.points), 3), np.float16)
     out["length"] = rng.integers(12, FRAMES + 1, rows).astype(np.int32)
@@ -31,7 +32,7 @@ def batch(rows: int = 6, seed: int = 0) -> dict:
         phrase = "".join(rng.choice(list("abcdefgh"), rng.integers(2, 10)))
         out["landmarks"][i, :length] = tiny.clip(rng, phrase, length, SELECTION)
         out["tokens"][i, : len(phrase)] = vocab.encode(phrase)
-    out["signer"] = (np.arange(rows) % 2).astype(np.int32)
+    out["signer"] = (np.arange(rows) * 2 // rows).astype(np.int32)
     out["weight"] = np.ones(rows, np.float32)
     return out
 
@@ -196,7 +197,7 @@ def test_cutmix_is_a_beginning_and_an_end_of_two_clips_of_one_signer_with_their_
         whose = after["landmarks"][i, : after["length"][i], 0, 0].astype(int)
         spelled = after["tokens"][i][after["tokens"][i] != vocab.PAD]
         (other,) = set(whose.tolist()) - {i}
-        assert other % 2 == i % 2
+        assert rows["signer"][other] == rows["signer"][i] and abs(other - i) == 1
         assert (np.diff(whose != i) * 1 >= 0).all()  # Its own frames first.
         assert (np.diff(spelled != i) * 1 >= 0).all() and set(spelled.tolist()) <= {i, other}
         share = (whose == i).sum() / rows["length"][i]
@@ -209,6 +210,21 @@ def test_who_is_alone_in_a_batch_or_unknown_is_mixed_with_nobody():
     for signer in (np.arange(6), np.full(6, -1)):
         rows = batch() | {"signer": signer.astype(np.int32)}
         assert_same(rows, changed(only("cutmix"), rows))
+    fillers = batch() | {"weight": np.zeros(6, np.float32)}
+    assert_same(fillers, changed(only("cutmix"), fillers))
+
+
+def test_of_a_batch_on_several_devices_no_clip_travels_to_all_of_them():
+    mesh = sharding.make_mesh(sharding.Config())
+    (rows,) = sharding.put(mesh, iter([batch(rows=32)]))
+    everything = dataclasses.replace(
+        augment.Clips(), **{name: getattr(only(name), name) for name in MOVED}
+    )
+    run = jax.jit(lambda rows, key: everything.clips(rows, key, FEATURES))
+    program = run.lower(rows, jax.random.key(0)).compile().as_text()
+    assert "collective-permute" in program
+    gathered = re.findall(r"= (\w+\[[\d,]*\]).* all-gather", program)
+    assert not [shape for shape in gathered if f",{FRAMES}," in shape]
 
 
 def test_hidden_characters_are_pads_to_the_decoder_and_targets_still():

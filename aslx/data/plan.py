@@ -138,7 +138,9 @@ def batches_of(lengths: np.ndarray, shapes: list[Shape]) -> int:
 class Train:
     """An endless sequence of shuffled batches: `plan[i]`, one shuffle a pass.
 
-    `salt` is part of the order's seed. It stays 0 until a run must leave a bad stretch behind.
+    `salt` is part of the order's seed. It stays 0 until a run must leave a bad stretch behind. Rows
+    of a batch lie by `signers` i64[n]: who shall be mixed with another clip of his (CutMix) finds
+    it beside him, and chips that share a batch need not tell each other all of it.
     """
 
     def __init__(
@@ -149,9 +151,11 @@ class Train:
         salt: int = 0,
         parts: tuple[passes.Part, ...] = (),
         join: passes.Join | None = None,
+        signers: np.ndarray | None = None,
     ):
         self._rows, self._shapes = passes.Rows(lengths, parts, join), shapes
         self._seed, self._salt = seed, salt
+        self._signers = np.zeros_like(lengths) if signers is None else signers
         self.steps_per_epoch = self._count(0, salt=0)
         self._starts = [0]  # The first batch of each pass.
         self._last: tuple[int, list[Batch]] = (-1, [])
@@ -182,13 +186,16 @@ class Train:
         first, second = self._rows.drawn(rng, self._seed, self._salt, number)
         at = np.arange(len(first))
         batches = epoch(self._rows.frames(first, second), self._shapes, at)
-        # A row that only fills has the number -1: what stands last.
+        # A row that only fills has the number -1: what stands last, here and in its batch.
+        last = self._signers.max(initial=-1) + 1
+        signer = np.append(self._signers[first], last)
         first = np.append(first, NOTHING)
         second = None if second is None else np.append(second, NOTHING)
-        return [
-            Batch(b.shape, first[b.records], None if second is None else second[b.records])
-            for b in (batches[j] for j in rng.permutation(len(batches)))
-        ]
+        made = []
+        for b in (batches[j] for j in rng.permutation(len(batches))):
+            rows = b.records[np.argsort(signer[b.records], kind="stable")]
+            made.append(Batch(b.shape, first[rows], None if second is None else second[rows]))
+        return made
 
 
 def evaluation(lengths: np.ndarray, shapes: list[Shape]) -> list[Batch]:

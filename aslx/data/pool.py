@@ -39,6 +39,13 @@ class Pool:
     def lengths(self) -> np.ndarray:
         return np.concatenate([data.index.frames for data, _ in self.sources])
 
+    @functools.cached_property
+    def signers(self) -> np.ndarray:
+        """i64[n]: who signs, -1 where nobody knows. A number is somebody else in another source."""
+        each = (data.index.signer for data, _ in self.sources)
+        count = len(self.sources)
+        return np.concatenate([np.where(s == -1, -1, s * count + i) for i, s in enumerate(each)])
+
     def adding(
         self, data: records.Records, fields: tuple, weight: float, one_per_phrase: bool
     ) -> "Pool":
@@ -58,20 +65,12 @@ class Pool:
             raise ValueError(f"data.join={share}: it is a share, from 0 to 1")
         if not share:
             return self
-        columns = [data.index for data, _ in self.sources]
         (text,) = [f for f in self.sources[0][1] if isinstance(f, fields_lib.Text)] or [None]
         if text is None:
             raise ValueError(f"data.join={share}: only phrases can be joined, and there are none")
-        # The same number is somebody else in another source.
-        signers = [
-            np.where(index.signer == -1, -1, index.signer * len(columns) + i)
-            for i, index in enumerate(columns)
-        ]
+        characters = np.concatenate([data.index.characters for data, _ in self.sources])
         join = passes.Join(
-            share=share,
-            max_tokens=text.max_tokens,
-            characters=np.concatenate([index.characters for index in columns]),
-            signer=np.concatenate(signers),
+            share=share, max_tokens=text.max_tokens, characters=characters, signer=self.signers
         )
         return dataclasses.replace(self, join=join)
 
@@ -80,7 +79,9 @@ class Pool:
         return batching.shapes(passes.Rows(self.lengths, self.parts, self.join).sample(seed))
 
     def train(self, shapes: Sequence[plan.Shape], seed: int, salt: int = 0) -> plan.Train:
-        return plan.Train(self.lengths, list(shapes), seed, salt, self.parts, self.join)
+        return plan.Train(
+            self.lengths, list(shapes), seed, salt, self.parts, self.join, self.signers
+        )
 
     def batches(self, planned: plan.Train, count: int, **options: Any) -> loader.Batches:
         (data, fields), *also = self.sources

@@ -41,6 +41,21 @@ def test_an_epoch_visits_every_record_once_in_batches_that_hold_it(lengths, batc
 
 
 @settings(max_examples=50, deadline=None)
+@given(lengths, batchings, st.integers(0, 3))
+def test_rows_of_a_batch_lie_by_signer_and_fillers_last(lengths, batching, seed):
+    shapes, signers = batching.shapes(lengths), np.arange(len(lengths)) * 7 % 5 - 1
+    one, other = (
+        plan.Train(lengths, shapes, seed, signers=signers),
+        plan.Train(lengths, shapes, seed),
+    )
+    for i in range(one.steps_per_epoch):
+        records = one[i].records
+        held = records[records != plan.NOTHING]
+        assert (np.diff(signers[held]) >= 0).all() and (records[len(held) :] == plan.NOTHING).all()
+        assert sorted(records) == sorted(other[i].records)
+
+
+@settings(max_examples=50, deadline=None)
 @given(lengths, batchings)
 def test_evaluation_visits_every_record_once(lengths, batching):
     assert sorted(real(plan.evaluation(lengths, batching.shapes(lengths)))) == list(
