@@ -166,11 +166,8 @@ def tuned(folder: pathlib.Path, rows: int) -> Any:
         # TensorFlow has no float16 kernel for padded bytes.
         clips = tf.io.decode_raw(raw, tf.uint16, fixed_length=frames * 130 * 6)
         length = tf.strings.length(raw) // (130 * 6)
-        return (
-            tf.reshape(tf.bitcast(clips, tf.float16), (rows, frames, 130, 3)),
-            length,
-            found["phrase"],
-        )
+        clips = tf.reshape(tf.bitcast(clips, tf.float16), (rows, frames, 130, 3))
+        return clips, length, found["phrase"]
 
     auto = tf.data.AUTOTUNE
     paths = tf.data.Dataset.from_tensor_slices([str(folder / str(f)) for f in data.index.files])

@@ -44,10 +44,8 @@ def test_an_epoch_visits_every_record_once_in_batches_that_hold_it(lengths, batc
 @given(lengths, batchings, st.integers(0, 3))
 def test_rows_of_a_batch_lie_by_signer_and_fillers_last(lengths, batching, seed):
     shapes, signers = batching.shapes(lengths), np.arange(len(lengths)) * 7 % 5 - 1
-    one, other = (
-        plan.Train(lengths, shapes, seed, signers=signers),
-        plan.Train(lengths, shapes, seed),
-    )
+    one = plan.Train(lengths, shapes, seed, signers=signers)
+    other = plan.Train(lengths, shapes, seed)
     for i in range(one.steps_per_epoch):
         records = one[i].records
         held = records[records != plan.NOTHING]
