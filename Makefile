@@ -51,6 +51,8 @@ $(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/bin/python
 # Without Node.js the page's tests skip.
 TESTED := $(VENV)/.test $(if $(shell command -v npm),$(PAGE))
 
+# Most of the tests' time is compiling, and LLVM's optimising was half of that.
+test: export XLA_FLAGS ?= --xla_backend_optimization_level=0
 test: $(TESTED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

@@ -72,6 +72,9 @@ class Config:
     weights: str = ""
     """Pretrained weights to begin from: a file, Keras' .h5 or safetensors; or the directory of
     another run, of which all is taken that has the same name and shape here."""
+    cache_frozen: bool = False
+    """Run a network's frozen layers once over what is trained on, keep what they answer in memory,
+    and train the other layers on that. Nothing may be augmented."""
     optim: optim_lib.Config = optim_lib.Config()
     awp: optim_lib.AWP = optim_lib.AWP()
     mesh: sharding.Config = sharding.Config()

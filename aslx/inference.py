@@ -111,18 +111,22 @@ class Evaluation:
         """
         answers: list = [None] * self._count
         sums: dict[str, np.ndarray] = {}
+        for numbers, real, (answer, part) in self.each(functools.partial(self._evaluate, model)):
+            decoded = self._cfg.task.decode(answer[real])
+            for record, text in zip(numbers, decoded, strict=True):
+                answers[record] = text
+            for name, pair in part.items():
+                sums[name] = sums.get(name, 0.0) + np.array(pair, np.float64)
+            progress(len(real))
+        return answers, {f"eval_{k}": float(t / max(n, 1.0)) for k, (t, n) in sums.items()}
+
+    def each(self, function: Callable[[step.Batch], Any]) -> Iterator[tuple]:
+        """Of each batch the records' numbers, their rows in it, and what `function` makes of it."""
         with contextlib.closing(iter(loader.stream(self.batches))) as stream:
             for i, batch in enumerate(sharding.put(self._mesh, stream)):
                 rows = self.batches.plan[i].records
-                answer, part = jax.device_get(self._evaluate(model, batch))
                 real = np.flatnonzero(rows != plan.NOTHING)
-                decoded = self._cfg.task.decode(answer[real])
-                for record, text in zip(rows[real], decoded, strict=True):
-                    answers[record] = text
-                for name, pair in part.items():
-                    sums[name] = sums.get(name, 0.0) + np.array(pair, np.float64)
-                progress(len(real))
-        return answers, {f"eval_{k}": float(t / max(n, 1.0)) for k, (t, n) in sums.items()}
+                yield rows[real], real, jax.device_get(function(batch))
 
     def novelty(self, trained_on: str) -> dict[str, int]:
         """How many of the split's signers and phrases training never saw; nothing where the data

@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
+import numpy as np
 
-from aslx import checkpoint, files, inference, logs, optim, pretrained, sharding, step
+from aslx import checkpoint, files, frozen, inference, logs, optim, pretrained, sharding, step
 from aslx import config as config_lib
 from aslx.data import loader, plan, pool
 
@@ -42,6 +43,8 @@ class Setup:
     evaluation: inference.Evaluation
     key: jax.Array
     steps_per_epoch: int
+    cached: np.ndarray | None = None
+    """What frozen layers answered for each record, where that is kept."""
 
     def plan(self, salt: int) -> plan.Train:
         return self.pool.train(self.shapes, self.cfg.seed, salt)
@@ -65,7 +68,10 @@ class Setup:
         )
         workers = self.cfg.data.workers
         with contextlib.closing(iter(loader.stream(rows, start=start, workers=workers))) as it:
-            yield sharding.put(self.mesh, map(tally, it))
+            yield sharding.put(self.mesh, map(self._from_cache, map(tally, it)))
+
+    def _from_cache(self, rows: dict) -> dict:
+        return rows if self.cached is None else rows | {"image": self.cached[rows["id"]]}
 
 
 def setup(cfg: config_lib.Config) -> Setup:
@@ -76,6 +82,7 @@ def setup(cfg: config_lib.Config) -> Setup:
         sharding.check_rows(mesh, shape.rows, cfg.microbatches)
     steps_per_epoch = data.train(shapes, cfg.seed).steps_per_epoch
     tx = optim.build(cfg.optim, steps_per_epoch * cfg.epochs)
+    stepped = frozen.config(cfg) if cfg.cache_frozen else cfg
     abstract, init = state(cfg, mesh, tx)
     if cfg.weights:
         init = functools.partial(pretrained.first_state, init, cfg.weights)
@@ -86,7 +93,7 @@ def setup(cfg: config_lib.Config) -> Setup:
         shapes=shapes,
         abstract=abstract,
         init=init,
-        train=train_step(cfg, mesh, tx, abstract, steps_per_epoch * cfg.epochs),
+        train=train_step(stepped, mesh, tx, abstract, steps_per_epoch * cfg.epochs),
         evaluation=inference.Evaluation(cfg, mesh, cfg.data.eval_split),
         key=jax.jit(lambda: jax.random.key(cfg.seed), out_shardings=sharding.replicated(mesh))(),
         steps_per_epoch=steps_per_epoch,
@@ -135,6 +142,9 @@ def run(
     s, clock = setup(cfg), logs.Clock()
     with checkpoint.Checkpoints(workdir / "checkpoints") as saved:
         first, progress = saved.restore_latest(s.abstract) or (s.init(), checkpoint.Progress())
+        if cfg.cache_frozen:
+            with clock("frozen layers"):
+                s = dataclasses.replace(s, cached=frozen.table(cfg, s.mesh, first))
         with logs.Log(workdir, start=int(first.step), steps=s.steps) as writer:
             if int(first.step):
                 writer.say(f"going on from step {int(first.step)} of {s.steps}")

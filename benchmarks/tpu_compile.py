@@ -29,6 +29,12 @@ _LIBTPU = {
 }
 
 
+_HEAD = (
+    "", "memory a chip", "GFLOPs", "HBM traffic", "least time", "bound by, share of peak",
+    "collectives", "at least",
+)  # fmt: skip
+
+
 @dataclasses.dataclass(frozen=True)
 class Chip:
     """Published peaks. `usable`: what the compiler gives a program, as its message says when one
@@ -42,14 +48,22 @@ class Chip:
     """Bytes of main memory."""
     usable: int
     """Bytes of it that a program may take."""
+    link: float
+    """Bytes/s to a neighbour, one way; a chip has four, in a plane."""
 
 
 CHIPS = {
-    # cloud.google.com/tpu/docs/v5e: 197 TFLOPs, 16 GB, 819 GBps.
-    "v5e": Chip(197e12, 819e9, 16 * 2**30, int(15.75 * 2**30)),
+    # cloud.google.com/tpu/docs/v5e: 197 TFLOPs, 16 GB, 819 GBps. Links of both chips:
+    # jax-ml.github.io/scaling-book, "How to Think About TPUs".
+    "v5e": Chip(197e12, 819e9, 16 * 2**30, int(15.75 * 2**30), 45e9),
     # cloud.google.com/tpu/docs/v6e: 918 TFLOPs, 32 GB, 1638 GBps.
-    "v6e": Chip(918e12, 1638e9, 32 * 2**30, int(31.25 * 2**30)),
+    "v6e": Chip(918e12, 1638e9, 32 * 2**30, int(31.25 * 2**30), 90e9),
 }
+
+# What a chip sends of an array of one byte, in the bandwidth-optimal algorithms on a ring
+# (jax-ml.github.io/scaling-book, "Sharded Matrices and How to Multiply Them").
+_SENT = {"all-reduce": 2.0, "all-to-all": 0.25, "ragged-all-to-all": 0.25}
+_WHOLE_RING = 16  # Chips of an axis that is a ring; a shorter one is a line, half as fast.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -154,6 +168,14 @@ def measure(step: Any, arguments: tuple, chip: Chip) -> dict[str, Any]:
     }
 
 
+def collective_seconds(collectives: list[dict], chip: Chip, topology: str) -> float:
+    """The least that they take one after another, each over both axes and both ways."""
+    sides = [int(n) for n in topology.split(":")[1].split("x")]
+    ways = sum(2.0 if side >= _WHOLE_RING else 1.0 for side in sides)
+    sent = sum(_SENT.get(c["op"], 1.0) * c["bytes"] * c["times"] for c in collectives)
+    return sent / (ways * chip.link)
+
+
 def _asked(message: str) -> int:
     """Bytes that the compiler says a program would take; 0 where it says none."""
     found = re.search(r"(?:Used|HLO temporaries \() ?([\d.]+)([KMG]?)", message)
@@ -182,10 +204,10 @@ def _figures(found: Any, chip: Chip) -> dict[str, Any]:
 
 def table(lines: list[dict]) -> str:
     """The figures of one config and topology for people."""
-    rows = [("", "memory a chip", "GFLOPs", "HBM traffic", "least time", "bound by", "collectives")]
+    rows: list[tuple[str, ...]] = [_HEAD]
     for line in lines:
         if not line["fits"]:
-            rows.append((line["program"], "does not fit", "", "", "", "", ""))
+            rows.append((line["program"], "does not fit", *[""] * (len(_HEAD) - 2)))
             continue
         share = line["memory_bytes"] / line["memory_usable_bytes"]
         loops = " + loop" * len(line["unknown_loops"])
@@ -199,8 +221,9 @@ def table(lines: list[dict]) -> str:
                 f"{line['flops'] / 1e9:.2f}{loops}",
                 f"{line['hbm_bytes'] / 1e6:.1f} MB{loops}",
                 f"{line['least_seconds'] * 1e3:.3f} ms{loops}",
-                bound,
+                f"{bound}, {line['compute_seconds'] / line['least_seconds']:.0%}",
                 f"{', '.join(kinds)}: {moved:,.0f} B" if kinds else "none",
+                f"{line['collective_seconds'] * 1e3:.3f} ms",
             )
         )
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -219,6 +242,10 @@ def run(command: Command, cfg: Any) -> list[dict]:
     lines = []
     steps = programs(cfg, mesh, rows * mesh.size, command.frames)
     for name, (step, arguments) in steps.items():
+        found = measure(step, arguments, chip)
+        if "collectives" in found:
+            told = collective_seconds(found["collectives"], chip, command.topology)
+            found["collective_seconds"] = told
         line = {
             "benchmark": "tpu_compile",
             "config": pathlib.Path(command.config).stem,
@@ -228,7 +255,7 @@ def run(command: Command, cfg: Any) -> list[dict]:
             "batch_per_chip": rows,
             "frames": command.frames,
             "memory_usable_bytes": chip.usable,
-            **measure(step, arguments, chip),
+            **found,
             "versions": {p: importlib.metadata.version(p) for p in ("jax", "jaxlib", "libtpu")},
         }
         lines.append(line)

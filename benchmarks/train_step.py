@@ -3,6 +3,8 @@
 python -m benchmarks.train_step configs/fingerspelling_lstm.py configs/asl_alphabet_cnn.py
 python -m benchmarks.train_step configs/squeezeformer_small.py --rows 128 --frames 96
 
+Squeezeformers are timed beside PyTorch's, compiled, where PyTorch is installed.
+
 Ours is the whole step of aslx.train: features, augmentation, loss, gradient and update. Keras' is
 what fit does with the seed's network, its preprocessing done, compiled by XLA and not. Each runs in
 a process of its own; they take turns, and a large matrix product takes its turn with them.
@@ -10,6 +12,7 @@ a process of its own; they take turns, and a large matrix product takes its turn
 
 import dataclasses
 import functools
+import importlib.util
 import json
 import pathlib
 from typing import Annotated, Any
@@ -46,7 +49,7 @@ def ours(words: str, rows: int, frames: int) -> Any:
     import jax
     import numpy as np
 
-    from aslx import config, loop, memory, optim, sharding
+    from aslx import config, frozen, loop, memory, optim, sharding
     from benchmarks import batches, cost
 
     memory.keep()
@@ -55,10 +58,14 @@ def ours(words: str, rows: int, frames: int) -> Any:
     sharding.use_cpu_devices(cfg.mesh)
     mesh, tx = sharding.make_mesh(cfg.mesh), optim.build(cfg.optim, 1000)
     abstract, init = loop.state(cfg, mesh, tx)
-    batch = batches.noise(cfg, np.full(rows, frames))
+    batch, stepped = batches.noise(cfg, np.full(rows, frames)), cfg
+    if cfg.cache_frozen:
+        stepped = frozen.config(cfg)
+        outputs = jax.eval_shape(functools.partial(frozen.outputs, cfg), abstract.best_model, batch)
+        batch["image"] = np.random.default_rng(0).random(outputs.shape, np.float32)
     (batch,) = sharding.put(mesh, iter([batch]))
     key = jax.device_put(jax.random.key(0), sharding.replicated(mesh))
-    train = loop.train_step(cfg, mesh, tx, abstract, 1000).lower(abstract, batch, key).compile()
+    train = loop.train_step(stepped, mesh, tx, abstract, 1000).lower(abstract, batch, key).compile()
     state = init()
 
     def run(count: int) -> None:
@@ -68,6 +75,12 @@ def ours(words: str, rows: int, frames: int) -> Any:
         jax.block_until_ready(state)
 
     return turns.Work(run, cost.cost(train.as_text() or "").flops * mesh.size)
+
+
+def torch_steps(words: str, rows: int, frames: int) -> Any:
+    from benchmarks import torch_peers
+
+    return torch_peers.build(words, rows, frames)
 
 
 def contenders(command: Command, words: str, rows: int) -> list[Any]:
@@ -87,6 +100,9 @@ def contenders(command: Command, words: str, rows: int) -> list[Any]:
             )
             where = {"KERAS_BACKEND": framework}
             found.append(turns.Contender(f"keras {backend}", build, where))
+    if name.startswith("squeezeformer") and importlib.util.find_spec("torch"):
+        build = functools.partial(torch_steps, words, rows, command.frames)
+        found.append(turns.Contender("torch compiled", build))
     return found
 
 

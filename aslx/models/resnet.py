@@ -5,6 +5,7 @@ pixels, C channels, D width.
 """
 
 import dataclasses
+import functools
 import itertools
 
 import jax
@@ -33,6 +34,7 @@ def _layers() -> dict[str, tuple[int, int, int, int]]:
 
 
 CONVOLUTIONS = _layers()
+_BLOCKS = tuple(f"{s}_block{i + 1}" for s, (blocks, _) in _STAGES.items() for i in range(blocks))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -91,10 +93,13 @@ class BatchNorm(nnx.Module):
 
 
 class Trunk(nnx.Module):
-    """f32[B, H, W, 3] -> f32[B, H / 32, W / 32, 2048]."""
+    """f32[B, H, W, 3], or what `frozen` makes of that -> f32[B, H / 32, W / 32, 2048]."""
 
     def __init__(self, cfg: Config, *, rngs: nnx.Rngs):
         self.torch, epsilon = cfg.torch, 1e-5 if cfg.torch else 1.001e-5
+        block = cfg.trainable_from.rsplit("_", 2)[0]  # "conv1", which comes before them all, or "".
+        self.first_trained = _BLOCKS.index(block) if block in _BLOCKS else len(_BLOCKS)
+        self.all_trained = block == "conv1"
         kind: type = layers.Frozen
         for name, (size, wide, narrow, _) in CONVOLUTIONS.items():
             kind = nnx.Param if name == cfg.trainable_from else kind
@@ -102,15 +107,17 @@ class Trunk(nnx.Module):
             setattr(self, _norm(name), BatchNorm(narrow, kind, epsilon))
 
     def __call__(self, x_BHWC: jax.Array) -> jax.Array:
-        x = jax.nn.relu(self._conv("conv1_conv", x_BHWC, 2))
+        x_BHWC = self.frozen(x_BHWC) if x_BHWC.shape[-1] == 3 else x_BHWC
+        return functools.reduce(self._block, _BLOCKS[self.first_trained :], x_BHWC)
+
+    def frozen(self, image_BHW3: jax.Array) -> jax.Array:
+        """What leaves the last block before those that are trained."""
+        x = jax.nn.relu(self._conv("conv1_conv", image_BHW3, 2))
         window, stride, pads = (1, 3, 3, 1), (1, 2, 2, 1), [(0, 0), (1, 1), (1, 1), (0, 0)]
         x = jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, window, stride, pads)
-        for stage, (blocks, _) in _STAGES.items():
-            for block in range(1, blocks + 1):
-                x = self._block(f"{stage}_block{block}", x)
-        return x
+        return functools.reduce(self._block, _BLOCKS[: self.first_trained], x)
 
-    def _block(self, name: str, x: jax.Array) -> jax.Array:
+    def _block(self, x: jax.Array, name: str) -> jax.Array:
         stride = CONVOLUTIONS[f"{name}_1_conv"][3]
         strides = (1, stride) if self.torch else (stride, 1)
         y = jax.nn.relu(self._conv(f"{name}_1_conv", x, strides[0]))
@@ -141,6 +148,13 @@ class ResNet(nnx.Module):
         self.dense = nnx.List(
             [nnx.Linear(a, b, kernel_init=glorot, rngs=rngs) for a, b in itertools.pairwise(widths)]
         )
+
+    def frozen(self, image_BHWC: jax.Array) -> jax.Array:
+        """What `classify` takes in an image's place: all that comes before the first block that is
+        trained."""
+        if self.trunk.all_trained:
+            raise ValueError("the network trains its first layer: leave out cache_frozen")
+        return self.trunk.frozen(image_BHWC)
 
     def classify(
         self, image_BHWC: jax.Array, mask: jax.Array, key: jax.Array | None = None

@@ -80,6 +80,15 @@ def test_a_real_step_fits_and_its_line_says_what_it_moves():
     json.dumps(line)
 
 
+def test_a_sum_over_chips_sends_its_arrays_twice_and_half_as_fast_where_axes_are_no_rings():
+    chip, each = tpu_compile.CHIPS["v5e"], {"arrays": [], "bytes": 1e9, "times": 2}
+    told = [{"op": "all-reduce"} | each]
+    assert tpu_compile.collective_seconds(told, chip, "v5e:16x16") == 2 * 2e9 / (4 * 45e9)
+    assert tpu_compile.collective_seconds(told, chip, "v5e:2x4") == 2 * 2e9 / (2 * 45e9)
+    told = [{"op": "all-gather"} | each, {"op": "reduce-scatter"} | each]
+    assert tpu_compile.collective_seconds(told, chip, "v5e:8x16") == 2 * 2e9 / (3 * 45e9)
+
+
 def test_fsdp_splits_parameters_and_moments_as_the_rule_says():
     cfg = config.load(REAL, ["--model.num-layers", "1", "--model.dim", "64"])
     cfg = dataclasses.replace(cfg, mesh=sharding.Config(fsdp=4))

@@ -1,0 +1,32 @@
+"""The Squeezeformer in PyTorch is ours, and learns."""
+
+import pathlib
+
+import jax
+import pytest
+
+from aslx import config, describe, inference
+
+torch_peers = pytest.importorskip("benchmarks.torch_peers", exc_type=ImportError)
+CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
+
+
+@pytest.mark.parametrize("name", ["squeezeformer_small", "squeezeformer", "squeezeformer_large"])
+def test_it_has_as_many_parameters_as_ours(name):
+    cfg = config.load(CONFIGS / f"{name}.py")
+    theirs = torch_peers.Squeezeformer(cfg.model)
+    ours = describe.sizes(jax.eval_shape(lambda: inference.build(cfg)))
+    assert sum(p.numel() for p in theirs.parameters()) == ours
+
+
+def test_its_step_trains_both_heads(monkeypatch):
+    torch = torch_peers.torch
+    seen = []
+    monkeypatch.setattr(torch, "compile", lambda model, **_: seen.append(model) or model)
+    small = "--model.dim 64 --model.num-heads 2 --model.num-layers 2 --model.halve-after 1"
+    work = torch_peers.build(f"{CONFIGS / 'squeezeformer.py'} {small}", rows=2, frames=160)
+    before = [p.detach().clone() for p in seen[0].parameters()]
+    work.run(2)
+    after = list(seen[0].parameters())
+    assert all(torch.isfinite(p).all() for p in after)
+    assert not any(torch.equal(p, q) for p, q in zip(before, after, strict=True))
