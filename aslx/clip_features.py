@@ -9,7 +9,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from aslx import features, landmarks, sources
+from aslx import landmarks, resampling, sources
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,7 +38,7 @@ class Keypoints:
         # What records store, so what is served was trained on.
         x_BTD = keypoints_BTD.astype(jnp.float16).astype(jnp.float32)
         real_BT = jnp.arange(x_BTD.shape[1])[None, :] < length_B[:, None]
-        x_BSD, _, mask_BS = features.resample(x_BTD, real_BT, self.max_frames, self.max_frames)
+        x_BSD, _, mask_BS = resampling.resample(x_BTD, real_BT, self.max_frames, self.max_frames)
         return x_BSD, mask_BS
 
 
@@ -63,9 +63,9 @@ class Signs:
     ) -> tuple[jax.Array, jax.Array]:
         """f16 or f32 [B,T,118,3], i32[B] -> f32[B,S,708], bool[B,S]."""
         frames = frames or min(landmarks_BTN3.shape[1], self.max_frames)
-        x_BTC = features.coordinates(landmarks_BTN3)
+        x_BTC = resampling.coordinates(landmarks_BTN3)
         real_BT = jnp.arange(x_BTC.shape[1])[None, :] < length_B[:, None]
-        x_BSC, presence_BSC, mask_BS = features.resample(x_BTC, real_BT, frames)
+        x_BSC, presence_BSC, mask_BS = resampling.resample(x_BTC, real_BT, frames)
         x_BSC = jnp.where(presence_BSC > 0, x_BSC, jnp.nan)
         x_BSN2 = x_BSC.reshape(*x_BSC.shape[:2], -1, 3)[..., :2]
         # Relative to the middle of the lower lip, over the whole clip.

@@ -2,9 +2,6 @@
 
 Shape suffixes: B clips, T frames of the clip (may be symbolic in an export), S frames that the
 model sees (always static), N points, C coordinates (3 N, point by point), D features.
-
-Along a symbolic axis gathers, slices, sorts and cumsum do not export; products do. So whatever has
-T is a product, and points are picked after time has become static.
 """
 
 import dataclasses
@@ -14,80 +11,21 @@ import jax.numpy as jnp
 import numpy as np
 
 from aslx import landmarks as landmarks_lib
-from aslx import sources
+from aslx import resampling, sources
 
 _RIGHT, _LEFT = "right_hand", "left_hand"
-_EXACT = jax.lax.Precision.HIGHEST
 
 
-def coordinates(landmarks_BTN3: jax.Array) -> jax.Array:
-    """f32[B,T,C] of the values that float16 holds: what records store, so what is served was
-    trained on. What it cannot hold is missing."""
-    rounded = landmarks_BTN3.astype(jnp.float16).astype(jnp.float32)
-    rounded = jnp.where(jnp.abs(rounded) < jnp.inf, rounded, jnp.nan)
-    return rounded.reshape(*rounded.shape[:2], -1)
-
-
-def _hands(
-    x_BTC: jax.Array, length_B: jax.Array, selection: landmarks_lib.Selection
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """bool[B,T] the frames that are real, bool[B,T] those that show the dominant hand whole, and
-    bool[B] whether that is the left one (seen in more frames than the right)."""
-    real_BT = jnp.arange(x_BTC.shape[1])[None, :] < length_B[:, None]
-    of_C2 = np.zeros((x_BTC.shape[2], 2), np.float32)
-    for i, part in enumerate((_RIGHT, _LEFT)):
-        of_C2.reshape(-1, 3, 2)[selection.part(part), :, i] = 1
-    lost_BT2 = jnp.isnan(x_BTC).astype(jnp.float32) @ of_C2
-    seen_BT2 = (lost_BT2 == 0) & real_BT[..., None]
-    frames_B2 = seen_BT2.astype(jnp.float32).sum(1)
-    left_B = frames_B2[:, 1] > frames_B2[:, 0]
-    # Which of the two, as a product: a slice would not export.
-    chosen_B2 = jnp.stack([~left_B, left_B], -1)
-    return real_BT, (seen_BT2 & chosen_B2[:, None]).any(-1), left_B
-
-
-def resample(
-    values_BTD: jax.Array, keep_BT: jax.Array, frames: int, at_least: int = 0
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """The kept frames, moved together; interpolated where they are more than `frames`, or fewer
-    than `at_least` and not none.
-
-    Returns values [B,S,D] (0 where missing), presence [B,S,D] in 0..1 (the share of the weight that
-    fell on values that are no NaN) and mask bool[B,S]. Positions are those of tf.image.resize's
-    bilinear method (half-pixel centres). All of it is one product with a matrix of interpolation
-    weights.
-    """
-    t = jnp.arange(keep_BT.shape[1])
-    keep = keep_BT.astype(jnp.float32)
-    before_TT = (t[:, None] < t[None, :]).astype(jnp.float32)
-    place_BT = jnp.matmul(keep, before_TT, precision=_EXACT)
-    count_B1 = keep.sum(1, keepdims=True)
-    used_B1 = jnp.clip(count_B1, jnp.where(count_B1 > 0, at_least, 0), frames)
-    s_1S = jnp.arange(frames, dtype=jnp.float32)[None, :]
-    at_BS = (s_1S + 0.5) * count_B1 / jnp.maximum(used_B1, 1) - 0.5
-    # As many as before: each in its place, or what rounding leaves of a neighbour shows a lost one.
-    at_BS = jnp.where(used_B1 == count_B1, s_1S, at_BS)
-    at_BS = jnp.clip(at_BS, 0, jnp.maximum(count_B1 - 1, 0))
-    mask_BS = s_1S < used_B1
-    hat_BST = jnp.maximum(0.0, 1.0 - jnp.abs(at_BS[:, :, None] - place_BT[:, None, :]))
-    weight_BST = hat_BST * keep[:, None, :] * mask_BS[:, :, None]
-    missing_BTD = jnp.isnan(values_BTD)
-    # 0 x NaN would poison every frame, so values and presence are interpolated apart.
-    both_BTD2 = jnp.concatenate(
-        [jnp.where(missing_BTD, 0.0, values_BTD), 1.0 - missing_BTD.astype(jnp.float32)], -1
-    )
-    total_BSD, presence_BSD = jnp.split(
-        jnp.einsum("bst,btd->bsd", weight_BST, both_BTD2, precision=_EXACT), 2, axis=-1
-    )
-    values_BSD = jnp.where(presence_BSD > 0, total_BSD / jnp.maximum(presence_BSD, 1e-6), 0.0)
-    return values_BSD, presence_BSD, mask_BS
-
-
-def moments(keep_BT: jax.Array, frames: int, at_least: int = 0) -> jax.Array:
-    """f32[B,S]: which frame of the clip, from 0, each frame that the model sees shows; `resample`
-    has the arguments."""
-    number_BT1 = (jnp.arange(keep_BT.shape[1]) * jnp.ones_like(keep_BT, jnp.float32))[..., None]
-    return resample(number_BT1, keep_BT, frames, at_least)[0][..., 0]
+def _standard_hand(x_BTC: jax.Array) -> jax.Array:
+    """Of a hand f32[B,T,3 n], per frame and axis: (x - mean) / std over the points; a lost one is
+    NaN."""
+    points = x_BTC.shape[2] // 3
+    mean_CC = np.kron(np.full((points, points), 1 / points), np.eye(3)).astype(np.float32)
+    known_BTC = jnp.nan_to_num(x_BTC)
+    centred_BTC = known_BTC - jnp.matmul(known_BTC, mean_CC, precision=resampling.EXACT)
+    variance_BTC = jnp.matmul(jnp.square(centred_BTC), mean_CC, precision=resampling.EXACT)
+    standard_BTC = centred_BTC * jax.lax.rsqrt(jnp.maximum(variance_BTC, 1e-12))
+    return jnp.where(jnp.isnan(x_BTC), jnp.nan, standard_BTC)
 
 
 def _points(x_BSC: jax.Array) -> jax.Array:
@@ -148,38 +86,23 @@ class Seed:
     ) -> tuple[jax.Array, jax.Array]:
         """f16 or f32 [B,T,52,3], i32[B] -> f32[B,128,78], bool[B,128]."""
         frames = frames or self.frames(landmarks_BTN3.shape[1])
-        x_BTC = coordinates(landmarks_BTN3)
-        real_BT, _, left_B = _hands(x_BTC, length_B, self.selection)
+        x_BTC = resampling.coordinates(landmarks_BTN3)
+        real_BT, _, left_B = resampling.hands(x_BTC, length_B, self.selection)
+        hand_BTC, arm_BTC = (
+            resampling.dominant(x_BTC, left_B, self.selection, points)
+            for points in (self.selection.part(_RIGHT), self._arm)
+        )
         # The seeds standardise first and resize then; the two do not commute.
-        both_BTC = jnp.concatenate([self._standardised(x_BTC), x_BTC], -1)
-        values_BSC, presence_BSC, mask_BS = resample(both_BTC, real_BT, frames)
+        both_BTD = jnp.concatenate([_standard_hand(hand_BTC), arm_BTC], -1)
+        values_BSD, presence_BSD, mask_BS = resampling.resample(both_BTD, real_BT, frames)
         # A resize that meets one NaN gives NaN, and the seeds zeroed those.
-        values_BSC = jnp.where(presence_BSC > 1 - 1e-4, values_BSC, jnp.nan)
-        hand, raw = map(_points, jnp.split(values_BSC, 2, -1))
-        hand = _right_handed(hand, left_B, self.selection, middle=0.0)
-        raw = _right_handed(raw, left_B, self.selection, middle=0.5)
-        out = jnp.concatenate([hand[:, :, self.selection.part(_RIGHT)], raw[:, :, self._arm]], 2)
-        out_BSD = jnp.nan_to_num(out.reshape(*out.shape[:2], 78))
-        return out_BSD * mask_BS[..., None], mask_BS
+        whole_BSD = (presence_BSD > 1 - 1e-4) & mask_BS[..., None]
+        return jnp.where(whole_BSD, values_BSD, 0.0), mask_BS
 
     def moments(self, landmarks_BTN3: jax.Array, length_B: jax.Array) -> jax.Array:
         """f32[B,128]: which frame of the clip, from 0, each frame that the model sees shows."""
         real_BT = jnp.arange(landmarks_BTN3.shape[1])[None, :] < length_B[:, None]
-        return moments(real_BT, self.max_frames)
-
-    def _standardised(self, x_BTC: jax.Array) -> jax.Array:
-        """Per frame, hand and axis: (x - mean) / std over the 21 points; a lost hand is NaN."""
-        mean_CC = np.zeros((x_BTC.shape[2],) * 2, np.float32).reshape(-1, 3, x_BTC.shape[2] // 3, 3)
-        for part in (_RIGHT, _LEFT):
-            i = self.selection.part(part)
-            for axis in range(3):
-                mean_CC[np.ix_(i, np.array([axis]), i, np.array([axis]))] = 1 / len(i)
-        mean_CC = mean_CC.reshape(x_BTC.shape[2], -1)
-        known_BTC = jnp.nan_to_num(x_BTC)
-        centred_BTC = known_BTC - jnp.matmul(known_BTC, mean_CC, precision=_EXACT)
-        variance_BTC = jnp.matmul(jnp.square(centred_BTC), mean_CC, precision=_EXACT)
-        standard_BTC = centred_BTC * jax.lax.rsqrt(jnp.maximum(variance_BTC, 1e-12))
-        return jnp.where(jnp.isnan(x_BTC), jnp.nan, standard_BTC)
+        return resampling.moments(real_BT, self.max_frames)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -241,12 +164,14 @@ class Modern:
     ) -> tuple[jax.Array, jax.Array]:
         """f16 or f32 [B,T,N,3], i32[B] -> f32[B,S,D], bool[B,S] with S = `frames`."""
         frames = frames or self.frames(landmarks_BTN3.shape[1])
-        x_BTC = coordinates(landmarks_BTN3)
-        real_BT, hand_BT, left_B = _hands(x_BTC, length_B, self.selection)
+        x_BTC = resampling.coordinates(landmarks_BTN3)
+        real_BT, hand_BT, left_B = resampling.hands(x_BTC, length_B, self.selection)
         keep_BT = hand_BT if self.only_hands else real_BT
         at_BT = jnp.arange(1, x_BTC.shape[1] + 1) * jnp.ones_like(keep_BT, jnp.float32)
         both_BTC = jnp.concatenate([x_BTC, at_BT[..., None]], -1)
-        values_BSC, presence_BSC, mask_BS = resample(both_BTC, keep_BT, frames, self.min_frames)
+        values_BSC, presence_BSC, mask_BS = resampling.resample(
+            both_BTC, keep_BT, frames, self.min_frames
+        )
         values_BSC, at_BS = values_BSC[..., :-1], values_BSC[..., -1]
         presence_BSC = presence_BSC[..., :-1]
         # Kept frames are whole or missing by part: a place between two that differ is whole.
@@ -265,9 +190,11 @@ class Modern:
 
     def moments(self, landmarks_BTN3: jax.Array, length_B: jax.Array) -> jax.Array:
         """f32[B,S]: which frame of the clip, from 0, each frame that the model sees shows."""
-        real_BT, hand_BT, _ = _hands(coordinates(landmarks_BTN3), length_B, self.selection)
+        real_BT, hand_BT, _ = resampling.hands(
+            resampling.coordinates(landmarks_BTN3), length_B, self.selection
+        )
         frames = self.frames(landmarks_BTN3.shape[1])
-        return moments(hand_BT if self.only_hands else real_BT, frames, self.min_frames)
+        return resampling.moments(hand_BT if self.only_hands else real_BT, frames, self.min_frames)
 
     def _blocks(
         self, hand: jax.Array, part: jax.Array, mask_BS: jax.Array

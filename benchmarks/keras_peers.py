@@ -166,5 +166,8 @@ def _repeated(backend: str, batch: tuple) -> Any:
     if backend == "tensorflow":
         import tensorflow as tf
 
-        return tf.data.Dataset.from_tensors(batch).repeat()
+        options = tf.data.Options()
+        # Its thread sleeps 10 ms, then twice as long, ...; the end of fit waits for it to wake.
+        options.autotune.enabled = False
+        return tf.data.Dataset.from_tensors(batch).repeat().with_options(options)
     return (batch for _ in itertools.repeat(None))

@@ -10,6 +10,8 @@ from absl import flags
 from tests import tiny
 
 ROOT = pathlib.Path(__file__).parent.parent
+# Files of few tests that take minutes.
+LONG = ("test_hosts.py", "test_bucket.py", "test_step.py", "test_loop.py", "test_export.py")
 
 
 def pytest_configure(config):
@@ -24,6 +26,11 @@ def pytest_configure(config):
     jax.config.update("jax_compilation_cache_dir", str(cache))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     flags.FLAGS.mark_as_parsed()
+
+
+def pytest_collection_modifyitems(items):
+    # First, so that no worker ends alone with them.
+    items.sort(key=lambda item: item.path.name not in LONG)
 
 
 @pytest.fixture(scope="session")

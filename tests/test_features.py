@@ -64,14 +64,6 @@ def test_the_seeds_features_are_those_of_the_seeds(frames, dominant):
     np.testing.assert_allclose(got, seed_reference(x), atol=2e-4)
 
 
-def test_the_seeds_resize_is_tensorflows():
-    tf = pytest.importorskip("tensorflow")
-    x = np.random.default_rng(0).normal(size=(1, 200, 5)).astype(np.float32)
-    ours, _, _ = features.resample(jnp.asarray(x), jnp.ones((1, 200), bool), 128)
-    theirs = tf.image.resize(x[..., None], (128, 5))[..., 0]
-    np.testing.assert_allclose(ours, theirs, atol=1e-5)
-
-
 @pytest.mark.parametrize("kind", KINDS, ids=str)
 @pytest.mark.parametrize("frames", [0, 1, 20, 31, 90])
 def test_padding_changes_no_feature(kind, frames):
@@ -139,12 +131,3 @@ def test_features_are_the_same_alone_and_in_a_batch():
     together, _ = jax.jit(kind, static_argnums=2)(batch, jnp.array([5, 20, 40]), 32)
     for row, x in enumerate(clips):
         np.testing.assert_allclose(together[row], run(kind, x, padded=40)[0], atol=1e-4)
-
-
-def test_a_lost_frame_between_two_that_are_seen_is_not_seen():
-    values = np.where(np.arange(60) % 2, np.nan, 1.5).astype(np.float32)[None, :, None]
-    resample = jax.jit(lambda keep: features.resample(values, keep, 48))
-    for count in range(1, 49):
-        found, presence, _ = resample(np.arange(60)[None] < count)
-        np.testing.assert_array_equal(presence[0, 1:count:2], 0)
-        np.testing.assert_array_equal(found[0, :count:2], 1.5)

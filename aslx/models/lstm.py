@@ -41,9 +41,8 @@ class PositionsLSTM(nnx.Module):
         zeros after a clip's end, so neither the mask nor the key has a part."""
         del mask_BS, key
         _, (state_BD, _) = self.read(features_BSF)
-        b, d = state_BD.shape
-        y_BTD, _ = self.write(jnp.broadcast_to(state_BD[:, None], (b, _FRAMES, d)))
-        return self.head(y_BTD)[:, :: _FRAMES // _CHARACTERS]
+        y_BTD, _ = self.write(state_BD[:, None], steps=_FRAMES)
+        return self.head(y_BTD[:, :: _FRAMES // _CHARACTERS])
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

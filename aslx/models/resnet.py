@@ -69,13 +69,7 @@ class Conv(nnx.Module):
         self.bias = kind(jnp.zeros(narrow))
 
     def __call__(self, x_BHWC: jax.Array, stride: int) -> jax.Array:
-        # The same on both sides, as both Keras' and torchvision's ResNets pad.
-        pad = self.kernel.shape[0] // 2
-        kernel, numbers = self.kernel[...], ("NHWC", "HWIO", "NHWC")
-        y_BHWC = jax.lax.conv_general_dilated(
-            x_BHWC, kernel, (stride, stride), [(pad, pad)] * 2, dimension_numbers=numbers
-        )
-        return y_BHWC + self.bias[...]
+        return layers.convolution(x_BHWC, self.kernel[...], stride) + self.bias[...]
 
 
 class BatchNorm(nnx.Module):

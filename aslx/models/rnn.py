@@ -12,17 +12,25 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 Activation = Callable[[jax.Array], jax.Array]
 Carry = tuple[jax.Array, jax.Array]
 
 
-def cell(gates_B4D: jax.Array, c_BD: jax.Array, activation: Activation) -> Carry:
-    """One step after its projections: gates before activation and the old cell -> (h, c)."""
-    i, f, g, o = jnp.split(gates_B4D, 4, axis=-1)
-    c_BD = jax.nn.sigmoid(f) * c_BD + jax.nn.sigmoid(i) * activation(g)
-    return jax.nn.sigmoid(o) * activation(c_BD), c_BD
+def _opened(gates_B4D: jax.Array) -> jax.Array:
+    """Projections -> gates from 0 to 1; the candidate stays as it is."""
+    d = gates_B4D.shape[-1] // 4
+    candidate_4D = np.arange(4 * d) // d == 2
+    return jnp.where(candidate_4D, gates_B4D, jax.nn.sigmoid(gates_B4D))
+
+
+def _cell(opened_B4D: jax.Array, c_BD: jax.Array, activation: Activation) -> Carry:
+    """One step after its gates: (h, c) of these and of the old cell."""
+    i, f, g, o = jnp.split(opened_B4D, 4, axis=-1)
+    c_BD = f * c_BD + i * activation(g)
+    return o * activation(c_BD), c_BD
 
 
 def _project(h_BD: jax.Array, recurrent_D4D: jax.Array) -> jax.Array:
@@ -34,10 +42,10 @@ def _project(h_BD: jax.Array, recurrent_D4D: jax.Array) -> jax.Array:
 def _forward(activation, reverse, inputs_TB4D, recurrent_D4D, mask_TB1, first):
     def step(carry, at):
         (h_BD, c_BD), (input_B4D, mask_B1) = carry, at
-        gates_B4D = input_B4D + _project(h_BD, recurrent_D4D)
-        h_new, c_new = cell(gates_B4D, c_BD, activation)
+        opened_B4D = _opened(input_B4D + _project(h_BD, recurrent_D4D))
+        h_new, c_new = _cell(opened_B4D, c_BD, activation)
         h_BD, c_BD = jnp.where(mask_B1, h_new, h_BD), jnp.where(mask_B1, c_new, c_BD)
-        return (h_BD, c_BD), (h_BD, c_BD, gates_B4D)
+        return (h_BD, c_BD), (h_BD, c_BD, opened_B4D)
 
     return jax.lax.scan(step, first, (inputs_TB4D, mask_TB1), reverse=reverse)
 
@@ -56,10 +64,10 @@ def _recur(
 
 
 def _recur_forward(activation, reverse, inputs_TB4D, recurrent_D4D, mask_TB1, first):
-    last, (h_TBD, c_TBD, gates_TB4D) = _forward(
+    last, (h_TBD, c_TBD, opened_TB4D) = _forward(
         activation, reverse, inputs_TB4D, recurrent_D4D, mask_TB1, first
     )
-    return (h_TBD, last), (recurrent_D4D, mask_TB1, first, h_TBD, c_TBD, gates_TB4D)
+    return (h_TBD, last), (recurrent_D4D, mask_TB1, first, h_TBD, c_TBD, opened_TB4D)
 
 
 def _before(x_TBD: jax.Array, first_BD: jax.Array, reverse: bool) -> jax.Array:
@@ -69,11 +77,10 @@ def _before(x_TBD: jax.Array, first_BD: jax.Array, reverse: bool) -> jax.Array:
     return jnp.concatenate([first_BD[None], x_TBD[:-1]])
 
 
-def _slopes(activation, gates_TB4D, c_TBD):
+def _slopes(activation, opened_TB4D, c_TBD):
     """Derivatives of all steps at once: of c by the gates i, f, g, of h by o, of h by c, and of c
     by the old c. They hang on nothing that the backward scan computes."""
-    i, f, g, o = jnp.split(gates_TB4D, 4, axis=-1)
-    i, f, o = jax.nn.sigmoid(i), jax.nn.sigmoid(f), jax.nn.sigmoid(o)
+    i, f, g, o = jnp.split(opened_TB4D, 4, axis=-1)
     a_g, slope_g = jax.jvp(activation, (g,), (jnp.ones_like(g),))
     c_new = f * c_TBD + i * a_g
     a_c, slope_c = jax.jvp(activation, (c_new,), (jnp.ones_like(c_new),))
@@ -82,11 +89,10 @@ def _slopes(activation, gates_TB4D, c_TBD):
 
 
 def _recur_backward(activation, reverse, residual, gradient):
-    recurrent_D4D, mask_TB1, first, h_TBD, c_TBD, gates_TB4D = residual
+    recurrent_D4D, mask_TB1, first, h_TBD, c_TBD, opened_TB4D = residual
     dh_TBD, (dh_last, dc_last) = gradient
-    d = h_TBD.shape[-1]
     h_TBD, c_TBD = _before(h_TBD, first[0], reverse), _before(c_TBD, first[1], reverse)
-    slopes = _slopes(activation, gates_TB4D, c_TBD)
+    slopes = _slopes(activation, opened_TB4D, c_TBD)
     transposed_4DD = recurrent_D4D.T
 
     def step(carry, at):
@@ -101,9 +107,11 @@ def _recur_backward(activation, reverse, residual, gradient):
     steps = (dh_TBD, mask_TB1, *slopes)
     dfirst, dgates_TB4D = jax.lax.scan(step, (dh_last, dc_last), steps, reverse=not reverse)
     dtype = recurrent_D4D.dtype
-    drecurrent_D4D = jnp.dot(
-        h_TBD.reshape(-1, d).T.astype(dtype),
-        dgates_TB4D.reshape(-1, 4 * d).astype(dtype),
+    # Contracted over both, and not reshaped: devices that share the batch would gather it first.
+    drecurrent_D4D = jnp.einsum(
+        "tbd,tbe->de",
+        h_TBD.astype(dtype),
+        dgates_TB4D.astype(dtype),
         preferred_element_type=jnp.float32,
     )
     return dgates_TB4D, drecurrent_D4D.astype(dtype), None, dfirst
@@ -146,12 +154,16 @@ class LSTM(nnx.Module):
         first: Carry | None = None,
         *,
         reverse: bool = False,
+        steps: int = 0,
     ) -> tuple[jax.Array, Carry]:
         """(h f32[B, T, D], the last carry). A masked step holds the carry and repeats its h, so
-        `reverse` starts at each row's own end, and the last carry is of its last true step."""
+        `reverse` starts at each row's own end, and the last carry is of its last true step. With
+        `steps`, one input x [B, 1, F] is that of so many steps."""
         b, t, _ = x_BTF.shape
+        t = steps or t
         mask_BT = jnp.ones((b, t), bool) if mask_BT is None else mask_BT
         inputs_TB4D = jnp.moveaxis(self._inputs(x_BTF), 1, 0)
+        inputs_TB4D = jnp.broadcast_to(inputs_TB4D, (t, *inputs_TB4D.shape[1:]))
         h_TBD, last = recur(
             self.activation,
             reverse,
@@ -166,7 +178,7 @@ class LSTM(nnx.Module):
         """One step; the new h is the first of the carry."""
         h_BD, c_BD = carry
         gates_B4D = self._inputs(x_BF) + _project(h_BD, self.recurrent[...].astype(self.dtype))
-        return cell(gates_B4D, c_BD, self.activation)
+        return _cell(_opened(gates_B4D), c_BD, self.activation)
 
     def _inputs(self, x: jax.Array) -> jax.Array:
         gates = _project(x, self.kernel[...].astype(self.dtype))

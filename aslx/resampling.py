@@ -1,0 +1,107 @@
+"""Clips before they are features, in JAX: what frames hold, whose hand they show, how many remain.
+
+Shape suffixes: B clips, T frames of the clip (may be symbolic in an export), S frames that the
+model sees (always static), N points, C coordinates (3 N, point by point), D values of a frame.
+
+Along a symbolic axis gathers, slices, sorts and cumsum do not export; products do. So whatever has
+T is a product.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from aslx import landmarks
+
+_RIGHT, _LEFT = "right_hand", "left_hand"
+EXACT = jax.lax.Precision.HIGHEST
+
+
+def coordinates(landmarks_BTN3: jax.Array) -> jax.Array:
+    """f32[B,T,C] of the values that float16 holds: what records store, so what is served was
+    trained on. What it cannot hold is missing."""
+    rounded = landmarks_BTN3.astype(jnp.float16).astype(jnp.float32)
+    rounded = jnp.where(jnp.abs(rounded) < jnp.inf, rounded, jnp.nan)
+    return rounded.reshape(*rounded.shape[:2], -1)
+
+
+def hands(
+    x_BTC: jax.Array, length_B: jax.Array, selection: landmarks.Selection
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """bool[B,T] the frames that are real, bool[B,T] those that show the dominant hand whole, and
+    bool[B] whether that is the left one (seen in more frames than the right)."""
+    real_BT = jnp.arange(x_BTC.shape[1])[None, :] < length_B[:, None]
+    of_C2 = np.zeros((x_BTC.shape[2], 2), np.float32)
+    for i, part in enumerate((_RIGHT, _LEFT)):
+        of_C2.reshape(-1, 3, 2)[selection.part(part), :, i] = 1
+    lost_BT2 = jnp.isnan(x_BTC).astype(jnp.float32) @ of_C2
+    seen_BT2 = (lost_BT2 == 0) & real_BT[..., None]
+    frames_B2 = seen_BT2.astype(jnp.float32).sum(1)
+    left_B = frames_B2[:, 1] > frames_B2[:, 0]
+    # Which of the two, as a product: a slice would not export.
+    chosen_B2 = jnp.stack([~left_B, left_B], -1)
+    return real_BT, (seen_BT2 & chosen_B2[:, None]).any(-1), left_B
+
+
+def resample(
+    values_BTD: jax.Array, keep_BT: jax.Array, frames: int, at_least: int = 0
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """The kept frames, moved together; interpolated where they are more than `frames`, or fewer
+    than `at_least` and not none.
+
+    Returns values [B,S,D] (0 where missing), presence [B,S,D] in 0..1 (the share of the weight that
+    fell on values that are no NaN) and mask bool[B,S]. Positions are those of tf.image.resize's
+    bilinear method (half-pixel centres). All of it is one product with a matrix of interpolation
+    weights.
+    """
+    t = jnp.arange(keep_BT.shape[1])
+    keep = keep_BT.astype(jnp.float32)
+    before_TT = (t[:, None] < t[None, :]).astype(jnp.float32)
+    place_BT = jnp.matmul(keep, before_TT, precision=EXACT)
+    count_B1 = keep.sum(1, keepdims=True)
+    used_B1 = jnp.clip(count_B1, jnp.where(count_B1 > 0, at_least, 0), frames)
+    s_1S = jnp.arange(frames, dtype=jnp.float32)[None, :]
+    at_BS = (s_1S + 0.5) * count_B1 / jnp.maximum(used_B1, 1) - 0.5
+    # As many as before: each in its place, or what rounding leaves of a neighbour shows a lost one.
+    at_BS = jnp.where(used_B1 == count_B1, s_1S, at_BS)
+    at_BS = jnp.clip(at_BS, 0, jnp.maximum(count_B1 - 1, 0))
+    mask_BS = s_1S < used_B1
+    hat_BST = jnp.maximum(0.0, 1.0 - jnp.abs(at_BS[:, :, None] - place_BT[:, None, :]))
+    weight_BST = hat_BST * keep[:, None, :] * mask_BS[:, :, None]
+    missing_BTD = jnp.isnan(values_BTD)
+    # 0 x NaN would poison every frame, so values and presence are interpolated apart.
+    both_BTD2 = jnp.concatenate(
+        [jnp.where(missing_BTD, 0.0, values_BTD), 1.0 - missing_BTD.astype(jnp.float32)], -1
+    )
+    total_BSD, presence_BSD = jnp.split(
+        jnp.einsum("bst,btd->bsd", weight_BST, both_BTD2, precision=EXACT), 2, axis=-1
+    )
+    values_BSD = jnp.where(presence_BSD > 0, total_BSD / jnp.maximum(presence_BSD, 1e-6), 0.0)
+    return values_BSD, presence_BSD, mask_BS
+
+
+def moments(keep_BT: jax.Array, frames: int, at_least: int = 0) -> jax.Array:
+    """f32[B,S]: which frame of the clip, from 0, each frame that the model sees shows; `resample`
+    has the arguments."""
+    number_BT1 = (jnp.arange(keep_BT.shape[1]) * jnp.ones_like(keep_BT, jnp.float32))[..., None]
+    return resample(number_BT1, keep_BT, frames, at_least)[0][..., 0]
+
+
+def picked(x_BTC: jax.Array, points: np.ndarray) -> jax.Array:
+    """The coordinates of some points: f32[B,T,3 n]; of a clip with a symbolic T by a product."""
+    columns = (3 * points[:, None] + np.arange(3)).reshape(-1)
+    if isinstance(x_BTC.shape[1], int):
+        return x_BTC[..., columns]
+    take_CD = np.eye(x_BTC.shape[2], dtype=np.float32)[:, columns]
+    lost_BTC = jnp.isnan(x_BTC)
+    known_BTD = jnp.matmul(jnp.where(lost_BTC, 0.0, x_BTC), take_CD, precision=EXACT)
+    return jnp.where(lost_BTC.astype(jnp.float32) @ take_CD > 0, jnp.nan, known_BTD)
+
+
+def dominant(
+    x_BTC: jax.Array, left_B: jax.Array, selection: landmarks.Selection, points: np.ndarray
+) -> jax.Array:
+    """Points of the right, f32[B,T,3 n]; of a left-hander those of the left, in the mirror."""
+    right_BTD, left_BTD = (picked(x_BTC, p) for p in (points, selection.mirror[points]))
+    flip_D, by_D = (np.tile(np.array(v, np.float32), len(points)) for v in ((-1, 1, 1), (1, 0, 0)))
+    return jnp.where(left_B[:, None, None], left_BTD * flip_D + by_D, right_BTD)
