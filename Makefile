@@ -37,15 +37,15 @@ $(VENV)/bin/python:
 
 # One stamp an extra: training needs less than the tests.
 $(VENV)/.train: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(BIN)/python -m pip install -q --no-compile -c constraints.txt -e '.[export]'
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[export]'
 	@touch $@
 
 $(VENV)/.serve: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(BIN)/python -m pip install -q --no-compile -c constraints.txt -e '.[export,serve]'
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[export,serve]'
 	@touch $@
 
 $(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(BIN)/python -m pip install -q --no-compile -c constraints.txt -e '.[test]'
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[test]'
 	@touch $@
 
 # Without Node.js the page's tests skip.
