@@ -33,11 +33,11 @@ def _points(x_BSC: jax.Array) -> jax.Array:
 
 
 def _right_handed(
-    x_BSN3: jax.Array, left_B: jax.Array, selection: landmarks_lib.Selection, middle: float
+    x_BSN3: jax.Array, left_B: jax.Array, selection: landmarks_lib.Selection
 ) -> jax.Array:
-    """Clips of left-handers in the mirror: x about `middle`, left and right points swapped."""
+    """Clips of left-handers in the mirror: x about 0.5, left and right points swapped."""
     flipped = x_BSN3[:, :, selection.mirror] * np.array([-1, 1, 1], np.float32)
-    flipped = flipped + np.array([2 * middle, 0, 0], np.float32)
+    flipped = flipped + np.array([1, 0, 0], np.float32)
     return jnp.where(left_B[:, None, None, None], flipped, x_BSN3)
 
 
@@ -176,7 +176,7 @@ class Modern:
         presence_BSC = presence_BSC[..., :-1]
         # Kept frames are whole or missing by part: a place between two that differ is whole.
         values_BSC = jnp.where(presence_BSC > 0, values_BSC, jnp.nan)
-        x_BSN3 = _right_handed(_points(values_BSC), left_B, self.selection, middle=0.5)
+        x_BSN3 = _right_handed(_points(values_BSC), left_B, self.selection)
         parts = [x_BSN3[:, :, self.selection.part(part)] for part in self.parts]
         hand = x_BSN3[:, :, self.selection.part(_RIGHT)]
         seen = jnp.stack([~jnp.isnan(part[:, :, 0, 0]) for part in parts], -1)

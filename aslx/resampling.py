@@ -87,7 +87,7 @@ def moments(keep_BT: jax.Array, frames: int, at_least: int = 0) -> jax.Array:
     return resample(number_BT1, keep_BT, frames, at_least)[0][..., 0]
 
 
-def picked(x_BTC: jax.Array, points: np.ndarray) -> jax.Array:
+def _picked(x_BTC: jax.Array, points: np.ndarray) -> jax.Array:
     """The coordinates of some points: f32[B,T,3 n]; of a clip with a symbolic T by a product."""
     columns = (3 * points[:, None] + np.arange(3)).reshape(-1)
     if isinstance(x_BTC.shape[1], int):
@@ -102,6 +102,6 @@ def dominant(
     x_BTC: jax.Array, left_B: jax.Array, selection: landmarks.Selection, points: np.ndarray
 ) -> jax.Array:
     """Points of the right, f32[B,T,3 n]; of a left-hander those of the left, in the mirror."""
-    right_BTD, left_BTD = (picked(x_BTC, p) for p in (points, selection.mirror[points]))
+    right_BTD, left_BTD = (_picked(x_BTC, p) for p in (points, selection.mirror[points]))
     flip_D, by_D = (np.tile(np.array(v, np.float32), len(points)) for v in ((-1, 1, 1), (1, 0, 0)))
     return jnp.where(left_B[:, None, None], left_BTD * flip_D + by_D, right_BTD)

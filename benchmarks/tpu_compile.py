@@ -27,8 +27,6 @@ _LIBTPU = {
     "TPU_LOG_DIR": "disabled",
     "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
 }
-
-
 _HEAD = (
     "", "memory a chip", "GFLOPs", "HBM traffic", "least time", "bound by, share of peak",
     "collectives", "at least",
