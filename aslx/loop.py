@@ -127,7 +127,12 @@ def train_step(
         steps=steps,
     )
     place = jax.tree.map(lambda x: x.sharding, abstract)
-    return jax.jit(train, out_shardings=(place, sharding.replicated(mesh)), donate_argnums=0)
+    return jax.jit(
+        train,
+        out_shardings=(place, sharding.replicated(mesh)),
+        donate_argnums=0,
+        compiler_options=sharding.compiler_options(mesh),
+    )
 
 
 def run(

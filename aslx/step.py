@@ -117,7 +117,8 @@ def accumulated(
         (grads, (count, sums)), _ = jax.lax.scan(add, zero, (parts, jnp.arange(microbatches)))
     count = jnp.maximum(count, 1)
     metrics = {name: total / jnp.maximum(n, 1) for name, (total, n) in sums.items()}
-    return jax.tree.map(lambda g: g / count, grads), metrics
+    # The optimiser reads a gradient several times, and some come transposed.
+    return layers.materialised(jax.tree.map(lambda g: g / count, grads)), metrics
 
 
 def train(

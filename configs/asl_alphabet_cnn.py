@@ -24,7 +24,7 @@ def get_config() -> config.Config:
         optim=optim.Config(
             peak_lr=1e-3, warmup=0.0, cosine=False, weight_decay=0.0, clip_norm=0.0, eps=1e-7
         ),
-        # Eight images at a time: what lies between their layers fits a CPU's caches better.
-        microbatches=4,
+        # Four images at a time: what lies between their layers fits a CPU's caches better.
+        microbatches=8,
         epochs=40,
     )

@@ -8,7 +8,7 @@ All but the last four layers are frozen (Keras counts conv5_block3_3_conv, its n
 relu); two dense layers read all positions.
 """
 
-from aslx import config, image_augment, image_features, optim
+from aslx import config, image_augment, image_features, optim, sharding
 from aslx.data import plan
 from aslx.models import resnet
 from aslx.tasks import classification
@@ -22,6 +22,8 @@ def get_config() -> config.Config:
         model=resnet.Config(flatten=True, dense=(256,), linear=True, dropout=0.5),
         augmentation=image_augment.Images(shift=0.1, zoom=0.1, brightness=0.1, contrast=0.1),
         weights="data/resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5",
+        # Its products are so large that two cores share one better than each has its own.
+        mesh=sharding.Config(cpu_devices=1),
         # Keras' Adam.
         optim=optim.Config(
             peak_lr=1e-4, warmup=0.0, cosine=False, weight_decay=0.0, clip_norm=0.0, eps=1e-7

@@ -8,7 +8,7 @@ ResNet50 on ImageNet's weights (Keras' own .h5, see `weights`), trained from con
 upside-down one may be another letter.
 """
 
-from aslx import config, image_augment, image_features, optim
+from aslx import config, image_augment, image_features, optim, sharding
 from aslx.data import plan
 from aslx.models import resnet
 from aslx.tasks import classification
@@ -24,6 +24,8 @@ def get_config() -> config.Config:
         model=resnet.Config(dense=(1024, 512)),
         augmentation=image_augment.Images(brightness=0.1, contrast=0.1),
         weights="data/resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5",
+        # Its products are so large that two cores share one better than each has its own.
+        mesh=sharding.Config(cpu_devices=1),
         # Keras' Adam.
         optim=optim.Config(
             peak_lr=1e-5,

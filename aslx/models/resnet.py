@@ -107,8 +107,7 @@ class Trunk(nnx.Module):
     def frozen(self, image_BHW3: jax.Array) -> jax.Array:
         """What leaves the last block before those that are trained."""
         x = jax.nn.relu(self._conv("conv1_conv", image_BHW3, 2))
-        window, stride, pads = (1, 3, 3, 1), (1, 2, 2, 1), [(0, 0), (1, 1), (1, 1), (0, 0)]
-        x = jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, window, stride, pads)
+        x = layers.materialised(layers.max_pool(x))
         return functools.reduce(self._block, _BLOCKS[: self.first_trained], x)
 
     def _block(self, x: jax.Array, name: str) -> jax.Array:
@@ -119,7 +118,7 @@ class Trunk(nnx.Module):
         y = self._conv(f"{name}_3_conv", y, 1)
         if f"{name}_0_conv" in CONVOLUTIONS:
             x = self._conv(f"{name}_0_conv", x, stride)
-        return jax.nn.relu(x + y)
+        return layers.materialised(jax.nn.relu(x + y))
 
     def _conv(self, name: str, x: jax.Array, stride: int) -> jax.Array:
         return getattr(self, _norm(name))(getattr(self, name)(x, stride))
