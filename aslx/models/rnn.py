@@ -125,6 +125,8 @@ def _shifted(x_TBD: jax.Array, end_BD: jax.Array, later: bool) -> jax.Array:
 def _over_steps(x_TBF: jax.Array, y_TBE: jax.Array, dtype: jnp.dtype) -> jax.Array:
     """[F, E]: the product summed over steps and rows. Contracted over both, and not reshaped:
     devices that share the batch would gather it first."""
+    if x_TBF.shape[-1] > y_TBE.shape[-1]:  # XLA transposes a copy of the first: of the narrower.
+        return _over_steps(y_TBE, x_TBF, dtype).T
     both = (((0, 1), (0, 1)), ((), ()))
     x_TBF, y_TBE = x_TBF.astype(dtype), y_TBE.astype(dtype)
     product = jax.lax.dot_general(x_TBF, y_TBE, both, preferred_element_type=jnp.float32)

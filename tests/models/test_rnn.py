@@ -49,6 +49,18 @@ def test_values_and_gradients_are_those_of_a_plain_scan(activation, mask, revers
         np.testing.assert_allclose(a, b, atol=1e-4)
 
 
+def test_gradients_of_a_kernel_wider_than_its_gates_are_those_of_a_plain_scan():
+    layer = rnn.LSTM(50, 6, rngs=nnx.Rngs(1))
+    x = RNG.normal(size=(3, 7, 50)).astype(np.float32)
+
+    def gradients(run):
+        return jax.grad(lambda layer: (run(layer, x, jnp.asarray(MASK))[0] ** 2).sum())(layer)
+
+    ours, theirs = gradients(rnn.LSTM.__call__), gradients(plain)
+    for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-4)
+
+
 def test_gradients_reach_the_first_carry():
     layer = rnn.LSTM(5, 6, rngs=nnx.Rngs(1))
     first = (jnp.full((3, 6), 0.3), jnp.full((3, 6), -0.2))
