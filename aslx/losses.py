@@ -46,7 +46,11 @@ def cross_entropy(logits_BTV: Array, target_BT: Array, smoothing: float) -> Arra
 
 def hits(logits_BTV: Array, target_BT: Array, weight_BT: Array) -> tuple[Array, Array]:
     """The weight of the characters that are the likeliest, and of all."""
-    hit_BT = (logits_BTV.argmax(-1) == target_BT) * weight_BT
+    # argmax as two plain reductions: a CPU vectorises them, and not the one of pairs.
+    id_V = jnp.arange(logits_BTV.shape[-1])
+    best_BTV = logits_BTV == logits_BTV.max(-1, keepdims=True)
+    guess_BT = jnp.where(best_BTV, id_V, len(id_V)).min(-1)
+    hit_BT = (guess_BT == target_BT) * weight_BT
     return hit_BT.sum(), weight_BT.sum()
 
 

@@ -51,7 +51,7 @@ def resample(
 
     Returns values [B,S,D] (0 where missing), presence [B,S,D] in 0..1 (the share of the weight that
     fell on values that are no NaN) and mask bool[B,S]. Positions are those of tf.image.resize's
-    bilinear method (half-pixel centres). All of it is one product with a matrix of interpolation
+    bilinear method (half-pixel centres). All of it is two products with one matrix of interpolation
     weights.
     """
     t = jnp.arange(keep_BT.shape[1])
@@ -70,11 +70,12 @@ def resample(
     weight_BST = hat_BST * keep[:, None, :] * mask_BS[:, :, None]
     missing_BTD = jnp.isnan(values_BTD)
     # 0 x NaN would poison every frame, so values and presence are interpolated apart.
-    both_BTD2 = jnp.concatenate(
-        [jnp.where(missing_BTD, 0.0, values_BTD), 1.0 - missing_BTD.astype(jnp.float32)], -1
-    )
-    total_BSD, presence_BSD = jnp.split(
-        jnp.einsum("bst,btd->bsd", weight_BST, both_BTD2, precision=EXACT), 2, axis=-1
+    total_BSD, presence_BSD = (
+        jnp.einsum("bst,btd->bsd", weight_BST, x_BTD, precision=EXACT)
+        for x_BTD in (
+            jnp.where(missing_BTD, 0.0, values_BTD),
+            1.0 - missing_BTD.astype(jnp.float32),
+        )
     )
     values_BSD = jnp.where(presence_BSD > 0, total_BSD / jnp.maximum(presence_BSD, 1e-6), 0.0)
     return values_BSD, presence_BSD, mask_BS

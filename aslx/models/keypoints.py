@@ -36,7 +36,7 @@ class KeypointLSTM(nnx.Module):
         widths, glorot = (num_features, *cfg.units), nnx.initializers.glorot_uniform()
         self.lstms = nnx.List(
             [
-                rnn.LSTM(a, b, activation=jax.nn.relu, rngs=rngs)
+                rnn.LSTM(a, b, activation=rnn.RELU, rngs=rngs)
                 for a, b in zip(widths, cfg.units, strict=False)
             ]
         )

@@ -1,13 +1,14 @@
 """An LSTM whose backward pass is its own.
 
 The gradient of a scan adds up the weights' gradients step by step. Here the backward scan yields
-the gates' gradients alone; one matrix product after it gives the recurrent kernel's, and the
-input's projection is one product before the forward scan, so its gradient is one product too.
+the gates' gradients alone, and one product after it gives each kernel's. The input's projection is
+one product before the forward scan.
 
 Shape suffixes: B batch, T steps, F features, D units, 4D gates in the order input, forget,
 candidate, output.
 """
 
+import dataclasses
 from collections.abc import Callable
 
 import jax
@@ -15,109 +16,165 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-Activation = Callable[[jax.Array], jax.Array]
 Carry = tuple[jax.Array, jax.Array]
 
 
-def _opened(gates_B4D: jax.Array) -> jax.Array:
-    """Projections -> gates from 0 to 1; the candidate stays as it is."""
-    d = gates_B4D.shape[-1] // 4
-    candidate_4D = np.arange(4 * d) // d == 2
-    return jnp.where(candidate_4D, gates_B4D, jax.nn.sigmoid(gates_B4D))
+@dataclasses.dataclass(frozen=True)
+class Activation:
+    """A function, and its slope as a function of its value: the backward pass keeps values."""
+
+    value: Callable[[jax.Array], jax.Array]
+    slope: Callable[[jax.Array], jax.Array]
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return self.value(x)
 
 
-def _cell(opened_B4D: jax.Array, c_BD: jax.Array, activation: Activation) -> Carry:
+TANH = Activation(jnp.tanh, lambda y: 1 - y * y)
+RELU = Activation(jax.nn.relu, lambda y: (y > 0).astype(y.dtype))
+
+
+def _candidate(width: int) -> np.ndarray:
+    """bool[4D]: which gates are the candidate."""
+    return np.arange(width) * 4 // width == 2
+
+
+def _opened(activation: Activation, gates_B4D: jax.Array) -> jax.Array:
+    """Projections -> gates: sigmoids, and the activation of the candidate."""
+    candidate_4D = _candidate(gates_B4D.shape[-1])
+    # sigmoid(x) = tanh(x / 2) / 2 + 1 / 2: one pass of one function over whole rows is what a CPU
+    # vectorises; a sigmoid of three quarters of a row and a tanh of the rest take three times it.
+    scale_4D = np.where(candidate_4D, 1.0, 0.5).astype(np.float32)
+    shift_4D = np.where(candidate_4D, 0.0, 0.5).astype(np.float32)
+    opened_B4D = jnp.tanh(gates_B4D * scale_4D) * scale_4D + shift_4D
+    if activation is TANH:
+        return opened_B4D
+    return jnp.where(candidate_4D, activation(gates_B4D), opened_B4D)
+
+
+def _cell(activation: Activation, opened_B4D: jax.Array, c_BD: jax.Array) -> Carry:
     """One step after its gates: (h, c) of these and of the old cell."""
     i, f, g, o = jnp.split(opened_B4D, 4, axis=-1)
-    c_BD = f * c_BD + i * activation(g)
+    c_BD = f * c_BD + i * g
     return o * activation(c_BD), c_BD
 
 
-def _project(h_BD: jax.Array, recurrent_D4D: jax.Array) -> jax.Array:
-    return jnp.dot(
-        h_BD.astype(recurrent_D4D.dtype), recurrent_D4D, preferred_element_type=jnp.float32
-    )
+def _project(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    return jnp.dot(x.astype(kernel.dtype), kernel, preferred_element_type=jnp.float32)
 
 
-def _forward(activation, reverse, inputs_TB4D, recurrent_D4D, mask_TB1, first):
+def _held(mask_B1: jax.Array | None, new: jax.Array, old: jax.Array | float) -> jax.Array:
+    return new if mask_B1 is None else jnp.where(mask_B1, new, old)
+
+
+def _forward(activation, reverse, steps, x_TBF, kernel, bias, recurrent, mask_TB1, first, outputs):
+    """The last carry, and of each step what `outputs` makes of its h, c and gates."""
+    inputs_TB4D = _project(x_TBF, kernel)
+
     def step(carry, at):
         (h_BD, c_BD), (input_B4D, mask_B1) = carry, at
-        opened_B4D = _opened(input_B4D + _project(h_BD, recurrent_D4D))
-        h_new, c_new = _cell(opened_B4D, c_BD, activation)
-        h_BD, c_BD = jnp.where(mask_B1, h_new, h_BD), jnp.where(mask_B1, c_new, c_BD)
-        return (h_BD, c_BD), (h_BD, c_BD, opened_B4D)
+        input_B4D = inputs_TB4D[0] if input_B4D is None else input_B4D
+        opened_B4D = _opened(activation, input_B4D + bias + _project(h_BD, recurrent))
+        h_new, c_new = _cell(activation, opened_B4D, c_BD)
+        h_BD, c_BD = _held(mask_B1, h_new, h_BD), _held(mask_B1, c_new, c_BD)
+        return (h_BD, c_BD), outputs(h_BD, c_BD, opened_B4D)
 
-    return jax.lax.scan(step, first, (inputs_TB4D, mask_TB1), reverse=reverse)
+    each = None if steps else inputs_TB4D
+    return jax.lax.scan(step, first, (each, mask_TB1), length=steps or None, reverse=reverse)
 
 
 def _recur(
     activation: Activation,
     reverse: bool,
-    inputs_TB4D: jax.Array,
+    steps: int,
+    x_TBF: jax.Array,
+    kernel_F4D: jax.Array,
+    bias_4D: jax.Array,
     recurrent_D4D: jax.Array,
-    mask_TB1: jax.Array,
+    mask_TB1: jax.Array | None,
     first: Carry,
 ) -> tuple[jax.Array, Carry]:
-    """(h [T, B, D], the last carry); a masked step holds the carry and repeats its h."""
-    last, (h_TBD, _, _) = _forward(activation, reverse, inputs_TB4D, recurrent_D4D, mask_TB1, first)
+    """(h [T, B, D], the last carry); a masked step holds the carry and repeats its h. With `steps`,
+    one x [1, B, F] is that of so many steps."""
+    arrays = x_TBF, kernel_F4D, bias_4D, recurrent_D4D, mask_TB1, first
+    last, h_TBD = _forward(activation, reverse, steps, *arrays, outputs=lambda h, c, opened: h)
     return h_TBD, last
 
 
-def _recur_forward(activation, reverse, inputs_TB4D, recurrent_D4D, mask_TB1, first):
-    last, (h_TBD, c_TBD, opened_TB4D) = _forward(
-        activation, reverse, inputs_TB4D, recurrent_D4D, mask_TB1, first
+def _recur_forward(activation, reverse, steps, x_TBF, kernel, bias, recurrent, mask_TB1, first):
+    def outputs(h_BD, c_BD, opened_B4D):
+        # Two in one: a loop's body of more than 8 kernels goes through XLA's task queue, step by
+        # step, and that costs more than the kernels.
+        return jnp.stack([h_BD, c_BD]), opened_B4D
+
+    arrays = x_TBF, kernel, bias, recurrent, mask_TB1, first
+    last, (carries_T2BD, opened_TB4D) = _forward(
+        activation, reverse, steps, *arrays, outputs=outputs
     )
-    return (h_TBD, last), (recurrent_D4D, mask_TB1, first, h_TBD, c_TBD, opened_TB4D)
+    residual = x_TBF, kernel, recurrent, mask_TB1, first, carries_T2BD, opened_TB4D
+    return (carries_T2BD[:, 0], last), residual
 
 
-def _before(x_TBD: jax.Array, first_BD: jax.Array, reverse: bool) -> jax.Array:
-    """What each step began with."""
-    if reverse:
-        return jnp.concatenate([x_TBD[1:], first_BD[None]])
-    return jnp.concatenate([first_BD[None], x_TBD[:-1]])
+def _shifted(x_TBD: jax.Array, end_BD: jax.Array, later: bool) -> jax.Array:
+    """Of each step what the one before has, or `later` the next; `end` where there is none."""
+    if later:
+        return jnp.concatenate([x_TBD[1:], end_BD[None]])
+    return jnp.concatenate([end_BD[None], x_TBD[:-1]])
 
 
-def _slopes(activation, opened_TB4D, c_TBD):
-    """Derivatives of all steps at once: of c by the gates i, f, g, of h by o, of h by c, and of c
-    by the old c. They hang on nothing that the backward scan computes."""
-    i, f, g, o = jnp.split(opened_TB4D, 4, axis=-1)
-    a_g, slope_g = jax.jvp(activation, (g,), (jnp.ones_like(g),))
-    c_new = f * c_TBD + i * a_g
-    a_c, slope_c = jax.jvp(activation, (c_new,), (jnp.ones_like(c_new),))
-    by_gates = (a_g * i * (1 - i), c_TBD * f * (1 - f), i * slope_g, a_c * o * (1 - o))
-    return jnp.concatenate(by_gates, -1), o * slope_c, f
+def _over_steps(x_TBF: jax.Array, y_TBE: jax.Array, dtype: jnp.dtype) -> jax.Array:
+    """[F, E]: the product summed over steps and rows. Contracted over both, and not reshaped:
+    devices that share the batch would gather it first."""
+    if x_TBF.shape[-1] > y_TBE.shape[-1]:  # XLA transposes a copy of the first: of the narrower.
+        return _over_steps(y_TBE, x_TBF, dtype).T
+    both = (((0, 1), (0, 1)), ((), ()))
+    x_TBF, y_TBE = x_TBF.astype(dtype), y_TBE.astype(dtype)
+    product = jax.lax.dot_general(x_TBF, y_TBE, both, preferred_element_type=jnp.float32)
+    return product.astype(dtype)
 
 
-def _recur_backward(activation, reverse, residual, gradient):
-    recurrent_D4D, mask_TB1, first, h_TBD, c_TBD, opened_TB4D = residual
+def _recur_backward(activation, reverse, steps, residual, gradient):
+    x_TBF, kernel, recurrent, mask_TB1, first, carries_T2BD, opened_TB4D = residual
     dh_TBD, (dh_last, dc_last) = gradient
-    h_TBD, c_TBD = _before(h_TBD, first[0], reverse), _before(c_TBD, first[1], reverse)
-    slopes = _slopes(activation, opened_TB4D, c_TBD)
-    transposed_4DD = recurrent_D4D.T
+    c_TBD = carries_T2BD[:, 1]
+    h_old, c_old = (
+        _shifted(x, end, later=reverse)
+        for x, end in zip((carries_T2BD[:, 0], c_TBD), first, strict=True)
+    )
+    transposed_4DD = recurrent.T
+    candidate_4D = _candidate(opened_TB4D.shape[-1])
+    f_TBD = _held(mask_TB1, jnp.split(opened_TB4D, 4, -1)[1], 1.0)
+    f_next = _shifted(f_TBD, jnp.ones_like(dc_last), later=not reverse)
 
     def step(carry, at):
-        (dh_BD, dc_BD), (dout_BD, mask_B1, by_gates_B4D, h_by_c, c_by_c) = carry, at
+        # The carried dc lacks a factor, the next step's f: one kernel fewer.
+        (dh_BD, dc_BD), (dout_BD, mask_B1, opened_B4D, a_c, c_old, f_next) = carry, at
         dh_BD = dh_BD + dout_BD
-        dc_new = dc_BD + dh_BD * h_by_c
-        dgates_B4D = jnp.concatenate([dc_new, dc_new, dc_new, dh_BD], -1) * by_gates_B4D
-        dgates_B4D = jnp.where(mask_B1, dgates_B4D, 0)
-        dh_old = jnp.where(mask_B1, 0, dh_BD) + _project(dgates_B4D, transposed_4DD)
-        return (dh_old, jnp.where(mask_B1, dc_new * c_by_c, dc_BD)), dgates_B4D
+        i, _, g, o = jnp.split(opened_B4D, 4, axis=-1)
+        dc_BD = dc_BD * f_next + _held(mask_B1, dh_BD * o * activation.slope(a_c), 0.0)
+        slopes_B4D = jnp.where(
+            candidate_4D, activation.slope(opened_B4D), opened_B4D * (1 - opened_B4D)
+        )
+        # Side by side in memory as they are, and not stacked: fused, that is a branch an element.
+        by_opened = jnp.concatenate([dc_BD * g, dc_BD * c_old, dc_BD * i, dh_BD * a_c], axis=-1)
+        dgates_B4D = _held(mask_B1, by_opened * slopes_B4D, 0.0)
+        dh_old = _project(dgates_B4D, transposed_4DD)
+        if mask_B1 is not None:
+            dh_old = dh_old + jnp.where(mask_B1, 0, dh_BD)
+        return (dh_old, dc_BD), dgates_B4D
 
-    steps = (dh_TBD, mask_TB1, *slopes)
-    dfirst, dgates_TB4D = jax.lax.scan(step, (dh_last, dc_last), steps, reverse=not reverse)
-    dtype = recurrent_D4D.dtype
-    # Contracted over both, and not reshaped: devices that share the batch would gather it first.
-    drecurrent_D4D = jnp.einsum(
-        "tbd,tbe->de",
-        h_TBD.astype(dtype),
-        dgates_TB4D.astype(dtype),
-        preferred_element_type=jnp.float32,
-    )
-    return dgates_TB4D, drecurrent_D4D.astype(dtype), None, dfirst
+    steps_TBD = (dh_TBD, mask_TB1, opened_TB4D, activation(c_TBD), c_old, f_next)
+    dfirst, dgates_TB4D = jax.lax.scan(step, (dh_last, dc_last), steps_TBD, reverse=not reverse)
+    dfirst = dfirst[0], dfirst[1] * f_TBD[-1 if reverse else 0]
+    drecurrent = _over_steps(h_old, dgates_TB4D, recurrent.dtype)
+    if steps:
+        dgates_TB4D = dgates_TB4D.sum(0, keepdims=True)
+    dx_TBF = _project(dgates_TB4D, kernel.T).astype(x_TBF.dtype)
+    dkernel = _over_steps(x_TBF, dgates_TB4D, kernel.dtype)
+    return dx_TBF, dkernel, dgates_TB4D.sum((0, 1)), drecurrent, None, dfirst
 
 
-recur = jax.custom_vjp(_recur, nondiff_argnums=(0, 1))
+recur = jax.custom_vjp(_recur, nondiff_argnums=(0, 1, 2))
 recur.defvjp(_recur_forward, _recur_backward)
 
 
@@ -133,7 +190,7 @@ class LSTM(nnx.Module):
         num_features: int,
         dim: int,
         *,
-        activation: Activation = jnp.tanh,
+        activation: Activation = TANH,
         dtype: jnp.dtype = jnp.dtype("float32"),
         rngs: nnx.Rngs,
     ):
@@ -159,27 +216,22 @@ class LSTM(nnx.Module):
         """(h f32[B, T, D], the last carry). A masked step holds the carry and repeats its h, so
         `reverse` starts at each row's own end, and the last carry is of its last true step. With
         `steps`, one input x [B, 1, F] is that of so many steps."""
-        b, t, _ = x_BTF.shape
-        t = steps or t
-        mask_BT = jnp.ones((b, t), bool) if mask_BT is None else mask_BT
-        inputs_TB4D = jnp.moveaxis(self._inputs(x_BTF), 1, 0)
-        inputs_TB4D = jnp.broadcast_to(inputs_TB4D, (t, *inputs_TB4D.shape[1:]))
         h_TBD, last = recur(
             self.activation,
             reverse,
-            inputs_TB4D,
+            steps,
+            jnp.moveaxis(x_BTF, 1, 0),
+            self.kernel[...].astype(self.dtype),
+            self.bias[...],
             self.recurrent[...].astype(self.dtype),
-            mask_BT.T[..., None],
-            self.first(b) if first is None else first,
+            None if mask_BT is None else mask_BT.T[..., None],
+            self.first(len(x_BTF)) if first is None else first,
         )
         return jnp.moveaxis(h_TBD, 0, 1), last
 
     def advance(self, x_BF: jax.Array, carry: Carry) -> Carry:
         """One step; the new h is the first of the carry."""
         h_BD, c_BD = carry
-        gates_B4D = self._inputs(x_BF) + _project(h_BD, self.recurrent[...].astype(self.dtype))
-        return _cell(_opened(gates_B4D), c_BD, self.activation)
-
-    def _inputs(self, x: jax.Array) -> jax.Array:
-        gates = _project(x, self.kernel[...].astype(self.dtype))
-        return gates + self.bias[...]
+        gates_B4D = _project(x_BF, self.kernel[...].astype(self.dtype)) + self.bias[...]
+        gates_B4D = gates_B4D + _project(h_BD, self.recurrent[...].astype(self.dtype))
+        return _cell(self.activation, _opened(self.activation, gates_B4D), c_BD)

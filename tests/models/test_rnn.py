@@ -31,7 +31,7 @@ def plain(layer: rnn.LSTM, x, mask, *, reverse=False):
 
 @pytest.mark.parametrize(
     ("activation", "mask", "reverse"),
-    [(jnp.tanh, MASK, False), (jnp.tanh, HOLES, True), (jax.nn.relu, HOLES, False)],
+    [(rnn.TANH, MASK, False), (rnn.TANH, HOLES, True), (rnn.RELU, HOLES, False)],
 )
 def test_values_and_gradients_are_those_of_a_plain_scan(activation, mask, reverse):
     layer = rnn.LSTM(5, 6, activation=activation, rngs=nnx.Rngs(1))
@@ -45,6 +45,18 @@ def test_values_and_gradients_are_those_of_a_plain_scan(activation, mask, revers
         return jax.jit(jax.value_and_grad(lambda m, x: loss(m, x, run), (0, 1), has_aux=True))
 
     ours, theirs = results(rnn.LSTM.__call__)(layer, X), results(plain)(layer, X)
+    for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-4)
+
+
+def test_gradients_of_a_kernel_wider_than_its_gates_are_those_of_a_plain_scan():
+    layer = rnn.LSTM(50, 6, rngs=nnx.Rngs(1))
+    x = RNG.normal(size=(3, 7, 50)).astype(np.float32)
+
+    def gradients(run):
+        return jax.grad(lambda layer: (run(layer, x, jnp.asarray(MASK))[0] ** 2).sum())(layer)
+
+    ours, theirs = gradients(rnn.LSTM.__call__), gradients(plain)
     for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-4)
 
