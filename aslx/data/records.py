@@ -136,8 +136,7 @@ class Records:
 
         It is not asked while this process finds all that it reads in memory.
         """
-        places = self.index.places[numbers].tolist()
-        for shard in {place[0] for place in places}:
+        for shard in set(self.index.shard[numbers].tolist()):
             mapped, found = self._map(shard)
             if mapped and mapped.size() != len(found):
                 del self._maps[shard]  # To touch memory behind a file's end would be a SIGBUS.
@@ -145,7 +144,7 @@ class Records:
         if blocks == self._blocks:
             return
         self._blocks = blocks
-        for shard, offset, length, *_ in places:
+        for shard, offset, length, *_ in self.index.places[numbers].tolist():
             mapped, found = self._map(shard)
             page = offset - offset % mmap.PAGESIZE
             if mapped and page < len(found):
@@ -161,7 +160,8 @@ class Records:
         body = into.reshape(-1).view(np.uint8)
         if len(body) != end - begin:
             raise ValueError(f"{self._where(i)}: {end - begin} bytes do not fit into {len(body)}")
-        record = self._map(shard)[1][offset : offset + length]
+        _, mapped = self._maps.get(shard) or self._map(shard)
+        record = mapped[offset : offset + length]
         if len(record) == length:
             body[:] = record[begin:end]  # Waits for the disk, if it must, and lets threads go on.
             found = google_crc32c.extend(google_crc32c.value(record[:begin]), body)
