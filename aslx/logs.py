@@ -10,7 +10,7 @@ import jax
 import tensorboardX
 import tqdm
 
-from aslx import files, plots
+from aslx import files
 
 _DRAW_EVERY = 20.0  # Seconds.
 
@@ -87,6 +87,8 @@ class Log:
     def draw(self) -> None:
         """The curves, unless they were drawn a moment ago: they take as long as a short epoch."""
         if self._enabled and time.monotonic() > self._drawn + _DRAW_EVERY:
+            from aslx import plots  # Matplotlib need not keep the first step waiting.
+
             plots.curves(read(self._path), self._workdir / "plots")
             self._drawn = time.monotonic()
 

@@ -212,6 +212,8 @@ class Loop:
                 with self.clock("input"):
                     batch = next(batches)
                 name = "compile" if self.new_shape(batch) else "step"
+                if name == "compile":  # Seconds, for which nobody shall wait to see a loss.
+                    late = self.report(late)
                 with self.clock(name), jax.profiler.StepTraceAnnotation("train", step_num=i):
                     state, metrics = s.train(state, batch, s.key)
                     self.report(late)  # Of the step before this: the host waits for that one.

@@ -37,7 +37,7 @@ class Command(turns.Options):
     """Of a batch."""
     workers: int = 0
     """Processes that read for aslx; 0: a thread, as in training."""
-    steps: int = 100
+    steps: int = 200
     folder: str = ""
     """Where the clips are written, and removed; empty: where temporary files go."""
 

@@ -1,10 +1,16 @@
-"""Contenders, each in a process of its own, who take turns: what disturbs one disturbs all."""
+"""Contenders, each in a process of its own, who take turns: what disturbs one disturbs all.
+
+While others have their turn a process is stopped, so that what it would read or compute ahead in
+its own threads neither disturbs them nor counts for nothing.
+"""
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import multiprocessing
 import os
 import resource
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -90,14 +96,22 @@ def race(contenders: list[Contender], *, turns: int, steps: int) -> dict[str, Ti
     pools = {
         c.name: concurrent.futures.ProcessPoolExecutor(1, spawn, _begin, (c,)) for c in contenders
     }
+    numbers: dict[str, int] = {}
     try:
-        for pool in pools.values():
+        for name, pool in pools.items():
+            numbers[name] = pool.submit(os.getpid).result()
             pool.submit(_turn, 2).result()
+            os.kill(numbers[name], signal.SIGSTOP)
         found = {name: [] for name in pools}
         for _ in range(turns):
             for name, pool in pools.items():
+                os.kill(numbers[name], signal.SIGCONT)
                 found[name].append(pool.submit(_turn, steps).result())
+                os.kill(numbers[name], signal.SIGSTOP)
     finally:
+        for number in numbers.values():
+            with contextlib.suppress(ProcessLookupError):  # It may have ended in an error.
+                os.kill(number, signal.SIGCONT)
         for pool in pools.values():
             pool.shutdown()
     return {

@@ -84,8 +84,9 @@ class _Clip(abc.ABC):
         batch["length"][row] = at + frames
 
     def pad(self, batch: Batch) -> None:
-        for clip, length in zip(batch[self.name], batch["length"].tolist(), strict=True):
-            clip[length:] = 0
+        clips, length = batch[self.name], batch["length"]
+        for row in np.flatnonzero(length < clips.shape[1]).tolist():
+            clips[row, length[row] :] = 0
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -113,7 +114,7 @@ class Landmarks(_Clip):
 
     @property
     def whole(self) -> bool:
-        return self.stored.points == self.wanted.points
+        return self.stored is self.wanted or self.stored.points == self.wanted.points
 
     def take(self, clip: np.ndarray) -> np.ndarray:
         return clip[:, self._places]

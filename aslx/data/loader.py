@@ -88,6 +88,7 @@ class Batches:
             rows = np.flatnonzero((planned != plan_lib.NOTHING) & (out["source"] == source))
             numbers = planned[rows] - self._starts[source]
             whole = np.ones(len(rows), bool)
+            records.expect(numbers)
             for k, (row, i) in enumerate(zip(rows.tolist(), numbers.tolist(), strict=True)):
                 try:
                     clip.load(out, row, records, i)

@@ -9,22 +9,22 @@ against the shards and rebuilt by a scan where it is missing or stale.
 
 import copy
 import dataclasses
-import io
+import functools
 import json
+import mmap
 import os
 import pathlib
+import resource
 import struct
 import zipfile
 from collections.abc import Iterator
+from typing import Any
 
 import google_crc32c
 import numpy as np
-from tensorflow_datasets.proto import tf_example_pb2
 
 from aslx import landmarks
 
-# protobuf makes the class when the module is imported.
-_EXAMPLE = tf_example_pb2.Example  # pyright: ignore[reportAttributeAccessIssue]
 _HEADER = struct.Struct("<QI")
 _FOOTER = struct.Struct("<I")
 _OVERHEAD = _HEADER.size + _FOOTER.size
@@ -59,7 +59,15 @@ def verified(framed: bytes, where: str) -> bytes:
 
 def parse(payload: bytes) -> dict:
     """The features of a tf.train.Example, by name."""
-    return _EXAMPLE.FromString(payload).features.feature
+    return _example().FromString(payload).features.feature
+
+
+@functools.cache
+def _example() -> Any:
+    """The message's class. Training parses none, and need not wait for the import."""
+    from tensorflow_datasets.proto import tf_example_pb2
+
+    return tf_example_pb2.Example  # pyright: ignore[reportAttributeAccessIssue]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,6 +90,13 @@ class Index:
     files: np.ndarray  # Names of the shards,
     sizes: np.ndarray  # and their bytes: what the index is checked against.
 
+    @functools.cached_property
+    def places(self) -> np.ndarray:
+        """Of each record (shard, offset, length, crc, begin, end): one array, because a row of it
+        costs less than a number of each column."""
+        columns = self.shard, self.offset, self.length, self.crc, self.begin, self.end
+        return np.rec.fromarrays(columns).view(np.ndarray)
+
 
 # Of the columns that have a row a record.
 _DTYPES = dict.fromkeys(("offset", "length", "begin", "end", "signer", "label", "phrase"), "i8")
@@ -93,7 +108,8 @@ class Records:
     """The verified records of one split. Opens files lazily, so it may be sent to workers."""
 
     def __init__(self, directory: str | os.PathLike, split: str):
-        self._files: dict[int, io.FileIO] = {}
+        self._maps: dict[int, tuple[mmap.mmap | None, np.ndarray]] = {}
+        self._blocks = -1
         self.directory = pathlib.Path(directory)
         self.split = split
         self.metadata = read_metadata(self.directory)
@@ -105,7 +121,7 @@ class Records:
         some = copy.copy(self)
         columns = {name: getattr(self.index, name)[numbers] for name in _DTYPES}
         some.index = dataclasses.replace(self.index, **columns)
-        some.number, some._files = self.number[numbers], {}
+        some.number, some._maps = self.number[numbers], {}
         return some
 
     def __len__(self) -> int:
@@ -115,37 +131,59 @@ class Records:
         """Features of record `i`, by name; CorruptRecord names the file and the offset."""
         return parse(self._verified(i))
 
+    def expect(self, numbers: np.ndarray) -> None:
+        """Has the kernel bring these records into memory, all at once, before they are `read`.
+
+        It is not asked while this process finds all that it reads in memory.
+        """
+        for shard in set(self.index.shard[numbers].tolist()):
+            mapped, found = self._map(shard)
+            if mapped and mapped.size() != len(found):
+                del self._maps[shard]  # To touch memory behind a file's end would be a SIGBUS.
+        blocks = resource.getrusage(resource.RUSAGE_SELF).ru_inblock  # That came from a disk.
+        if blocks == self._blocks:
+            return
+        self._blocks = blocks
+        for shard, offset, length, *_ in self.index.places[numbers].tolist():
+            mapped, found = self._map(shard)
+            page = offset - offset % mmap.PAGESIZE
+            if mapped and page < len(found):
+                mapped.madvise(mmap.MADV_WILLNEED, page, offset + length - page)
+
     def read(self, i: int, into: np.ndarray) -> None:
         """Record `i`'s clip or image into memory of as many bytes, each copied once.
 
         CorruptRecord if the record is not, byte for byte, the one that was indexed: what the index
         says of it then holds for what was read. `into` may hold anything after an error.
         """
-        index, body = self.index, into.reshape(-1).view(np.uint8)
-        begin, end, length = int(index.begin[i]), int(index.end[i]), int(index.length[i])
+        shard, offset, length, crc, begin, end = self.index.places.item(i)
+        body = into.reshape(-1).view(np.uint8)
         if len(body) != end - begin:
             raise ValueError(f"{self._where(i)}: {end - begin} bytes do not fit into {len(body)}")
-        head, tail = np.empty(begin, np.uint8), np.empty(length - end, np.uint8)
-        pieces = head, body, tail
-        there = os.preadv(self._open(i), [piece.data for piece in pieces], int(index.offset[i]))
-        crc = 0
-        for piece in pieces:
-            crc = google_crc32c.extend(crc, piece)
-        if there != length or crc != index.crc[i]:
-            self._verified(i)  # Says what is damaged.
-            stale = _index_path(self.directory, self.split)
-            raise CorruptRecord(f"{self._where(i)}: not the record of the index; remove {stale}")
+        _, mapped = self._maps.get(shard) or self._map(shard)
+        record = mapped[offset : offset + length]
+        if len(record) == length:
+            body[:] = record[begin:end]  # Waits for the disk, if it must, and lets threads go on.
+            found = google_crc32c.extend(google_crc32c.value(record[:begin]), body)
+            if google_crc32c.extend(found, record[end:]) == crc:
+                return
+        self._verified(i)  # Says what is damaged.
+        stale = _index_path(self.directory, self.split)
+        raise CorruptRecord(f"{self._where(i)}: not the record of the index; remove {stale}")
 
     def _verified(self, i: int) -> bytes:
-        length, offset = int(self.index.length[i]), int(self.index.offset[i])
-        return verified(os.pread(self._open(i), length, offset), self._where(i))
+        shard, offset, length, *_ = self.index.places.item(i)
+        with open(self._path(shard), "rb") as f:
+            return verified(os.pread(f.fileno(), length, offset), self._where(i))
 
-    def _open(self, i: int) -> int:
-        """The descriptor of record `i`'s file."""
-        file = int(self.index.shard[i])
-        if file not in self._files:
-            self._files.setdefault(file, io.FileIO(self._path(file)))
-        return self._files[file].fileno()
+    def _map(self, shard: int) -> tuple[mmap.mmap | None, np.ndarray]:
+        """A file's memory u8[bytes], which is the page cache's; None: it has no bytes."""
+        if shard not in self._maps:
+            with open(self._path(shard), "rb") as f:
+                size = os.fstat(f.fileno()).st_size
+                mapped = mmap.mmap(f.fileno(), size, access=mmap.ACCESS_READ) if size else None
+            self._maps[shard] = mapped, np.frombuffer(mapped or b"", np.uint8)
+        return self._maps[shard]
 
     def _where(self, i: int) -> str:
         return f"{self._path(int(self.index.shard[i]))} at byte {self.index.offset[i]}"
@@ -154,7 +192,7 @@ class Records:
         return self.directory / str(self.index.files[file])
 
     def __getstate__(self) -> dict:
-        return self.__dict__ | {"_files": {}}
+        return self.__dict__ | {"_maps": {}}
 
     def __repr__(self) -> str:
         return f"Records({str(self.directory)!r}, {self.split!r})"

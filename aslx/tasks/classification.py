@@ -16,7 +16,7 @@ import numpy as np
 import optax
 from flax import nnx
 
-from aslx import files, metrics, plots, reading
+from aslx import files, metrics, reading
 from aslx.data import fields as fields_lib
 from aslx.data import records as records_lib
 
@@ -173,6 +173,8 @@ class Task:
         self, examples: Sequence[dict], scores: dict[str, float], directory: files.Path
     ) -> None:
         """confusion.png and classes.csv."""
+        from aslx import plots  # Matplotlib, which training does not wait for.
+
         target, answer = self._pairs(examples)
         counts = metrics.confusion(target, answer, len(self.names))
         title = f"accuracy {scores['score']:.3f} of {len(examples)}"

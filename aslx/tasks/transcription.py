@@ -15,7 +15,6 @@ from aslx import (
     files,
     kaggle,
     metrics,
-    plots,
     reading,
     vocab,
 )
@@ -162,5 +161,7 @@ class Task:
 
     def draw(self, examples: Sequence[dict], scores: dict, directory: files.Path) -> None:
         """scores.png, characters.png and calibration.png."""
+        from aslx import plots  # Matplotlib, which training does not wait for.
+
         del examples
         plots.transcription(scores, directory)

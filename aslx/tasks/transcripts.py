@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from aslx import metrics, plots
+from aslx import metrics
 from aslx.data import records as records_lib
 
 
@@ -71,6 +71,8 @@ def summary(scores: dict[str, Any]) -> str:
             "before it given, or with pads counted, as the seeds had it"
         )
     if "confused" in scores:
+        from aslx import plots  # Matplotlib, which training does not wait for.
+
         for name in ("confused", "dropped_or_added"):
             worst = [f"{plots.words(row)} {row['count']}" for row in scores[name]]
             lines.append(f"{name.replace('_', ' ')}: {', '.join(worst) or 'none'}")

@@ -3,6 +3,7 @@
 import functools
 import os
 import pathlib
+import threading
 import time
 
 from benchmarks import turns
@@ -32,3 +33,35 @@ def test_each_has_its_turn_after_the_other_and_the_first_does_not_count(tmp_path
     assert found["slow"].median() > 2 * found["fast"].median()
     assert found["fast"].rate() == 1e6 / found["fast"].median()
     assert found["fast"].peak_bytes > 1e6
+
+
+def _counting(path: pathlib.Path) -> turns.Work:
+    """Goes on by itself, as what reads ahead does."""
+
+    def count() -> None:
+        while True:
+            path.write_text("more")
+            time.sleep(0.001)
+
+    threading.Thread(target=count, daemon=True).start()
+    return turns.Work(lambda _: time.sleep(0.05))
+
+
+def _watching(path: pathlib.Path, seen: pathlib.Path) -> turns.Work:
+    def run(_: int) -> None:
+        path.unlink(missing_ok=True)
+        time.sleep(0.1)
+        with open(seen, "a") as f:
+            f.write(f"{path.exists()} ")
+
+    return turns.Work(run)
+
+
+def test_nothing_goes_on_by_itself_while_others_have_their_turn(tmp_path):
+    path, seen = tmp_path / "count", tmp_path / "seen"
+    contenders = [
+        turns.Contender("counting", functools.partial(_counting, path)),
+        turns.Contender("watching", functools.partial(_watching, path, seen)),
+    ]
+    turns.race(contenders, turns=3, steps=1)
+    assert seen.read_text().split() == ["False"] * 4

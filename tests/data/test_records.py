@@ -1,5 +1,6 @@
 """Records: every byte under a CRC, an index that is only a cache."""
 
+import os
 import pathlib
 import shutil
 import struct
@@ -153,6 +154,19 @@ def test_a_truncated_shard_is_an_error(copy):
     (path,) = copy.glob("*validation.tfrecord*")
     path.write_bytes(path.read_bytes()[:-3])
     assert "ends inside the record" in str(outcome(copy))
+
+
+def test_a_shard_that_is_cut_while_it_is_read_is_an_error_and_no_crash(copy):
+    (path,) = copy.glob("*validation.tfrecord*")
+    data = records.Records(copy, "validation")
+    everything, whole = np.arange(len(data)), read(data, 9)
+    for size, number in ((int(data.index.offset[10]), 12), (0, 9)):
+        data.expect(everything)
+        assert read(data, 9) == whole
+        os.truncate(path, size)
+        data.expect(everything)
+        with pytest.raises(records.CorruptRecord, match="ends inside the record"):
+            read(data, number)
 
 
 def test_a_missing_shard_or_split_is_an_error_that_says_what_there_is(copy):
