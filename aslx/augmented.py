@@ -13,6 +13,7 @@ from aslx import config as config_lib
 from aslx import files, inference, landmarks, plots, step, vocab
 from aslx.data import loader, plan
 from aslx.datasets import figures
+from aslx.tasks import transcription
 
 _MOMENTS = 10  # Boxes of a strip.
 _COLUMNS = 2
@@ -32,25 +33,28 @@ class Shown:
 
 
 def draw(cfg: config_lib.Config, path: files.Path) -> None:
-    """The ways of the config's `augmentation`, each as if its rate were 1, on a clip of its
-    training split; ValueError where the config's inputs are no landmarks."""
-    if "landmarks" not in cfg.features.source.reads or not hasattr(cfg.features, "columns"):
-        raise ValueError("--augment draws clips of landmarks, and this config has none")
+    """The ways of the config's `augmentation`, each as if its rate were 1, and of `data.join`, on a
+    clip of its training split; ValueError where the config's clips are no landmarks with texts."""
+    landmarks_read = "landmarks" in cfg.features.source.reads and hasattr(cfg.features, "columns")
+    if not landmarks_read or not isinstance(cfg.task, transcription.Task):
+        raise ValueError("--augment draws clips of landmarks with texts, and this config has none")
     clips = cfg.augmentation or augment_lib.Clips()
-    batch = _batch(cfg)
+    batch, joined = _batches(cfg, cfg.task.max_tokens)
     before = _shown(cfg, batch, batch, None)
-    ways = dataclasses.fields(clips)
-    rows = -(-len(ways) // _COLUMNS)
-    figure = Figure((13.0, _HEIGHT * rows), layout="constrained")
-    boxes = figure.subfigures(rows, _COLUMNS, squeeze=False).ravel()
-    for box, field in zip(boxes, ways, strict=False):
+    drawn = {}
+    for field in dataclasses.fields(clips):
         way = getattr(clips, field.name)
-        after = _apply(cfg, field.name, way, batch)
         strengths = dataclasses.asdict(way)
         rate = strengths.pop("rate")
         words = ", ".join(f"{k} {_word(v)}" for k, v in strengths.items())
-        box.suptitle(f"{field.name}   {words}   rate {rate:g}", fontsize=9, x=0.02, ha="left")
-        _strips(box, before, after, cfg, whole=field.name in ("face_drop", "pose_drop"))
+        drawn[f"{field.name}   {words}   rate {rate:g}"] = _apply(cfg, field.name, way, batch)
+    drawn[f"data.join   share of the rows {cfg.data.join:g}"] = _shown(cfg, joined, joined, None)
+    rows = -(-len(drawn) // _COLUMNS)
+    figure = Figure((13.0, _HEIGHT * rows), layout="constrained")
+    boxes = figure.subfigures(rows, _COLUMNS, squeeze=False).ravel()
+    for box, (title, after) in zip(boxes, drawn.items(), strict=False):
+        box.suptitle(title, fontsize=9, x=0.02, ha="left")
+        _strips(box, before, after, cfg, whole=title.startswith(("face_drop", "pose_drop")))
     plots.save(figure, path)
 
 
@@ -58,8 +62,9 @@ def _word(value: Any) -> str:
     return "+".join(value) if isinstance(value, tuple) else f"{value:g}"
 
 
-def _batch(cfg: config_lib.Config) -> dict[str, np.ndarray]:
-    """Some clips of one signer; the first shows the right hand most of the time."""
+def _batches(cfg: config_lib.Config, max_tokens: int) -> list[dict[str, np.ndarray]]:
+    """Some clips of one signer, of which the first shows the right hand most of the time; the same,
+    with another behind the first where both phrases fit."""
     data = inference.open_split(cfg, cfg.data.train_split)
     signer, selection = data.index.signer, cfg.features.source.selection
     field = cfg.features.source.field(data.metadata)
@@ -71,9 +76,15 @@ def _batch(cfg: config_lib.Config) -> dict[str, np.ndarray]:
     first = max(range(min(_CLIPS, len(data))), key=seen)
     others = [i for i in range(min(_CLIPS, len(data))) if signer[i] == signer[first] != -1]
     rows = np.array([first, *(i for i in others if i != first)])
+    characters = data.index.characters
+    fits = [i for i in rows[1:] if characters[first] + 1 + characters[i] <= max_tokens]
+    second = np.full_like(rows, plan.NOTHING)
+    second[0] = next(iter(fits), plan.NOTHING)
     (shape,) = plan.Fixed(rows=len(rows)).shapes(2 * data.index.frames[rows])
+    planned = [plan.Batch(shape, rows), plan.Batch(shape, rows, second)]
     fields = cfg.task.fields(data.metadata, cfg.features)
-    return loader.Batches(data, [plan.Batch(shape, rows)], 1, fields)[0]
+    batches = loader.Batches(data, planned, len(planned), fields)
+    return [batches[i] for i in range(len(planned))]
 
 
 def _apply(cfg: config_lib.Config, name: str, way: Any, batch: dict) -> Shown:

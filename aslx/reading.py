@@ -7,6 +7,8 @@ import dataclasses
 class Options:
     """What is left out stays as it was trained."""
 
+    ctc: bool = False
+    """Read a network that has both heads by CTC alone: no loop over characters, so faster."""
     beams: int = 0
     """Texts to look at side by side while reading; 1: none but the likeliest; 0: as trained."""
     prior: float = 0.0

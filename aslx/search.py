@@ -224,6 +224,21 @@ def ctc(
     return _picked(found.text, at_BK), score_BK
 
 
+def agreed(text_BKL: jax.Array, share_BK: jax.Array) -> jax.Array:
+    """f32[B, L]: how sure the first of several texts is of each character: the share of the texts
+    that have it too, up to it from their beginning or down to it from their end. Who differs in one
+    character, has one more or one less, doubts what stands there and nothing else."""
+    best_B1L, at_L = text_BKL[:, :1], jnp.arange(text_BKL.shape[2])
+    size_BK = decoding.characters(text_BKL)
+    before_BKL = jnp.cumsum(text_BKL != best_B1L, 2)
+    at_BKL = at_L + (size_BK - size_BK[:, :1])[..., None]
+    from_end_BKL = jnp.take_along_axis(text_BKL, jnp.clip(at_BKL, 0, len(at_L) - 1), 2)
+    differ_BKL = ((from_end_BKL != best_B1L) | (at_BKL < 0)) & (at_L < size_BK[:, :1, None])
+    after_BKL = differ_BKL.sum(2, keepdims=True) - jnp.cumsum(differ_BKL, 2) + differ_BKL
+    same_BKL = (before_BKL == 0) | (after_BKL == 0)
+    return (same_BKL * share_BK[..., None]).sum(1)
+
+
 def joint(
     model: Any,
     memory_BMD: jax.Array,

@@ -1,13 +1,16 @@
-"""Eight fake CPU devices, a compile cache, and a tiny prepared data set for every test."""
+"""Eight fake CPU devices, a compile cache, and what tests share: a tiny prepared data set, commands
+and films."""
 
 import os
 import pathlib
+import sys
 
 import jax
 import pytest
 from absl import flags
 
-from tests import tiny
+from aslx import cli, video
+from tests import person, runs, tiny
 
 ROOT = pathlib.Path(__file__).parent.parent
 # Files of few tests that take minutes.
@@ -46,3 +49,45 @@ def shared() -> pathlib.Path:
     if not path.is_dir():
         pytest.skip(f"needs the samples in {path}")
     return path
+
+
+@pytest.fixture
+def run(monkeypatch, capfd):
+    """Runs a command with arguments, in this process."""
+
+    def run(command, *arguments) -> runs.Done:
+        monkeypatch.setattr(sys, "argv", ["command", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.run(command.main)
+        return runs.Done(ended.value.code, *capfd.readouterr())
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def film(tmp_path_factory) -> pathlib.Path:
+    """A drawn person who spells. The first test that asks for it sets MediaPipe up (105 MB): where
+    that cannot be, it skips and says so; in continuous integration it fails."""
+    try:
+        video.packages()
+    except OSError as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(error))
+    path = tmp_path_factory.mktemp("films") / "spelling.mp4"
+    frames = person.spelling_film("hello", seed=3)
+    video.write(path, iter(frames), person.RATE, person.WIDTH, person.HEIGHT)
+    return path
+
+
+@pytest.fixture(scope="session")
+def wall(film) -> pathlib.Path:
+    """A film of nobody."""
+    path = film.with_name("wall.mp4")
+    video.write(path, iter([person.picture()] * 6), person.RATE, person.WIDTH, person.HEIGHT)
+    return path
+
+
+@pytest.fixture(scope="session")
+def track(film) -> video.Track:
+    return video.track(film)

@@ -1,6 +1,8 @@
-"""Runs that were never trained: what the commands open, in no time."""
+"""Runs that were never trained: what the commands open, in no time; and what a command did."""
 
+import json
 import pathlib
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -23,3 +25,22 @@ def untrained(cfg: config.Config, workdir: pathlib.Path) -> pathlib.Path:
         saved.save(1, {name: part, "frozen": frozen}, checkpoint.Progress())
         saved.wait()
     return workdir
+
+
+class Done(NamedTuple):
+    """What a command did."""
+
+    status: int
+    out: str
+    err: str
+
+    def lines(self) -> list[dict]:
+        """The JSON of what went well."""
+        assert self.status == 0, self.err
+        return [json.loads(line) for line in self.out.splitlines()]
+
+    def refusal(self) -> str:
+        """What is said of bad input: one line, and exit status 2."""
+        assert self.status == 2, self.err
+        assert self.err.startswith("error: ") and self.err.count("\n") == 1
+        return self.err

@@ -2,12 +2,13 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from aslx import augment, augmented, clip_features, masks
 from aslx.models import keypoints
-from aslx.tasks import classification
+from aslx.tasks import classification, heads, pretraining, transcription
 from tests import tiny
 
 
@@ -16,7 +17,7 @@ def test_every_way_is_drawn_on_a_clip_of_the_training_split(tmp_path):
     augmented.draw(tiny.cfg(tiny.dataset(tmp_path)), path)
     with Image.open(path) as image:
         plain = image.convert("RGB")
-    ways = len(dataclasses.fields(augment.Clips))
+    ways = len(dataclasses.fields(augment.Clips)) + 1  # And two clips joined.
     assert plain.height > ways // 2 * 150
     assert (213, 216, 220) in {colour for _, colour in plain.getcolors(2**24) or ()}
 
@@ -32,12 +33,27 @@ def test_strengths_are_the_configs(tmp_path):
     assert pictures[0] != pictures[1]
 
 
-def test_inputs_without_landmarks_are_refused(tmp_path):
-    cfg = tiny.cfg(
-        tmp_path,
-        task=classification.Task(classes=2),
-        features=clip_features.Keypoints(),
-        model=keypoints.Config(),
-    )
-    with pytest.raises(ValueError, match="--augment draws clips of landmarks"):
-        augmented.draw(cfg, tmp_path / "augment.png")
+def test_a_clip_is_joined_with_another_where_both_phrases_fit(tmp_path):
+    path = tiny.dataset(tmp_path)
+    for most, more in ((20, True), (5, False)):
+        task = transcription.Task(head=heads.CTC(), max_tokens=most)
+        alone, joined = augmented._batches(tiny.cfg(path, task=task), most)
+        assert (joined["length"][0] > alone["length"][0]) == more
+        np.testing.assert_array_equal(joined["length"][1:], alone["length"][1:])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {
+            "task": classification.Task(classes=2),
+            "features": clip_features.Keypoints(),
+            "model": keypoints.Config(),
+        },
+        {"task": pretraining.Task()},
+    ],
+    ids=["keypoints", "no texts"],
+)
+def test_what_are_no_landmarks_with_texts_is_refused(changes, tmp_path):
+    with pytest.raises(ValueError, match="--augment draws clips of landmarks with texts"):
+        augmented.draw(tiny.cfg(tmp_path, **changes), tmp_path / "augment.png")

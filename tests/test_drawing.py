@@ -2,8 +2,6 @@
 
 import functools
 import itertools
-import json
-import sys
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +10,6 @@ import pytest
 from PIL import Image
 
 from aslx import (
-    cli,
     clip_features,
     drawing,
     features,
@@ -159,22 +156,7 @@ def test_a_clip_without_hands_is_drawn_too(name, dataset, tmp_path):
     assert (tmp_path / "clip.png").exists()
 
 
-@pytest.fixture
-def command(monkeypatch, capsys):
-    """Runs predict with arguments: the JSON that it prints."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["predict", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.run(predict.main)
-        out, err = capsys.readouterr()
-        assert ended.value.code == 0, err
-        return [json.loads(line) for line in out.splitlines()]
-
-    return run
-
-
-def test_draw_writes_a_picture_and_an_animation_of_every_clip(command, dataset, tmp_path):
+def test_draw_writes_a_picture_and_an_animation_of_every_clip(run, dataset, tmp_path):
     import pandas as pd
 
     workdir = runs.untrained(tiny.cfg(dataset), tmp_path / "run")
@@ -188,7 +170,7 @@ def test_draw_writes_a_picture_and_an_animation_of_every_clip(command, dataset, 
     ]
     assert set(SELECTION.columns) <= set(layout.COLUMNS)
     pd.concat(tables).to_parquet(tmp_path / "clips.parquet")
-    command("--workdir", workdir, tmp_path / "clips.parquet", "--draw")
+    run(predict, "--workdir", workdir, tmp_path / "clips.parquet", "--draw").lines()
     drawn = sorted(path.name for path in (workdir / "drawings").iterdir())
     stem = f"{tmp_path.name}-clips"
     assert drawn == [f"{stem}-{i}.{kind}" for i in (7, 8) for kind in ("gif", "png")]
@@ -205,19 +187,18 @@ def _durations(image: Image.Image) -> list[int]:
     return found
 
 
-def test_a_classifiers_probabilities_are_drawn_as_the_clip_grows(command, dataset, tmp_path):
+def test_a_classifiers_probabilities_are_drawn_as_the_clip_grows(run, dataset, tmp_path):
     task = classification.Task(classes=3, names=("cat", "dog", "owl"))
     cfg = tiny.cfg(dataset, task=task, features=clip_features.Keypoints(), model=keypoints.Config())
     workdir = runs.untrained(cfg, tmp_path / "run")
     np.save(tmp_path / "clip.npy", np.random.default_rng(0).random((20, 1662), np.float32))
-    (line,) = command(
-        "--workdir", workdir, tmp_path / "clip.npy", "--draw", "--drawings", tmp_path / "out"
-    )
+    drawn = ("--draw", "--drawings", tmp_path / "out")
+    (line,) = run(predict, "--workdir", workdir, tmp_path / "clip.npy", *drawn).lines()
     assert line["class"] in task.names
     assert {path.suffix for path in (tmp_path / "out").iterdir()} == {".png", ".gif"}
 
 
-def test_an_image_is_drawn_beside_its_likeliest_classes(command, dataset, tmp_path):
+def test_an_image_is_drawn_beside_its_likeliest_classes(run, dataset, tmp_path):
     task = classification.Task(classes=3, names=("cat", "dog", "owl"))
     cfg = tiny.cfg(
         dataset,
@@ -227,7 +208,8 @@ def test_an_image_is_drawn_beside_its_likeliest_classes(command, dataset, tmp_pa
     )
     workdir = runs.untrained(cfg, tmp_path / "run")
     Image.new("RGB", (20, 20), "red").save(tmp_path / "hand.png")
-    command("--workdir", workdir, tmp_path / "hand.png", "--draw", "--drawings", tmp_path / "out")
+    drawn = ("--draw", "--drawings", tmp_path / "out")
+    run(predict, "--workdir", workdir, tmp_path / "hand.png", *drawn).lines()
     (path,) = (tmp_path / "out").iterdir()
     with Image.open(path) as image:
         pixels = np.asarray(image.convert("RGB")).reshape(-1, 3).tolist()

@@ -3,12 +3,11 @@
 import csv
 import dataclasses
 import json
-import sys
 
 import numpy as np
 import pytest
 
-from aslx import cli, config, inference, label, prepare
+from aslx import config, inference, label, prepare
 from aslx.data import records
 from tests import runs, tiny
 from tests.datasets import kaggle
@@ -27,31 +26,18 @@ def workdir(dataset, tmp_path_factory):
     return runs.untrained(tiny.cfg(dataset), tmp_path_factory.mktemp("run"))
 
 
-@pytest.fixture
-def command(monkeypatch, capsys):
-    """Runs a command's main with arguments: (status, stdout, stderr)."""
-
-    def run(main, *arguments):
-        monkeypatch.setattr(sys, "argv", ["aslx", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.run(main)
-        return ended.value.code, *capsys.readouterr()
-
-    return run
-
-
 def test_what_was_read_is_prepared_with_its_confidence_and_trained_on(
-    command, source, workdir, dataset, tmp_path
+    run, source, workdir, dataset, tmp_path
 ):
     read = tmp_path / "read.csv"
-    status, out, _ = command(label.main, "--workdir", workdir, "--source", source, "--out", read)
+    status, out, _ = run(label, "--workdir", workdir, "--source", source, "--out", read)
     assert status == 0 and f"--phrases {read}" in out
     told = json.loads(out.splitlines()[-1])
     with open(read, newline="") as f:
         rows = {(row["path"], int(row["sequence_id"])): row for row in csv.DictReader(f)}
     assert len(rows) == told["clips"] == 12 - told["empty"] > 6
-    status, _, err = command(
-        prepare.main, "fingerspelling", "--source", source, "--phrases", read, "--split", "none",
+    status, _, err = run(
+        prepare, "fingerspelling", "--source", source, "--phrases", read, "--split", "none",
         "--selection", "seed_hands_pose", "--processes", 1, "--out", tmp_path / "set",
     )  # fmt: skip
     assert status == 0, err
@@ -86,10 +72,10 @@ def test_clips_are_read_together_as_each_alone(source, workdir):
     assert [together[number] for number, _ in clips] == alone
 
 
-def test_bad_input_is_one_line(command, dataset, workdir, tmp_path):
+def test_bad_input_is_one_line(run, dataset, workdir, tmp_path):
     arguments = ("--out", tmp_path / "read.csv", "--source", tmp_path)
-    status, _, err = command(label.main, "--workdir", workdir, *arguments)
+    status, _, err = run(label, "--workdir", workdir, *arguments)
     assert status == 2 and err == f"error: --source {tmp_path} holds no parquet\n"
     missing = ("fingerspelling", "--source", tmp_path, "--phrases", tmp_path / "x.csv", "--out")
-    status, _, err = command(prepare.main, *missing, tmp_path / "set")
+    status, _, err = run(prepare, *missing, tmp_path / "set")
     assert status == 2 and err == f"error: {tmp_path / 'x.csv'} is missing\n"

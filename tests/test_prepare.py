@@ -1,6 +1,7 @@
-"""The command: what it prints, what it refuses, and that --out is whole or not there."""
+"""The command: what it prints, what it refuses, and that its bytes depend on input and options."""
 
 import dataclasses
+import functools
 import json
 import os
 import pathlib
@@ -10,13 +11,11 @@ import sys
 import pyarrow.parquet as pq
 import pytest
 
-from aslx import cli, prepare
+from aslx import prepare
 from aslx.data import records
-from aslx.datasets import shards
 from tests.datasets import kaggle
 
 ROOT = pathlib.Path(__file__).parent.parent
-FLAGS = ("--selection", "seed_hands_pose", "--processes", "1")
 
 
 @pytest.fixture
@@ -25,26 +24,13 @@ def source(tmp_path):
 
 
 @pytest.fixture
-def command(monkeypatch, capsys):
-    """Runs `prepare` with arguments: (status, stdout, stderr)."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["prepare", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.run(prepare.main)
-        return ended.value.code, *capsys.readouterr()
-
-    return run
-
-
-def left(folder):
-    """What stands in a folder besides the source."""
-    return sorted(path.name for path in folder.iterdir() if path.name != "kaggle")
+def command(run):
+    return functools.partial(run, prepare)
 
 
 def test_it_prints_a_summary_and_ends_with_one_json_line(command, source, tmp_path):
     status, out, err = command(
-        "fingerspelling", "--source", source, "--out", tmp_path / "out", *FLAGS
+        "fingerspelling", "--source", source, "--out", tmp_path / "out", *kaggle.FLAGS
     )
     assert status == 0 and not err
     *summary, last = out.splitlines()
@@ -53,12 +39,14 @@ def test_it_prints_a_summary_and_ends_with_one_json_line(command, source, tmp_pa
     assert result["clips"] == {"train": 12, "validation": 2, "test": 2}
     assert "16 of 16 sequences kept" in summary[0]
     assert any(line.split()[:3] == ["train", "12", "6"] for line in summary)
-    assert left(tmp_path) == ["out"]
+    assert kaggle.left(tmp_path) == ["out"]
 
 
 def test_a_note_says_what_could_not_be_split(command, tmp_path):
     source = kaggle.write(tmp_path / "kaggle", kaggle.some(12, signers=1, frames=4))
-    _, out, _ = command("fingerspelling", "--source", source, "--out", tmp_path / "out", *FLAGS)
+    _, out, _ = command(
+        "fingerspelling", "--source", source, "--out", tmp_path / "out", *kaggle.FLAGS
+    )
     note = "1 signer is too few for 3 parts: split by phrase alone"
     assert out.startswith(f"split: {note}\n")
     assert records.read_metadata(tmp_path / "out")["split"] == {
@@ -68,7 +56,7 @@ def test_a_note_says_what_could_not_be_split(command, tmp_path):
 
 
 def test_synthetic_data_take_the_very_same_path(command, tmp_path):
-    flags = (*FLAGS, "--split", "none", "--seed", "3")
+    flags = (*kaggle.FLAGS, "--split", "none", "--seed", "3")
     a, b = tmp_path / "a", tmp_path / "b"
     assert command("synthetic", "--sequences", "6", "--out", a, *flags)[0] == 0
     assert command("fingerspelling", "--source", a / "kaggle", "--out", b, *flags)[0] == 0
@@ -164,11 +152,13 @@ def test_bad_input_is_one_clear_line_and_leaves_nothing(fault, command, source, 
     spoil, flags, words = FAULTS[fault]
     spoil(source)
     out = tmp_path / "out"
-    status, _, err = command("fingerspelling", "--source", source, "--out", out, *FLAGS, *flags)
+    status, _, err = command(
+        "fingerspelling", "--source", source, "--out", out, *kaggle.FLAGS, *flags
+    )
     assert status == 2
     assert err.startswith("error: ") and err.count("\n") == 1
     assert words in err
-    assert left(tmp_path) == []
+    assert kaggle.left(tmp_path) == []
 
 
 def test_a_source_that_is_not_there_is_named(command, tmp_path):
@@ -178,111 +168,8 @@ def test_a_source_that_is_not_there_is_named(command, tmp_path):
     assert status == 2 and err == f"error: --source {tmp_path / 'x'} is no folder\n"
 
 
-def test_an_existing_out_is_replaced_only_when_told(command, source, tmp_path):
-    out = tmp_path / "out"
-    out.mkdir()  # An empty folder is as good as none.
-    arguments = ("fingerspelling", "--source", source, "--out", out, *FLAGS)
-    assert command(*arguments)[0] == 0
-    (out / "note").touch()
-    status, _, err = command(*arguments)
-    assert status == 2 and err == f"error: {out} exists already: pass --overwrite to replace it\n"
-    assert (out / "note").exists()
-    assert command(*arguments, "--overwrite", "--split", "none")[0] == 0
-    assert not (out / "note").exists() and records.splits(out) == ["train"]
-    assert left(tmp_path) == ["out"]
-
-
-def test_what_is_no_data_set_is_never_replaced(command, source, tmp_path):
-    out = tmp_path / "out"
-    out.mkdir()
-    (out / "thesis.tex").touch()
-    arguments = ("fingerspelling", "--source", source, "--overwrite", *FLAGS, "--out")
-    status, _, err = command(*arguments, out)
-    assert status == 2 and "holds something else than a data set" in err
-    status, _, err = command(*arguments, out / "thesis.tex")
-    assert status == 2 and "is a file: choose another --out" in err
-    status, _, err = command(*arguments, source.parent)
-    assert status == 2 and "holds" in err
-    assert (out / "thesis.tex").exists() and (source / "train.csv").exists()
-
-
-def test_a_source_inside_out_is_not_overwritten(command, tmp_path):
-    out = tmp_path / "out"
-    command("synthetic", "--sequences", "4", "--out", out, *FLAGS, "--split", "none")
-    status, _, err = command(
-        "fingerspelling", "--source", out / "kaggle", "--out", out, "--overwrite", *FLAGS
-    )
-    assert status == 2 and "and would replace it" in err
-    assert (out / "kaggle" / "train.csv").exists()
-
-
-def test_two_at_once_do_not_write_the_same_out(command, source, tmp_path):
-    out = tmp_path / "out"
-    with shards.building(out) as scratch:
-        status, _, err = command("fingerspelling", "--source", source, "--out", out, *FLAGS)
-        assert status == 2 and "another process is preparing" in err
-        assert scratch.exists()
-        (scratch / "out").mkdir()
-    assert left(tmp_path) == ["out"]
-
-
-def test_a_failed_write_leaves_the_old_data_set(command, source, tmp_path, monkeypatch):
-    arguments = ("fingerspelling", "--source", source, "--out", tmp_path / "out", *FLAGS)
-    assert command(*arguments)[0] == 0
-    before = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*.*")}
-
-    def full(path, *_):
-        path.write_bytes(b"half")
-        raise OSError(28, "No space left on device", str(path))
-
-    monkeypatch.setattr(shards, "_write_one", full)
-    status, _, err = command(*arguments, "--overwrite")
-    assert status == 2 and err.count("\n") == 1
-    assert f"{tmp_path} is full" in err and "No space left on device" in err
-    assert {path: path.read_bytes() for path in (tmp_path / "out").rglob("*.*")} == before
-    assert left(tmp_path) == ["out"]
-
-
-LIMITED = """
-import resource, sys
-resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv.pop(1)),) * 2)
-from aslx import cli, prepare
-cli.run(prepare.main)
-"""
-
-
-@pytest.mark.parametrize("limit", [20_000, 40_000])  # Of the spool, and of a shard.
-def test_a_file_that_cannot_be_written_is_one_line(limit, source, tmp_path):
-    arguments = ("fingerspelling", "--source", source, "--out", tmp_path / "out", *FLAGS)
-    ran = subprocess.run(
-        [sys.executable, "-c", LIMITED, str(limit), *map(str, arguments), "--split", "none"],
-        cwd=ROOT, capture_output=True, text=True,
-    )  # fmt: skip
-    assert ran.returncode == 2 and ran.stderr.count("\n") == 1
-    assert ran.stderr.startswith(f"error: {tmp_path} is full, make room and run again")
-    assert left(tmp_path) == []
-
-
-KILLED = """
-import os, signal
-from aslx import cli, prepare
-from aslx.data import records
-records.write_index = lambda folder: os.kill(os.getpid(), signal.SIGKILL)
-cli.run(prepare.main)
-"""
-
-
-def test_a_killed_run_leaves_no_out_and_the_next_one_clears_up(command, source, tmp_path):
-    arguments = ("fingerspelling", "--source", source, "--out", tmp_path / "out", *FLAGS)
-    ran = subprocess.run([sys.executable, "-c", KILLED, *map(str, arguments)], cwd=ROOT)
-    assert ran.returncode == -9
-    assert left(tmp_path) == [".out.incomplete"]
-    assert command(*arguments)[0] == 0
-    assert left(tmp_path) == ["out"]
-
-
 def test_the_bytes_depend_on_input_and_options_alone(command, source, tmp_path):
-    arguments = ["fingerspelling", "--source", str(source), *FLAGS[:2]]
+    arguments = ["fingerspelling", "--source", str(source), *kaggle.FLAGS[:2]]
     here, there = tmp_path / "here", tmp_path / "there"
     ran = subprocess.run(
         [sys.executable, "-m", "aslx.prepare", *arguments, "--out", there, "--processes", "2"],
@@ -315,7 +202,7 @@ def same_files(here, there):
 )
 def test_an_engine_writes_the_same_bytes(what, workers, command, source, tmp_path):
     options = ("--source", source) if what == "fingerspelling" else ("--sequences", "24")
-    arguments = (what, *options, *FLAGS, "--shards", "3")
+    arguments = (what, *options, *kaggle.FLAGS, "--shards", "3")
     beam = f"--runner=DirectRunner {workers}"
     here, there = tmp_path / "here", tmp_path / "there"
     status, summary, _ = command(*arguments, "--out", here)
@@ -326,7 +213,7 @@ def test_an_engine_writes_the_same_bytes(what, workers, command, source, tmp_pat
     names = {path.name for path in same_files(here, there)}
     assert {"metadata.json", "index-train.npz", "summary.json", "clips.gif"} < names
     assert sum("train.tfrecord" in name for name in names) == 3
-    assert left(tmp_path) == ["here", "there"]
+    assert kaggle.left(tmp_path) == ["here", "there"]
 
 
 def test_it_refuses_what_it_does_not_know(command):

@@ -193,3 +193,14 @@ def test_the_joint_search_takes_the_text_that_all_together_find_likeliest(model,
             whole = enumerate((*text, vocab.END))
             scores[text] += sum(expected(prior, text[:t], c) for t, c in whole)
         assert scores[chosen] == pytest.approx(max(scores.values()), rel=1e-4)
+
+
+def test_texts_that_differ_in_a_character_doubt_that_one_alone():
+    texts = ["abcab", "abxab", "bcab", "abcabb", "abcab"]
+    tokens = np.full((1, 5, 7), vocab.PAD, np.int32)
+    for k, text in enumerate(texts):
+        tokens[0, k, : len(text)] = vocab.encode(text)
+    shares = np.array([[0.5, 0.2, 0.1, 0.15, 0.05]], np.float32)
+    sure = np.asarray(search.agreed(jnp.asarray(tokens), jnp.asarray(shares)))[0, :5]
+    # The second has another third character, the third lacks the first, the fourth has one more.
+    np.testing.assert_allclose(sure, [0.9, 1, 0.8, 1, 1], atol=1e-6)

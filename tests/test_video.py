@@ -1,97 +1,27 @@
-"""Videos on the command line: MediaPipe as the commands themselves set it up, and drawn films.
+"""Videos on the command line: drawn films, tracked, read and drawn over."""
 
-The first test that needs MediaPipe installs it (105 MB), as a user's first video would. Where that
-cannot be, these skip and say so; in continuous integration they fail.
-"""
-
-import dataclasses
-import json
-import os
 import pathlib
-import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from aslx import (
-    cli,
     clip_features,
     features,
     image_features,
     landmarks,
     predict,
-    prepare,
     sources,
     video,
 )
-from aslx.data import fields, records
-from aslx.datasets import parquet
+from aslx.data import fields
 from aslx.models import cnn, keypoints, signs
 from aslx.tasks import classification
 from tests import person, runs, tiny
 
 ROOT = pathlib.Path(__file__).parent.parent
 NAMES = ("cat", "dog", "owl")
-
-
-@dataclasses.dataclass(frozen=True)
-class Done:
-    status: int
-    out: str
-    err: str
-
-    def lines(self) -> list[dict]:
-        """The JSON of what went well."""
-        assert self.status == 0, self.err
-        return [json.loads(line) for line in self.out.splitlines()]
-
-    def refusal(self) -> str:
-        """What is said of bad input: one line, and exit status 2."""
-        assert self.status == 2, self.err
-        assert self.err.startswith("error: ") and self.err.count("\n") == 1
-        return self.err
-
-
-@pytest.fixture
-def run(monkeypatch, capfd):
-    """Runs a command with arguments, in this process."""
-
-    def run(command, *arguments) -> Done:
-        monkeypatch.setattr(sys, "argv", ["command", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.run(command.main)
-        return Done(ended.value.code, *capfd.readouterr())
-
-    return run
-
-
-@pytest.fixture(scope="module")
-def film(tmp_path_factory) -> pathlib.Path:
-    """A drawn person who spells; the first test that asks for it sets MediaPipe up."""
-    try:
-        video.packages()
-    except OSError as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(error))
-    path = tmp_path_factory.mktemp("films") / "spelling.mp4"
-    frames = person.spelling_film("hello", seed=3)
-    video.write(path, iter(frames), person.RATE, person.WIDTH, person.HEIGHT)
-    return path
-
-
-@pytest.fixture(scope="module")
-def wall(film) -> pathlib.Path:
-    """A film of nobody."""
-    path = film.with_name("wall.mp4")
-    video.write(path, iter([person.picture()] * 6), person.RATE, person.WIDTH, person.HEIGHT)
-    return path
-
-
-@pytest.fixture(scope="module")
-def track(film) -> video.Track:
-    return video.track(film)
 
 
 @pytest.fixture(scope="module")
@@ -191,15 +121,11 @@ def test_a_model_of_images_says_that_it_takes_no_film(run, film, dataset, tmp_pa
     assert "this model reads images" in run(predict, "--workdir", workdir, film).refusal()
 
 
-def cut(film: pathlib.Path, path: pathlib.Path) -> None:
-    path.write_bytes(film.read_bytes()[: film.stat().st_size // 2])
-
-
 FAULTS = {
     "missing": (lambda film, path: None, "there is no file"),
     "empty": (lambda film, path: path.touch(), "no video that can be read"),
     "a text": (lambda film, path: path.write_text("hello\n" * 99), "no video that can be read"),
-    "cut": (cut, "no video that can be read"),
+    "cut": (person.cut, "no video that can be read"),
 }
 
 
@@ -256,81 +182,6 @@ def test_where_mediapipe_cannot_be_installed_one_line_says_so(
     assert done.status == 2 and "MediaPipe 0.10.14 cannot be set up" in done.err
     assert done.err.splitlines()[-1].startswith("error: ")
     assert not list((tmp_path / "aslx").glob("*mediapipe*"))
-
-
-@pytest.fixture(scope="module")
-def source(film, wall, tmp_path_factory) -> pathlib.Path:
-    """Three films, one of them damaged, and what they say."""
-    folder = tmp_path_factory.mktemp("source")
-    (folder / "alice").mkdir()
-    (folder / "alice" / "one.mp4").write_bytes(film.read_bytes())
-    (folder / "wall.mp4").write_bytes(wall.read_bytes())
-    cut(film, folder / "broken.mov")
-    rows = [
-        "path,participant_id,phrase",
-        "alice/one.mp4,3,hello",
-        "broken.mov,4,www",
-        "wall.mp4,4,no 1",
-    ]
-    (folder / "phrases.csv").write_text("\n".join(rows))
-    return folder
-
-
-def test_films_and_their_phrases_become_what_fingerspelling_takes(run, source, track, tmp_path):
-    out = tmp_path / "kaggle"
-    done = run(prepare, "video", "--source", source, "--out", out)
-    assert done.status == 0, done.err
-    *said, last = done.out.splitlines()
-    result = json.loads(last)
-    assert (result["made"], result["left_out"]) == (2, 1)
-    assert result["hands"] == track.hands.sum() and result["frames"] == len(track.values) + 6
-    assert said[0].startswith("left out: broken.mov: ") and "no video" in said[0]
-    made = out / "train_landmarks" / "alice" / "one.mp4.parquet"
-    ((_, points),) = parquet.sequences(made, landmarks.ALL)
-    np.testing.assert_array_equal(points, track.points)
-    before = made.stat().st_mtime_ns
-    again = run(prepare, "video", "--source", source, "--out", out)
-    result = json.loads(again.out.splitlines()[-1])
-    assert (result["made"], result["stood"]) == (0, 2) and made.stat().st_mtime_ns == before
-    otherwise = run(prepare, "video", "--source", source, "--out", out, "--fps", 15)
-    assert "was made otherwise" in otherwise.refusal()
-    shards = tmp_path / "shards"
-    args = ("--source", out, "--out", shards, "--split", "none", "--frames-per-character", 0)
-    done = run(prepare, "fingerspelling", *args)
-    assert done.status == 0, done.err
-    stored = records.Records(shards, "train")
-    phrases = {stored[i]["phrase"].bytes_list.value[0].decode() for i in range(len(stored))}
-    assert "hello" in phrases
-
-
-def test_a_clip_of_a_film_opens_in_pandas_as_kaggles_do(run, source, tmp_path):
-    import pandas as pd
-
-    out = tmp_path / "kaggle"
-    assert run(prepare, "video", "--source", source, "--out", out).status == 0
-    table = pd.read_csv(out / "train.csv")
-    assert list(table.columns) == ["path", "file_id", "sequence_id", "participant_id", "phrase"]
-    clip = pd.read_parquet(out / table.path[0])
-    assert clip.index.name == "sequence_id" and (clip.index == table.sequence_id[0]).all()
-    assert clip.shape[1] == 1 + 3 * 543 and (clip.frame == np.arange(len(clip))).all()
-
-
-@pytest.mark.parametrize(
-    "text, words",
-    [
-        ("path\nwall.mp4\n", "has no column 'phrase'"),
-        ("path,phrase\n", "lists no video"),
-        ("path,phrase\nnone.mp4,a\n", "none.mp4 is missing"),
-        ("path,phrase\nwall.mp4,café\n", "line 2: phrase 'café' has the character 'é'"),
-        ("path,phrase\nwall.mp4,a\nwall.mp4,b\n", "lists wall.mp4 more than once"),
-    ],
-)
-def test_a_csv_that_cannot_be_is_found_before_any_film_is_read(run, text, words, tmp_path):
-    (tmp_path / "wall.mp4").touch()
-    (tmp_path / "phrases.csv").write_text(text)
-    out = tmp_path.with_name(f"{tmp_path.name}-out")
-    assert words in run(prepare, "video", "--source", tmp_path, "--out", out).refusal()
-    assert not out.exists()
 
 
 def test_an_overlay_has_every_frame_and_shows_the_skeleton(run, film, track, transcriber, tmp_path):

@@ -25,7 +25,8 @@ class Error(pydantic.BaseModel):
 class Character(pydantic.BaseModel):
     character: str
     confidence: float
-    """Its probability under the head's softmax; of a CTC head, the mean over its frames."""
+    """Its probability under the head's softmax; of a CTC head, the mean over its frames or, with
+    beams, the share of the likeliest texts that have it too."""
 
 
 class Transcription(pydantic.BaseModel):

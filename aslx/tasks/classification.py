@@ -50,7 +50,9 @@ class Task:
         return dataclasses.replace(self, names=names)
 
     def searching(self, options: reading.Options) -> "Task":
-        raise ValueError("a classifier reads no texts: leave out --beams, --prior and --fallback")
+        raise ValueError(
+            "a classifier reads no texts: leave out --ctc, --beams, --prior and --fallback"
+        )
 
     def build(self, model: Any, features: Any, rngs: nnx.Rngs) -> nnx.Module:
         return model.build(features.num_features, self.classes, rngs=rngs)

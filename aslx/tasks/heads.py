@@ -140,9 +140,7 @@ class CTC:
         if beams == 1:
             return decoding.ctc_greedy(logits, memory_mask)
         texts, scores = search.ctc(logits, memory_mask, max_tokens, beams, prior)
-        # Of all characters alike: the text's share of what all hypotheses have.
-        share = jax.nn.softmax(scores)[:, :1]
-        return texts[:, 0], jnp.broadcast_to(share, texts[:, 0].shape)
+        return texts[:, 0], search.agreed(texts, jax.nn.softmax(scores))
 
     def evidence(self, model: Any, inputs: Array, mask: Array, max_tokens: int) -> evidence.Found:
         del max_tokens

@@ -78,7 +78,9 @@ class Task:
         return self
 
     def searching(self, options: reading.Options) -> "Task":
-        raise ValueError("pretraining reads no texts: leave out --beams, --prior and --fallback")
+        raise ValueError(
+            "pretraining reads no texts: leave out --ctc, --beams, --prior and --fallback"
+        )
 
     def build(self, model: Any, features: Any, rngs: nnx.Rngs) -> nnx.Module:
         network = model.build(features.num_features, rngs=rngs)

@@ -57,8 +57,14 @@ class Task:
 
     def searching(self, options: reading.Options) -> "Task":
         """The same task, read as the options say; their prior is to be counted yet."""
+        head = self.head
+        if options.ctc and not isinstance(head, heads.CTC):
+            if not getattr(head, "ctc_weight", 0):
+                raise ValueError("no CTC head was trained: leave out --ctc")
+            head = heads.CTC()
         return dataclasses.replace(
             self,
+            head=head,
             beams=options.beams or self.beams,
             fallback=options.fallback or self.fallback,
             fallback_below=options.fallback_below or self.fallback_below,

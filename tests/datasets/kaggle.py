@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from aslx import landmarks, vocab
 
 SELECTION = landmarks.SEED_HANDS_POSE
+FLAGS = ("--selection", "seed_hands_pose", "--processes", "1")  # Of aslx.prepare.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,3 +81,13 @@ def write_csv(path: pathlib.Path, sequences: Sequence[Line]) -> None:
 def half(sequence: Line) -> np.ndarray:
     """float16[T, N, 3]: what a record should hold."""
     return SELECTION.from_columns(columns(sequence)).astype(np.float16)
+
+
+def same(a: np.ndarray, b: np.ndarray) -> bool:
+    """To the bit, NaN too."""
+    return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
+
+
+def left(folder: pathlib.Path) -> list[str]:
+    """What stands in a folder besides `kaggle`."""
+    return sorted(path.name for path in folder.iterdir() if path.name != "kaggle")

@@ -3,16 +3,13 @@
 import dataclasses
 import json
 
-import hypothesis
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import strategies as st
 
 from aslx import landmarks
 from aslx.data import records
-from aslx.datasets import clips, figures, fingerspelling, parquet, shards, splits, spool, workers
+from aslx.datasets import clips, figures, fingerspelling, shards, splits, spool, workers
 from tests.datasets import kaggle
 
 KEEP = clips.Keep(selection="seed_hands_pose")
@@ -33,14 +30,6 @@ def whole(tmp_path_factory):
     lines = kaggle.some(96)
     prepare(kaggle.write(folder / "kaggle", lines), folder / "out")
     return lines, folder / "out"
-
-
-def read(path):
-    return list(parquet.sequences(path, kaggle.SELECTION))
-
-
-def same(a, b):
-    return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
 
 
 def test_records_hold_the_landmarks_as_float16_with_nan(whole):
@@ -70,89 +59,13 @@ def test_tfds_and_tf_data_read_the_same_arrays_and_checksums(whole):
     for part in splits.PARTS:
         for example in tfds.as_numpy(builder.as_dataset(split=part)):
             line = by_id.pop(int(example["sequence_id"]))
-            assert same(example["landmarks"], kaggle.half(line))
+            assert kaggle.same(example["landmarks"], kaggle.half(line))
             assert example["phrase"].decode() == line.phrase
     assert not by_id
     paths = sorted(map(str, out.glob("*.tfrecord*")))
     assert len(paths) == sum(len(s.shard_lengths) for s in builder.info.splits.values()) >= 4
     # Raises DataLossError where a checksum is not TensorFlow's own.
     assert len(list(tf.data.TFRecordDataset(paths))) == len(lines)
-
-
-@hypothesis.given(
-    st.lists(st.integers(1, 30), min_size=1, max_size=8), st.integers(1, 40), st.integers(1, 40)
-)
-@hypothesis.settings(max_examples=30, deadline=None)
-def test_a_sequence_may_cross_batches_and_row_groups(frames, batch, group):
-    lines = [kaggle.Line(5 * i, 0, "a", n) for i, n in enumerate(frames)]
-    sink = pa.BufferOutputStream()
-    pq.write_table(kaggle.table(lines), sink, row_group_size=group)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(parquet, "_ROWS", batch)
-        found = read(pa.BufferReader(sink.getvalue()))
-    assert [sequence_id for sequence_id, _ in found] == [line.id for line in lines]
-    for (_, clip), line in zip(found, lines, strict=True):
-        assert same(clip, kaggle.SELECTION.from_columns(kaggle.columns(line)).copy())
-
-
-@pytest.mark.parametrize("index", ["sequence_id", None])
-def test_the_sequence_id_may_be_the_pandas_index(tmp_path, index):
-    lines = kaggle.some(3)
-    frame = kaggle.table(lines).to_pandas().set_index("sequence_id").rename_axis(index)
-    frame.to_parquet(tmp_path / "a.parquet")
-    found = read(tmp_path / "a.parquet")
-    assert [sequence_id for sequence_id, _ in found] == [line.id for line in lines]
-    assert all(
-        same(clip.astype(np.float16), kaggle.half(line))
-        for (_, clip), line in zip(found, lines, strict=True)
-    )
-
-
-def test_missing_values_doubles_and_other_columns_are_understood(tmp_path):
-    (line,) = kaggle.some(1)
-    table = kaggle.table([line])
-    wide = pa.schema([f.with_type(pa.float64()) for f in table.schema])
-    wide = wide.set(wide.get_field_index("sequence_id"), pa.field("sequence_id", pa.int32()))
-    rows = table.cast(wide).to_pylist()
-    nulls = [{k: None if v != v else v for k, v in row.items()} for row in rows]
-    other = pa.array(["x"] * line.frames)
-    strange = pa.Table.from_pylist(nulls, schema=wide).append_column("x_tail_3", other)
-    pq.write_table(strange, tmp_path / "a.parquet")
-    as_floats = kaggle.SELECTION.from_columns(kaggle.columns(line))
-    assert same(read(tmp_path / "a.parquet")[0][1], as_floats.copy())
-
-
-def test_a_sequence_in_two_places_is_an_error(tmp_path):
-    a, b = kaggle.some(2)
-    values = [kaggle.columns(line) for line in (a, b, a)]
-    pq.write_table(kaggle.table([a, b, a], values), tmp_path / "a.parquet")
-    with pytest.raises(ValueError, match=f"rows of sequence {a.id} are not together; sort"):
-        read(tmp_path / "a.parquet")
-
-
-def test_a_truncated_parquet_is_an_error(tmp_path):
-    kaggle.write(tmp_path, kaggle.some(4))
-    path = tmp_path / "train_landmarks" / "1.parquet"
-    raw = path.read_bytes()
-    path.write_bytes(raw[: len(raw) // 2])
-    with pytest.raises(ValueError, match=r"1\.parquet is damaged or no parquet file"):
-        read(path)
-    middle = bytearray(raw)
-    middle[200:4000] = bytes(3800)
-    path.write_bytes(middle)
-    with pytest.raises(ValueError, match=r"1\.parquet is damaged or no parquet file"):
-        read(path)
-
-
-@pytest.mark.parametrize("column", ["x_left_hand_3", "sequence_id"])
-def test_a_parquet_without_a_column_is_an_error(tmp_path, column):
-    path = tmp_path / "a.parquet"
-    pq.write_table(kaggle.table(kaggle.some(2)).drop_columns([column]), path)
-    with pytest.raises(ValueError, match=f"no column '{column}', which the selection seed_hands"):
-        read(path)
-    pq.write_table(pa.table({"frame": [1]}), path)
-    with pytest.raises(ValueError, match="no column 'sequence_id' and 156 more"):
-        read(path)
 
 
 @pytest.mark.parametrize("value", [np.inf, -np.inf, 7e4, -1e30])
@@ -253,16 +166,6 @@ def test_both_csv_files_are_taken_unless_told_otherwise(tmp_path):
     assert phrases() == first + ["more"] * 4
     assert phrases(supplemental=False) == first
     assert phrases(train=False) == ["more"] * 4
-
-
-def test_files_with_more_than_the_default_points_give_the_same_selection(tmp_path):
-    """Kaggle's files hold 543 points in an order of their own."""
-    (line,) = kaggle.some(1)
-    table = kaggle.table([line])
-    shuffled = table.select(sorted(table.column_names))
-    face = pa.array(np.zeros(line.frames, np.float32))
-    pq.write_table(shuffled.append_column("x_face_9", face), tmp_path / "a.parquet")
-    assert same(read(tmp_path / "a.parquet")[0][1].astype(np.float16), kaggle.half(line))
 
 
 def test_the_drawn_clips_show_hands_of_several_signers():

@@ -178,7 +178,7 @@ def test_a_pretraining_run_has_nothing_to_predict_or_export(run):
             ask()
     with pytest.raises(ValueError, match="nothing to predict or export; train a recogniser"):
         export.convert(opened.cfg, opened.model, "none")
-    with pytest.raises(ValueError, match="leave out --beams, --prior and --fallback"):
+    with pytest.raises(ValueError, match="leave out --ctc, --beams, --prior and --fallback"):
         inference.open_run(run[1], options=reading.Options(beams=8))
 
 

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from aslx import vocab
-from aslx.tasks import heads
+from aslx import reading, vocab
+from aslx.tasks import heads, transcription
 
 PAD, START, END = vocab.PAD, vocab.START, vocab.END
 
@@ -168,3 +168,16 @@ def test_class_weights_weigh_characters():
 
     assert total([9], class_weights=weights) == pytest.approx(total([9]))
     assert total([5], class_weights=weights) == pytest.approx(total([5]) * 1.5)
+
+
+def test_a_network_with_both_heads_is_read_by_ctc_alone_when_told():
+    both = transcription.Task(head=heads.Autoregressive(ctc_weight=0.3), beams=4)
+    options = reading.Options(ctc=True, beams=1)
+    logits = np.random.default_rng(0).normal(size=(2, 5, 60))
+    given = Scores(logits), jnp.zeros((2, 5, 1)), jnp.ones((2, 5), bool)
+    found = both.searching(options).predict(*given)
+    wanted = transcription.Task(head=heads.CTC()).predict(*given)
+    np.testing.assert_array_equal(found, wanted)
+    for head in (heads.Autoregressive(), heads.PerPosition()):
+        with pytest.raises(ValueError, match="no CTC head was trained: leave out --ctc"):
+            transcription.Task(head=head).searching(options)

@@ -1,0 +1,54 @@
+"""Clips of which each way of showing them otherwise can be looked at alone."""
+
+import dataclasses
+
+import jax
+import numpy as np
+
+from aslx import augment, features, step, vocab
+from tests import tiny
+
+FEATURES = features.Modern(parts=("right_hand", "pose", "face"), max_frames=32)
+SELECTION = FEATURES.selection
+FRAMES = 40
+NOTHING = augment.Clips()
+WAYS = {field.name: getattr(NOTHING, field.name) for field in dataclasses.fields(NOTHING)}
+SEEN = [name for name, way in WAYS.items() if hasattr(type(way), "kept")]
+MOVED = [name for name in WAYS if name not in SEEN]
+
+
+def batch(rows: int = 6, seed: int = 0) -> dict:
+    """Clips of 40 frames and fewer, by two signers, the rows of each together."""
+    rng, out = np.random.default_rng(seed), {}
+    out["landmarks"] = np.zeros((rows, FRAMES, len(SELECTION.points), 3), np.float16)
+    out["length"] = rng.integers(12, FRAMES + 1, rows).astype(np.int32)
+    out["tokens"] = np.full((rows, 10), vocab.PAD, np.int32)
+    for i, length in enumerate(out["length"]):
+        phrase = "".join(rng.choice(list("abcdefgh"), rng.integers(2, 10)))
+        out["landmarks"][i, :length] = tiny.clip(rng, phrase, length, SELECTION)
+        out["tokens"][i, : len(phrase)] = vocab.encode(phrase)
+    out["signer"] = (np.arange(rows) * 2 // rows).astype(np.int32)
+    out["weight"] = np.ones(rows, np.float32)
+    return out
+
+
+def only(name: str, rate: float = 1.0, **strengths) -> augment.Clips:
+    way = dataclasses.replace(WAYS[name], rate=rate, **strengths)
+    return dataclasses.replace(augment.Clips(), **{name: way})
+
+
+def changed(ways: augment.Clips, rows: dict, seed: int = 0) -> dict:
+    run = jax.jit(lambda rows, key: ways.clips(rows, key, FEATURES))
+    return {k: np.asarray(v) for k, v in run(rows, jax.random.key(seed)).items()}
+
+
+def seen(ways: augment.Clips, rows: dict, seed: int = 0) -> tuple[np.ndarray, ...]:
+    """What the model sees before, after, and of which frames."""
+    x, mask = step.inputs(rows, FEATURES)
+    after = jax.jit(lambda x, mask, key: ways.inputs(x, mask, key, FEATURES))
+    return np.asarray(x), np.asarray(after(x, mask, jax.random.key(seed))), np.asarray(mask)
+
+
+def assert_same(a: dict, b: dict) -> None:
+    for name in a:
+        np.testing.assert_array_equal(a[name], b[name], err_msg=name)
