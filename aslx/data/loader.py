@@ -86,6 +86,8 @@ class Batches:
         """Each row's record, behind what the row has."""
         for source, (records, (clip, *others)) in enumerate(self._sources):
             rows = np.flatnonzero((planned != plan_lib.NOTHING) & (out["source"] == source))
+            if not len(rows):
+                continue
             numbers = planned[rows] - self._starts[source]
             whole = np.ones(len(rows), bool)
             records.expect(numbers)
