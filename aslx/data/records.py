@@ -11,7 +11,6 @@ import copy
 import dataclasses
 import functools
 import json
-import mmap
 import os
 import pathlib
 import resource
@@ -24,6 +23,7 @@ import google_crc32c
 import numpy as np
 
 from aslx import landmarks
+from aslx.data import mapped
 
 _HEADER = struct.Struct("<QI")
 _FOOTER = struct.Struct("<I")
@@ -92,8 +92,7 @@ class Index:
 
     @functools.cached_property
     def places(self) -> np.ndarray:
-        """Of each record (shard, offset, length, crc, begin, end): one array, because a row of it
-        costs less than a number of each column."""
+        """Of each record (shard, offset, length, crc, begin, end): one look-up for all of them."""
         columns = self.shard, self.offset, self.length, self.crc, self.begin, self.end
         return np.rec.fromarrays(columns).view(np.ndarray)
 
@@ -108,7 +107,7 @@ class Records:
     """The verified records of one split. Opens files lazily, so it may be sent to workers."""
 
     def __init__(self, directory: str | os.PathLike, split: str):
-        self._maps: dict[int, tuple[mmap.mmap | None, np.ndarray]] = {}
+        self._maps: dict[int, mapped.File] = {}
         self._blocks = -1
         self.directory = pathlib.Path(directory)
         self.split = split
@@ -132,23 +131,15 @@ class Records:
         return parse(self._verified(i))
 
     def expect(self, numbers: np.ndarray) -> None:
-        """Has the kernel bring these records into memory, all at once, before they are `read`.
-
-        It is not asked while this process finds all that it reads in memory.
-        """
+        """Has the kernel bring records into memory, all at once, unless the last were there."""
         for shard in set(self.index.shard[numbers].tolist()):
-            mapped, found = self._map(shard)
-            if mapped and mapped.size() != len(found):
-                del self._maps[shard]  # To touch memory behind a file's end would be a SIGBUS.
+            if self._map(shard).resized():
+                del self._maps[shard]
         blocks = resource.getrusage(resource.RUSAGE_SELF).ru_inblock  # That came from a disk.
-        if blocks == self._blocks:
-            return
-        self._blocks = blocks
-        for shard, offset, length, *_ in self.index.places[numbers].tolist():
-            mapped, found = self._map(shard)
-            page = offset - offset % mmap.PAGESIZE
-            if mapped and page < len(found):
-                mapped.madvise(mmap.MADV_WILLNEED, page, offset + length - page)
+        if blocks != self._blocks:
+            self._blocks = blocks
+            for shard, offset, length, *_ in self.index.places[numbers].tolist():
+                self._map(shard).expect(offset, length)
 
     def read(self, i: int, into: np.ndarray) -> None:
         """Record `i`'s clip or image into memory of as many bytes, each copied once.
@@ -160,8 +151,7 @@ class Records:
         body = into.reshape(-1).view(np.uint8)
         if len(body) != end - begin:
             raise ValueError(f"{self._where(i)}: {end - begin} bytes do not fit into {len(body)}")
-        _, mapped = self._maps.get(shard) or self._map(shard)
-        record = mapped[offset : offset + length]
+        record = self._map(shard).bytes[offset : offset + length]
         if len(record) == length:
             body[:] = record[begin:end]  # Waits for the disk, if it must, and lets threads go on.
             found = google_crc32c.extend(google_crc32c.value(record[:begin]), body)
@@ -176,13 +166,9 @@ class Records:
         with open(self._path(shard), "rb") as f:
             return verified(os.pread(f.fileno(), length, offset), self._where(i))
 
-    def _map(self, shard: int) -> tuple[mmap.mmap | None, np.ndarray]:
-        """A file's memory u8[bytes], which is the page cache's; None: it has no bytes."""
+    def _map(self, shard: int) -> mapped.File:
         if shard not in self._maps:
-            with open(self._path(shard), "rb") as f:
-                size = os.fstat(f.fileno()).st_size
-                mapped = mmap.mmap(f.fileno(), size, access=mmap.ACCESS_READ) if size else None
-            self._maps[shard] = mapped, np.frombuffer(mapped or b"", np.uint8)
+            self._maps[shard] = mapped.File(self._path(shard))
         return self._maps[shard]
 
     def _where(self, i: int) -> str:
