@@ -58,10 +58,11 @@ class Task:
     def searching(self, options: reading.Options) -> "Task":
         """The same task, read as the options say; their prior is to be counted yet."""
         head = self.head
-        if options.ctc and not isinstance(head, heads.CTC):
-            if not getattr(head, "ctc_weight", 0):
-                raise ValueError("no CTC head was trained: leave out --ctc")
-            head = heads.CTC()
+        if options.ctc or options.ctc_weight:
+            if not isinstance(head, heads.Autoregressive) or not head.ctc_weight:
+                raise ValueError("there are no two heads: leave out --ctc and --ctc-weight")
+            weighed = dataclasses.replace(head, ctc_weight=options.ctc_weight)
+            head = heads.CTC() if options.ctc else weighed
         return dataclasses.replace(
             self,
             head=head,

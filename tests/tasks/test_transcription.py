@@ -179,5 +179,14 @@ def test_a_network_with_both_heads_is_read_by_ctc_alone_when_told():
     wanted = transcription.Task(head=heads.CTC()).predict(*given)
     np.testing.assert_array_equal(found, wanted)
     for head in (heads.Autoregressive(), heads.PerPosition()):
-        with pytest.raises(ValueError, match="no CTC head was trained: leave out --ctc"):
+        with pytest.raises(ValueError, match="no two heads: leave out --ctc and --ctc-weight"):
             transcription.Task(head=head).searching(options)
+
+
+def test_the_share_of_ctc_in_a_joint_reading_is_an_option():
+    both = transcription.Task(head=heads.Autoregressive(ctc_weight=0.3), beams=4)
+    assert both.searching(reading.Options(beams=2)).head == both.head
+    read = both.searching(reading.Options(ctc_weight=0.9))
+    assert (read.head, read.beams) == (heads.Autoregressive(ctc_weight=0.9), 4)
+    with pytest.raises(ValueError, match="leave out --ctc and --ctc-weight"):
+        transcription.Task(head=heads.CTC()).searching(reading.Options(ctc_weight=0.9))
