@@ -72,8 +72,8 @@ def figures(line: dict, topology: str) -> dict[str, Any]:
     """What a program's step takes on another number of chips."""
     chips, told = size(topology), line["collectives"]
     # An all-reduce goes there and back: a reduce-scatter and an all-gather.
-    trips = sum((1 + (c["op"] == "all-reduce")) * c["times"] for c in told)
-    way = trips * hops(topology) * _HOP
+    far = {"all-reduce": 2 * hops(topology), "collective-permute": 1}
+    way = sum(far.get(c["op"], hops(topology)) * c["times"] for c in told) * _HOP
     sent = tpu_compile.collective_seconds(told, tpu_compile.chip_of(topology), topology)
     step, talk, clips = line["least_seconds"], sent + way, line["batch_per_chip"] * chips
     return {
