@@ -63,7 +63,11 @@ def open_training(cfg: config_lib.Config) -> pool.Pool:
 
 def evaluate_step(cfg: config_lib.Config, mesh: jax.sharding.Mesh):
     """The jitted `step.evaluate` of a config."""
-    evaluate = functools.partial(step.evaluate, task=cfg.task, features=cfg.features)
+
+    def evaluate(model: Any, batch: step.Batch) -> tuple:
+        model = sharding.whole(mesh, model)
+        return step.evaluate(model, batch, task=cfg.task, features=cfg.features)
+
     # Whole on every host, so that each can count.
     return jax.jit(evaluate, out_shardings=sharding.replicated(mesh))
 

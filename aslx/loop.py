@@ -115,6 +115,7 @@ def train_step(
 ):
     """The jitted step, of `steps`, on states placed as `abstract` is; it takes the old state's
     memory."""
+    place = jax.tree.map(lambda x: x.sharding, abstract)
     train = functools.partial(
         step.train,
         tx=tx,
@@ -125,8 +126,9 @@ def train_step(
         ema_decay=cfg.ema_decay,
         awp=cfg.awp,
         steps=steps,
+        gather=functools.partial(sharding.whole, mesh),
+        scatter=functools.partial(jax.lax.with_sharding_constraint, shardings=place.model),
     )
-    place = jax.tree.map(lambda x: x.sharding, abstract)
     return jax.jit(
         train,
         out_shardings=(place, sharding.replicated(mesh)),

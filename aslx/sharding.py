@@ -69,6 +69,13 @@ def replicated(mesh: jax.sharding.Mesh) -> NamedSharding:
     return NamedSharding(mesh, P())
 
 
+def whole(mesh: jax.sharding.Mesh, arrays: Any) -> Any:
+    """Gathers arrays within a jitted function. Parameters must be whole where they are used: of a
+    product with a part of one the compiler may cut the other operand likewise, and send
+    activations about."""
+    return jax.lax.with_sharding_constraint(arrays, replicated(mesh))
+
+
 def put(mesh: jax.sharding.Mesh, batches: Iterator[dict]) -> Iterator[dict[str, jax.Array]]:
     """Each host's rows, as global arrays over the mesh."""
     place = batch(mesh)

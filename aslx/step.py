@@ -134,13 +134,16 @@ def train(
     ema_decay: float,
     awp: optim.AWP,
     steps: int,
+    gather: Callable[[Any], Any],
+    scatter: Callable[[Any], Any],
 ) -> tuple[State, Metrics]:
     """The next of `steps` steps. Losses find in the batch how far the training is:
-    `progress` f32[B], from 0 to 1."""
+    `progress` f32[B], from 0 to 1. `gather` makes parameters whole on every device, and `scatter`
+    leaves each its part of their gradient."""
     progress = state.step / steps
-    mean = functools.partial(
+    of = functools.partial(
         accumulated,
-        frozen=state.frozen,
+        frozen=gather(state.frozen),
         batch=batch | {"progress": jnp.full_like(batch["weight"], progress)},
         key=jax.random.fold_in(key, state.step),
         task=task,
@@ -148,6 +151,11 @@ def train(
         augment=augment,
         microbatches=microbatches,
     )
+
+    def mean(model: Any) -> tuple[Any, Metrics]:
+        grads, metrics = of(gather(model))
+        return scatter(grads), metrics
+
     grads, metrics = mean(state.model)
     if awp.radius:
         worse = functools.partial(awp.perturbed, state.model, grads)

@@ -61,7 +61,7 @@ CHIPS = {
 # What a chip sends of an array of one byte, in the bandwidth-optimal algorithms on a ring
 # (jax-ml.github.io/scaling-book, "Sharded Matrices and How to Multiply Them").
 _SENT = {"all-reduce": 2.0, "all-to-all": 0.25, "ragged-all-to-all": 0.25}
-_WHOLE_RING = 16  # Chips of an axis that is a ring; a shorter one is a line, half as fast.
+WHOLE_RING = 16  # Chips of an axis that is a ring; a shorter one is a line, half as fast.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -169,7 +169,7 @@ def measure(step: Any, arguments: tuple, chip: Chip) -> dict[str, Any]:
 def collective_seconds(collectives: list[dict], chip: Chip, topology: str) -> float:
     """The least that they take one after another, each over both axes and both ways."""
     sides = [int(n) for n in topology.split(":")[1].split("x")]
-    ways = sum(2.0 if side >= _WHOLE_RING else 1.0 for side in sides)
+    ways = sum(2.0 if side >= WHOLE_RING else 1.0 for side in sides)
     sent = sum(_SENT.get(c["op"], 1.0) * c["bytes"] * c["times"] for c in collectives)
     return sent / (ways * chip.link)
 

@@ -43,6 +43,7 @@ def get_config() -> config.Config:
             num_heads=4,
             decoder_layers=2,
             stride=2,
+            remat=True,
             dtype="bfloat16",
         ),
         optim=optim.Config(peak_lr=1e-3, weight_decay=0.05),

@@ -131,6 +131,8 @@ def test_losses_are_told_how_far_the_training_is(cfg):
         ema_decay=cfg.ema_decay,
         awp=cfg.awp,
         steps=8,
+        gather=lambda model: model,
+        scatter=lambda grads: grads,
     )
     state, batch = s.init(), first_batch(s)
     at = dataclasses.replace(state, step=jnp.asarray(6))

@@ -241,9 +241,11 @@ def scan(
     x: jax.Array,
     key: jax.Array | None,
     apply: Callable[[Any, jax.Array, jax.Array | None], jax.Array],
+    remat: bool = False,
 ) -> jax.Array:
     """`apply(block, x, key)` of each stacked block in turn: compiled once, whatever the depth, but
-    while `exporting`, where there are no keys."""
+    while `exporting`, where there are no keys. With `remat` the results of a block's products with
+    its weights are kept for the backward pass, and all else is computed again."""
     depth = len(jax.tree.leaves(stacked)[0])
     if _exporting.get():
         for i in range(depth):
@@ -252,4 +254,7 @@ def scan(
             x = apply(block, x, None)
         return x
     keys = None if key is None else jax.random.split(key, depth)
+    if remat:  # In a loop's body no other pass can undo it: prevent_cse would cost copies.
+        keep = jax.checkpoint_policies.dots_with_no_batch_dims_saveable
+        apply = jax.checkpoint(apply, policy=keep, prevent_cse=False)
     return jax.lax.scan(lambda x, part: (apply(part[0], x, part[1]), None), x, (stacked, keys))[0]

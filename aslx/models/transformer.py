@@ -47,6 +47,9 @@ class Config:
     """Whether the encoder has a CTC head."""
     reverse: bool = False
     """Whether a second decoder reads the phrase backwards, in training alone."""
+    remat: bool = False
+    """Keep of a block what its products with weights gave, and compute the rest again in the
+    backward pass: a fraction of the memory, and on accelerators of the time."""
     dtype: str = "float32"
     """Type of the arithmetic, "float32" or "bfloat16"; parameters and logits are float32."""
 
@@ -122,7 +125,7 @@ class Encoder(nnx.Module):
     """See `Config`. M = S / stride, rounded up."""
 
     def __init__(self, cfg: Config, num_features: int, *, rngs: nnx.Rngs):
-        self.rate = cfg.dropout
+        self.rate, self.remat = cfg.dropout, cfg.remat
         self.stem = Stem(cfg, num_features, rngs=rngs)
         self.blocks = layers.stack([EncoderBlock(cfg, rngs=rngs) for _ in range(cfg.num_layers)])
 
@@ -132,5 +135,8 @@ class Encoder(nnx.Module):
         first, rest = layers.split(key, 2)
         x_BMD, mask_BM = self.stem(features_BSF, mask_BS)
         x_BMD = layers.dropout(x_BMD, self.rate, first)
-        x_BMD = layers.scan(self.blocks, x_BMD, rest, lambda block, x, k: block(x, mask_BM, k))
-        return x_BMD, mask_BM
+
+        def apply(block: EncoderBlock, x_BMD: jax.Array, key: jax.Array | None) -> jax.Array:
+            return block(x_BMD, mask_BM, key)
+
+        return layers.scan(self.blocks, x_BMD, rest, apply, self.remat), mask_BM

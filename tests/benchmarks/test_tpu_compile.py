@@ -13,6 +13,7 @@ import jax
 import pytest
 
 from aslx import config, inference, sharding
+from aslx.models import squeezeformer
 from aslx.tasks import heads, transcription
 from benchmarks import cost, tpu_compile
 from tests import tiny
@@ -110,6 +111,17 @@ def test_fsdp_splits_parameters_and_moments_as_the_rule_says():
     gathered = {math.prod(shape) for shape in arrays(found, "all-gather")}
     assert gathered == {math.prod(shape) for shape in split}
     assert {c.op for c in found.collectives} == {"all-gather", "reduce-scatter", "all-reduce"}
+
+
+def test_fsdp_sends_parameters_and_their_gradients_and_no_activations():
+    model = squeezeformer.Config(dim=128, num_layers=2, halve_after=1, num_heads=2, kernel=5)
+    task = transcription.Task(head=heads.Autoregressive(ctc_weight=0.3), max_tokens=8)
+    cfg = tiny.cfg(pathlib.Path("none"), model=model, task=task, mesh=sharding.Config(fsdp=8))
+    _, found, (state, *_) = compiled(cfg, "v5e:2x4", "train")
+    sizes = {math.prod(x.shape) for x in jax.tree.leaves(state.model)}
+    assert {c.op for c in found.collectives} == {"all-gather", "reduce-scatter", "all-reduce"}
+    for op in ("all-gather", "reduce-scatter"):
+        assert {math.prod(shape) for shape in arrays(found, op)} <= sizes
 
 
 def test_evaluation_gathers_what_it_answers_and_prediction_nothing():

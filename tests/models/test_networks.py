@@ -118,6 +118,22 @@ def test_neither_padding_nor_the_rest_of_the_batch_changes_a_result(cfg, stride)
     np.testing.assert_allclose(alone[0], logits[1], atol=1e-4)
 
 
+@pytest.mark.parametrize("cfg", [TRANSFORMER, SQUEEZEFORMER], ids=lambda c: type(c).__module__)
+def test_blocks_that_are_computed_again_keep_less_and_have_the_same_gradient(cfg):
+    def pulled(cfg):
+        model, key = build(cfg), jax.random.key(0)  # Their dropout is the same too.
+        return jax.vjp(lambda model: jnp.var(run(model, FEATURES, MASK, TOKENS, key)[2]), model)[1]
+
+    def kept(cfg) -> int:
+        return sum(x.size for x in jax.tree.leaves(jax.eval_shape(lambda: pulled(cfg))))
+
+    again = dataclasses.replace(cfg, remat=True)
+    assert kept(again) < kept(cfg)
+    one, other = (jax.tree.leaves(jax.jit(lambda c=c: pulled(c)(1.0))()) for c in (cfg, again))
+    for a, b in zip(one, other, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+
+
 @MODERN
 def test_every_parameter_learns_and_no_empty_clip_spoils_it(cfg):
     garbage = np.where(MASK[..., None], FEATURES, np.float32(np.nan))
