@@ -129,12 +129,8 @@ def train_step(
         gather=functools.partial(sharding.whole, mesh),
         scatter=functools.partial(jax.lax.with_sharding_constraint, shardings=place.model),
     )
-    return jax.jit(
-        train,
-        out_shardings=(place, sharding.replicated(mesh)),
-        donate_argnums=0,
-        compiler_options=sharding.compiler_options(mesh),
-    )
+    out, options = (place, sharding.replicated(mesh)), sharding.compiler_options(mesh)
+    return jax.jit(train, out_shardings=out, donate_argnums=0, compiler_options=options)
 
 
 def run(
