@@ -16,7 +16,7 @@ def get_config() -> config.Config:
         task=transcription.Task(head=heads.Autoregressive(ctc_weight=0.3)),
         features=features.Modern(parts=("right_hand", "pose", "face"), max_frames=384),
         model=transformer.Config(
-            dim=256, num_layers=8, num_heads=4, decoder_layers=2, dtype="bfloat16"
+            dim=256, num_layers=8, num_heads=4, decoder_layers=2, remat=True, dtype="bfloat16"
         ),
         optim=optim.Config(peak_lr=1e-3, weight_decay=0.05),
         epochs=60,
