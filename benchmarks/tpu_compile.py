@@ -85,6 +85,11 @@ def chip_of(topology: str) -> Chip:
     return CHIPS[name]
 
 
+def sides(topology: str) -> list[int]:
+    """Chips along each axis."""
+    return [int(n) for n in topology.split(":")[1].split("x")]
+
+
 def devices(topology: str) -> list:
     """The chips of a topology, for compiling only; ValueError where there is no such."""
     # libtpu looks for a TPU even so, and may be loaded once on a machine unless told otherwise.
@@ -168,8 +173,7 @@ def measure(step: Any, arguments: tuple, chip: Chip) -> dict[str, Any]:
 
 def collective_seconds(collectives: list[dict], chip: Chip, topology: str) -> float:
     """The least that they take one after another, each over both axes and both ways."""
-    sides = [int(n) for n in topology.split(":")[1].split("x")]
-    ways = sum(2.0 if side >= WHOLE_RING else 1.0 for side in sides)
+    ways = sum(2.0 if side >= WHOLE_RING else 1.0 for side in sides(topology))
     sent = sum(_SENT.get(c["op"], 1.0) * c["bytes"] * c["times"] for c in collectives)
     return sent / (ways * chip.link)
 

@@ -40,8 +40,8 @@ class Command:
 
 def hops(topology: str) -> int:
     """Of one collective: along both axes to the farthest chip, half of a ring or a whole line."""
-    sides = [int(n) for n in topology.split(":")[1].split("x")]
-    return sum(n // 2 if n >= tpu_compile.WHOLE_RING else n - 1 for n in sides)
+    whole = tpu_compile.WHOLE_RING
+    return sum(n // 2 if n >= whole else n - 1 for n in tpu_compile.sides(topology))
 
 
 def nearest(lines: list[dict], chips: int) -> dict:
@@ -50,7 +50,7 @@ def nearest(lines: list[dict], chips: int) -> dict:
 
 
 def size(topology: str) -> int:
-    return math.prod(int(n) for n in topology.split(":")[1].split("x"))
+    return math.prod(tpu_compile.sides(topology))
 
 
 def scaled(lines: list[dict]) -> list[dict[str, Any]]:

@@ -34,40 +34,42 @@ def _shifts(x_BHWC: jax.Array) -> list[jax.Array]:
     return [padded[:, i : i + h, j : j + w] for i in range(3) for j in range(3)]
 
 
-def _quarters(x_BHWC: jax.Array) -> list[jax.Array]:
-    """The four pixels of every 2 x 2, in order, padded at the end as Keras' "same"."""
+def halved(x_BHWC: jax.Array) -> jax.Array:
+    """The largest of each 2 x 2, padded at the end as Keras' "same". Of equals the first has the
+    gradient, as in Keras; a reduce_window takes seven times as long for it on CPUs."""
     _, h, w, _ = x_BHWC.shape
-    x_BHWC = jnp.pad(x_BHWC, ((0, 0), (0, h % 2), (0, w % 2), (0, 0)), constant_values=-jnp.inf)
+    pads = ((0, 0), (0, h % 2), (0, w % 2), (0, 0))
+    return _largest(jnp.pad(x_BHWC, pads, constant_values=-jnp.inf))
+
+
+def _quarters(x_BHWC: jax.Array) -> list[jax.Array]:
+    """The four pixels of every 2 x 2, in order."""
     return [x_BHWC[:, i::2, j::2] for i in range(2) for j in range(2)]
 
 
 @jax.custom_vjp
-def halved(x_BHWC: jax.Array) -> jax.Array:
-    """The largest of each 2 x 2. Of equals the first has the gradient, as in Keras; a reduce_window
-    takes seven times as long for it on CPUs."""
+def _largest(x_BHWC: jax.Array) -> jax.Array:
     return functools.reduce(jnp.maximum, _quarters(x_BHWC))
 
 
-def _halved_forward(x_BHWC):
-    quarters = _quarters(x_BHWC)
-    largest = functools.reduce(jnp.maximum, quarters)
+def _largest_forward(x_BHWC):
+    quarters, largest = _quarters(x_BHWC), _largest(x_BHWC)
     which = jnp.full(largest.shape, 3, jnp.uint8)
     for i in (2, 1, 0):
         which = jnp.where(quarters[i] == largest, jnp.uint8(i), which)
-    return largest, (which, x_BHWC)
+    return largest, which
 
 
-def _halved_backward(residual, g_BHWC):
-    which_BHWC, x_BHWC = residual
-    (b, h, w, c), (_, height, width, _) = g_BHWC.shape, x_BHWC.shape
+def _largest_backward(which_BHWC, g_BHWC):
+    b, h, w, c = g_BHWC.shape
     place_22 = jnp.arange(4, dtype=jnp.uint8).reshape(2, 1, 2, 1)
     g_BHWC = layers.materialised(g_BHWC)
     here = which_BHWC[:, :, None, :, None] == place_22
     g_BH2W2C = jnp.where(here, g_BHWC[:, :, None, :, None], 0)
-    return (layers.materialised(g_BH2W2C.reshape(b, 2 * h, 2 * w, c)[:, :height, :width]),)
+    return (layers.materialised(g_BH2W2C.reshape(b, 2 * h, 2 * w, c)),)
 
 
-halved.defvjp(_halved_forward, _halved_backward)
+_largest.defvjp(_largest_forward, _largest_backward)
 
 
 @jax.custom_vjp
