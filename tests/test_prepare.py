@@ -1,7 +1,6 @@
 """The command: what it prints, what it refuses, and that its bytes depend on input and options."""
 
 import dataclasses
-import functools
 import json
 import os
 import pathlib
@@ -23,14 +22,9 @@ def source(tmp_path):
     return kaggle.write(tmp_path / "kaggle", kaggle.some(16, frames=9))
 
 
-@pytest.fixture
-def command(run):
-    return functools.partial(run, prepare)
-
-
-def test_it_prints_a_summary_and_ends_with_one_json_line(command, source, tmp_path):
-    status, out, err = command(
-        "fingerspelling", "--source", source, "--out", tmp_path / "out", *kaggle.FLAGS
+def test_it_prints_a_summary_and_ends_with_one_json_line(run, source, tmp_path):
+    status, out, err = run(
+        prepare, "fingerspelling", "--source", source, "--out", tmp_path / "out", *kaggle.FLAGS
     )
     assert status == 0 and not err
     *summary, last = out.splitlines()
@@ -42,10 +36,10 @@ def test_it_prints_a_summary_and_ends_with_one_json_line(command, source, tmp_pa
     assert kaggle.left(tmp_path) == ["out"]
 
 
-def test_a_note_says_what_could_not_be_split(command, tmp_path):
+def test_a_note_says_what_could_not_be_split(run, tmp_path):
     source = kaggle.write(tmp_path / "kaggle", kaggle.some(12, signers=1, frames=4))
-    _, out, _ = command(
-        "fingerspelling", "--source", source, "--out", tmp_path / "out", *kaggle.FLAGS
+    _, out, _ = run(
+        prepare, "fingerspelling", "--source", source, "--out", tmp_path / "out", *kaggle.FLAGS
     )
     note = "1 signer is too few for 3 parts: split by phrase alone"
     assert out.startswith(f"split: {note}\n")
@@ -55,11 +49,11 @@ def test_a_note_says_what_could_not_be_split(command, tmp_path):
     }  # fmt: skip
 
 
-def test_synthetic_data_take_the_very_same_path(command, tmp_path):
+def test_synthetic_data_take_the_very_same_path(run, tmp_path):
     flags = (*kaggle.FLAGS, "--split", "none", "--seed", "3")
     a, b = tmp_path / "a", tmp_path / "b"
-    assert command("synthetic", "--sequences", "6", "--out", a, *flags)[0] == 0
-    assert command("fingerspelling", "--source", a / "kaggle", "--out", b, *flags)[0] == 0
+    assert run(prepare, "synthetic", "--sequences", "6", "--out", a, *flags)[0] == 0
+    assert run(prepare, "fingerspelling", "--source", a / "kaggle", "--out", b, *flags)[0] == 0
     parquet = next((a / "kaggle" / "train_landmarks").iterdir())
     columns = {"frame", "sequence_id", *kaggle.SELECTION.columns}
     assert set(pq.read_schema(parquet).names) == columns
@@ -148,12 +142,12 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_bad_input_is_one_clear_line_and_leaves_nothing(fault, command, source, tmp_path):
+def test_bad_input_is_one_clear_line_and_leaves_nothing(fault, run, source, tmp_path):
     spoil, flags, words = FAULTS[fault]
     spoil(source)
     out = tmp_path / "out"
-    status, _, err = command(
-        "fingerspelling", "--source", source, "--out", out, *kaggle.FLAGS, *flags
+    status, _, err = run(
+        prepare, "fingerspelling", "--source", source, "--out", out, *kaggle.FLAGS, *flags
     )
     assert status == 2
     assert err.startswith("error: ") and err.count("\n") == 1
@@ -161,14 +155,14 @@ def test_bad_input_is_one_clear_line_and_leaves_nothing(fault, command, source, 
     assert kaggle.left(tmp_path) == []
 
 
-def test_a_source_that_is_not_there_is_named(command, tmp_path):
-    status, _, err = command(
-        "fingerspelling", "--source", tmp_path / "x", "--out", tmp_path / "out"
+def test_a_source_that_is_not_there_is_named(run, tmp_path):
+    status, _, err = run(
+        prepare, "fingerspelling", "--source", tmp_path / "x", "--out", tmp_path / "out"
     )
     assert status == 2 and err == f"error: --source {tmp_path / 'x'} is no folder\n"
 
 
-def test_the_bytes_depend_on_input_and_options_alone(command, source, tmp_path):
+def test_the_bytes_depend_on_input_and_options_alone(run, source, tmp_path):
     arguments = ["fingerspelling", "--source", str(source), *kaggle.FLAGS[:2]]
     here, there = tmp_path / "here", tmp_path / "there"
     ran = subprocess.run(
@@ -177,7 +171,7 @@ def test_the_bytes_depend_on_input_and_options_alone(command, source, tmp_path):
     )  # fmt: skip
     assert ran.returncode == 0 and not ran.stderr
     assert json.loads(ran.stdout.splitlines()[-1])["clips"]["train"] == 12
-    assert command(*arguments, "--out", here, "--processes", "1")[0] == 0
+    assert run(prepare, *arguments, "--out", here, "--processes", "1")[0] == 0
     assert len(same_files(here, there)) > 12
 
 
@@ -200,14 +194,14 @@ def same_files(here, there):
         ("synthetic", "--direct_num_workers=1"),
     ],
 )
-def test_an_engine_writes_the_same_bytes(what, workers, command, source, tmp_path):
+def test_an_engine_writes_the_same_bytes(what, workers, run, source, tmp_path):
     options = ("--source", source) if what == "fingerspelling" else ("--sequences", "24")
     arguments = (what, *options, *kaggle.FLAGS, "--shards", "3")
     beam = f"--runner=DirectRunner {workers}"
     here, there = tmp_path / "here", tmp_path / "there"
-    status, summary, _ = command(*arguments, "--out", here)
+    status, summary, _ = run(prepare, *arguments, "--out", here)
     assert status == 0
-    status, by_engine, _ = command(*arguments, "--out", there, f"--beam={beam}")
+    status, by_engine, _ = run(prepare, *arguments, "--out", there, f"--beam={beam}")
     assert status == 0
     assert by_engine.splitlines()[:-2] == summary.splitlines()[:-2]
     names = {path.name for path in same_files(here, there)}
@@ -216,8 +210,10 @@ def test_an_engine_writes_the_same_bytes(what, workers, command, source, tmp_pat
     assert kaggle.left(tmp_path) == ["here", "there"]
 
 
-def test_it_refuses_what_it_does_not_know(command):
-    status, _, err = command("fingerspelling", "--sauce", "x", "--out", "y")
+def test_it_refuses_what_it_does_not_know(run):
+    status, _, err = run(prepare, "fingerspelling", "--sauce", "x", "--out", "y")
     assert status == 2 and "--source" in err
-    status, _, err = command("fingerspelling", "--source", "x", "--out", "y", "--split", "half")
+    status, _, err = run(
+        prepare, "fingerspelling", "--source", "x", "--out", "y", "--split", "half"
+    )
     assert status == 2 and "signer-and-phrase" in err

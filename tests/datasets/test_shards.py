@@ -1,6 +1,5 @@
 """A data set is whole at --out or not there, whoever is killed, and nothing else is overwritten."""
 
-import functools
 import pathlib
 import subprocess
 import sys
@@ -20,62 +19,66 @@ def source(tmp_path):
     return kaggle.write(tmp_path / "kaggle", kaggle.some(16, frames=9))
 
 
-@pytest.fixture
-def command(run):
-    return functools.partial(run, prepare)
-
-
-def test_an_existing_out_is_replaced_only_when_told(command, source, tmp_path):
+def test_an_existing_out_is_replaced_only_when_told(run, source, tmp_path):
     out = tmp_path / "out"
     out.mkdir()  # An empty folder is as good as none.
     arguments = ("fingerspelling", "--source", source, "--out", out, *kaggle.FLAGS)
-    assert command(*arguments)[0] == 0
+    assert run(prepare, *arguments)[0] == 0
     (out / "note").touch()
-    status, _, err = command(*arguments)
+    status, _, err = run(prepare, *arguments)
     assert status == 2 and err == f"error: {out} exists already: pass --overwrite to replace it\n"
     assert (out / "note").exists()
-    assert command(*arguments, "--overwrite", "--split", "none")[0] == 0
+    assert run(prepare, *arguments, "--overwrite", "--split", "none")[0] == 0
     assert not (out / "note").exists() and records.splits(out) == ["train"]
     assert kaggle.left(tmp_path) == ["out"]
 
 
-def test_what_is_no_data_set_is_never_replaced(command, source, tmp_path):
+def test_what_is_no_data_set_is_never_replaced(run, source, tmp_path):
     out = tmp_path / "out"
     out.mkdir()
     (out / "thesis.tex").touch()
     arguments = ("fingerspelling", "--source", source, "--overwrite", *kaggle.FLAGS, "--out")
-    status, _, err = command(*arguments, out)
+    status, _, err = run(prepare, *arguments, out)
     assert status == 2 and "holds something else than a data set" in err
-    status, _, err = command(*arguments, out / "thesis.tex")
+    status, _, err = run(prepare, *arguments, out / "thesis.tex")
     assert status == 2 and "is a file: choose another --out" in err
-    status, _, err = command(*arguments, source.parent)
+    status, _, err = run(prepare, *arguments, source.parent)
     assert status == 2 and "holds" in err
     assert (out / "thesis.tex").exists() and (source / "train.csv").exists()
 
 
-def test_a_source_inside_out_is_not_overwritten(command, tmp_path):
+def test_a_source_inside_out_is_not_overwritten(run, tmp_path):
     out = tmp_path / "out"
-    command("synthetic", "--sequences", "4", "--out", out, *kaggle.FLAGS, "--split", "none")
-    status, _, err = command(
-        "fingerspelling", "--source", out / "kaggle", "--out", out, "--overwrite", *kaggle.FLAGS
+    run(prepare, "synthetic", "--sequences", "4", "--out", out, *kaggle.FLAGS, "--split", "none")
+    status, _, err = run(
+        prepare,
+        "fingerspelling",
+        "--source",
+        out / "kaggle",
+        "--out",
+        out,
+        "--overwrite",
+        *kaggle.FLAGS,
     )
     assert status == 2 and "and would replace it" in err
     assert (out / "kaggle" / "train.csv").exists()
 
 
-def test_two_at_once_do_not_write_the_same_out(command, source, tmp_path):
+def test_two_at_once_do_not_write_the_same_out(run, source, tmp_path):
     out = tmp_path / "out"
     with shards.building(out) as scratch:
-        status, _, err = command("fingerspelling", "--source", source, "--out", out, *kaggle.FLAGS)
+        status, _, err = run(
+            prepare, "fingerspelling", "--source", source, "--out", out, *kaggle.FLAGS
+        )
         assert status == 2 and "another process is preparing" in err
         assert scratch.exists()
         (scratch / "out").mkdir()
     assert kaggle.left(tmp_path) == ["out"]
 
 
-def test_a_failed_write_leaves_the_old_data_set(command, source, tmp_path, monkeypatch):
+def test_a_failed_write_leaves_the_old_data_set(run, source, tmp_path, monkeypatch):
     arguments = ("fingerspelling", "--source", source, "--out", tmp_path / "out", *kaggle.FLAGS)
-    assert command(*arguments)[0] == 0
+    assert run(prepare, *arguments)[0] == 0
     before = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*.*")}
 
     def full(path, *_):
@@ -83,7 +86,7 @@ def test_a_failed_write_leaves_the_old_data_set(command, source, tmp_path, monke
         raise OSError(28, "No space left on device", str(path))
 
     monkeypatch.setattr(shards, "_write_one", full)
-    status, _, err = command(*arguments, "--overwrite")
+    status, _, err = run(prepare, *arguments, "--overwrite")
     assert status == 2 and err.count("\n") == 1
     assert f"{tmp_path} is full" in err and "No space left on device" in err
     assert {path: path.read_bytes() for path in (tmp_path / "out").rglob("*.*")} == before
@@ -119,10 +122,10 @@ cli.run(prepare.main)
 """
 
 
-def test_a_killed_run_leaves_no_out_and_the_next_one_clears_up(command, source, tmp_path):
+def test_a_killed_run_leaves_no_out_and_the_next_one_clears_up(run, source, tmp_path):
     arguments = ("fingerspelling", "--source", source, "--out", tmp_path / "out", *kaggle.FLAGS)
     ran = subprocess.run([sys.executable, "-c", KILLED, *map(str, arguments)], cwd=ROOT)
     assert ran.returncode == -9
     assert kaggle.left(tmp_path) == [".out.incomplete"]
-    assert command(*arguments)[0] == 0
+    assert run(prepare, *arguments)[0] == 0
     assert kaggle.left(tmp_path) == ["out"]
