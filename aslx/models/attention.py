@@ -84,13 +84,14 @@ class Attention(nnx.Module):
         heads = (num_heads, self.head_dim)
         make = functools.partial(Projection, dtype=dtype, rngs=rngs)
         self.q = make((dim,), heads, kernel_init=kernel_init)
-        self.kv = make((dim,), (2, *heads), kernel_init=kernel_init)
+        # Not one product: its gradient would first be put together from two, in memory.
+        self.k = make((dim,), heads, kernel_init=kernel_init)
+        self.v = make((dim,), heads, kernel_init=kernel_init)
         self.out = make(heads, (dim,), kernel_init=out_init)
 
     def keys_values(self, x_BSD: jax.Array, turns: Turns = None) -> tuple[jax.Array, ...]:
-        kv_BS2NH = self.kv(x_BSD)
-        k_BSNH, v_BSNH = kv_BS2NH[:, :, 0], kv_BS2NH[:, :, 1]
-        return (k_BSNH if turns is None else rotate(k_BSNH, turns)), v_BSNH
+        k_BSNH = self.k(x_BSD)
+        return (k_BSNH if turns is None else rotate(k_BSNH, turns)), self.v(x_BSD)
 
     def attend(
         self,
