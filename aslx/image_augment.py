@@ -1,17 +1,21 @@
 """Images shown in another way: on the device, keyed; clips are in augment.py."""
 
 import dataclasses
+import functools
+import math
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.scipy.ndimage import map_coordinates
 
 Batch = dict[str, jax.Array]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Images:
-    """Every image on its own: mirrored, moved, enlarged, lit otherwise.
+    """Every image on its own: mirrored, moved, enlarged, turned, lit otherwise.
 
     A mirrored letter is another hand, and an upside-down one may be another letter.
     """
@@ -22,6 +26,8 @@ class Images:
     """Largest way along each axis, in sides of the image; edges are repeated."""
     zoom: float = 0.0
     """Largest change of each axis's scale, as a share."""
+    turn: float = 0.0
+    """Largest angle about the middle, in degrees, either way."""
     brightness: float = 0.0
     """Largest change of all pixels, in 255."""
     contrast: float = 0.0
@@ -32,11 +38,13 @@ class Images:
         del features
         x_BHWC = batch["image"].astype(jnp.float32)
         rows, height, width, _ = x_BHWC.shape
-        keys = jax.random.split(key, 4)
+        keys = jax.random.split(key, 5)
         if self.flip_horizontal or self.flip_vertical or self.shift or self.zoom:
             up_BHH = self._moved(keys[0], rows, height, self.flip_vertical)
             along_BWW = self._moved(keys[1], rows, width, self.flip_horizontal)
             x_BHWC = jnp.einsum("bhi,bwj,bijc->bhwc", up_BHH, along_BWW, x_BHWC)
+        if self.turn:
+            x_BHWC = self._turned(keys[4], x_BHWC)
         shape = (rows, 1, 1, 1)
         stretch = jax.random.uniform(keys[2], shape, minval=-self.contrast, maxval=self.contrast)
         light = jax.random.uniform(keys[3], shape, minval=-self.brightness, maxval=self.brightness)
@@ -61,3 +69,19 @@ class Images:
         from_BS = (at - middle) * scale_B[:, None] + middle + shift_B[:, None]
         from_BS = jnp.clip(from_BS, 0, size - 1)
         return jnp.maximum(0.0, 1.0 - jnp.abs(from_BS[:, :, None] - at))
+
+    def _turned(self, key: jax.Array, x_BHWC: jax.Array) -> jax.Array:
+        """A turned image is no product of maps of its two axes, as a moved one is: it gathers."""
+        rows, height, width, _ = x_BHWC.shape
+        most = math.radians(self.turn)
+        angle_B = jax.random.uniform(key, (rows,), minval=-most, maxval=most)
+        middle = np.array([height - 1, width - 1]) / 2
+        y_HW, x_HW = np.mgrid[:height, :width] - middle[:, None, None]
+
+        def one(image_HWC: jax.Array, angle: jax.Array) -> jax.Array:
+            cos, sin = jnp.cos(angle), jnp.sin(angle)
+            at = [cos * y_HW - sin * x_HW + middle[0], sin * y_HW + cos * x_HW + middle[1]]
+            pick = functools.partial(map_coordinates, coordinates=at, order=1, mode="nearest")
+            return jax.vmap(pick, -1, -1)(image_HWC)
+
+        return jax.vmap(one)(x_BHWC, angle_B)

@@ -99,7 +99,7 @@ def test_grey_images_become_what_keras_preprocessing_makes_of_them():
     np.testing.assert_allclose(x[0, 5, 5], [-3.939, -16.779, -23.68], rtol=1e-5)
 
 
-def changed(**options) -> np.ndarray:
+def changed(**options) -> tuple[np.ndarray, np.ndarray]:
     image = np.random.default_rng(0).integers(60, 190, (4, 16, 16, 3)).astype(np.uint8)
     batch = {"image": jnp.asarray(image)}
     return np.asarray(
@@ -126,3 +126,21 @@ def test_augmentation_stays_within_what_was_asked():
     moved, image = changed(shift=0.2, zoom=0.2)
     assert image.min() <= moved.min() and moved.max() <= image.max() + 1e-3
     assert not np.allclose(moved, image, atol=1)
+
+
+def test_a_turn_is_about_the_middle_by_no_more_than_was_asked():
+    image = np.zeros((16, 33, 33, 3), np.uint8)
+    image[:, 16, 16] = image[:, 16, 4] = 255  # The middle, and a point twelve to its left.
+    batch = {"image": jnp.asarray(image)}
+    turned = np.asarray(
+        image_augment.Images(turn=30.0).clips(batch, jax.random.key(0), None)["image"]
+    )
+    np.testing.assert_allclose(turned[:, 16, 16], 255, atol=1e-2)
+    left = turned.copy()
+    left[:, 14:19, 14:19] = 0
+    y, x = np.mgrid[:33, :33]
+    mass = left.sum((1, 2, 3))
+    angles = np.degrees(np.arctan2((left.sum(3) * (y - 16)).sum((1, 2)) / mass, 12))
+    assert np.ptp(angles) > 20 and np.abs(angles).max() < 31
+    radius = np.hypot(*((left.sum(3) * (v - 16)).sum((1, 2)) / mass for v in (y, x)))
+    np.testing.assert_allclose(radius, 12, atol=0.5)
