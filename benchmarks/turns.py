@@ -90,6 +90,12 @@ def _peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
+def _stop(number: int) -> None:
+    os.kill(number, signal.SIGSTOP)
+    # On busy cores its threads go on for a while after the signal is sent.
+    os.waitid(os.P_PID, number, os.WSTOPPED)
+
+
 def race(contenders: list[Contender], *, turns: int, steps: int) -> dict[str, Times]:
     """`turns` readings of each, after a first that does not count: in that they compile."""
     spawn = multiprocessing.get_context("spawn")
@@ -101,13 +107,13 @@ def race(contenders: list[Contender], *, turns: int, steps: int) -> dict[str, Ti
         for name, pool in pools.items():
             numbers[name] = pool.submit(os.getpid).result()
             pool.submit(_turn, 2).result()
-            os.kill(numbers[name], signal.SIGSTOP)
+            _stop(numbers[name])
         found = {name: [] for name in pools}
         for _ in range(turns):
             for name, pool in pools.items():
                 os.kill(numbers[name], signal.SIGCONT)
                 found[name].append(pool.submit(_turn, steps).result())
-                os.kill(numbers[name], signal.SIGSTOP)
+                _stop(numbers[name])
     finally:
         for number in numbers.values():
             with contextlib.suppress(ProcessLookupError):  # It may have ended in an error.

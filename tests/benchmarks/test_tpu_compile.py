@@ -104,7 +104,7 @@ def test_fsdp_splits_parameters_and_moments_as_the_rule_says():
         for x in jax.tree.leaves(state.model)
         if not x.sharding.is_fully_replicated
     }
-    assert len(split) == 7
+    assert len(split) == 6
     # Whole where they are used, projections as the matrices that they multiply by; of their
     # gradients each chip keeps its part.
     assert arrays(found, "reduce-scatter") == split
