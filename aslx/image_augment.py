@@ -61,9 +61,9 @@ class Images:
 
     def _moved(self, key: jax.Array, rows: int, size: int, flip: bool) -> jax.Array:
         """f32[B, size, size]: the weights with which pixels along an axis make up new ones."""
-        turn_key, zoom_key, shift_key = jax.random.split(key, 3)
-        turn_B = jnp.where(flip & jax.random.bernoulli(turn_key, shape=(rows,)), -1.0, 1.0)
-        scale_B = turn_B * (1 + self.zoom * jax.random.uniform(zoom_key, (rows,), minval=-1))
+        flip_key, zoom_key, shift_key = jax.random.split(key, 3)
+        sign_B = jnp.where(flip & jax.random.bernoulli(flip_key, shape=(rows,)), -1.0, 1.0)
+        scale_B = sign_B * (1 + self.zoom * jax.random.uniform(zoom_key, (rows,), minval=-1))
         shift_B = self.shift * size * jax.random.uniform(shift_key, (rows,), minval=-1)
         middle, at = (size - 1) / 2, jnp.arange(size)
         from_BS = (at - middle) * scale_B[:, None] + middle + shift_B[:, None]
