@@ -54,7 +54,10 @@ def convolution(x_BSC: jax.Array, kernel_KCD: jax.Array) -> jax.Array:
     CPU compiler has no fast kernel for it inside a loop over microbatches, where it took 160 times
     as long.
     """
-    pad = len(kernel_KCD) // 2
+    return _slid(x_BSC, kernel_KCD, len(kernel_KCD) // 2)
+
+
+def _slid(x_BSC: jax.Array, kernel_KCD: jax.Array, pad: int) -> jax.Array:
     return jax.lax.conv_general_dilated(
         x_BSC, kernel_KCD, (1,), [(pad, pad)], dimension_numbers=("NHC", "HIO", "NHC")
     )
@@ -66,11 +69,8 @@ def _convolution_forward(x_BSC, kernel_KCD):
 
 def _convolution_backward(residual, g_BSD):
     x_BSC, kernel_KCD = residual
-    pad, images = len(kernel_KCD) // 2, ("NHC", "HIO", "NHC")
-    # Channels stand for rows and rows for channels; the gradient is a kernel as long as the clip.
-    dkernel_CKD = jax.lax.conv_general_dilated(
-        x_BSC.transpose(2, 1, 0), g_BSD.swapaxes(0, 1), (1,), [(pad, pad)], dimension_numbers=images
-    )
+    # Channels stand for rows and rows for channels, and g for a kernel as long as the clip.
+    dkernel_CKD = _slid(x_BSC.transpose(2, 1, 0), g_BSD.swapaxes(0, 1), len(kernel_KCD) // 2)
     return convolution(g_BSD, kernel_KCD[::-1].swapaxes(1, 2)), dkernel_CKD.swapaxes(0, 1)
 
 
