@@ -1,5 +1,6 @@
 """Freed memory stays with a process that asked for it."""
 
+import pathlib
 import subprocess
 import sys
 
@@ -18,12 +19,31 @@ np.ones(1 << 25)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
+# KiB of huge pages under 256 MiB that are no numpy array: numpy asks for such itself.
+HUGE = """
+import re
+from aslx import memory
+if {keep}:
+    memory.keep()
+written = b"1" * (1 << 28)
+print(re.search(r"AnonHugePages: +(\\d+)", open("/proc/self/smaps_rollup").read())[1])
+"""
+MODE = pathlib.Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
-def faults(keep: bool) -> int:
-    program = PROGRAM.format(keep=keep)
-    return int(subprocess.check_output([sys.executable, "-c", program], text=True))
+
+def ran(program: str, keep: bool) -> int:
+    words = [sys.executable, "-c", program.format(keep=keep)]
+    return int(subprocess.check_output(words, text=True))
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's malloc alone is told")
 def test_what_was_freed_is_taken_again_without_a_page_fault():
-    assert faults(keep=True) < 100 < faults(keep=False)
+    assert ran(PROGRAM, keep=True) < 100 < ran(PROGRAM, keep=False)
+
+
+@pytest.mark.skipif(
+    not MODE.exists() or "[madvise]" not in MODE.read_text(),
+    reason="the kernel gives huge pages to all or to none",
+)
+def test_what_is_kept_lies_in_huge_pages():
+    assert ran(HUGE, keep=False) < 2**10 < 2**17 < ran(HUGE, keep=True)
