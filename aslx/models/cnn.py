@@ -112,7 +112,7 @@ class SeparableConv(nnx.Module):
         # Keras takes all channels for inputs of each: larger taps kill the dense layer's relu.
         limit = math.sqrt(6 / (9 * wide + 9))
         self.taps = nnx.Param(limit * rngs.params.uniform((9, wide), minval=-1))
-        self.pointwise = nnx.Linear(wide, narrow, kernel_init=glorot, rngs=rngs)
+        self.pointwise = layers.Linear(wide, narrow, kernel_init=glorot, rngs=rngs)
 
     def __call__(self, x_BHWC: jax.Array) -> jax.Array:
         return self.pointwise(depthwise(x_BHWC, self.taps[...]))
@@ -124,7 +124,7 @@ class Block(nnx.Module):
     def __init__(self, dim: int, *, rngs: nnx.Rngs):
         glorot = nnx.initializers.glorot_uniform()
         self.conv = SeparableConv(dim, dim, rngs=rngs)
-        self.shortcut = nnx.Linear(dim, dim, kernel_init=glorot, rngs=rngs)
+        self.shortcut = layers.Linear(dim, dim, kernel_init=glorot, rngs=rngs)
 
     def __call__(self, x_BHWD: jax.Array) -> jax.Array:
         # The relu of the largest is the largest of the relus, at a quarter of the pixels.
@@ -139,12 +139,12 @@ class ResidualCNN(nnx.Module):
         height, width, channels = num_features
         glorot, self.rate = nnx.initializers.glorot_uniform(), cfg.dropout
         flat = -(-height // 4) * -(-width // 4) * _NARROW
-        self.stem = nnx.Linear(9 * channels, _WIDE, kernel_init=glorot, rngs=rngs)
+        self.stem = layers.Linear(9 * channels, _WIDE, kernel_init=glorot, rngs=rngs)
         self.first = Block(_WIDE, rngs=rngs)
         self.narrow = SeparableConv(_WIDE, _NARROW, rngs=rngs)
         self.second = Block(_NARROW, rngs=rngs)
-        self.dense = nnx.Linear(flat, _NARROW, kernel_init=glorot, rngs=rngs)
-        self.head = nnx.Linear(_NARROW, classes, kernel_init=glorot, rngs=rngs)
+        self.dense = layers.Linear(flat, _NARROW, kernel_init=glorot, rngs=rngs)
+        self.head = layers.Linear(_NARROW, classes, kernel_init=glorot, rngs=rngs)
 
     def classify(
         self, image_BHWC: jax.Array, mask: jax.Array, key: jax.Array | None = None

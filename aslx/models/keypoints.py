@@ -42,7 +42,10 @@ class KeypointLSTM(nnx.Module):
         )
         widths = (cfg.units[-1], *cfg.dense, classes)
         self.dense = nnx.List(
-            [nnx.Linear(a, b, kernel_init=glorot, rngs=rngs) for a, b in itertools.pairwise(widths)]
+            [
+                layers.Linear(a, b, kernel_init=glorot, rngs=rngs)
+                for a, b in itertools.pairwise(widths)
+            ]
         )
 
     def classify(

@@ -31,6 +31,10 @@ def exporting() -> Iterator[None]:
         _exporting.reset(token)
 
 
+def is_exporting() -> bool:
+    return _exporting.get()
+
+
 class Frozen(nnx.Variable):
     """A weight that is not trained: no gradient, no optimiser state, no average."""
 
@@ -159,10 +163,37 @@ class DepthwiseConv(nnx.Module):
 def materialised(x: Any) -> Any:
     """The same arrays; on a CPU computed once and stored, whoever reads them, where XLA would
     rather compute them again inside each reader (see `sharding.compiler_options`)."""
-    if _exporting.get():
+    if is_exporting():
         return x
     barrier = jax.lax.optimization_barrier
     return jax.lax.platform_dependent(x, cpu=barrier, default=lambda x: x)
+
+
+@jax.custom_vjp
+def product(x_C: jax.Array, w_CD: jax.Array) -> jax.Array:
+    """x @ w of any axes and two. Autodiff transposes the gradient of w after its product; XLA's CPU
+    compiler makes one of both, in an order that its fast kernels lack."""
+    return x_C @ w_CD
+
+
+def _product_backward(residual, g_D):
+    x_C, w_CD = residual
+    x_RC, g_RD = (a.reshape(-1, a.shape[-1]) for a in (x_C, g_D))
+    return g_D @ w_CD.T, materialised(x_RC.T) @ g_RD
+
+
+product.defvjp(lambda x, w: (product(x, w), (x, w)), _product_backward)
+
+
+class Linear(nnx.Module):
+    """nnx.Linear by `product`, in float32."""
+
+    def __init__(self, wide: int, narrow: int, *, kernel_init: nnx.Initializer, rngs: nnx.Rngs):
+        self.kernel = nnx.Param(kernel_init(rngs.params(), (wide, narrow)))
+        self.bias = nnx.Param(jnp.zeros(narrow))
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return product(x, self.kernel[...]) + self.bias[...]
 
 
 def convolution(x_BHWC: jax.Array, kernel_KKCD: jax.Array, stride: int) -> jax.Array:
@@ -190,10 +221,9 @@ def convolution(x_BHWC: jax.Array, kernel_KKCD: jax.Array, stride: int) -> jax.A
         ]
         x_BHWK = jnp.concatenate(windows, -1) if len(windows) > 1 else windows[0]
         kernel = kernel_KKCD[up.start : up.stop, along.start : along.stop]
-        y = x_BHWK.reshape(-1, x_BHWK.shape[-1]) @ kernel.reshape(-1, kernel.shape[-1])
-        return y.reshape(*x_BHWK.shape[:3], -1)
+        return product(x_BHWK, kernel.reshape(-1, kernel.shape[-1]))
 
-    if _exporting.get() or (pad and size > _TINY):
+    if is_exporting() or (pad and size > _TINY):
         return as_such(x_BHWC, kernel_KKCD)
     return jax.lax.platform_dependent(x_BHWC, kernel_KKCD, cpu=as_product, default=as_such)
 

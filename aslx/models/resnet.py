@@ -139,7 +139,10 @@ class ResNet(nnx.Module):
         glorot = nnx.initializers.glorot_uniform()
         widths = (first, *cfg.dense, classes)
         self.dense = nnx.List(
-            [nnx.Linear(a, b, kernel_init=glorot, rngs=rngs) for a, b in itertools.pairwise(widths)]
+            [
+                layers.Linear(a, b, kernel_init=glorot, rngs=rngs)
+                for a, b in itertools.pairwise(widths)
+            ]
         )
 
     def frozen(self, image_BHWC: jax.Array) -> jax.Array:

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from aslx import vocab
-from aslx.models import attention, layers
+from aslx.models import attention, layers, tiled
 
 Cache = dict[str, Any]
 
@@ -46,44 +46,13 @@ def _attention(rngs: nnx.Rngs) -> attention.Attention:
     )
 
 
-@jax.custom_vjp
-def convolution(x_BSC: jax.Array, kernel_KCD: jax.Array) -> jax.Array:
-    """Over time, zeros beyond both ends; an odd number of taps.
-
-    Its kernel's gradient is put as a convolution of the usual layout: as autodiff puts it, XLA's
-    CPU compiler has no fast kernel for it inside a loop over microbatches, where it took 160 times
-    as long.
-    """
-    return _slid(x_BSC, kernel_KCD, len(kernel_KCD) // 2)
-
-
-def _slid(x_BSC: jax.Array, kernel_KCD: jax.Array, pad: int) -> jax.Array:
-    return jax.lax.conv_general_dilated(
-        x_BSC, kernel_KCD, (1,), [(pad, pad)], dimension_numbers=("NHC", "HIO", "NHC")
-    )
-
-
-def _convolution_forward(x_BSC, kernel_KCD):
-    return convolution(x_BSC, kernel_KCD), (x_BSC, kernel_KCD)
-
-
-def _convolution_backward(residual, g_BSD):
-    x_BSC, kernel_KCD = residual
-    # Channels stand for rows and rows for channels, and g for a kernel as long as the clip.
-    dkernel_CKD = _slid(x_BSC.transpose(2, 1, 0), g_BSD.swapaxes(0, 1), len(kernel_KCD) // 2)
-    return convolution(g_BSD, kernel_KCD[::-1].swapaxes(1, 2)), dkernel_CKD.swapaxes(0, 1)
-
-
-convolution.defvjp(_convolution_forward, _convolution_backward)
-
-
 class Convolution(nnx.Module):
     def __init__(self, wide: int, rngs: nnx.Rngs):
         self.kernel = nnx.Param(_GLOROT(rngs.params(), (_TAPS, wide, _DIM)))
         self.bias = nnx.Param(jnp.zeros(_DIM))
 
     def __call__(self, x_BSC: jax.Array) -> jax.Array:
-        return convolution(x_BSC, self.kernel[...]) + self.bias[...]
+        return tiled.convolution(x_BSC, self.kernel[...]) + self.bias[...]
 
 
 def _norm(rngs: nnx.Rngs) -> nnx.LayerNorm:

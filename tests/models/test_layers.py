@@ -126,3 +126,12 @@ def test_a_projection_is_flax_linear_general_with_its_initial_values():
     flax = nnx.LinearGeneral((4, 6), (5, 2), axis=(-2, -1), kernel_init=lecun, rngs=nnx.Rngs(0))
     np.testing.assert_array_equal(ours.kernel[...], flax.kernel[...])
     np.testing.assert_allclose(ours(x), flax(x), atol=1e-6)
+
+
+def test_a_product_is_numpys_with_its_gradients():
+    x, w, g = (RNG.normal(size=s).astype(np.float32) for s in ((2, 3, 5), (5, 4), (2, 3, 4)))
+    y, back = jax.vjp(layers.product, x, w)
+    np.testing.assert_allclose(y, x @ w, atol=1e-5)
+    dx, dw = back(g)
+    np.testing.assert_allclose(dx, g @ w.T, atol=1e-5)
+    np.testing.assert_allclose(dw, np.einsum("abc,abd->cd", x, g), atol=1e-5)
