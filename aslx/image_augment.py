@@ -25,7 +25,7 @@ class Images:
     shift: float = 0.0
     """Largest way along each axis, in sides of the image; edges are repeated."""
     zoom: float = 0.0
-    """Largest change of each axis's scale, as a share."""
+    """Largest change of the scale, as a share."""
     turn: float = 0.0
     """Largest angle about the middle, in degrees, either way."""
     brightness: float = 0.0
@@ -38,10 +38,11 @@ class Images:
         del features
         x_BHWC = batch["image"].astype(jnp.float32)
         rows, height, width, _ = x_BHWC.shape
-        keys = jax.random.split(key, 5)
+        keys = jax.random.split(key, 6)
         if self.flip_horizontal or self.flip_vertical or self.shift or self.zoom:
-            up_BHH = self._moved(keys[0], rows, height, self.flip_vertical)
-            along_BWW = self._moved(keys[1], rows, width, self.flip_horizontal)
+            scale_B = 1 + self.zoom * jax.random.uniform(keys[5], (rows,), minval=-1)
+            up_BHH = self._moved(keys[0], scale_B, height, self.flip_vertical)
+            along_BWW = self._moved(keys[1], scale_B, width, self.flip_horizontal)
             x_BHWC = jnp.einsum("bhi,bwj,bijc->bhwc", up_BHH, along_BWW, x_BHWC)
         if self.turn:
             x_BHWC = self._turned(keys[4], x_BHWC)
@@ -59,14 +60,14 @@ class Images:
         del mask_B1, key, features
         return x_BHWC
 
-    def _moved(self, key: jax.Array, rows: int, size: int, flip: bool) -> jax.Array:
+    def _moved(self, key: jax.Array, scale_B: jax.Array, size: int, flip: bool) -> jax.Array:
         """f32[B, size, size]: the weights with which pixels along an axis make up new ones."""
-        flip_key, zoom_key, shift_key = jax.random.split(key, 3)
+        flip_key, shift_key = jax.random.split(key)
+        rows = len(scale_B)
         sign_B = jnp.where(flip & jax.random.bernoulli(flip_key, shape=(rows,)), -1.0, 1.0)
-        scale_B = sign_B * (1 + self.zoom * jax.random.uniform(zoom_key, (rows,), minval=-1))
         shift_B = self.shift * size * jax.random.uniform(shift_key, (rows,), minval=-1)
         middle, at = (size - 1) / 2, jnp.arange(size)
-        from_BS = (at - middle) * scale_B[:, None] + middle + shift_B[:, None]
+        from_BS = (at - middle) * (sign_B * scale_B)[:, None] + middle + shift_B[:, None]
         from_BS = jnp.clip(from_BS, 0, size - 1)
         return jnp.maximum(0.0, 1.0 - jnp.abs(from_BS[:, :, None] - at))
 

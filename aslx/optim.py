@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
+import optax.contrib
 
 _VECTORS = ("bias", "scale", "scales", "shifts")
 _FLAT = 1e-12  # A gradient with a smaller norm moves nothing far.
@@ -22,6 +23,10 @@ class Config:
     """Without cosine: the rate is divided by 1 + this x the share of all steps that is done."""
     weight_decay: float = 0.01
     """Decoupled (AdamW), of matrices only: not of biases, scales and norms."""
+    muon_lr: float = 0.0
+    """Peak rate of Muon (Jordan et al. 2024) for kernels of two axes, on the same schedule: their
+    steps are orthogonal matrices, so that a layer of thousands of inputs moves no farther than one
+    of few. All else keeps AdamW; 0: everything does."""
     clip_norm: float = 1.0
     """Global norm that gradients are clipped to; 0: never."""
     b2: float = 0.999
@@ -49,33 +54,51 @@ class AWP:
         return jax.tree.map(moved, matrices(params), params, grads)
 
 
-def schedule(cfg: Config, steps: int) -> optax.Schedule:
+def schedule(cfg: Config, steps: int, peak: float) -> optax.Schedule:
+    """Of a rate whose highest value is `peak`."""
     warmup = round(cfg.warmup * steps)
     if cfg.cosine:
-        return optax.warmup_cosine_decay_schedule(0.0, cfg.peak_lr, warmup, max(steps, warmup + 1))
+        return optax.warmup_cosine_decay_schedule(0.0, peak, warmup, max(steps, warmup + 1))
     if cfg.decay:
-        return lambda i: cfg.peak_lr / (1 + cfg.decay * i / steps)
-    rise = optax.linear_schedule(0.0, cfg.peak_lr, max(1, warmup))
-    return optax.join_schedules([rise, optax.constant_schedule(cfg.peak_lr)], [warmup])
+        return lambda i: peak / (1 + cfg.decay * i / steps)
+    rise = optax.linear_schedule(0.0, peak, max(1, warmup))
+    return optax.join_schedules([rise, optax.constant_schedule(peak)], [warmup])
 
 
 def build(cfg: Config, steps: int) -> optax.GradientTransformation:
     parts = [optax.clip_by_global_norm(cfg.clip_norm)] if cfg.clip_norm else []
     adam = optax.adamw(
-        schedule(cfg, steps),
+        schedule(cfg, steps, cfg.peak_lr),
         b2=cfg.b2,
         eps=cfg.eps,
         weight_decay=cfg.weight_decay,
         mask=matrices,
     )
-    return optax.chain(*parts, adam)
+    if not cfg.muon_lr:
+        return optax.chain(*parts, adam)
+    muon = optax.contrib.muon(schedule(cfg, steps, cfg.muon_lr), weight_decay=cfg.weight_decay)
+    return optax.chain(*parts, optax.partition({"adam": adam, "muon": muon}, _kinds))
+
+
+def _kinds(params: Any) -> Any:
+    """Which optimiser moves a leaf."""
+
+    def kind(path: Any, x: jax.Array) -> str:
+        return "muon" if x.ndim == 2 and _name(path) == "kernel" else "adam"
+
+    return jax.tree.map_with_path(kind, params)
+
+
+def _name(path: Any) -> str:
+    """The last part of a parameter's path."""
+    words = jax.tree_util.keystr(path, simple=True, separator="/").removesuffix("/value")
+    return words.rpartition("/")[2]
 
 
 def matrices(params: Any) -> Any:
     """Which leaves weigh a sum. A bias may have axes too: of heads, or of stacked blocks."""
 
     def weighs(path: Any, x: jax.Array) -> bool:
-        name = jax.tree_util.keystr(path, simple=True, separator="/").removesuffix("/value")
-        return x.ndim > 1 and name.rpartition("/")[2] not in _VECTORS
+        return x.ndim > 1 and _name(path) not in _VECTORS
 
     return jax.tree.map_with_path(weighs, params)
