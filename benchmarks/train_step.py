@@ -50,6 +50,7 @@ def ours(words: str, rows: int, frames: int) -> Any:
     import numpy as np
 
     from aslx import config, frozen, loop, memory, optim, sharding
+    from aslx.models import layers
     from benchmarks import batches, cost
 
     memory.keep()
@@ -65,7 +66,17 @@ def ours(words: str, rows: int, frames: int) -> Any:
         batch["image"] = np.random.default_rng(0).random(outputs.shape, np.float32)
     (batch,) = sharding.put(mesh, iter([batch]))
     key = jax.device_put(jax.random.key(0), sharding.replicated(mesh))
-    train = loop.train_step(stepped, mesh, tx, abstract, 1000).lower(abstract, batch, key).compile()
+
+    def compiled():
+        step = loop.train_step(stepped, mesh, tx, abstract, 1000)
+        return step.lower(abstract, batch, key).compile()
+
+    train = written = compiled()
+    if jax.default_backend() == "cpu":
+        # What a CPU computes in another way, by Fourier transforms or once again to save memory,
+        # counts as what it stands for.
+        with layers.exporting():
+            written = compiled()
     state = init()
 
     def run(count: int) -> None:
@@ -74,7 +85,7 @@ def ours(words: str, rows: int, frames: int) -> Any:
             state, _ = train(state, batch, key)
         jax.block_until_ready(state)
 
-    return turns.Work(run, cost.cost(train.as_text() or "").flops * mesh.size)
+    return turns.Work(run, cost.cost(written.as_text() or "").flops * mesh.size)
 
 
 def torch_steps(words: str, rows: int, frames: int) -> Any:
