@@ -38,8 +38,9 @@ class Keypoints:
         # What records store, so what is served was trained on.
         x_BTD = keypoints_BTD.astype(jnp.float16).astype(jnp.float32)
         real_BT = jnp.arange(x_BTD.shape[1])[None, :] < length_B[:, None]
-        x_BSD, _, mask_BS = resampling.resample(x_BTD, real_BT, self.max_frames, self.max_frames)
-        return x_BSD, mask_BS
+        weight_BST, mask_BS = resampling.weights(real_BT, self.max_frames, self.max_frames)
+        known_BTD = jnp.where(jnp.isnan(x_BTD), 0.0, x_BTD)
+        return resampling.mixed(weight_BST, known_BTD), mask_BS
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -43,17 +43,11 @@ def hands(
     return real_BT, (seen_BT2 & chosen_B2[:, None]).any(-1), left_B
 
 
-def resample(
-    values_BTD: jax.Array, keep_BT: jax.Array, frames: int, at_least: int = 0
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """The kept frames, moved together; interpolated where they are more than `frames`, or fewer
-    than `at_least` and not none.
-
-    Returns values [B,S,D] (0 where missing), presence [B,S,D] in 0..1 (the share of the weight that
-    fell on values that are no NaN) and mask bool[B,S]. Positions are those of tf.image.resize's
-    bilinear method (half-pixel centres). All of it is two products with one matrix of interpolation
-    weights.
-    """
+def weights(keep_BT: jax.Array, frames: int, at_least: int = 0) -> tuple[jax.Array, jax.Array]:
+    """f32[B,S,T] and mask bool[B,S]: what share of each frame that the model sees is each of the
+    clip. The kept ones, moved together; interpolated where they are more than `frames`, or fewer
+    than `at_least` and not none. Positions are those of tf.image.resize's bilinear method
+    (half-pixel centres)."""
     t = jnp.arange(keep_BT.shape[1])
     keep = keep_BT.astype(jnp.float32)
     before_TT = (t[:, None] < t[None, :]).astype(jnp.float32)
@@ -67,16 +61,24 @@ def resample(
     at_BS = jnp.clip(at_BS, 0, jnp.maximum(count_B1 - 1, 0))
     mask_BS = s_1S < used_B1
     hat_BST = jnp.maximum(0.0, 1.0 - jnp.abs(at_BS[:, :, None] - place_BT[:, None, :]))
-    weight_BST = hat_BST * keep[:, None, :] * mask_BS[:, :, None]
+    return hat_BST * keep[:, None, :] * mask_BS[:, :, None], mask_BS
+
+
+def mixed(weight_BST: jax.Array, x_BTD: jax.Array) -> jax.Array:
+    """[B,S,D]: frames that `weights` makes of values without NaN."""
+    return jnp.einsum("bst,btd->bsd", weight_BST, x_BTD, precision=EXACT)
+
+
+def resample(
+    values_BTD: jax.Array, keep_BT: jax.Array, frames: int, at_least: int = 0
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Values [B,S,D] (0 where missing), presence [B,S,D] in 0..1 (the share of the weight that fell
+    on values that are no NaN) and mask bool[B,S]; `weights` has the arguments."""
+    weight_BST, mask_BS = weights(keep_BT, frames, at_least)
     missing_BTD = jnp.isnan(values_BTD)
     # 0 x NaN would poison every frame, so values and presence are interpolated apart.
-    total_BSD, presence_BSD = (
-        jnp.einsum("bst,btd->bsd", weight_BST, x_BTD, precision=EXACT)
-        for x_BTD in (
-            jnp.where(missing_BTD, 0.0, values_BTD),
-            1.0 - missing_BTD.astype(jnp.float32),
-        )
-    )
+    total_BSD = mixed(weight_BST, jnp.where(missing_BTD, 0.0, values_BTD))
+    presence_BSD = mixed(weight_BST, 1.0 - missing_BTD.astype(jnp.float32))
     values_BSD = jnp.where(presence_BSD > 0, total_BSD / jnp.maximum(presence_BSD, 1e-6), 0.0)
     return values_BSD, presence_BSD, mask_BS
 
