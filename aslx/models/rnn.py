@@ -148,7 +148,8 @@ def _recur_backward(activation, reverse, steps, residual, gradient):
 
     def step(carry, at):
         # The carried dc lacks a factor, the next step's f: one kernel fewer.
-        (dh_BD, dc_BD), (dout_BD, mask_B1, opened_B4D, a_c, c_old, f_next) = carry, at
+        (dh_BD, dc_BD, gates_TB4D), (t, dout_BD, mask_B1, a_c, c_old, f_next) = carry, at
+        opened_B4D = jax.lax.dynamic_index_in_dim(gates_TB4D, t, 0, False)
         dh_BD = dh_BD + dout_BD
         i, _, g, o = jnp.split(opened_B4D, 4, axis=-1)
         dc_BD = dc_BD * f_next + _held(mask_B1, dh_BD * o * activation.slope(a_c), 0.0)
@@ -161,11 +162,17 @@ def _recur_backward(activation, reverse, steps, residual, gradient):
         dh_old = _project(dgates_B4D, transposed_4DD)
         if mask_B1 is not None:
             dh_old = dh_old + jnp.where(mask_B1, 0, dh_BD)
-        return (dh_old, dc_BD), dgates_B4D
+        # Each step's gradient takes the place of its gates: no other array is filled with zeros.
+        gates_TB4D = jax.lax.dynamic_update_index_in_dim(gates_TB4D, dgates_B4D, t, 0)
+        return (dh_old, dc_BD, gates_TB4D), None
 
-    steps_TBD = (dh_TBD, mask_TB1, opened_TB4D, activation(c_TBD), c_old, f_next)
-    dfirst, dgates_TB4D = jax.lax.scan(step, (dh_last, dc_last), steps_TBD, reverse=not reverse)
-    dfirst = dfirst[0], dfirst[1] * f_TBD[-1 if reverse else 0]
+    numbers_T = jnp.arange(len(opened_TB4D))
+    steps_TBD = (numbers_T, dh_TBD, mask_TB1, activation(c_TBD), c_old, f_next)
+    first = dh_last, dc_last, opened_TB4D
+    (dh_first, dc_first, dgates_TB4D), _ = jax.lax.scan(
+        step, first, steps_TBD, reverse=not reverse
+    )
+    dfirst = dh_first, dc_first * f_TBD[-1 if reverse else 0]
     drecurrent = _over_steps(h_old, dgates_TB4D, recurrent.dtype)
     if steps:
         dgates_TB4D = dgates_TB4D.sum(0, keepdims=True)
