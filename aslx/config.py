@@ -81,7 +81,8 @@ class Config:
     seed: int = 0
     epochs: int = 10
     microbatches: int = 1
-    """Parts of a batch whose gradients are added up before a step."""
+    """Parts of a batch, each of one device, whose gradients are added up before a step; a multiple
+    of the devices, or 1: the whole batch at once."""
     ema_decay: float = 0.0
     """Of the average of the parameters that is evaluated and exported; 0: none is kept."""
     eval_every: int = 1
@@ -155,7 +156,8 @@ def placed(cfg: Config, workdir: files.Path | None = None) -> Config:
         devices = json.loads(path.read_text())["mesh"]["cpu_devices"]
     else:
         power = 1 << ((os.cpu_count() or 1).bit_length() - 1)
-        devices = math.gcd(cfg.data.batching.multiple // cfg.microbatches, power)
+        devices = math.gcd(cfg.data.batching.multiple, power)
+        devices = devices if cfg.microbatches == 1 else math.gcd(cfg.microbatches, devices)
     return dataclasses.replace(cfg, mesh=dataclasses.replace(cfg.mesh, cpu_devices=devices))
 
 

@@ -123,11 +123,13 @@ def train_step(
         features=cfg.features,
         augment=cfg.augmentation,
         microbatches=cfg.microbatches,
+        devices=mesh.size,
         ema_decay=cfg.ema_decay,
         awp=cfg.awp,
         steps=steps,
         gather=functools.partial(sharding.whole, mesh),
         scatter=functools.partial(jax.lax.with_sharding_constraint, shardings=place.model),
+        spread=functools.partial(jax.lax.with_sharding_constraint, shardings=sharding.batch(mesh)),
     )
     out, options = (place, sharding.replicated(mesh)), sharding.compiler_options(mesh)
     return jax.jit(train, out_shardings=out, donate_argnums=0, compiler_options=options)

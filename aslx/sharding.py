@@ -1,6 +1,7 @@
 """Where arrays live: the mesh and the one rule that places every array on it."""
 
 import dataclasses
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -53,10 +54,16 @@ def compiler_options(mesh: jax.sharding.Mesh) -> dict[str, str]:
 
 
 def check_rows(mesh: jax.sharding.Mesh, rows: int, microbatches: int = 1) -> None:
-    if rows % (mesh.size * microbatches):
+    if microbatches > 1 and microbatches % mesh.size:
+        raise ValueError(
+            f"{microbatches} microbatches do not divide over {mesh.size} devices: make "
+            f"microbatches 1 or a multiple of {mesh.size}"
+        )
+    if rows % math.lcm(mesh.size, microbatches):
         raise ValueError(
             f"a batch of {rows} rows does not divide over {mesh.size} devices and {microbatches} "
-            f"microbatches: make data.batching's rows a multiple of {mesh.size * microbatches}"
+            f"microbatches: make data.batching's rows a multiple of "
+            f"{math.lcm(mesh.size, microbatches)}"
         )
 
 

@@ -95,26 +95,31 @@ def accumulated(
     features: Any,
     augment: Any,
     microbatches: int,
+    devices: int,
+    spread: Callable[[Any], Any],
 ) -> tuple[Any, Metrics]:
-    """Mean gradient and metrics over the batch, `rows / microbatches` rows at a time."""
+    """Mean gradient and metrics over the batch, in parts of `rows / microbatches` rows. Each device
+    adds up those of its own parts, one after the other; all devices' are added up once."""
 
     of = functools.partial(gradients, model, frozen, task=task, features=features, augment=augment)
 
-    def add(carry: Any, part: tuple[Batch, jax.Array]) -> tuple[Any, None]:
-        rows, i = part
-        new = of(rows, jax.random.fold_in(key, i))
-        return jax.tree.map(jnp.add, carry, new), None
+    def beside(rows: Batch, number: jax.Array) -> Any:
+        return spread(jax.vmap(lambda r, i: of(r, jax.random.fold_in(key, i)))(rows, number))
+
+    def add(total: Any, part: tuple[Batch, jax.Array]) -> tuple[Any, None]:
+        return jax.tree.map(jnp.add, total, beside(*part)), None
 
     if microbatches == 1:
         grads, (count, sums) = of(batch, key)
     else:
-        # Rows are dealt out in turn, so that every microbatch lies on every device.
-        parts = {
-            k: v.reshape(-1, microbatches, *v.shape[1:]).swapaxes(0, 1) for k, v in batch.items()
-        }
-        first = jax.eval_shape(of, {k: v[0] for k, v in parts.items()}, key)
-        zero = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), first)
-        (grads, (count, sums)), _ = jax.lax.scan(add, zero, (parts, jnp.arange(microbatches)))
+        # A part has the same rows and key on every mesh.
+        split = devices, microbatches // devices
+        parts = {k: v.reshape(*split, -1, *v.shape[1:]).swapaxes(0, 1) for k, v in batch.items()}
+        numbers = jnp.arange(microbatches).reshape(split).T
+        first = jax.eval_shape(beside, {k: v[0] for k, v in parts.items()}, numbers[0])
+        zero = spread(jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), first))
+        total, _ = jax.lax.scan(add, zero, (parts, numbers))
+        grads, (count, sums) = jax.tree.map(lambda x: x.sum(0), total)
     count = jnp.maximum(count, 1)
     metrics = {name: total / jnp.maximum(n, 1) for name, (total, n) in sums.items()}
     # The optimiser reads a gradient several times, and some come transposed.
@@ -131,15 +136,17 @@ def train(
     features: Any,
     augment: Any,
     microbatches: int,
+    devices: int,
     ema_decay: float,
     awp: optim.AWP,
     steps: int,
     gather: Callable[[Any], Any],
     scatter: Callable[[Any], Any],
+    spread: Callable[[Any], Any],
 ) -> tuple[State, Metrics]:
     """The next of `steps` steps. Losses find in the batch how far the training is:
-    `progress` f32[B], from 0 to 1. `gather` makes parameters whole on every device, and `scatter`
-    leaves each its part of their gradient."""
+    `progress` f32[B], from 0 to 1. `gather` makes parameters whole on every device, `scatter`
+    leaves each its part of their gradient, and `spread` lays a first axis over the `devices`."""
     progress = state.step / steps
     of = functools.partial(
         accumulated,
@@ -150,6 +157,8 @@ def train(
         features=features,
         augment=augment,
         microbatches=microbatches,
+        devices=devices,
+        spread=spread,
     )
 
     def mean(model: Any) -> tuple[Any, Metrics]:

@@ -1,8 +1,10 @@
 """Training: exact, resumable, guarded."""
 
 import dataclasses
+import functools
 import json
 import pathlib
+import re
 import shutil
 
 import jax
@@ -124,25 +126,53 @@ def first_batch(s: loop.Setup) -> dict:
         return next(batches)
 
 
+def accumulated(s: loop.Setup, microbatches: int, devices: int, spread=lambda parts: parts):
+    """The compiled function of model, batch and key, and its results for the first batch."""
+    state = s.init()
+    run = jax.jit(
+        functools.partial(
+            step.accumulated,
+            frozen=state.frozen,
+            task=s.cfg.task,
+            features=s.cfg.features,
+            augment=None,
+            microbatches=microbatches,
+            devices=devices,
+            spread=spread,
+        )
+    )
+    arrays = {"model": state.model, "batch": first_batch(s), "key": s.key}
+    return run.lower(**arrays).compile().as_text() or "", run(**arrays)
+
+
+def assert_alike(a, b):
+    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+        np.testing.assert_allclose(x, y, atol=1e-5, rtol=1e-3)
+
+
 def test_accumulated_microbatches_are_one_batch(cfg):
     # No dropout, so that both see the same network.
-    still = dataclasses.replace(cfg, model=dataclasses.replace(cfg.model, dropout=0.0))
-    s = loop.setup(still)
-    batch, state = first_batch(s), s.init()
-    run = jax.jit(
-        lambda m: step.accumulated(
-            *(state.model, state.frozen, batch, s.key),
-            task=cfg.task,
-            features=cfg.features,
-            augment=None,
-            microbatches=m,
-        ),
-        static_argnums=0,
-    )
-    (one, a), (four, b) = run(1), run(4)
-    for x, y in zip(jax.tree.leaves(one), jax.tree.leaves(four), strict=True):
-        np.testing.assert_allclose(x, y, atol=1e-5, rtol=1e-3)
-    assert float(a["loss"]) == pytest.approx(float(b["loss"]), rel=1e-5)
+    s = loop.setup(dataclasses.replace(cfg, model=dataclasses.replace(cfg.model, dropout=0.0)))
+    assert_alike(accumulated(s, 1, 1)[1], accumulated(s, 8, 8)[1])
+
+
+def test_microbatches_are_the_same_on_every_mesh_and_travel_once(cfg):
+    batching = plan.Bucketed(frames=1024, buckets=1, multiple=16)
+    s = loop.setup(dataclasses.replace(cfg, data=dataclasses.replace(cfg.data, batching=batching)))
+    place = sharding.batch(s.mesh)
+    spread = functools.partial(jax.lax.with_sharding_constraint, shardings=place)
+    program, eight = accumulated(s, 16, 8, spread)
+    assert_alike(eight, accumulated(s, 16, 2)[1])
+    assert " while(" in program
+    bodies = re.findall(r"body=(%[\w.-]+)", program)
+    for body in bodies:
+        (lines,) = re.findall(rf"^{re.escape(body)} .*?^}}", program, re.DOTALL | re.MULTILINE)
+        assert "all-reduce" not in lines and "all-gather" not in lines
+
+
+def test_microbatches_that_do_not_divide_over_the_devices_are_an_error(cfg):
+    with pytest.raises(ValueError, match="make microbatches 1 or a multiple of 8"):
+        loop.setup(dataclasses.replace(cfg, microbatches=4))
 
 
 def test_the_step_compiles_once_a_bucket(cfg, tmp_path, monkeypatch):

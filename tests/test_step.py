@@ -56,6 +56,8 @@ def test_the_gradient_that_is_applied_is_that_at_the_perturbed_weights(cfg):
         features=cfg.features,
         augment=None,
         microbatches=1,
+        devices=s.mesh.size,
+        spread=lambda parts: parts,
     )
     clean, _ = jax.jit(mean)(state.model)
     worse = ALWAYS.perturbed(state.model, clean)
@@ -94,7 +96,7 @@ def test_neither_microbatches_nor_the_mesh_change_an_adversarial_step(cfg):
         ),
     )
     one, _ = advanced(still)
-    both = {"microbatches": 2, "mesh": sharding.Config(fsdp=8)}
+    both = {"microbatches": 8, "mesh": sharding.Config(fsdp=8)}
     other, _ = advanced(still, **both)
     for name in (name for name in one if "/mu/" in name):
         np.testing.assert_allclose(one[name], other[name], atol=1e-5, rtol=1e-3, err_msg=name)
@@ -128,11 +130,13 @@ def test_losses_are_told_how_far_the_training_is(cfg):
         features=cfg.features,
         augment=None,
         microbatches=2,
+        devices=1,
         ema_decay=cfg.ema_decay,
         awp=cfg.awp,
         steps=8,
         gather=lambda model: model,
         scatter=lambda grads: grads,
+        spread=lambda parts: parts,
     )
     state, batch = s.init(), first_batch(s)
     at = dataclasses.replace(state, step=jnp.asarray(6))
