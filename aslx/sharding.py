@@ -63,7 +63,7 @@ def check_rows(mesh: jax.sharding.Mesh, rows: int, microbatches: int = 1) -> Non
         raise ValueError(
             f"a batch of {rows} rows does not divide over {mesh.size} devices and {microbatches} "
             f"microbatches: make data.batching's rows a multiple of "
-            f"{math.lcm(mesh.size, microbatches)}"
+            f"{math.lcm(mesh.size, microbatches)}, or microbatches 1"
         )
 
 

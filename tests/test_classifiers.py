@@ -91,7 +91,7 @@ def trained(pictures, tmp_path_factory) -> pathlib.Path:
         0.003,
     )
     into = ("--config", "configs/asl_alphabet_cnn.py", "--workdir", out / "run")
-    result("train", *into, *size, *rest, "--data.batching.rows", 8)
+    result("train", *into, *size, *rest, "--data.batching.rows", 8, "--microbatches", 8)
     return out
 
 
