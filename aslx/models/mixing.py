@@ -17,11 +17,13 @@ _ROWS = 8  # Of a part: at least one for each of eight devices.
 
 
 def mix(q_BTNH: jax.Array, k_BSNH: jax.Array, v_BSNH: jax.Array, mask_BTS: jax.Array) -> jax.Array:
-    """[B,T,N,H]: jax.nn.dot_product_attention; on a CPU, of many logits, a few rows of one head at
-    a time. The mask may have 1 for B or T."""
+    """[B,T,N,H]: jax.nn.dot_product_attention; on a CPU, of many logits in float32, a few rows of
+    one head at a time. The mask may have 1 for B or T."""
     arrays = q_BTNH, k_BSNH, v_BSNH, mask_BTS
+    if layers.is_exporting() or q_BTNH.dtype != jnp.float32:
+        return _whole(*arrays)
     b, t, n, _ = q_BTNH.shape
-    if layers.is_exporting() or b * t * n * k_BSNH.shape[1] < _MANY:
+    if b * t * n * k_BSNH.shape[1] < _MANY:
         return _whole(*arrays)
     return jax.lax.platform_dependent(*arrays, cpu=in_parts, default=_whole)
 
