@@ -156,8 +156,8 @@ def placed(cfg: Config, workdir: files.Path | None = None) -> Config:
         devices = json.loads(path.read_text())["mesh"]["cpu_devices"]
     else:
         power = 1 << ((os.cpu_count() or 1).bit_length() - 1)
-        devices = math.gcd(cfg.data.batching.multiple, power)
-        devices = devices if cfg.microbatches == 1 else math.gcd(cfg.microbatches, devices)
+        parts = cfg.data.batching.multiple if cfg.microbatches == 1 else cfg.microbatches
+        devices = math.gcd(cfg.data.batching.multiple, parts, power)
     return dataclasses.replace(cfg, mesh=dataclasses.replace(cfg.mesh, cpu_devices=devices))
 
 

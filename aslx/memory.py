@@ -15,7 +15,7 @@ def keep() -> None:
 
     On a CPU XLA takes and frees the buffers of every step. glibc returns large ones to the kernel,
     which fills them with zeros page by page when the next step takes them: a quarter of the time
-    of a small network's step. One heap, grown in pieces of 64 MiB and never cut, takes them once.
+    of a small network's step. One heap, made long at once and never cut, takes them once.
     """
     if not sys.platform.startswith("linux"):
         return

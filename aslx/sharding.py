@@ -1,7 +1,6 @@
 """Where arrays live: the mesh and the one rule that places every array on it."""
 
 import dataclasses
-import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -59,11 +58,11 @@ def check_rows(mesh: jax.sharding.Mesh, rows: int, microbatches: int = 1) -> Non
             f"{microbatches} microbatches do not divide over {mesh.size} devices: make "
             f"microbatches 1 or a multiple of {mesh.size}"
         )
-    if rows % math.lcm(mesh.size, microbatches):
+    parts = max(mesh.size, microbatches)
+    if rows % parts:
         raise ValueError(
             f"a batch of {rows} rows does not divide over {mesh.size} devices and {microbatches} "
-            f"microbatches: make data.batching's rows a multiple of "
-            f"{math.lcm(mesh.size, microbatches)}, or microbatches 1"
+            f"microbatches: make data.batching's rows a multiple of {parts}, or microbatches 1"
         )
 
 

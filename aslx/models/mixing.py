@@ -20,10 +20,9 @@ def mix(q_BTNH: jax.Array, k_BSNH: jax.Array, v_BSNH: jax.Array, mask_BTS: jax.A
     """[B,T,N,H]: jax.nn.dot_product_attention; on a CPU, of many logits in float32, a few rows of
     one head at a time. The mask may have 1 for B or T."""
     arrays = q_BTNH, k_BSNH, v_BSNH, mask_BTS
-    if layers.is_exporting() or q_BTNH.dtype != jnp.float32:
-        return _whole(*arrays)
     b, t, n, _ = q_BTNH.shape
-    if b * t * n * k_BSNH.shape[1] < _MANY:
+    few = b * t * n * k_BSNH.shape[1] < _MANY
+    if few or q_BTNH.dtype != jnp.float32 or layers.is_exporting():
         return _whole(*arrays)
     return jax.lax.platform_dependent(*arrays, cpu=in_parts, default=_whole)
 

@@ -168,8 +168,8 @@ def _recur_backward(activation, reverse, steps, residual, gradient):
 
     numbers_T = jnp.arange(len(opened_TB4D))
     steps_TBD = (numbers_T, dh_TBD, mask_TB1, activation(c_TBD), c_old, f_next)
-    first = dh_last, dc_last, opened_TB4D
-    (dh_first, dc_first, dgates_TB4D), _ = jax.lax.scan(step, first, steps_TBD, reverse=not reverse)
+    last = dh_last, dc_last, opened_TB4D
+    (dh_first, dc_first, dgates_TB4D), _ = jax.lax.scan(step, last, steps_TBD, reverse=not reverse)
     dfirst = dh_first, dc_first * f_TBD[-1 if reverse else 0]
     drecurrent = _over_steps(h_old, dgates_TB4D, recurrent.dtype)
     if steps:
