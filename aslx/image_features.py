@@ -29,6 +29,10 @@ class Image:
     """What is taken off the pixels, 0 to 255, in the order of the network's channels,"""
     std: tuple[float, ...] = (255.0, 255.0, 255.0)
     """and what they are divided by then."""
+    local: int = 0
+    """Pixels to each side whose mean is taken off every pixel and by whose deviation it is divided,
+    before it is scaled; 0: none. Light then matters less (local contrast normalisation, Jarrett et
+    al. 2009; the weights fall off linearly, where theirs are a Gaussian's)."""
     max_frames: ClassVar[int] = 1
 
     @property
@@ -48,8 +52,36 @@ class Image:
             x_BHWC = jax.image.resize(x_BHWC, shape, "bilinear", antialias=False)
         x_BHW3 = jnp.broadcast_to(x_BHWC, (*x_BHWC.shape[:3], 3))
         x_BHW3 = x_BHW3[..., ::-1] if self.bgr else x_BHW3
+        x_BHW3 = self._evened(x_BHW3) if self.local else x_BHW3
         scaled = (x_BHW3 - np.array(self.mean, "f4")) / np.array(self.std, "f4")
         return scaled, jnp.ones((rows, 1), bool)
+
+    def _evened(self, x_BHW3: jax.Array) -> jax.Array:
+        near_SS = _near(self.size, self.local)
+
+        def mean(x_BHWC: jax.Array) -> jax.Array:
+            # Of matrices, one axis after the other: TFLite has no product of more axes.
+            up = near_SS @ x_BHWC.reshape(len(x_BHWC), self.size, -1)
+            return (near_SS @ up.reshape(-1, self.size, x_BHWC.shape[-1])).reshape(x_BHWC.shape)
+
+        away = x_BHW3 - mean(x_BHW3)
+        deviation = jnp.sqrt(mean(jnp.square(away).mean(-1, keepdims=True)))
+        return away / (deviation + _NOISE)
+
+
+# A webcam's, of 255: where nothing else is to be seen, it stays small.
+_NOISE = 8.0
+
+
+def _near(size: int, reach: int) -> np.ndarray:
+    """f32[size, size]: for each place the weights of those up to `reach` away, where the edges go
+    on beyond the ends."""
+    weight_K = (1 + reach - np.abs(np.arange(-reach, reach + 1))) / (1 + reach) ** 2
+    found = np.zeros((size, size), np.float32)
+    for offset, weight in zip(range(-reach, reach + 1), weight_K, strict=True):
+        at = np.clip(np.arange(size) + offset, 0, size - 1)
+        np.add.at(found, (np.arange(size), at), weight)
+    return found
 
 
 # keras.applications.imagenet_utils.preprocess_input, mode "caffe": BGR, means of ImageNet.

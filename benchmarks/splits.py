@@ -7,8 +7,10 @@ What follows `--` is passed to aslx.train. Each split is prepared with another s
 class: a fifth of it tests, and of the rest an eighth validates and picks the checkpoint.
 """
 
+import concurrent.futures
 import dataclasses
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -32,6 +34,8 @@ class Command:
     out: pathlib.Path
     """Where data sets and runs shall stand; what stands there already is gone on with."""
     splits: int = 5
+    jobs: int = 1
+    """How many of them at a time; each then has its share of the machine's cores."""
     prepare: str = ""
     """More options of aslx.prepare, separated by spaces."""
 
@@ -62,11 +66,21 @@ def one(command: Command, seed: int, options: list[str]) -> dict:
 
 def main() -> None:
     mine, _, options = " ".join(sys.argv[1:]).partition(" -- ")
-    command = tyro.cli(Command, args=mine.split())
-    found = []
-    for seed in range(command.splits):
-        found.append(one(command, seed, options.split()))
-        print(json.dumps(found[-1]), flush=True)
+    command, words = tyro.cli(Command, args=mine.split()), options.split()
+    cores = sorted(os.sched_getaffinity(0))
+    if not 1 <= command.jobs <= len(cores):
+        raise ValueError(f"--jobs {command.jobs} is not between 1 and this machine's {len(cores)}")
+    shares, found = [set(cores[i :: command.jobs]) for i in range(command.jobs)], []
+
+    def settle() -> None:
+        """What a thread starts runs where the thread itself may."""
+        os.sched_setaffinity(0, shares.pop())
+
+    with concurrent.futures.ThreadPoolExecutor(command.jobs, initializer=settle) as pool:
+        tasks = [pool.submit(one, command, seed, words) for seed in range(command.splits)]
+        for task in tasks:
+            found.append(task.result())
+            print(json.dumps(found[-1]), flush=True)
     mean = sum(row["accuracy"] for row in found) / len(found)
     print(json.dumps({"splits": len(found), "accuracy": round(mean, 4)}))
 

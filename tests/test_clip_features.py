@@ -99,12 +99,38 @@ def test_grey_images_become_what_keras_preprocessing_makes_of_them():
     np.testing.assert_allclose(x[0, 5, 5], [-3.939, -16.779, -23.68], rtol=1e-5)
 
 
+def test_local_contrast_is_that_of_the_neighbourhood_however_light_it_is():
+    rng, reach = np.random.default_rng(0), 3
+    image = rng.integers(0, 255, (1, 20, 20, 3)).astype(np.uint8)
+    options = {"height": 20, "width": 20, "size": 20, "std": (1.0, 1.0, 1.0)}
+    features = image_features.Image(local=reach, **options)
+    found = np.asarray(features(jnp.asarray(image))[0])[0]
+    weight = np.maximum(0, 4 - np.abs(np.arange(-reach, reach + 1)))
+    window = np.outer(weight, weight)[..., None] / weight.sum() ** 2
+    every = np.pad(image[0].astype(float), ((reach, reach), (reach, reach), (0, 0)), mode="edge")
+    away = np.stack(
+        [
+            [image[0, i, j] - (every[i : i + 7, j : j + 7] * window).sum((0, 1)) for j in range(20)]
+            for i in range(20)
+        ]
+    )
+    square = np.pad(np.square(away).mean(-1), reach, mode="edge")
+    deviation = np.sqrt((square[7:14, 9:16] * window[..., 0]).sum())
+    np.testing.assert_allclose(found[7, 9], away[7, 9] / (deviation + 8), atol=1e-3)
+    lighter = features(jnp.asarray(image * 0.5 + 60))[0][0]
+    assert np.abs(lighter - found).max() < 0.15 * np.abs(found).max()
+    dark = image_features.Image(**options)
+    assert np.abs(dark(jnp.asarray(image * 0.5 + 60))[0][0] - image[0]).max() > 60
+
+
+def augmented(image: np.ndarray, **options) -> np.ndarray:
+    batch, augment = {"image": jnp.asarray(image)}, image_augment.Images(**options)
+    return np.array(augment.clips(batch, jax.random.key(0), None)["image"])
+
+
 def changed(**options) -> tuple[np.ndarray, np.ndarray]:
     image = np.random.default_rng(0).integers(60, 190, (4, 16, 16, 3)).astype(np.uint8)
-    batch = {"image": jnp.asarray(image)}
-    return np.asarray(
-        image_augment.Images(**options).clips(batch, jax.random.key(0), None)["image"]
-    ), image
+    return augmented(image, **options), image
 
 
 def test_augmentation_of_nothing_is_the_image_and_a_flip_its_mirror():
@@ -128,13 +154,33 @@ def test_augmentation_stays_within_what_was_asked():
     assert not np.allclose(moved, image, atol=1)
 
 
+def test_a_gain_is_of_each_channel_and_gamma_leaves_black_and_white():
+    gained, image = changed(colour=0.1)
+    share = gained / image
+    assert np.ptp(share, axis=(1, 2)).max() < 1e-3 < np.ptp(share, axis=3).min()
+    assert np.abs(np.log(share)).max() <= 0.1 + 1e-5
+    shown = augmented(np.tile(np.array([0, 64, 255], np.uint8), (16, 8, 8, 1)), gamma=0.5)
+    np.testing.assert_allclose(shown[..., 0], 0, atol=1e-3)
+    np.testing.assert_allclose(shown[..., 2], 255, atol=1e-3)
+    exponent = np.log(shown[:, 0, 0, 1] / 255) / np.log(64 / 255)
+    assert np.ptp(np.log(exponent)) > 0.5 and np.abs(np.log(exponent)).max() <= 0.5 + 1e-5
+
+
+def test_a_shear_leaves_the_middle_and_slants_by_no_more_than_was_asked():
+    image = np.zeros((16, 33, 33, 3), np.uint8)
+    image[:, 16, 16] = image[:, 16, 26] = 255  # The middle, and a point ten to its right.
+    shown = augmented(image, shear=0.3)
+    np.testing.assert_allclose(shown[:, 16, 16], 255, atol=1e-2)
+    shown[:, 14:19, 14:19] = 0
+    y = np.mgrid[:33, :33][0]
+    slope = (shown.sum(3) * (y - 16)).sum((1, 2)) / shown.sum((1, 2, 3)) / 10
+    assert np.ptp(slope) > 0.2 and np.abs(slope).max() < 0.4
+
+
 def test_a_turn_is_about_the_middle_by_no_more_than_was_asked():
     image = np.zeros((16, 33, 33, 3), np.uint8)
     image[:, 16, 16] = image[:, 16, 4] = 255  # The middle, and a point twelve to its left.
-    batch = {"image": jnp.asarray(image)}
-    turned = np.asarray(
-        image_augment.Images(turn=30.0).clips(batch, jax.random.key(0), None)["image"]
-    )
+    turned = augmented(image, turn=30.0)
     np.testing.assert_allclose(turned[:, 16, 16], 255, atol=1e-2)
     left = turned.copy()
     left[:, 14:19, 14:19] = 0

@@ -22,6 +22,16 @@ class Config:
 
     dropout: float = 0.3
     """Rate after each residual block while training."""
+    margin: int = 0
+    """Cells, of four pixels, by which the edges of the last map go on. The dense layer then reads
+    every window of the wider map, as if the hand stood elsewhere, and the answer is the windows'
+    mean probability (dense evaluation: Sermanet et al. 2013, OverFeat)."""
+    windows: int = 0
+    """How many of them, drawn for each microbatch, a training step reads; 0: all."""
+
+    def __post_init__(self):
+        if self.margin < 0 or self.windows < 0:
+            raise ValueError(f"margin {self.margin} or windows {self.windows} is below 0")
 
     def build(self, num_features: tuple, classes: int, *, rngs: nnx.Rngs) -> "ResidualCNN":
         return ResidualCNN(self, num_features, classes, rngs=rngs)
@@ -138,21 +148,60 @@ class ResidualCNN(nnx.Module):
     def __init__(self, cfg: Config, num_features: tuple, classes: int, *, rngs: nnx.Rngs):
         height, width, channels = num_features
         glorot, self.rate = nnx.initializers.glorot_uniform(), cfg.dropout
-        flat = -(-height // 4) * -(-width // 4) * _NARROW
+        self.margin, self.windows = cfg.margin, cfg.windows
+        self.window = -(-height // 4), -(-width // 4)
         self.stem = layers.Linear(9 * channels, _WIDE, kernel_init=glorot, rngs=rngs)
         self.first = Block(_WIDE, rngs=rngs)
         self.narrow = SeparableConv(_WIDE, _NARROW, rngs=rngs)
         self.second = Block(_NARROW, rngs=rngs)
+        flat = math.prod(self.window) * _NARROW
         self.dense = layers.Linear(flat, _NARROW, kernel_init=glorot, rngs=rngs)
         self.head = layers.Linear(_NARROW, classes, kernel_init=glorot, rngs=rngs)
 
     def classify(
         self, image_BHWC: jax.Array, mask: jax.Array, key: jax.Array | None = None
     ) -> jax.Array:
-        """f32[B, classes] logits."""
+        """f32[B, classes] logits; while training (`key` given) with a margin, f32[B, windows,
+        classes] of each window."""
         del mask
-        keys = layers.split(key, 2)
+        keys = layers.split(key, 3)
+        map_BHWC = self._map(image_BHWC, keys)
+        if not self.margin:
+            return self.head(jax.nn.relu(self.dense(map_BHWC.reshape(len(map_BHWC), -1))))
+        if key is not None and self.windows:
+            hidden_BVD = self._some(map_BHWC, keys[2])
+        else:
+            hidden_BVD = self._all(map_BHWC)
+        logits_BVC = self.head(jax.nn.relu(hidden_BVD))
+        if key is not None:
+            return logits_BVC
+        logp_BVC = jax.nn.log_softmax(logits_BVC)
+        return jax.nn.logsumexp(logp_BVC, 1) - math.log(logp_BVC.shape[1])
+
+    def _map(self, image_BHWC: jax.Array, keys: list) -> jax.Array:
+        """A quarter as high and wide as the image, and the margin around it."""
         x = jax.nn.relu(self.stem(jnp.concatenate(_shifts(image_BHWC), -1)))
         x = layers.dropout(self.first(x), self.rate, keys[0])
         x = layers.dropout(self.second(jax.nn.relu(self.narrow(x))), self.rate, keys[1])
-        return self.head(jax.nn.relu(self.dense(x.reshape(len(x), -1))))
+        pad = (self.margin, self.margin)
+        return jnp.pad(x, ((0, 0), pad, pad, (0, 0)), mode="edge")
+
+    def _all(self, map_BHWC: jax.Array) -> jax.Array:
+        """f32[B, V, D] of every window: the dense layer is a convolution."""
+        kernel = self.dense.kernel[...].reshape(*self.window, map_BHWC.shape[-1], -1)
+        hidden_BHWD = jax.lax.conv_general_dilated(
+            map_BHWC, kernel, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
+        )
+        hidden_BHWD = hidden_BHWD + self.dense.bias[...]
+        return hidden_BHWD.reshape(len(map_BHWC), -1, hidden_BHWD.shape[-1])
+
+    def _some(self, map_BHWC: jax.Array, key: jax.Array) -> jax.Array:
+        """The same of a few windows, of all images alike."""
+        rows, *sides, channels = map_BHWC.shape
+        high, wide = (side - w + 1 for side, w in zip(sides, self.window, strict=True))
+        at_V = jax.random.permutation(key, high * wide)[: self.windows]
+        # Slices and no gather, whose gradient would add up single values.
+        size = (rows, *self.window, channels)
+        corners = [(0, at // wide, at % wide, 0) for at in at_V]
+        windows = jnp.stack([jax.lax.dynamic_slice(map_BHWC, c, size) for c in corners], 1)
+        return self.dense(windows.reshape(rows, len(corners), -1))

@@ -1,0 +1,44 @@
+"""The ASL-alphabet seed's small network on a few dozen images of each letter.
+
+python -m aslx.prepare image_folder --source asl_alphabet_few --out data/few --size 100 \
+    --split stratified --validation 0
+python -m aslx.train --config configs/asl_alphabet_cnn_few.py --workdir runs/few
+
+The same 656,733 parameters as asl_alphabet_cnn. So few images have to be shown in many ways: moved,
+enlarged, turned, slanted, in other light and, by the windows of the margin, elsewhere. There is no
+validation split to spare: the score while it trains is that of its own images, and the average of
+its parameters at the end is kept.
+"""
+
+from aslx import config, image_augment, image_features, optim
+from aslx.data import plan
+from aslx.models import cnn
+from aslx.tasks import classification
+
+
+def get_config() -> config.Config:
+    return config.Config(
+        data=config.Data(path="data/few", batching=plan.Fixed(rows=16), eval_split="train"),
+        task=classification.Task(classes=29),
+        features=image_features.Image(
+            height=100, width=100, size=100, local=12, std=(1.0, 1.0, 1.0)
+        ),
+        model=cnn.Config(dropout=0.1, margin=4, windows=16),
+        augmentation=image_augment.Images(
+            shift=0.1,
+            zoom=0.4,
+            turn=15.0,
+            shear=0.1,
+            brightness=0.25,
+            contrast=0.5,
+            colour=0.2,
+            gamma=0.6,
+        ),
+        # Muon learns the kernels, Adam the rest.
+        optim=optim.Config(peak_lr=1.5e-3, warmup=0.05, weight_decay=0.02, muon_lr=0.02),
+        microbatches=8,
+        ema_decay=0.998,
+        epochs=400,
+        eval_every=50,
+        save_every=4000,
+    )
