@@ -46,10 +46,11 @@ def compiler_options(mesh: jax.sharding.Mesh) -> dict[str, str]:
         return {}
     # By default the CPU's compiler drops optimisation barriers before it fuses (see
     # `layers.materialised`), and leaves half of AVX-512's registers alone.
-    return {
-        "xla_disable_hlo_passes": "cse_barrier_expander",
-        "xla_cpu_prefer_vector_width": "512",
-    }
+    passes = ["cse_barrier_expander"]
+    if len(mesh.local_devices) > 1:
+        # A kernel divided among the cores would wait for one that another device keeps busy.
+        passes.append("cpu-parallel-task-assigner")
+    return {"xla_disable_hlo_passes": ",".join(passes), "xla_cpu_prefer_vector_width": "512"}
 
 
 def check_rows(mesh: jax.sharding.Mesh, rows: int, microbatches: int = 1) -> None:
