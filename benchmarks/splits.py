@@ -4,7 +4,8 @@ python -m benchmarks.splits --config configs/keypoint_lstm.py --kind keypoint_cl
     --source MP_Data --out runs/splits -- --epochs 100
 
 What follows `--` is passed to aslx.train. Each split is prepared with another seed, stratified by
-class: a fifth of it tests, and of the rest an eighth validates and picks the checkpoint.
+class: a fifth of it tests, and of the rest an eighth validates and picks the checkpoint, unless
+`--prepare="--validation 0"` leaves it to train.
 """
 
 import concurrent.futures
@@ -65,8 +66,9 @@ def one(command: Command, seed: int, options: list[str]) -> dict:
 
 
 def main() -> None:
-    mine, _, options = " ".join(sys.argv[1:]).partition(" -- ")
-    command, words = tyro.cli(Command, args=mine.split()), options.split()
+    given = sys.argv[1:]
+    mine = given.index("--") if "--" in given else len(given)
+    command, words = tyro.cli(Command, args=given[:mine]), given[mine + 1 :]
     cores = sorted(os.sched_getaffinity(0))
     if not 1 <= command.jobs <= len(cores):
         raise ValueError(f"--jobs {command.jobs} is not between 1 and this machine's {len(cores)}")

@@ -6,8 +6,8 @@ python -m aslx.train --config configs/asl_alphabet_cnn_few.py --workdir runs/few
 
 The same 656,733 parameters as asl_alphabet_cnn. So few images have to be shown in many ways: moved,
 enlarged, turned, slanted, in other light and, by the windows of the margin, elsewhere. There is no
-validation split to spare: the score while it trains is that of its own images, and the average of
-its parameters at the end is kept.
+validation split to spare: the scores while it trains are those of its own images, and the best loss
+of these is the last.
 """
 
 from aslx import config, image_augment, image_features, optim
@@ -19,7 +19,7 @@ from aslx.tasks import classification
 def get_config() -> config.Config:
     return config.Config(
         data=config.Data(path="data/few", batching=plan.Fixed(rows=16), eval_split="train"),
-        task=classification.Task(classes=29),
+        task=classification.Task(classes=29, best_by_loss=True),
         features=image_features.Image(
             height=100, width=100, size=100, local=12, std=(1.0, 1.0, 1.0)
         ),
