@@ -4,13 +4,14 @@ Shape suffixes: B images, H and W pixels, C channels.
 """
 
 import dataclasses
+import functools
 from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from aslx import sources
+from aslx import resampling, sources
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,6 +36,10 @@ class Image:
     al. 2009; the weights fall off linearly, where theirs are a Gaussian's)."""
     max_frames: ClassVar[int] = 1
 
+    def __post_init__(self):
+        if self.local < 0:
+            raise ValueError(f"local {self.local} is below 0")
+
     @property
     def source(self) -> sources.Image:
         return sources.Image(self.height, self.width, self.channels)
@@ -58,11 +63,13 @@ class Image:
 
     def _evened(self, x_BHW3: jax.Array) -> jax.Array:
         near_SS = _near(self.size, self.local)
+        product = functools.partial(jnp.matmul, precision=resampling.EXACT)
 
         def mean(x_BHWC: jax.Array) -> jax.Array:
             # Of matrices, one axis after the other: TFLite has no product of more axes.
-            up = near_SS @ x_BHWC.reshape(len(x_BHWC), self.size, -1)
-            return (near_SS @ up.reshape(-1, self.size, x_BHWC.shape[-1])).reshape(x_BHWC.shape)
+            up = product(near_SS, x_BHWC.reshape(len(x_BHWC), self.size, -1))
+            along = product(near_SS, up.reshape(-1, self.size, x_BHWC.shape[-1]))
+            return along.reshape(x_BHWC.shape)
 
         away = x_BHW3 - mean(x_BHW3)
         deviation = jnp.sqrt(mean(jnp.square(away).mean(-1, keepdims=True)))

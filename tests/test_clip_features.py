@@ -119,6 +119,8 @@ def test_local_contrast_is_that_of_the_neighbourhood_however_light_it_is():
     np.testing.assert_allclose(found[7, 9], away[7, 9] / (deviation + 8), atol=1e-3)
     lighter = features(jnp.asarray(image * 0.5 + 60))[0][0]
     assert np.abs(lighter - found).max() < 0.15 * np.abs(found).max()
+    with pytest.raises(ValueError, match="local -1 is below 0"):
+        image_features.Image(local=-1, **options)
     dark = image_features.Image(**options)
     assert np.abs(dark(jnp.asarray(image * 0.5 + 60))[0][0] - image[0]).max() > 60
 

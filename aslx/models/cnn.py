@@ -164,12 +164,12 @@ class ResidualCNN(nnx.Module):
         """f32[B, classes] logits; while training (`key` given) with a margin, f32[B, windows,
         classes] of each window."""
         del mask
-        keys = layers.split(key, 3)
-        map_BHWC = self._map(image_BHWC, keys)
+        *drops, windows_key = layers.split(key, 3)
+        map_BHWC = self._map(image_BHWC, drops)
         if not self.margin:
             return self.head(jax.nn.relu(self.dense(map_BHWC.reshape(len(map_BHWC), -1))))
-        if key is not None and self.windows:
-            hidden_BVD = self._some(map_BHWC, keys[2])
+        if windows_key is not None and self.windows:
+            hidden_BVD = self._some(map_BHWC, windows_key)
         else:
             hidden_BVD = self._all(map_BHWC)
         logits_BVC = self.head(jax.nn.relu(hidden_BVD))
@@ -178,7 +178,7 @@ class ResidualCNN(nnx.Module):
         logp_BVC = jax.nn.log_softmax(logits_BVC)
         return jax.nn.logsumexp(logp_BVC, 1) - math.log(logp_BVC.shape[1])
 
-    def _map(self, image_BHWC: jax.Array, keys: list) -> jax.Array:
+    def _map(self, image_BHWC: jax.Array, keys: list[jax.Array | None]) -> jax.Array:
         """A quarter as high and wide as the image, and the margin around it."""
         x = jax.nn.relu(self.stem(jnp.concatenate(_shifts(image_BHWC), -1)))
         x = layers.dropout(self.first(x), self.rate, keys[0])

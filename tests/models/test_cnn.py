@@ -54,7 +54,7 @@ def small(**options) -> cnn.ResidualCNN:
 def every_window(image: jax.Array) -> jax.Array:
     """f32[B, V, 5]: logits of `small(margin=1)`, one window of the map after the other."""
     model = small()
-    map_BHWC = model._map(image, [None] * 3)
+    map_BHWC = model._map(image, [None] * 2)
     assert map_BHWC.shape[1:3] == (2, 3)
     wider = jnp.pad(map_BHWC, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
     windows = [wider[:, i : i + 2, j : j + 3] for i in range(3) for j in range(3)]
