@@ -173,10 +173,7 @@ class ResidualCNN(nnx.Module):
         else:
             hidden_BVD = self._all(map_BHWC)
         logits_BVC = self.head(jax.nn.relu(hidden_BVD))
-        if key is not None:
-            return logits_BVC
-        logp_BVC = jax.nn.log_softmax(logits_BVC)
-        return jax.nn.logsumexp(logp_BVC, 1) - math.log(logp_BVC.shape[1])
+        return layers.mean_probability(logits_BVC, 1) if key is None else logits_BVC
 
     def _map(self, image_BHWC: jax.Array, keys: list[jax.Array | None]) -> jax.Array:
         """A quarter as high and wide as the image, and the margin around it."""
