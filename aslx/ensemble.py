@@ -12,12 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from aslx import config, inference
-from aslx.models import layers
 
 
 def _mean(logits: list[jax.Array]) -> jax.Array:
     """f32[..., V]: logits of the mean of the probabilities."""
-    return layers.mean_probability(jnp.stack(logits), 0)
+    logp = jnp.stack([jax.nn.log_softmax(x.astype(jnp.float32)) for x in logits])
+    return jax.nn.logsumexp(logp, 0) - np.log(len(logits))
 
 
 @jax.tree_util.register_dataclass

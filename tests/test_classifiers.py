@@ -4,7 +4,6 @@ import json
 import pathlib
 import subprocess
 import sys
-import types
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +14,6 @@ from PIL import Image
 from aslx import config, describe, export, inference, kaggle
 from aslx.datasets import images
 from aslx.models import layers
-from aslx.tasks import classification
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -166,23 +164,6 @@ def test_a_network_of_windows_is_exported_with_all_of_them_and_the_local_contras
         image = np.random.default_rng(seed).integers(0, 256, (20, 20, 3)).astype(np.float32)
         expected = cfg.task.predict(model, *cfg.features(jnp.asarray(image)[None]))[0]
         np.testing.assert_allclose(answer(inputs=image)["outputs"], expected, atol=1e-5)
-
-
-def test_the_loss_of_a_clip_is_the_mean_over_the_ways_it_is_looked_at():
-    logits_BVC = np.random.default_rng(0).normal(size=(2, 3, 4)).astype(np.float32)
-    batch = {"weight": jnp.array([1.0, 0.5]), "label": jnp.array([3, 1])}
-    task = classification.Task(classes=4)
-
-    def loss(logits: np.ndarray) -> tuple[float, float]:
-        model = types.SimpleNamespace(classify=lambda *_, key: jnp.asarray(logits))
-        total, _, sums = task.loss(model, jnp.zeros(2), jnp.ones((2, 1), bool), batch, None)
-        return float(total), float(sums["accuracy"][0])
-
-    each = [loss(logits_BVC[:, v])[0] for v in range(3)]
-    total, hits = loss(logits_BVC)
-    np.testing.assert_allclose(total, np.mean(each), rtol=1e-6)
-    answer = np.asarray(jax.nn.softmax(logits_BVC)).mean(1).argmax(-1)
-    assert hits == ((answer == [3, 1]) * [1.0, 0.5]).sum()
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ Shape suffixes: B batch, H and W pixels, C channels, D width.
 
 import dataclasses
 import functools
+import itertools
 import math
 
 import jax
@@ -24,14 +25,17 @@ class Config:
     """Rate after each residual block while training."""
     margin: int = 0
     """Cells, of four pixels, by which the edges of the last map go on. The dense layer then reads
-    every window of the wider map, as if the hand stood elsewhere, and the answer is the windows'
-    mean probability (dense evaluation: Sermanet et al. 2013, OverFeat)."""
-    windows: int = 0
-    """How many of them, drawn for each microbatch, a training step reads; 0: all."""
+    every window of the wider map: the hand may stand elsewhere. One softmax is over the classes in
+    all windows, and a class has what it has in any of them: a window without the hand may say
+    nothing (log-sum-exp pooling: Pinheiro & Collobert 2015, From Image-level to Pixel-level
+    Labeling)."""
+    stride: int = 1
+    """Cells from one window to the next in a training step. Where the first is, is drawn for each
+    microbatch, so that all are learned; an answer always reads all."""
 
     def __post_init__(self):
-        if self.margin < 0 or self.windows < 0:
-            raise ValueError(f"margin {self.margin} or windows {self.windows} is below 0")
+        if self.margin < 0 or self.stride < 1:
+            raise ValueError(f"margin {self.margin} is below 0, or stride {self.stride} below 1")
 
     def build(self, num_features: tuple, classes: int, *, rngs: nnx.Rngs) -> "ResidualCNN":
         return ResidualCNN(self, num_features, classes, rngs=rngs)
@@ -148,7 +152,7 @@ class ResidualCNN(nnx.Module):
     def __init__(self, cfg: Config, num_features: tuple, classes: int, *, rngs: nnx.Rngs):
         height, width, channels = num_features
         glorot, self.rate = nnx.initializers.glorot_uniform(), cfg.dropout
-        self.margin, self.windows = cfg.margin, cfg.windows
+        self.margin, self.stride = cfg.margin, cfg.stride
         self.window = -(-height // 4), -(-width // 4)
         self.stem = layers.Linear(9 * channels, _WIDE, kernel_init=glorot, rngs=rngs)
         self.first = Block(_WIDE, rngs=rngs)
@@ -161,19 +165,17 @@ class ResidualCNN(nnx.Module):
     def classify(
         self, image_BHWC: jax.Array, mask: jax.Array, key: jax.Array | None = None
     ) -> jax.Array:
-        """f32[B, classes] logits; while training (`key` given) with a margin, f32[B, windows,
-        classes] of each window."""
+        """f32[B, classes] logits."""
         del mask
         *drops, windows_key = layers.split(key, 3)
         map_BHWC = self._map(image_BHWC, drops)
         if not self.margin:
             return self.head(jax.nn.relu(self.dense(map_BHWC.reshape(len(map_BHWC), -1))))
-        if windows_key is not None and self.windows:
-            hidden_BVD = self._some(map_BHWC, windows_key)
-        else:
+        if windows_key is None or self.stride == 1:
             hidden_BVD = self._all(map_BHWC)
-        logits_BVC = self.head(jax.nn.relu(hidden_BVD))
-        return layers.mean_probability(logits_BVC, 1) if key is None else logits_BVC
+        else:
+            hidden_BVD = self._some(map_BHWC, windows_key)
+        return jax.nn.logsumexp(self.head(jax.nn.relu(hidden_BVD)), 1)
 
     def _map(self, image_BHWC: jax.Array, keys: list[jax.Array | None]) -> jax.Array:
         """A quarter as high and wide as the image, and the margin around it."""
@@ -193,12 +195,14 @@ class ResidualCNN(nnx.Module):
         return hidden_BHWD.reshape(len(map_BHWC), -1, hidden_BHWD.shape[-1])
 
     def _some(self, map_BHWC: jax.Array, key: jax.Array) -> jax.Array:
-        """The same of a few windows, of all images alike."""
-        rows, *sides, channels = map_BHWC.shape
-        high, wide = (side - w + 1 for side, w in zip(sides, self.window, strict=True))
-        at_V = jax.random.permutation(key, high * wide)[: self.windows]
+        """The same of windows `stride` apart, of all images alike."""
+        rows, *_, channels = map_BHWC.shape
+        places = 2 * self.margin + 1
+        count = max(1, places // self.stride)
+        first_2 = jax.random.randint(key, (2,), 0, places - (count - 1) * self.stride)
         # Slices and no gather, whose gradient would add up single values.
         size = (rows, *self.window, channels)
-        corners = [(0, at // wide, at % wide, 0) for at in at_V]
+        steps = itertools.product(range(0, count * self.stride, self.stride), repeat=2)
+        corners = [(0, first_2[0] + up, first_2[1] + along, 0) for up, along in steps]
         windows = jnp.stack([jax.lax.dynamic_slice(map_BHWC, c, size) for c in corners], 1)
         return self.dense(windows.reshape(rows, len(corners), -1))

@@ -91,12 +91,6 @@ def split(key: jax.Array | None, n: int) -> list[jax.Array | None]:
     return [None] * n if key is None else list(jax.random.split(key, n))
 
 
-def mean_probability(logits: jax.Array, axis: int) -> jax.Array:
-    """f32, without `axis`: logits of the mean along it of the probabilities over the last axis."""
-    logp = jax.nn.log_softmax(logits.astype(jnp.float32))
-    return jax.nn.logsumexp(logp, axis) - math.log(logits.shape[axis])
-
-
 def masked(x_BSD: jax.Array, mask_BS: jax.Array) -> jax.Array:
     """Zero where the mask is false, whatever stood there: NaN too."""
     return jnp.where(mask_BS[..., None], x_BSD, 0)

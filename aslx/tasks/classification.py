@@ -65,15 +65,12 @@ class Task:
     def loss(
         self, model: Any, inputs: Array, mask: Array, batch: dict, key: Array | None
     ) -> tuple[Array, Array, Sums]:
-        # A network may look at a clip in several ways while it trains: V, else one.
-        logits_BVC = model.classify(inputs, mask, key=key).reshape(len(mask), -1, self.classes)
+        logits_BC = model.classify(inputs, mask, key=key)
         weight_B, label_B = batch["weight"], batch["label"]
         target_BC = optax.smooth_labels(jax.nn.one_hot(label_B, self.classes), self.label_smoothing)
-        loss_BV = optax.softmax_cross_entropy(logits_BVC, target_BC[:, None])
-        total = (loss_BV.mean(1) * weight_B).sum()
+        total = (optax.softmax_cross_entropy(logits_BC, target_BC) * weight_B).sum()
         count = weight_B.sum()
-        answer_B = jax.nn.softmax(logits_BVC).mean(1).argmax(-1)
-        hits = ((answer_B == label_B) * weight_B).sum()
+        hits = ((logits_BC.argmax(-1) == label_B) * weight_B).sum()
         if self.l2:
             total += self.l2 * count * sum(jnp.square(w).sum() for w in model.regularised())
         return total, count, {"accuracy": (hits, count)}

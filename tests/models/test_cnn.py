@@ -52,7 +52,7 @@ def small(**options) -> cnn.ResidualCNN:
 
 
 def every_window(image: jax.Array) -> jax.Array:
-    """f32[B, V, 5]: logits of `small(margin=1)`, one window of the map after the other."""
+    """f32[B, V, 5]: logits of `small(margin=1)`, of one window of the wider map after the other."""
     model = small()
     map_BHWC = model._map(image, [None] * 2)
     assert map_BHWC.shape[1:3] == (2, 3)
@@ -62,32 +62,48 @@ def every_window(image: jax.Array) -> jax.Array:
     return model.head(jax.nn.relu(model.dense(flat)))
 
 
-def test_with_a_margin_the_answer_is_the_mean_probability_of_every_window():
+def test_with_a_margin_one_softmax_is_over_the_classes_in_all_windows():
     image = jax.random.normal(jax.random.key(1), (3, 8, 12, 3))
-    logits_BVC = every_window(image)
-    found = small(margin=1).classify(image, jnp.ones((3, 1), bool))
-    np.testing.assert_allclose(jax.nn.softmax(found), jax.nn.softmax(logits_BVC).mean(1), atol=1e-6)
+    joint_BVC = jax.nn.softmax(every_window(image), (1, 2))
+    found = small(margin=1, stride=2).classify(image, jnp.ones((3, 1), bool))
+    np.testing.assert_allclose(jax.nn.softmax(found), joint_BVC.sum(1), atol=1e-6)
 
 
-def test_training_reads_as_many_windows_as_are_asked_for_and_others_for_each_key():
+def test_a_training_step_reads_windows_a_stride_apart_and_others_for_each_key():
     image, mask = jax.random.normal(jax.random.key(1), (3, 8, 12, 3)), jnp.ones((3, 1), bool)
-    every = np.asarray(every_window(image))
-    model = small(margin=1, windows=4)
-    seen = set()
-    for seed in range(9):
-        few = np.asarray(model.classify(image, mask, jax.random.key(seed)))
-        assert few.shape == (3, 4, 5)
-        for row, all_of in zip(few, every, strict=True):
-            near = np.abs(row[:, None] - all_of).max(-1)
-            assert (near.min(1) < 1e-5).all()
-            which = tuple(near.argmin(1).tolist())
-            assert len(set(which)) == 4
-            seen.add(which)
-    assert len(seen) > 6
+    every_B33C = np.asarray(every_window(image)).reshape(3, 3, 3, 5)
+    model, seen = small(margin=1, stride=2), set()
+    for seed in range(40):
+        found = np.asarray(model.classify(image, mask, jax.random.key(seed)))
+        near = np.abs(found[:, None, None] - every_B33C).max((0, 3))
+        assert near.min() < 1e-5
+        seen.add(int(near.argmin()))
+    assert seen == set(range(9))
     found = small(margin=1).classify(image, mask, jax.random.key(0))
-    np.testing.assert_allclose(found, every, atol=1e-5)
+    np.testing.assert_allclose(found, small(margin=1).classify(image, mask), atol=1e-5)
 
 
-def test_a_margin_below_zero_is_refused():
-    with pytest.raises(ValueError, match="margin -1"):
-        cnn.Config(margin=-1)
+def test_several_windows_of_a_step_are_a_stride_apart_along_both_sides():
+    image, mask = jax.random.normal(jax.random.key(1), (1, 8, 12, 3)), jnp.ones((1, 1), bool)
+    model = small(margin=2, stride=2)
+    wider = model._map(image, [None] * 2)
+    every_55C = model.head(jax.nn.relu(model._all(wider))).reshape(5, 5, 5)
+    expected = {
+        (up, along): jax.nn.logsumexp(every_55C[up : up + 3 : 2, along : along + 3 : 2], (0, 1))
+        for up in range(3)
+        for along in range(3)
+    }
+    seen = set()
+    for seed in range(40):
+        found = model.classify(image, mask, jax.random.key(seed))[0]
+        near = {at: float(np.abs(found - logits).max()) for at, logits in expected.items()}
+        at = min(near, key=lambda at: near[at])
+        assert near[at] < 1e-5
+        seen.add(at)
+    assert len(seen) > 6
+
+
+@pytest.mark.parametrize("wrong", [{"margin": -1}, {"stride": 0}])
+def test_a_margin_below_zero_and_a_stride_of_none_are_refused(wrong):
+    with pytest.raises(ValueError, match=r"margin -1|stride 0"):
+        cnn.Config(**wrong)
