@@ -39,12 +39,21 @@ class Images:
     gamma: float = 0.0
     """Largest change of the logarithm of the exponent of pixels between 0 and 1: how deep the
     shadows are."""
+    paste: float = 0.0
+    """Share of images whose hand is cut out and pasted on what was behind another one's (Dwibedi et
+    al. 2017, Cut, Paste and Learn), turned and slanted as above. Needs `features.cutouts`."""
+    paste_shift: float = 0.25
+    """Its largest way along each axis, in sides of the image."""
+    paste_zoom: float = 0.6
+    """Largest change of its scale, either way, as a share."""
 
     def clips(self, batch: Batch, key: jax.Array, features: Any) -> Batch:
-        """`image` u8[B,H,W,C] becomes f32, of 0 to 255."""
-        del features
+        """`image` u8[B,H,W,C or, with cutouts, 2 C + 1] becomes f32[B,H,W,C], of 0 to 255."""
         x_BHWC = batch["image"].astype(jnp.float32)
-        place_key, warp_key, light_key = jax.random.split(key, 3)
+        paste_key, place_key, warp_key, light_key = jax.random.split(key, 4)
+        if self.paste:
+            x_BHWC = self._pasted(paste_key, x_BHWC, features)
+        x_BHWC = x_BHWC[..., : features.channels]
         if self.flip_horizontal or self.flip_vertical or self.shift or self.zoom:
             x_BHWC = self._placed(place_key, x_BHWC)
         if self.turn or self.shear:
@@ -94,22 +103,73 @@ class Images:
         from_BS = jnp.clip(from_BS, 0, size - 1)
         return jnp.maximum(0.0, 1.0 - jnp.abs(from_BS[:, :, None] - at))
 
+    def _pasted(self, key: jax.Array, x_BHWV: jax.Array, features: Any) -> jax.Array:
+        """Images whose hand was found stand on the background of the next one, or on their own;
+        the others stay."""
+        if not features.cutouts:
+            raise ValueError("augmentation.paste needs the hands: set features.cutouts")
+        (rows, height, width, _), channels = x_BHWV.shape, features.channels
+        keys = jax.random.split(key, (4, rows))
+        behind_BHWC = x_BHWV[..., channels:-1]
+        other_B = jax.vmap(jax.random.bernoulli)(keys[0])[:, None, None, None]
+        behind_BHWC = jnp.where(other_B, jnp.roll(behind_BHWC, 1, 0), behind_BHWC)
+        size_2, grid_2HW = np.array([height, width]), np.mgrid[:height, :width]
+
+        def one(bend_key, place_key, image_HWV, behind_HWC) -> jax.Array:
+            hand_HW = image_HWV[..., -1] / 255
+            middle_2 = (hand_HW * grid_2HW).sum((1, 2)) / jnp.maximum(hand_HW.sum(), 1)
+            way_3 = jax.random.uniform(place_key, (3,), minval=-1)
+            to_2 = middle_2 + self.paste_shift * size_2 * way_3[:2]
+            # So that most of it stays to be seen.
+            to_2 = jnp.clip(to_2, jnp.minimum(middle_2, _INNER * size_2), size_2 * (1 - _INNER))
+            scale = (1 + self.paste_zoom) ** way_3[2]
+            y_HW, x_HW = self._bent(bend_key, *(grid_2HW - to_2[:, None, None]))
+            at = [scale * xy + m for xy, m in zip((y_HW, x_HW), middle_2, strict=True)]
+            moved_HWV = _picked(image_HWV, at)
+            hand_HW1 = moved_HWV[..., -1:] / 255
+            return hand_HW1 * moved_HWV[..., :channels] + (1 - hand_HW1) * behind_HWC
+
+        pasted_BHWC = jax.vmap(one)(keys[1], keys[2], x_BHWV, behind_BHWC)
+        share_B = x_BHWV[..., -1].mean((1, 2)) / 255
+        chosen_B = jax.vmap(functools.partial(jax.random.bernoulli, p=self.paste))(keys[3])
+        chosen_B &= (_FOUND[0] < share_B) & (share_B < _FOUND[1])
+        return jnp.where(chosen_B[:, None, None, None], pasted_BHWC, x_BHWV[..., :channels])
+
     def _warped(self, key: jax.Array, x_BHWC: jax.Array) -> jax.Array:
         """Turned and sheared about the middle. That is no product of maps of the two axes, as a
         move is: it gathers."""
         rows, height, width, _ = x_BHWC.shape
+        middle_2 = np.array([height - 1, width - 1]) / 2
+        grid_2HW = np.mgrid[:height, :width] - middle_2[:, None, None]
+
+        def one(key: jax.Array, image_HWC: jax.Array) -> jax.Array:
+            bent = self._bent(key, *grid_2HW)
+            return _picked(image_HWC, [xy + m for xy, m in zip(bent, middle_2, strict=True)])
+
+        return jax.vmap(one)(jax.random.split(key, rows), x_BHWC)
+
+    def _bent(
+        self, key: jax.Array, y_HW: jax.Array, x_HW: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        """Where pixels of an image come from, y and x from a middle, when it is turned and sheared
+        about that."""
         turn_key, shear_key = jax.random.split(key)
         most = math.radians(self.turn)
-        angle_B = jax.random.uniform(turn_key, (rows,), minval=-most, maxval=most)
-        slope_B2 = jax.random.uniform(shear_key, (rows, 2), minval=-self.shear, maxval=self.shear)
-        middle = np.array([height - 1, width - 1]) / 2
-        y_HW, x_HW = np.mgrid[:height, :width] - middle[:, None, None]
+        angle = jax.random.uniform(turn_key, minval=-most, maxval=most)
+        slope_2 = jax.random.uniform(shear_key, (2,), minval=-self.shear, maxval=self.shear)
+        cos, sin = jnp.cos(angle), jnp.sin(angle)
+        y_HW, x_HW = y_HW + slope_2[0] * x_HW, x_HW + slope_2[1] * y_HW
+        return cos * y_HW - sin * x_HW, sin * y_HW + cos * x_HW
 
-        def one(image_HWC: jax.Array, angle: jax.Array, slope_2: jax.Array) -> jax.Array:
-            cos, sin = jnp.cos(angle), jnp.sin(angle)
-            y, x = y_HW + slope_2[0] * x_HW, x_HW + slope_2[1] * y_HW
-            at = [cos * y - sin * x + middle[0], sin * y + cos * x + middle[1]]
-            pick = functools.partial(map_coordinates, coordinates=at, order=1, mode="nearest")
-            return jax.vmap(pick, -1, -1)(image_HWC)
 
-        return jax.vmap(one)(x_BHWC, angle_B, slope_B2)
+_INNER = 0.15  # Of a side, within which a pasted hand's middle stays.
+_FOUND = 0.02, 0.6  # Shares of the image; less is no hand, and of more the background is not known.
+
+
+def _picked(image_HWC: jax.Array, at: list[jax.Array]) -> jax.Array:
+    """The image at places (y, x), between its pixels too; edges are repeated, but no frame that it
+    may have: of one pixel it would make a field."""
+    sides = [(n // 50, n - 1 - n // 50) for n in image_HWC.shape[:2]]
+    at = [jnp.clip(xy, *side) for xy, side in zip(at, sides, strict=True)]
+    pick = functools.partial(map_coordinates, coordinates=at, order=1, mode="nearest")
+    return jax.vmap(pick, -1, -1)(image_HWC)

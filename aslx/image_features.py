@@ -34,6 +34,9 @@ class Image:
     """Pixels to each side whose mean is taken off every pixel and by whose deviation it is divided,
     before it is scaled; 0: none. Light then matters less (local contrast normalisation, Jarrett et
     al. 2009; the weights fall off linearly, where theirs are a Gaussian's)."""
+    cutouts: bool = False
+    """Train on records that also tell what is behind the hand and where the hand is, for
+    `image_augment.Images.paste`; the network sees the picture alone."""
     max_frames: ClassVar[int] = 1
 
     def __post_init__(self):
@@ -42,16 +45,16 @@ class Image:
 
     @property
     def source(self) -> sources.Image:
-        return sources.Image(self.height, self.width, self.channels)
+        return sources.Image(self.height, self.width, self.channels, self.cutouts)
 
     @property
     def num_features(self) -> tuple[int, int, int]:
         return self.size, self.size, 3
 
     def __call__(self, image_BHWC: jax.Array, frames: int = 0) -> tuple[jax.Array, jax.Array]:
-        """u8 or f32 [B,H,W,C] of 0 to 255 -> f32[B,size,size,3], bool[B,1]."""
+        """u8 or f32 [B,H,W,C or more] of 0 to 255 -> f32[B,size,size,3], bool[B,1]."""
         del frames
-        x_BHWC, rows = image_BHWC.astype(jnp.float32), len(image_BHWC)
+        x_BHWC, rows = image_BHWC[..., : self.channels].astype(jnp.float32), len(image_BHWC)
         if x_BHWC.shape[1:3] != (self.size, self.size):
             shape = (rows, self.size, self.size, self.channels)
             x_BHWC = jax.image.resize(x_BHWC, shape, "bilinear", antialias=False)

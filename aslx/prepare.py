@@ -92,6 +92,9 @@ class ImageFolder:
     """The folder of the classes, as Kaggle's asl_alphabet_train."""
     size: int = 100
     """Height and width to store."""
+    cutouts: bool = False
+    """Of a camera that stands still: store with each image what is behind the hand and where the
+    hand is, for --augmentation.paste. A tenth of a second an image and core."""
     to: Target
     take: labelled.Options = labelled.Options()
 
@@ -192,7 +195,7 @@ def _labelled(
         case SignMnist(take=options):
             return images.sign_mnist(source, scratch, options)
         case ImageFolder(take=options):
-            return images.image_folder(source, scratch, command.size, options)
+            return images.image_folder(source, scratch, command.size, command.cutouts, options)
 
 
 def _synthetic(command: Synthetic, scratch: files.Path) -> dict:

@@ -197,6 +197,7 @@ class Image:
     height: int
     width: int
     channels: int
+    cutouts: bool = False  # Whether batches have them; no file does.
     reads: ClassVar = ("image",)
     submission: ClassVar[None] = None
 
@@ -209,10 +210,16 @@ class Image:
         return {"kind": "image", "shape": self.shape}
 
     def field(self, metadata: dict | None = None) -> fields.Image:
-        stored = self.shape if metadata is None else tuple(metadata.get("size", ()))
-        if stored != self.shape:
-            raise ValueError(f"its images are {stored or 'none'}, and not {self.shape}")
-        return fields.Image(self.height, self.width, self.channels)
+        metadata = {"size": self.shape, "cutouts": self.cutouts} if metadata is None else metadata
+        size, cut = tuple(metadata.get("size", ())), metadata.get("cutouts", False)
+        if size != self.shape:
+            raise ValueError(f"its images are {size or 'none'}, and not {self.shape}")
+        if self.cutouts and not cut:
+            raise ValueError("its images have no cutouts: prepare them with --cutouts")
+        stored, wanted = (
+            2 * self.channels + 1 if has else self.channels for has in (cut, self.cutouts)
+        )
+        return fields.Image(*self.shape, stored=stored, wanted=wanted)
 
     def clips(self, path: str) -> Clips:
         from aslx.datasets import images

@@ -1,13 +1,13 @@
 """The ASL-alphabet seed's small network on a few dozen images of each letter.
 
 python -m aslx.prepare image_folder --source asl_alphabet_few --out data/few --size 100 \
-    --split stratified --validation 0
+    --split stratified --validation 0 --cutouts
 python -m aslx.train --config configs/asl_alphabet_cnn_few.py --workdir runs/few
 
 The same 656,733 parameters as asl_alphabet_cnn. So few images have to be shown in many ways: moved,
-enlarged, turned, slanted and in other light; and the dense layer looks for the hand. There is no
-validation split to spare: the scores while it trains are those of its own images, and the best loss
-of these is the last.
+enlarged, turned, slanted and in other light; the hand is cut out and pasted elsewhere; and the
+dense layer looks for it. There is no validation split to spare: the scores while it trains are
+those of its own images, and the best loss of these is the last.
 """
 
 from aslx import config, image_augment, image_features, optim
@@ -21,9 +21,9 @@ def get_config() -> config.Config:
         data=config.Data(path="data/few", batching=plan.Fixed(rows=16), eval_split="train"),
         task=classification.Task(classes=29, best_by_loss=True),
         features=image_features.Image(
-            height=100, width=100, size=100, local=12, std=(1.0, 1.0, 1.0)
+            height=100, width=100, size=100, local=12, std=(1.0, 1.0, 1.0), cutouts=True
         ),
-        model=cnn.Config(dropout=0.1, margin=8, stride=4),
+        model=cnn.Config(dropout=0.1, margin=12, stride=5),
         augmentation=image_augment.Images(
             shift=0.1,
             zoom=0.4,
@@ -33,12 +33,13 @@ def get_config() -> config.Config:
             contrast=0.5,
             colour=0.2,
             gamma=0.6,
+            paste=0.6,
         ),
         # Muon learns the kernels, Adam the rest.
         optim=optim.Config(peak_lr=1.5e-3, warmup=0.05, weight_decay=0.02, muon_lr=0.02),
         microbatches=8,
         ema_decay=0.998,
-        epochs=150,
+        epochs=200,
         eval_every=50,
         save_every=4000,
     )

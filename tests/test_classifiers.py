@@ -155,6 +155,26 @@ def test_a_damaged_picture_is_named(pictures, tmp_path):
     assert done.returncode == 2 and "1 class(es) (only): needs two" in done.stderr
 
 
+def test_cutouts_are_for_training_alone(pictures, tmp_path):
+    """The files of those who predict have none."""
+    where = ("--source", pictures, "--out", tmp_path / "data", "--size", 40, "--validation", 0)
+    assert result("prepare", "image_folder", *where, "--cutouts")["clips"]["train"] == 48
+    size = [x for name in ("height", "width", "size") for x in (f"--features.{name}", 40)]
+    into = ("--config", "configs/asl_alphabet_cnn_few.py", "--workdir", tmp_path / "run")
+    data = ("--data.path", tmp_path / "data", "--task.classes", 3, "--epochs", 2)
+    assert result("train", *into, *size, *data)["clips"] == 48
+    assert result("export", "--workdir", tmp_path / "run")["same_text"] == 1.0
+    file = pictures / "split" / "3.png"
+    assert "class" in result("predict", file, "--workdir", tmp_path / "run")
+
+
+def test_to_paste_hands_they_have_to_be_cut_out_first(trained, tmp_path):
+    size = [x for name in ("height", "width", "size") for x in (f"--features.{name}", 16)]
+    into = ("--config", "configs/asl_alphabet_cnn_few.py", "--workdir", tmp_path / "run")
+    done = run("train", *into, *size, "--data.path", trained / "data", "--task.classes", 3)
+    assert done.returncode == 2 and "no cutouts: prepare them with --cutouts" in done.stderr
+
+
 def test_a_network_of_windows_is_exported_with_all_of_them_and_the_local_contrast():
     small = ("--features.height", "20", "--features.width", "20", "--features.size", "20")
     cfg = config.load(ROOT / "configs" / "asl_alphabet_cnn_few.py", small)

@@ -1,11 +1,10 @@
 """What classifiers see of clips and images, and how the exported model is given them."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from aslx import clip_features, image_augment, image_features, landmarks, step
+from aslx import clip_features, image_features, landmarks, step
 
 SIGNS = clip_features.Signs(max_frames=32)
 
@@ -123,72 +122,3 @@ def test_local_contrast_is_that_of_the_neighbourhood_however_light_it_is():
         image_features.Image(local=-1, **options)
     dark = image_features.Image(**options)
     assert np.abs(dark(jnp.asarray(image * 0.5 + 60))[0][0] - image[0]).max() > 60
-
-
-def augmented(image: np.ndarray, **options) -> np.ndarray:
-    batch, augment = {"image": jnp.asarray(image)}, image_augment.Images(**options)
-    return np.array(augment.clips(batch, jax.random.key(0), None)["image"])
-
-
-def changed(**options) -> tuple[np.ndarray, np.ndarray]:
-    image = np.random.default_rng(0).integers(60, 190, (4, 16, 16, 3)).astype(np.uint8)
-    return augmented(image, **options), image
-
-
-def test_augmentation_of_nothing_is_the_image_and_a_flip_its_mirror():
-    same, image = changed()
-    np.testing.assert_allclose(same, image, atol=1e-3)
-    flipped, image = changed(flip_horizontal=True)
-    kinds = {
-        "as it was" if np.allclose(a, b, atol=1e-3) else "mirrored"
-        for a, b in zip(flipped, image, strict=True)
-        if np.allclose(a, b, atol=1e-3) or np.allclose(a, b[:, ::-1], atol=1e-3)
-    }
-    assert kinds == {"as it was", "mirrored"}
-
-
-def test_augmentation_stays_within_what_was_asked():
-    light, image = changed(brightness=0.1)
-    difference = light - image
-    assert np.ptp(difference[0]) < 1e-2 < np.abs(difference).max() <= 25.5 + 1e-3
-    moved, image = changed(shift=0.2, zoom=0.2)
-    assert image.min() <= moved.min() and moved.max() <= image.max() + 1e-3
-    assert not np.allclose(moved, image, atol=1)
-
-
-def test_a_gain_is_of_each_channel_and_gamma_leaves_black_and_white():
-    gained, image = changed(colour=0.1)
-    share = gained / image
-    assert np.ptp(share, axis=(1, 2)).max() < 1e-3 < np.ptp(share, axis=3).min()
-    assert np.abs(np.log(share)).max() <= 0.1 + 1e-5
-    shown = augmented(np.tile(np.array([0, 64, 255], np.uint8), (16, 8, 8, 1)), gamma=0.5)
-    np.testing.assert_allclose(shown[..., 0], 0, atol=1e-3)
-    np.testing.assert_allclose(shown[..., 2], 255, atol=1e-3)
-    exponent = np.log(shown[:, 0, 0, 1] / 255) / np.log(64 / 255)
-    assert np.ptp(np.log(exponent)) > 0.5 and np.abs(np.log(exponent)).max() <= 0.5 + 1e-5
-
-
-def test_a_shear_leaves_the_middle_and_slants_by_no_more_than_was_asked():
-    image = np.zeros((16, 33, 33, 3), np.uint8)
-    image[:, 16, 16] = image[:, 16, 26] = 255  # The middle, and a point ten to its right.
-    shown = augmented(image, shear=0.3)
-    np.testing.assert_allclose(shown[:, 16, 16], 255, atol=1e-2)
-    shown[:, 14:19, 14:19] = 0
-    y = np.mgrid[:33, :33][0]
-    slope = (shown.sum(3) * (y - 16)).sum((1, 2)) / shown.sum((1, 2, 3)) / 10
-    assert np.ptp(slope) > 0.2 and np.abs(slope).max() < 0.4
-
-
-def test_a_turn_is_about_the_middle_by_no_more_than_was_asked():
-    image = np.zeros((16, 33, 33, 3), np.uint8)
-    image[:, 16, 16] = image[:, 16, 4] = 255  # The middle, and a point twelve to its left.
-    turned = augmented(image, turn=30.0)
-    np.testing.assert_allclose(turned[:, 16, 16], 255, atol=1e-2)
-    left = turned.copy()
-    left[:, 14:19, 14:19] = 0
-    y, x = np.mgrid[:33, :33]
-    mass = left.sum((1, 2, 3))
-    angles = np.degrees(np.arctan2((left.sum(3) * (y - 16)).sum((1, 2)) / mass, 12))
-    assert np.ptp(angles) > 20 and np.abs(angles).max() < 31
-    radius = np.hypot(*((left.sum(3) * (v - 16)).sum((1, 2)) / mass for v in (y, x)))
-    np.testing.assert_allclose(radius, 12, atol=0.5)

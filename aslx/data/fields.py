@@ -149,25 +149,36 @@ class Keypoints(_Clip):
 
 @dataclasses.dataclass(frozen=True)
 class Image:
-    """`image` u8[B, H, W, C]."""
+    """`image` u8[B, H, W, wanted]: the picture's C channels, and with cutouts, 2 C + 1 values, what
+    is behind the hand too, and 255 where the hand is."""
 
     height: int
     width: int
     channels: int
+    stored: int
+    """Values of a pixel in the record,"""
+    wanted: int
+    """and in the batch."""
 
     def allocate(self, rows: int, frames: int, make: Make = np.zeros) -> Batch:
         del frames
-        return {"image": make((rows, self.height, self.width, self.channels), np.uint8)}
+        return {"image": make((rows, self.height, self.width, self.wanted), np.uint8)}
 
     def read(self, features: dict) -> np.ndarray:
+        """A record's picture u8[H, W, C]."""
         raw = features["image"].bytes_list.value[0]
-        return np.frombuffer(raw, np.uint8).reshape(self.height, self.width, self.channels)
+        stored_HWS = np.frombuffer(raw, np.uint8).reshape(self.height, self.width, self.stored)
+        return stored_HWS[..., : self.channels]
 
     def put(self, batch: Batch, row: int, image_HWC: np.ndarray) -> None:
-        batch["image"][row] = image_HWC
+        batch["image"][row, ..., : self.channels] = image_HWC
 
     def load(self, batch: Batch, row: int, records: Records, i: int) -> None:
-        records.read(i, batch["image"][row])
+        if self.stored == self.wanted:
+            return records.read(i, batch["image"][row])
+        stored_HWS = np.empty((self.height, self.width, self.stored), np.uint8)
+        records.read(i, stored_HWS)
+        batch["image"][row] = stored_HWS[..., : self.wanted]
 
     def pad(self, batch: Batch) -> None:
         batch["image"][batch["weight"] == 0] = 0

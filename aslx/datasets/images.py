@@ -4,15 +4,17 @@ Decoded and resized once, when they are prepared.
 """
 
 import csv
+import dataclasses
 import functools
 import pathlib
-from typing import BinaryIO
+from collections.abc import Callable
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image
 
 from aslx import files
-from aslx.datasets import labelled
+from aslx.datasets import cutouts, labelled, workers
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 # Kaggle's labels 0 to 24 are letters of the alphabet; J (9) and Z (25) are signed with a movement,
@@ -37,9 +39,10 @@ def read(path: str | pathlib.Path | BinaryIO, shape: tuple[int, int, int]) -> np
 
 
 def image_folder(
-    source: pathlib.Path, scratch: files.Path, size: int, options: labelled.Options
+    source: pathlib.Path, scratch: files.Path, size: int, cut: bool, options: labelled.Options
 ) -> dict:
-    """RGB images of size x size from the folders CLASS/NAME.jpg."""
+    """RGB images of size x size from the folders CLASS/NAME.jpg; with `cut`, what is behind the
+    hand too, and where the hand is, as the images that train tell it."""
     items = [
         labelled.Item(str(path.relative_to(source)), path.parent.name, path)
         for path in sorted(source.glob("*/*"))
@@ -48,8 +51,36 @@ def image_folder(
     if not items:
         raise FileNotFoundError(f"{source} has no images CLASS/NAME.jpg")
     classes = sorted({item.label for item in items})
+    division = labelled.divide(items, options, source.name)
     kind = _kind("image_folder", (size, size, 3))
-    return labelled.prepare(scratch, kind, items, classes, options, source.name)
+    if cut:
+        kind = _with_cutouts(kind, division, options)
+    return labelled.prepare(scratch, kind, division, classes, options, source.name)
+
+
+def _with_cutouts(
+    kind: labelled.Kind, division: labelled.Division, options: labelled.Options
+) -> labelled.Kind:
+    train = [item for item in division.items if item.part == "train"]
+    rng = np.random.default_rng(options.seed)
+    chosen = rng.permutation(len(train))[: cutouts.IMAGES]
+    images_NHWC = np.stack([kind.read(train[i].source) for i in chosen])
+    run = functools.partial(workers.run, processes=options.processes or workers.usable())
+    height, width, channels = kind.shape
+    return dataclasses.replace(
+        kind,
+        shape=(height, width, 2 * channels + 1),
+        size=height * width * (2 * channels + 1),
+        read=functools.partial(_cut, cutouts.scene(images_NHWC, run), kind.read),
+        metadata=kind.metadata | {"cutouts": True},
+    )
+
+
+def _cut(scene: cutouts.Scene, read: Callable[[Any], np.ndarray], source: Any) -> np.ndarray:
+    """u8[H, W, 2 C + 1]: the image, what is behind the hand, and 255 where the hand is."""
+    image_HWC = read(source)
+    behind_HWC, hand_HW = scene.cut(image_HWC)
+    return np.concatenate([image_HWC, behind_HWC, np.uint8(255) * hand_HW[..., None]], -1)
 
 
 def sign_mnist(source: pathlib.Path, scratch: files.Path, options: labelled.Options) -> dict:
@@ -62,7 +93,8 @@ def sign_mnist(source: pathlib.Path, scratch: files.Path, options: labelled.Opti
         for path in paths[:1]:
             items += _rows(path, "test" if part == "test" else None)
     kind = _kind("sign_mnist", (_SIDE, _SIDE, 1))
-    return labelled.prepare(scratch, kind, items, list(LETTERS), options, source.name)
+    division = labelled.divide(items, options, source.name)
+    return labelled.prepare(scratch, kind, division, list(LETTERS), options, source.name)
 
 
 def _kind(name: str, shape: tuple[int, int, int]) -> labelled.Kind:

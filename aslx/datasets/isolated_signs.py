@@ -33,7 +33,8 @@ def prepare(source: pathlib.Path, scratch: files.Path, options: labelled.Options
         metadata={"selection": stored.name},
     )
     items = table(source, classes)
-    return labelled.prepare(scratch, kind, items, classes, options, source.name)
+    division = labelled.divide(items, options, source.name)
+    return labelled.prepare(scratch, kind, division, classes, options, source.name)
 
 
 def _classes(path: pathlib.Path) -> list[str]:

@@ -32,7 +32,8 @@ def prepare(source: pathlib.Path, scratch: files.Path, options: labelled.Options
         read=functools.partial(read, width=width),
         metadata={"values": width},
     )
-    return labelled.prepare(scratch, kind, items, classes, options, source.name)
+    division = labelled.divide(items, options, source.name)
+    return labelled.prepare(scratch, kind, division, classes, options, source.name)
 
 
 def from_npz(path: pathlib.Path) -> list[labelled.Item]:

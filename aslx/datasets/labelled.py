@@ -56,23 +56,28 @@ class Kind:
     metadata: dict
 
 
+@dataclasses.dataclass(frozen=True)
+class Division:
+    """Items that each have a part, how they were divided, and why not as asked."""
+
+    items: Sequence[Item]
+    method: str
+    note: str
+
+
 def prepare(
     scratch: files.Path,
     kind: Kind,
-    items: Sequence[Item],
+    division: Division,
     classes: Sequence[str],
     options: Options,
     origin: str,
 ) -> dict:
     """Writes the data set as `scratch`/out, with a figure and summary.json, which is also the
     answer. ValueError names what is wrong, and where."""
-    there = {item.label for item in items}
-    if len(there) < 2:
-        names = ", ".join(sorted(there)) or "none"
-        raise ValueError(f"{origin} has examples of {len(there)} class(es) ({names}): needs two")
-    items, method, note = divide(items, options)
-    report = _summarise(items, classes, method, note)
-    split = dataclasses.asdict(options) | {"done": method, "note": note}
+    items = division.items
+    report = _summarise(division, classes)
+    split = dataclasses.asdict(options) | {"done": division.method, "note": division.note}
     metadata = {"task": "classification", "classes": list(classes), "source": origin}
     _write(scratch / "out", kind, items, classes, metadata | {"split": split}, options)
     from aslx.datasets import figures
@@ -85,8 +90,12 @@ def prepare(
     return report
 
 
-def divide(items: Sequence[Item], options: Options) -> tuple[list[Item], str, str]:
-    """The items with their parts, how they were divided, and why not as asked."""
+def divide(items: Sequence[Item], options: Options, origin: str) -> Division:
+    """ValueError where there is nothing to tell apart, or where the split cannot be as asked."""
+    there = {item.label for item in items}
+    if len(there) < 2:
+        names = ", ".join(sorted(there)) or "none"
+        raise ValueError(f"{origin} has examples of {len(there)} class(es) ({names}): needs two")
     free = [item for item in items if item.part is None]
     named = {item.part for item in items if item.part is not None}
     test = 0.0 if "test" in named else options.test
@@ -113,11 +122,8 @@ def divide(items: Sequence[Item], options: Options) -> tuple[list[Item], str, st
         )
         parts, method, note = split.parts, split.method, split.note
     told = iter(parts)
-    return (
-        [item if item.part else dataclasses.replace(item, part=next(told)) for item in items],
-        method,
-        note,
-    )
+    placed = [item if item.part else dataclasses.replace(item, part=next(told)) for item in items]
+    return Division(placed, method, note)
 
 
 def _write(
@@ -160,16 +166,16 @@ def _example(kind: Kind, item: Item) -> dict:
     return {kind.array: array, "label": item.label, "signer": item.signer, "file": item.file}
 
 
-def _summarise(items: Sequence[Item], classes: Sequence[str], method: str, note: str) -> dict:
+def _summarise(division: Division, classes: Sequence[str]) -> dict:
     parts = {}
     for part in splits.PARTS:
-        mine = [item for item in items if item.part == part]
+        mine = [item for item in division.items if item.part == part]
         if mine:
             counts = collections.Counter(item.label for item in mine)
             signers = {item.signer for item in mine} - {-1}
             of = {name: counts[name] for name in classes}
             parts[part] = {"clips": len(mine), "signers": len(signers), "classes": of}
-    return {"split": method, "note": note, "dropped": {}, "parts": parts}
+    return {"split": division.method, "note": division.note, "dropped": {}, "parts": parts}
 
 
 def text(report: dict) -> str:
