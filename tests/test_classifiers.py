@@ -159,6 +159,7 @@ def test_cutouts_are_for_training_alone(pictures, tmp_path):
     """The files of those who predict have none."""
     where = ("--source", pictures, "--out", tmp_path / "data", "--size", 40, "--validation", 0)
     assert result("prepare", "image_folder", *where, "--cutouts")["clips"]["train"] == 48
+    assert (tmp_path / "data" / "figures" / "cutouts.png").stat().st_size > 1000
     size = [x for name in ("height", "width", "size") for x in (f"--features.{name}", 40)]
     into = ("--config", "configs/asl_alphabet_cnn_few.py", "--workdir", tmp_path / "run")
     data = ("--data.path", tmp_path / "data", "--task.classes", 3, "--epochs", 2)

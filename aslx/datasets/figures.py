@@ -108,6 +108,22 @@ def classes(counts: dict[str, dict[str, int]], names: Sequence[str]) -> Figure:
     return figure
 
 
+def cutouts(images: Sequence[np.ndarray]) -> Figure:
+    """A column for each image u8[H, W, 7]: itself, what is behind the hand, and the hand."""
+    figure = _figure(11, 3.2)
+    rows = figure.subplots(3, len(images), squeeze=False)
+    for column, image_HW7 in enumerate(images):
+        picture, behind, hand = np.split(image_HW7, (3, 6), -1)
+        for ax, shown in zip(rows[:, column], (picture, behind, picture), strict=True):
+            ax.imshow(shown)
+            ax.set(xticks=[], yticks=[])
+            ax.spines[:].set_visible(False)
+        rows[2, column].imshow(np.ones_like(picture) * 255, alpha=1.0 - hand[..., 0] / 255)
+    for ax, name in zip(rows[:, 0], ("image", "behind the hand", "the hand"), strict=True):
+        ax.set_ylabel(name, fontsize=8)
+    return figure
+
+
 def _histogram(values: np.ndarray, what: str) -> Figure:
     figure = _figure(7, 3.6)
     ax = figure.subplots()

@@ -7,7 +7,7 @@ import csv
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -21,6 +21,7 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 # and not there. So the 24 classes are not the labels.
 LETTERS = "ABCDEFGHIKLMNOPQRSTUVWXY"
 _SIDE = 28
+_SHOWN = 12  # Cutouts in the figure.
 
 
 def read(path: str | pathlib.Path | BinaryIO, shape: tuple[int, int, int]) -> np.ndarray:
@@ -52,16 +53,23 @@ def image_folder(
         raise FileNotFoundError(f"{source} has no images CLASS/NAME.jpg")
     classes = sorted({item.label for item in items})
     division = labelled.divide(items, options, source.name)
+    train = [item for item in division.items if item.part == "train"]
     kind = _kind("image_folder", (size, size, 3))
+    kind = _with_cutouts(kind, train, options) if cut else kind
+    report = labelled.prepare(scratch, kind, division, classes, options, source.name)
     if cut:
-        kind = _with_cutouts(kind, division, options)
-    return labelled.prepare(scratch, kind, division, classes, options, source.name)
+        from aslx.datasets import figures
+
+        few = np.linspace(0, len(train) - 1, min(_SHOWN, len(train))).round().astype(int)
+        shown = [kind.read(train[i].source) for i in few]
+        with files.writing(scratch / "out" / "figures" / "cutouts.png") as f:
+            figures.cutouts(shown).savefig(f)
+    return report
 
 
 def _with_cutouts(
-    kind: labelled.Kind, division: labelled.Division, options: labelled.Options
+    kind: labelled.Kind, train: Sequence[labelled.Item], options: labelled.Options
 ) -> labelled.Kind:
-    train = [item for item in division.items if item.part == "train"]
     rng = np.random.default_rng(options.seed)
     chosen = rng.permutation(len(train))[: cutouts.IMAGES]
     images_NHWC = np.stack([kind.read(train[i].source) for i in chosen])
