@@ -20,11 +20,19 @@ def _standard_hand(x_BTC: jax.Array) -> jax.Array:
     """Of a hand f32[B,T,3 n], per frame and axis: (x - mean) / std over the points; a lost one is
     NaN."""
     points = x_BTC.shape[2] // 3
-    mean_CC = np.kron(np.full((points, points), 1 / points), np.eye(3)).astype(np.float32)
+    mean_C3 = np.tile(np.eye(3, dtype=np.float32), (points, 1)) / points
+
+    def mean(x_BTC: jax.Array) -> jax.Array:
+        """f32[B,T,3]."""
+        return jnp.matmul(x_BTC, mean_C3, precision=resampling.EXACT)
+
+    def each(x_BT3: jax.Array) -> jax.Array:
+        return jnp.tile(x_BT3, (1, 1, points))
+
     known_BTC = jnp.nan_to_num(x_BTC)
-    centred_BTC = known_BTC - jnp.matmul(known_BTC, mean_CC, precision=resampling.EXACT)
-    variance_BTC = jnp.matmul(jnp.square(centred_BTC), mean_CC, precision=resampling.EXACT)
-    standard_BTC = centred_BTC * jax.lax.rsqrt(jnp.maximum(variance_BTC, 1e-12))
+    centred_BTC = known_BTC - each(mean(known_BTC))
+    variance_BT3 = mean(jnp.square(centred_BTC))
+    standard_BTC = centred_BTC * each(jax.lax.rsqrt(jnp.maximum(variance_BT3, 1e-12)))
     return jnp.where(jnp.isnan(x_BTC), jnp.nan, standard_BTC)
 
 
@@ -94,10 +102,8 @@ class Seed:
         )
         # The seeds standardise first and resize then; the two do not commute.
         both_BTD = jnp.concatenate([_standard_hand(hand_BTC), arm_BTC], -1)
-        values_BSD, presence_BSD, mask_BS = resampling.resample(both_BTD, real_BT, frames)
         # A resize that meets one NaN gives NaN, and the seeds zeroed those.
-        whole_BSD = (presence_BSD > 1 - 1e-4) & mask_BS[..., None]
-        return jnp.where(whole_BSD, values_BSD, 0.0), mask_BS
+        return resampling.whole(both_BTD, real_BT, frames)
 
     def moments(self, landmarks_BTN3: jax.Array, length_B: jax.Array) -> jax.Array:
         """f32[B,128]: which frame of the clip, from 0, each frame that the model sees shows."""

@@ -15,6 +15,7 @@ from aslx import landmarks
 
 _RIGHT, _LEFT = "right_hand", "left_hand"
 EXACT = jax.lax.Precision.HIGHEST
+_MISSING = 1e30
 
 
 def coordinates(landmarks_BTN3: jax.Array) -> jax.Array:
@@ -81,6 +82,17 @@ def resample(
     presence_BSD = mixed(weight_BST, 1.0 - missing_BTD.astype(jnp.float32))
     values_BSD = jnp.where(presence_BSD > 0, total_BSD / jnp.maximum(presence_BSD, 1e-6), 0.0)
     return values_BSD, presence_BSD, mask_BS
+
+
+def whole(values_BTD: jax.Array, keep_BT: jax.Array, frames: int) -> tuple[jax.Array, jax.Array]:
+    """`resample`'s values [B,S,D], 0 where a missing one has any weight, and its mask."""
+    weight_BST, mask_BS = weights(keep_BT, frames)
+    # What rounding leaves of a neighbour. A weight is a multiple of half of 1 / frames.
+    weight_BST = jnp.where(weight_BST < 0.25 / frames, 0.0, weight_BST)
+    # One product tells both: no value comes near to what stands for a missing one.
+    values_BSD = mixed(weight_BST, jnp.where(jnp.isnan(values_BTD), _MISSING, values_BTD))
+    whole_BSD = (values_BSD < _MISSING / (4 * frames)) & mask_BS[..., None]
+    return jnp.where(whole_BSD, values_BSD, 0.0), mask_BS
 
 
 def moments(keep_BT: jax.Array, frames: int, at_least: int = 0) -> jax.Array:
