@@ -110,13 +110,14 @@ class Images:
             raise ValueError("augmentation.paste needs the hands: set features.cutouts")
         (rows, height, width, _), channels = x_BHWV.shape, features.channels
         keys = jax.random.split(key, (4, rows))
-        behind_BHWC = x_BHWV[..., channels:-1]
+        picture_BHWC, behind_BHWC, hand_BHW1 = jnp.split(x_BHWV, (channels, 2 * channels), -1)
+        seen_BHWC = jnp.concatenate([picture_BHWC, hand_BHW1 / 255], -1)
         other_B = jax.vmap(jax.random.bernoulli)(keys[0])[:, None, None, None]
         behind_BHWC = jnp.where(other_B, jnp.roll(behind_BHWC, 1, 0), behind_BHWC)
         size_2, grid_2HW = np.array([height, width]), np.mgrid[:height, :width]
 
-        def one(bend_key, place_key, image_HWV, behind_HWC) -> jax.Array:
-            hand_HW = image_HWV[..., -1] / 255
+        def one(bend_key, place_key, seen_HWC, behind_HWC) -> jax.Array:
+            hand_HW = seen_HWC[..., -1]
             middle_2 = (hand_HW * grid_2HW).sum((1, 2)) / jnp.maximum(hand_HW.sum(), 1)
             way_3 = jax.random.uniform(place_key, (3,), minval=-1)
             to_2 = middle_2 + self.paste_shift * size_2 * way_3[:2]
@@ -125,15 +126,14 @@ class Images:
             scale = (1 + self.paste_zoom) ** way_3[2]
             y_HW, x_HW = self._bent(bend_key, *(grid_2HW - to_2[:, None, None]))
             at = [scale * xy + m for xy, m in zip((y_HW, x_HW), middle_2, strict=True)]
-            moved_HWV = _picked(image_HWV, at)
-            hand_HW1 = moved_HWV[..., -1:] / 255
-            return hand_HW1 * moved_HWV[..., :channels] + (1 - hand_HW1) * behind_HWC
+            moved_HWC, hand_HW1 = jnp.split(_picked(seen_HWC, at), (channels,), -1)
+            return hand_HW1 * moved_HWC + (1 - hand_HW1) * behind_HWC
 
-        pasted_BHWC = jax.vmap(one)(keys[1], keys[2], x_BHWV, behind_BHWC)
-        share_B = x_BHWV[..., -1].mean((1, 2)) / 255
+        pasted_BHWC = jax.vmap(one)(keys[1], keys[2], seen_BHWC, behind_BHWC)
+        share_B = seen_BHWC[..., -1].mean((1, 2))
         chosen_B = jax.vmap(functools.partial(jax.random.bernoulli, p=self.paste))(keys[3])
         chosen_B &= (_FOUND[0] < share_B) & (share_B < _FOUND[1])
-        return jnp.where(chosen_B[:, None, None, None], pasted_BHWC, x_BHWV[..., :channels])
+        return jnp.where(chosen_B[:, None, None, None], pasted_BHWC, picture_BHWC)
 
     def _warped(self, key: jax.Array, x_BHWC: jax.Array) -> jax.Array:
         """Turned and sheared about the middle. That is no product of maps of the two axes, as a
