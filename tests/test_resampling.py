@@ -5,6 +5,8 @@ import jax.export
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from aslx import landmarks, resampling
 
@@ -24,6 +26,26 @@ def test_a_lost_frame_between_two_that_are_seen_is_not_seen():
         found, presence, _ = resample(np.arange(60)[None] < count)
         np.testing.assert_array_equal(presence[0, 1:count:2], 0)
         np.testing.assert_array_equal(found[0, :count:2], 1.5)
+
+
+@given(
+    seed=st.integers(0, 2**31),
+    counts=st.tuples(st.integers(0, 60), st.integers(0, 60)),
+    frames=st.sampled_from([7, 16, 48, 59, 60]),
+    lost=st.floats(0, 0.5),
+)
+@settings(max_examples=60, deadline=None)
+def test_whole_values_are_those_of_which_nothing_is_missing(seed, counts, frames, lost):
+    rng = np.random.default_rng(seed)
+    values = rng.normal(0, 100, (2, 60, 3)).astype(np.float32)
+    values[rng.random(values.shape) < lost] = np.nan
+    keep = np.arange(60) < np.array(counts)[:, None]
+    found, mask = resampling.whole(jnp.asarray(values), jnp.asarray(keep), frames)
+    expected, presence, same = resampling.resample(jnp.asarray(values), jnp.asarray(keep), frames)
+    np.testing.assert_array_equal(mask, same)
+    whole = (presence > 1 - 1e-4) & mask[..., None]
+    np.testing.assert_allclose(found, np.where(whole, expected, 0), atol=1e-3)
+    np.testing.assert_array_equal(np.asarray(found)[~np.asarray(whole)], 0)
 
 
 def test_points_are_picked_alike_along_a_length_that_nobody_knows():
