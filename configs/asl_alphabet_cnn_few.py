@@ -23,7 +23,7 @@ def get_config() -> config.Config:
         features=image_features.Image(
             height=100, width=100, size=100, local=12, std=(1.0, 1.0, 1.0), cutouts=True
         ),
-        model=cnn.Config(dropout=0.1, margin=12, stride=5),
+        model=cnn.Config(dropout=0.1, margin=12, stride=5, scales=(0.8, 1.0, 1.25)),
         augmentation=image_augment.Images(
             shift=0.1,
             zoom=0.4,

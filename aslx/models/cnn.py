@@ -10,8 +10,10 @@ import math
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
+from aslx import resampling
 from aslx.models import layers
 
 _WIDE, _NARROW = 64, 32
@@ -32,10 +34,15 @@ class Config:
     stride: int = 1
     """Cells from one window to the next in a training step. Where the first is, is drawn for each
     microbatch, so that all are learned; an answer always reads all."""
+    scales: tuple[float, ...] = (1.0,)
+    """Sizes, of the image's, in which an answer looks for the hand: the windows of all share the
+    softmax. A training step sees the image as it is."""
 
     def __post_init__(self):
         if self.margin < 0 or self.stride < 1:
             raise ValueError(f"margin {self.margin} is below 0, or stride {self.stride} below 1")
+        if not self.scales or min(self.scales) <= 0:
+            raise ValueError(f"scales {self.scales}: name one or more above 0")
 
     def build(self, num_features: tuple, classes: int, *, rngs: nnx.Rngs) -> "ResidualCNN":
         return ResidualCNN(self, num_features, classes, rngs=rngs)
@@ -118,6 +125,20 @@ def _depthwise_backward(residual, g_BHWC):
 depthwise.defvjp(_depthwise_forward, _depthwise_backward)
 
 
+def _scaled(image_BHWC: jax.Array, scale: float) -> jax.Array:
+    """Larger or smaller about the middle, bilinearly; edges are repeated."""
+    if scale == 1:
+        return image_BHWC
+
+    def places(size: int) -> np.ndarray:
+        middle, at = (size - 1) / 2, np.arange(size)
+        from_S = np.clip((at - middle) / scale + middle, 0, size - 1)
+        return np.maximum(0, 1 - np.abs(from_S[:, None] - at)).astype(np.float32)
+
+    _, height, width, _ = image_BHWC.shape
+    return resampling.sides(image_BHWC, places(height), places(width))
+
+
 class SeparableConv(nnx.Module):
     """`depthwise`, then a product over the channels."""
 
@@ -152,7 +173,7 @@ class ResidualCNN(nnx.Module):
     def __init__(self, cfg: Config, num_features: tuple, classes: int, *, rngs: nnx.Rngs):
         height, width, channels = num_features
         glorot, self.rate = nnx.initializers.glorot_uniform(), cfg.dropout
-        self.margin, self.stride = cfg.margin, cfg.stride
+        self.margin, self.stride, self.scales = cfg.margin, cfg.stride, cfg.scales
         self.window = -(-height // 4), -(-width // 4)
         self.stem = layers.Linear(9 * channels, _WIDE, kernel_init=glorot, rngs=rngs)
         self.first = Block(_WIDE, rngs=rngs)
@@ -168,14 +189,11 @@ class ResidualCNN(nnx.Module):
         """f32[B, classes] logits."""
         del mask
         *drops, windows_key = layers.split(key, 3)
-        map_BHWC = self._map(image_BHWC, drops)
-        if not self.margin:
-            return self.head(jax.nn.relu(self.dense(map_BHWC.reshape(len(map_BHWC), -1))))
-        if windows_key is None or self.stride == 1:
-            hidden_BVD = self._all(map_BHWC)
-        else:
-            hidden_BVD = self._some(map_BHWC, windows_key)
-        return jax.nn.logsumexp(self.head(jax.nn.relu(hidden_BVD)), 1)
+        hidden = [
+            self._windows(self._map(_scaled(image_BHWC, scale), drops), windows_key)
+            for scale in (self.scales if key is None else (1.0,))
+        ]
+        return jax.nn.logsumexp(self.head(jax.nn.relu(jnp.concatenate(hidden, 1))), 1)
 
     def _map(self, image_BHWC: jax.Array, keys: list[jax.Array | None]) -> jax.Array:
         """A quarter as high and wide as the image, and the margin around it."""
@@ -185,8 +203,16 @@ class ResidualCNN(nnx.Module):
         pad = (self.margin, self.margin)
         return jnp.pad(x, ((0, 0), pad, pad, (0, 0)), mode="edge")
 
+    def _windows(self, map_BHWC: jax.Array, key: jax.Array | None) -> jax.Array:
+        """f32[B, V, D]: what the dense layer makes of every window, or with a key of some."""
+        if not self.margin:
+            return self.dense(map_BHWC.reshape(len(map_BHWC), 1, -1))
+        if key is None or self.stride == 1:
+            return self._all(map_BHWC)
+        return self._some(map_BHWC, key)
+
     def _all(self, map_BHWC: jax.Array) -> jax.Array:
-        """f32[B, V, D] of every window: the dense layer is a convolution."""
+        """The dense layer is a convolution."""
         kernel = self.dense.kernel[...].reshape(*self.window, map_BHWC.shape[-1], -1)
         hidden_BHWD = jax.lax.conv_general_dilated(
             map_BHWC, kernel, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
@@ -195,7 +221,7 @@ class ResidualCNN(nnx.Module):
         return hidden_BHWD.reshape(len(map_BHWC), -1, hidden_BHWD.shape[-1])
 
     def _some(self, map_BHWC: jax.Array, key: jax.Array) -> jax.Array:
-        """The same of windows `stride` apart, of all images alike."""
+        """Windows `stride` apart, of all images alike."""
         rows, *_, channels = map_BHWC.shape
         places = 2 * self.margin + 1
         count = max(1, places // self.stride)

@@ -103,7 +103,26 @@ def test_several_windows_of_a_step_are_a_stride_apart_along_both_sides():
     assert len(seen) > 6
 
 
-@pytest.mark.parametrize("wrong", [{"margin": -1}, {"stride": 0}])
-def test_a_margin_below_zero_and_a_stride_of_none_are_refused(wrong):
-    with pytest.raises(ValueError, match=r"margin -1|stride 0"):
+def test_an_answer_looks_for_the_hand_in_every_size_and_a_step_in_one():
+    image, mask = jax.random.normal(jax.random.key(1), (3, 8, 12, 3)), jnp.ones((3, 1), bool)
+    one, three = small(margin=1), small(margin=1, scales=(0.5, 1.0, 2.0))
+    each = [one.classify(cnn._scaled(image, scale), mask) for scale in (0.5, 1.0, 2.0)]
+    np.testing.assert_allclose(
+        three.classify(image, mask), jax.nn.logsumexp(jnp.stack(each), 0), atol=1e-5
+    )
+    key = jax.random.key(0)
+    np.testing.assert_array_equal(three.classify(image, mask, key), one.classify(image, mask, key))
+
+
+def test_a_larger_image_has_its_middle_and_a_smaller_one_its_edges():
+    across = jnp.broadcast_to(jnp.arange(9.0)[None, None, :, None], (1, 5, 9, 3))
+    larger, smaller = (cnn._scaled(across, scale)[0, 2, :, 0] for scale in (2.0, 0.5))
+    np.testing.assert_allclose(larger, np.arange(2, 6.5, 0.5), atol=1e-6)
+    np.testing.assert_allclose(smaller, [0, 0, 0, 2, 4, 6, 8, 8, 8], atol=1e-6)
+    assert cnn._scaled(across, 1.0) is across
+
+
+@pytest.mark.parametrize("wrong", [{"margin": -1}, {"stride": 0}, {"scales": ()}, {"scales": (0,)}])
+def test_a_margin_below_zero_and_a_stride_or_scale_of_none_are_refused(wrong):
+    with pytest.raises(ValueError, match=r"margin -1|stride 0|scales \("):
         cnn.Config(**wrong)
