@@ -51,11 +51,13 @@ class Scene:
         hidden_NHW1 = self.hidden[near][..., None]
         values_NHWC = np.where(hidden_NHW1, 256, self.images[near].astype(np.int16))
         values_NHWC.sort(0)
-        visible_1HW1 = len(near) - hidden_NHW1.sum(0, keepdims=True)
-        middle_1HWC = np.broadcast_to((visible_1HW1 - 1) // 2, (1, *image_HWC.shape))
-        seen_HWC = np.take_along_axis(values_NHWC, np.maximum(middle_1HWC, 0), 0)[0]
-        any_HWC = np.median(self.images[near], 0)  # Where a hand hides it in all.
-        behind_HWC = np.where(visible_1HW1[0] > 0, seen_HWC, any_HWC).astype(np.uint8)
+        visible_HW1 = len(near) - hidden_NHW1.sum(0)
+        middle_HWC = np.broadcast_to(np.maximum(visible_HW1 - 1, 0) // 2, image_HWC.shape)
+        behind_HWC = np.take_along_axis(values_NHWC, middle_HWC[None], 0)[0]
+        if not visible_HW1.all():  # Somewhere a hand hides it in all.
+            any_HWC = np.median(self.images[near], 0)
+            behind_HWC = np.where(visible_HW1 > 0, behind_HWC, any_HWC)
+        behind_HWC = behind_HWC.astype(np.uint8)
         return behind_HWC, _differing(image_HWC, behind_HWC)
 
     def _near(self, image_HWC: np.ndarray, hand_HW: np.ndarray) -> np.ndarray:
@@ -66,7 +68,7 @@ class Scene:
         both_NG = visible_NG * visible_G[:, 0]
         shared_N = both_NG.sum(1)
         away_N = (away_NG * both_NG).sum(1) / np.maximum(shared_N, 1)
-        away_N[shared_N < _VISIBLE * _GRID**2] = np.inf
+        away_N[shared_N < _VISIBLE * visible_NG.shape[1]] = np.inf
         return np.argsort(away_N, kind="stable")[:_NEAR]
 
     @functools.cached_property
@@ -92,13 +94,14 @@ def scene(images_NHWC: np.ndarray, run: workers.Run) -> Scene:
 
 def _coarse(images_NHWC: np.ndarray) -> np.ndarray:
     """f32[N, G, C]: means of the cells."""
-    sums = images_NHWC.astype(np.float32)
+    means = images_NHWC.astype(np.float32)
     for axis in (1, 2):
-        edges = np.linspace(0, sums.shape[axis], _GRID, endpoint=False).astype(int)
-        sums = np.add.reduceat(sums, edges, axis)
-        sizes = np.diff(edges, append=images_NHWC.shape[axis])
-        sums /= np.expand_dims(sizes, [i for i in range(4) if i != axis])
-    return sums.reshape(len(images_NHWC), _GRID**2, -1)
+        side = means.shape[axis]
+        begins = np.linspace(0, side, min(_GRID, side), endpoint=False).astype(int)
+        sizes = np.diff(begins, append=side)
+        means = np.add.reduceat(means, begins, axis)
+        means /= np.expand_dims(sizes, [i for i in range(4) if i != axis])
+    return means.reshape(len(images_NHWC), -1, images_NHWC.shape[-1])
 
 
 def _differing(image_HWC: np.ndarray, behind_HWC: np.ndarray) -> np.ndarray:

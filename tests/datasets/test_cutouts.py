@@ -61,14 +61,15 @@ def test_cutouts_are_the_same_in_any_number_of_processes():
     )
 
 
-@pytest.mark.parametrize(("height", "width"), [(20, 20), (33, 47), (100, 64)])
+@pytest.mark.parametrize(("height", "width"), [(20, 20), (33, 47), (100, 64), (8, 30)])
 def test_cells_of_any_size_have_their_pixels_mean(height, width):
     image = np.random.default_rng(0).random((1, height, width, 2), np.float32)
-    found = cutouts._coarse(image)[0].reshape(20, 20, 2)
-    edges = [np.linspace(0, n, 20, endpoint=False).astype(int) for n in (height, width)]
-    ends = [np.append(e[1:], n) for e, n in zip(edges, (height, width), strict=True)]
-    for i, j in ((0, 0), (7, 19), (19, 3)):
-        cell = image[0, edges[0][i] : ends[0][i], edges[1][j] : ends[1][j]]
+    rows, columns = min(20, height), min(20, width)
+    found = cutouts._coarse(image)[0].reshape(rows, columns, 2)
+    up = np.append(np.arange(rows) * height // rows, height)
+    along = np.append(np.arange(columns) * width // columns, width)
+    for i, j in ((0, 0), (7, 19), (rows - 1, 3)):
+        cell = image[0, up[i] : up[i + 1], along[j] : along[j + 1]]
         np.testing.assert_allclose(found[i, j], cell.mean((0, 1)), rtol=1e-5)
 
 
