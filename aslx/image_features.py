@@ -4,6 +4,7 @@ Shape suffixes: B images, H and W pixels, C channels.
 """
 
 import dataclasses
+import functools
 from typing import ClassVar
 
 import jax
@@ -65,9 +66,13 @@ class Image:
 
     def _evened(self, x_BHW3: jax.Array) -> jax.Array:
         near_SS = _near(self.size, self.local)
+        product = functools.partial(jnp.matmul, precision=resampling.EXACT)
 
         def mean(x_BHWC: jax.Array) -> jax.Array:
-            return resampling.sides(x_BHWC, near_SS, near_SS)
+            # Of matrices, one axis after the other: TFLite has no product of more axes.
+            up = product(near_SS, x_BHWC.reshape(len(x_BHWC), self.size, -1))
+            along = product(near_SS, up.reshape(-1, self.size, x_BHWC.shape[-1]))
+            return along.reshape(x_BHWC.shape)
 
         away = x_BHW3 - mean(x_BHW3)
         deviation = jnp.sqrt(mean(jnp.square(away).mean(-1, keepdims=True)))

@@ -1,5 +1,4 @@
-"""Clips before they are features, in JAX: what frames hold, whose hand they show, how many remain;
-and images whose pixels move.
+"""Clips before they are features, in JAX: what frames hold, whose hand they show, how many remain.
 
 Shape suffixes: B clips, T frames of the clip (may be symbolic in an export), S frames that the
 model sees (always static), N points, C coordinates (3 N, point by point), D values of a frame.
@@ -7,8 +6,6 @@ model sees (always static), N points, C coordinates (3 N, point by point), D val
 Along a symbolic axis gathers, slices, sorts and cumsum do not export; products do. So whatever has
 T is a product.
 """
-
-import functools
 
 import jax
 import jax.numpy as jnp
@@ -96,14 +93,6 @@ def whole(values_BTD: jax.Array, keep_BT: jax.Array, frames: int) -> tuple[jax.A
     values_BSD = mixed(weight_BST, jnp.where(jnp.isnan(values_BTD), _MISSING, values_BTD))
     whole_BSD = (values_BSD < _MISSING / (4 * frames)) & mask_BS[..., None]
     return jnp.where(whole_BSD, values_BSD, 0.0), mask_BS
-
-
-def sides(x_BHWC: jax.Array, up_HH: np.ndarray, along_WW: np.ndarray) -> jax.Array:
-    """Images whose pixels are made up anew, up and along, by weights of those that there were."""
-    product = functools.partial(jnp.matmul, precision=EXACT)
-    # Of matrices, one axis after the other: TFLite has no product of more axes.
-    up = product(up_HH, x_BHWC.reshape(*x_BHWC.shape[:2], -1))
-    return product(along_WW, up.reshape(-1, *x_BHWC.shape[2:])).reshape(x_BHWC.shape)
 
 
 def moments(keep_BT: jax.Array, frames: int, at_least: int = 0) -> jax.Array:

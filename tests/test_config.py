@@ -23,7 +23,7 @@ def test_every_config_survives_its_run_directory_and_says_how_to_run_it(path, tm
     assert config.read(tmp_path / "config.json") == cfg
     assert f"--config configs/{path.name}" in path.read_text()
     size = list(cfg.features.source.shape)
-    metadata = {"selection": "holistic130", "values": 1662, "size": size}
+    metadata = {"selection": "holistic130", "values": 1662, "size": size, "cutouts": True}
     cfg.features.source.field(metadata)  # One prepared data set serves all that read landmarks.
 
 

@@ -13,7 +13,6 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from aslx import resampling
 from aslx.models import layers
 
 _WIDE, _NARROW = 64, 32
@@ -130,13 +129,17 @@ def _scaled(image_BHWC: jax.Array, scale: float) -> jax.Array:
     if scale == 1:
         return image_BHWC
 
-    def places(size: int) -> np.ndarray:
+    def along(axis: int, x_BHWC: jax.Array) -> jax.Array:
+        size = x_BHWC.shape[axis]
         middle, at = (size - 1) / 2, np.arange(size)
         from_S = np.clip((at - middle) / scale + middle, 0, size - 1)
-        return np.maximum(0, 1 - np.abs(from_S[:, None] - at)).astype(np.float32)
+        weight_SS = np.maximum(0, 1 - np.abs(from_S[:, None] - at)).astype(np.float32)
+        # A product of matrices, so that it exports.
+        rows = x_BHWC.reshape(math.prod(x_BHWC.shape[:axis]), size, -1)
+        moved = jnp.matmul(weight_SS, rows, precision=jax.lax.Precision.HIGHEST)
+        return moved.reshape(x_BHWC.shape)
 
-    _, height, width, _ = image_BHWC.shape
-    return resampling.sides(image_BHWC, places(height), places(width))
+    return along(2, along(1, image_BHWC))
 
 
 class SeparableConv(nnx.Module):
