@@ -80,8 +80,8 @@ def test_a_turn_is_about_the_middle_by_no_more_than_was_asked():
 
 
 def with_hands(count: int = 16) -> np.ndarray:
-    """Grey images of 50 x 50, each a little lighter, a white disc on each; then what is
-    disc is."""
+    """Grey images of 50 x 50, each a little lighter, a white disc on each; then what is behind the
+    disc, and where it is."""
     rng = np.random.default_rng(0)
     behind = np.full((count, 50, 50, 3), 40.0) + 4 * np.arange(count)[:, None, None, None]
     at = np.mgrid[:50, :50][:, None] - rng.uniform(15, 35, (2, count, 1, 1))
