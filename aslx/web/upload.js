@@ -56,8 +56,9 @@ export async function* frames(video) {
 /** @param {HTMLVideoElement} video @param {number} time */
 function seek(video, time) {
   return new Promise((resolve) => {
-    // A frame that is not decoded yet cannot be looked at.
-    const there = () => video.readyState >= video.HAVE_CURRENT_DATA && resolve(undefined);
+    // A frame that is not decoded yet cannot be looked at; and a film that learns its length seeks
+    // by itself.
+    const there = () => !video.seeking && video.readyState >= video.HAVE_CURRENT_DATA && resolve(undefined);
     video.onseeked = video.oncanplay = there;
     video.currentTime = time;
   });

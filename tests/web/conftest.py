@@ -109,6 +109,13 @@ def visit(browser: Any, url: str, **options: Any) -> Iterator[Any]:
     assert hosts == {"127.0.0.1"} and len(asked) > 10
 
 
+def wait_until_read(page: Any, seconds: float = 30) -> None:
+    """The file that was opened; a page that says why it cannot be is not waited for."""
+    wrong = page.locator("#card.problem:visible")
+    page.locator("#results[data-whole]:visible").or_(wrong).wait_for(timeout=seconds * 1000)
+    assert not wrong.count(), wrong.inner_text()
+
+
 @contextlib.contextmanager
 def served(workdir: pathlib.Path) -> Iterator[str]:
     """The real command, on a port of its own."""

@@ -71,7 +71,7 @@ def test_an_opened_parquet_gives_letter_for_letter_what_predict_prints(
         for file in files:
             page.set_input_files("#file", str(file))
             page.wait_for_selector(f"#files-title:text-is('{file.name}')")
-            page.wait_for_selector("#results[data-whole]")
+            conftest.wait_until_read(page)
             names += page.locator("#results .name").all_text_contents()
             texts += page.locator("#results .read").all_text_contents()
     assert len(names) == len(printed) == 28
