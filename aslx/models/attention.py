@@ -5,7 +5,6 @@ Matrices start as LeCun normal and biases at zero, unless said otherwise.
 """
 
 import functools
-import math
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +12,7 @@ import numpy as np
 from flax import nnx
 
 from aslx.models import mixing
+from aslx.models.projection import Projection
 
 Turns = jax.Array | np.ndarray | None
 
@@ -34,32 +34,6 @@ def rotate(x_BTNH: jax.Array, turns_T2H: jax.Array | np.ndarray) -> jax.Array:
     )
     a, b = x_BTNH[..., :half], x_BTNH[..., half:]
     return jnp.concatenate([a * cos - b * sin, b * cos + a * sin], -1)
-
-
-class Projection(nnx.Module):
-    """A linear map of the last axes, `into`, to the axes `out`: nnx.LinearGeneral by one product of
-    two matrices. Of the gradient of a product of more axes a CPU's compiler first transposes the
-    larger operand, which was a tenth of attention's time."""
-
-    def __init__(
-        self,
-        into: tuple[int, ...],
-        out: tuple[int, ...],
-        *,
-        kernel_init: nnx.Initializer,
-        dtype: jnp.dtype,
-        rngs: nnx.Rngs,
-    ):
-        self.axes, self.dtype = len(into), dtype
-        kernel = kernel_init(rngs.params(), (math.prod(into), math.prod(out)))
-        self.kernel = nnx.Param(kernel.reshape(*into, *out))
-        self.bias = nnx.Param(jnp.zeros(out))
-
-    def __call__(self, x: jax.Array) -> jax.Array:
-        kernel = self.kernel[...].astype(self.dtype).reshape(-1, self.bias.size)
-        y = x.astype(self.dtype).reshape(-1, len(kernel)) @ kernel
-        y = y + self.bias[...].astype(self.dtype).reshape(-1)
-        return y.reshape(*x.shape[: x.ndim - self.axes], *self.bias.shape)
 
 
 class Attention(nnx.Module):

@@ -16,6 +16,7 @@ from flax import nnx
 
 from aslx import vocab
 from aslx.models import attention, layers, tiled
+from aslx.models.projection import Projection
 
 Cache = dict[str, Any]
 
@@ -61,8 +62,8 @@ def _norm(rngs: nnx.Rngs) -> nnx.LayerNorm:
 
 class MLP(nnx.Module):
     def __init__(self, rngs: nnx.Rngs):
-        self.up = nnx.Linear(_DIM, _HIDDEN, kernel_init=_GLOROT, rngs=rngs)
-        self.down = nnx.Linear(_HIDDEN, _DIM, kernel_init=_GLOROT, rngs=rngs)
+        self.up = Projection((_DIM,), (_HIDDEN,), kernel_init=_GLOROT, rngs=rngs)
+        self.down = Projection((_HIDDEN,), (_DIM,), kernel_init=_GLOROT, rngs=rngs)
 
     def __call__(self, x: jax.Array) -> jax.Array:
         return self.down(jax.nn.relu(self.up(x)))

@@ -119,15 +119,6 @@ def test_stacked_frames_are_real_where_any_of_them_is():
     np.testing.assert_array_equal(mask, [[True, True, False]])
 
 
-def test_a_projection_is_flax_linear_general_with_its_initial_values():
-    lecun, f32 = nnx.initializers.lecun_normal(), jnp.dtype("float32")
-    x = jax.random.normal(jax.random.key(1), (2, 3, 4, 6))
-    ours = attention.Projection((4, 6), (5, 2), kernel_init=lecun, dtype=f32, rngs=nnx.Rngs(0))
-    flax = nnx.LinearGeneral((4, 6), (5, 2), axis=(-2, -1), kernel_init=lecun, rngs=nnx.Rngs(0))
-    np.testing.assert_array_equal(ours.kernel[...], flax.kernel[...])
-    np.testing.assert_allclose(ours(x), flax(x), atol=1e-6)
-
-
 def test_a_product_is_numpys_with_its_gradients():
     x, w, g = (RNG.normal(size=s).astype(np.float32) for s in ((2, 3, 5), (5, 4), (2, 3, 4)))
     y, back = jax.vjp(layers.product, x, w)
