@@ -72,6 +72,8 @@ def dropout(x_BTD: jax.Array, rate: float, key: jax.Array | None) -> jax.Array:
     """
     if key is None or rate == 0:
         return x_BTD
+    if x_BTD.ndim == 2:  # Words that rows share would be passed between the rows' devices.
+        return dropout(x_BTD[:, None], rate, key)[:, 0]
     keep = round((1 - rate) * 256)
     *rows, t, d = x_BTD.shape
     words = jax.random.bits(key, (*rows, -(-t // 4), d))

@@ -163,9 +163,9 @@ def test_a_topology_that_is_none_is_one_clear_line():
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
 def test_every_config_fits_on_v5e(path):
     command = [sys.executable, "-m", "benchmarks.tpu_compile", "--config", str(path)]
-    done = subprocess.run(
-        [*command, "--topology", "v5e:16x16"], cwd=ROOT, capture_output=True, text=True
-    )
+    # Microbatches of the two cores that a config was made for do not divide over 256 chips.
+    options = ("--topology", "v5e:16x16", "--microbatches", "1")
+    done = subprocess.run([*command, *options], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     assert [line["program"] for line in lines] == ["train", "evaluate", "predict"]

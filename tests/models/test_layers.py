@@ -126,3 +126,10 @@ def test_a_product_is_numpys_with_its_gradients():
     dx, dw = back(g)
     np.testing.assert_allclose(dx, g @ w.T, atol=1e-5)
     np.testing.assert_allclose(dw, np.einsum("abc,abd->cd", x, g), atol=1e-5)
+
+
+def test_dropout_of_vectors_draws_for_each_row_apart():
+    x, key = np.ones((8, 64), np.float32), jax.random.key(3)
+    y = np.asarray(layers.dropout(x, 0.5, key))
+    np.testing.assert_array_equal(layers.dropout(x[:4], 0.5, key), y[:4])
+    assert 0.3 < (y == 0).mean() < 0.7
