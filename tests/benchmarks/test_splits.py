@@ -37,7 +37,7 @@ def test_splits_side_by_side_are_told_in_order_with_their_mean(tmp_path):
             picture.save(tmp_path / "source" / name / f"{i}.png")
     data = ("--kind", "image_folder", "--source", tmp_path / "source", "--out", tmp_path / "out")
     small = [x for name in ("height", "width", "size") for x in (f"--features.{name}", 16)]
-    prepare = "--prepare=--size 16 --validation 0"
+    prepare = "--prepare=--size 16 --validation 0 --cutouts"
     train = ("--task.classes", 2, *small, "--epochs", 20, "--eval-every", 10)
     config = ("--config", "configs/asl_alphabet_cnn_few.py")
     done = splits(*config, *data, "--splits", 3, "--jobs", 2, prepare, "--", *train)
