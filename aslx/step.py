@@ -169,17 +169,22 @@ def train(
     if awp.radius:
         worse = functools.partial(awp.perturbed, state.model, grads)
         grads = jax.lax.cond(progress >= awp.start, lambda: mean(worse())[0], lambda: grads)
-    updates, opt_state = tx.update(grads, state.opt_state, state.model)
     metrics["grad_norm"] = optax.tree.norm(grads)
     good = jnp.isfinite(metrics["grad_norm"]) & jnp.isfinite(metrics["loss"])
-    model, ema = optax.apply_updates(state.model, updates), state.ema
-    if ema is not None:
-        # Early on the average follows fast: TensorFlow's ExponentialMovingAverage(num_updates).
-        decay = jnp.minimum(ema_decay, (1 + state.step) / (10 + state.step))
-        ema = optax.incremental_update(model, ema, 1 - decay)
-    new = (model, opt_state, ema)
-    old = (state.model, state.opt_state, state.ema)
-    model, opt_state, ema = jax.tree.map(lambda n, o: jnp.where(good, n, o), new, old)
+
+    def moved(model: Any, opt_state: Any, ema: Any) -> tuple[Any, Any, Any]:
+        updates, opt_state = tx.update(grads, opt_state, model)
+        model = optax.apply_updates(model, updates)
+        if ema is not None:
+            # Early on the average follows fast: TensorFlow's ExponentialMovingAverage(num_updates).
+            decay = jnp.minimum(ema_decay, (1 + state.step) / (10 + state.step))
+            ema = optax.incremental_update(model, ema, 1 - decay)
+        return model, opt_state, ema
+
+    # A condition, and no selection of either: that reads and writes all of it once more.
+    model, opt_state, ema = jax.lax.cond(
+        good, moved, lambda *old: old, state.model, state.opt_state, state.ema
+    )
     state = State(
         step=state.step + 1,
         model=model,

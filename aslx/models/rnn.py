@@ -71,9 +71,22 @@ def _held(mask_B1: jax.Array | None, new: jax.Array, old: jax.Array | float) -> 
     return new if mask_B1 is None else jnp.where(mask_B1, new, old)
 
 
-def _forward(activation, reverse, steps, x_TBF, kernel, bias, recurrent, mask_TB1, first, outputs):
+def _swapped(x: jax.Array) -> jax.Array:
+    """[B, T, ...] of [T, B, ...], or the other way round."""
+    return jnp.swapaxes(x, 0, 1)
+
+
+def _is_wide(kernel_F4D: jax.Array) -> bool:
+    """Whether the input is wider than its projection, which then is what is put in order of steps."""
+    return kernel_F4D.shape[0] > kernel_F4D.shape[1]
+
+
+def _forward(activation, reverse, steps, x_BTF, kernel, bias, recurrent, mask_TB1, first, outputs):
     """The last carry, and of each step what `outputs` makes of its h, c and gates."""
-    inputs_TB4D = _project(x_TBF, kernel)
+    if _is_wide(kernel):
+        inputs_TB4D = _swapped(_project(x_BTF, kernel))
+    else:
+        inputs_TB4D = _project(_swapped(x_BTF), kernel)
 
     def step(carry, at):
         (h_BD, c_BD), (input_B4D, mask_B1) = carry, at
@@ -91,7 +104,7 @@ def _recur(
     activation: Activation,
     reverse: bool,
     steps: int,
-    x_TBF: jax.Array,
+    x_BTF: jax.Array,
     kernel_F4D: jax.Array,
     bias_4D: jax.Array,
     recurrent_D4D: jax.Array,
@@ -99,23 +112,23 @@ def _recur(
     first: Carry,
 ) -> tuple[jax.Array, Carry]:
     """(h [T, B, D], the last carry); a masked step holds the carry and repeats its h. With `steps`,
-    one x [1, B, F] is that of so many steps."""
-    arrays = x_TBF, kernel_F4D, bias_4D, recurrent_D4D, mask_TB1, first
+    one x [B, 1, F] is that of so many steps."""
+    arrays = x_BTF, kernel_F4D, bias_4D, recurrent_D4D, mask_TB1, first
     last, h_TBD = _forward(activation, reverse, steps, *arrays, outputs=lambda h, c, opened: h)
     return h_TBD, last
 
 
-def _recur_forward(activation, reverse, steps, x_TBF, kernel, bias, recurrent, mask_TB1, first):
+def _recur_forward(activation, reverse, steps, x_BTF, kernel, bias, recurrent, mask_TB1, first):
     def outputs(h_BD, c_BD, opened_B4D):
         # Two in one: a loop's body of more than 8 kernels goes through XLA's task queue, step by
         # step, and that costs more than the kernels.
         return jnp.stack([h_BD, c_BD]), opened_B4D
 
-    arrays = x_TBF, kernel, bias, recurrent, mask_TB1, first
+    arrays = x_BTF, kernel, bias, recurrent, mask_TB1, first
     last, (carries_T2BD, opened_TB4D) = _forward(
         activation, reverse, steps, *arrays, outputs=outputs
     )
-    residual = x_TBF, kernel, recurrent, mask_TB1, first, carries_T2BD, opened_TB4D
+    residual = x_BTF, kernel, recurrent, mask_TB1, first, carries_T2BD, opened_TB4D
     return (carries_T2BD[:, 0], last), residual
 
 
@@ -138,7 +151,7 @@ def _over_steps(x_TBF: jax.Array, y_TBE: jax.Array, dtype: jnp.dtype) -> jax.Arr
 
 
 def _recur_backward(activation, reverse, steps, residual, gradient):
-    x_TBF, kernel, recurrent, mask_TB1, first, carries_T2BD, opened_TB4D = residual
+    x_BTF, kernel, recurrent, mask_TB1, first, carries_T2BD, opened_TB4D = residual
     dh_TBD, (dh_last, dc_last) = gradient
     c_TBD = carries_T2BD[:, 1]
     h_old, c_old = (
@@ -178,9 +191,14 @@ def _recur_backward(activation, reverse, steps, residual, gradient):
     drecurrent = _over_steps(h_old, dgates_TB4D, recurrent.dtype)
     if steps:
         dgates_TB4D = dgates_TB4D.sum(0, keepdims=True)
-    dx_TBF = _project(dgates_TB4D, kernel.T).astype(x_TBF.dtype)
-    dkernel = _over_steps(x_TBF, dgates_TB4D, kernel.dtype)
-    return dx_TBF, dkernel, dgates_TB4D.sum((0, 1)), drecurrent, None, dfirst
+    if _is_wide(kernel):
+        dgates_BT4D = layers.materialised(_swapped(dgates_TB4D))
+        dx_BTF = _project(dgates_BT4D, kernel.T)
+        dkernel = _over_steps(x_BTF, dgates_BT4D, kernel.dtype)
+    else:
+        dx_BTF = _swapped(_project(dgates_TB4D, kernel.T))
+        dkernel = _over_steps(_swapped(x_BTF), dgates_TB4D, kernel.dtype)
+    return dx_BTF.astype(x_BTF.dtype), dkernel, dgates_TB4D.sum((0, 1)), drecurrent, None, dfirst
 
 
 def _filled(x: jax.Array, more: int, gates: int = 1) -> jax.Array:
@@ -241,7 +259,7 @@ class LSTM(nnx.Module):
             self.activation,
             reverse,
             steps,
-            jnp.moveaxis(x_BTF, 1, 0),
+            x_BTF,
             _filled(self.kernel[...].astype(self.dtype), more, 4),
             _filled(self.bias[...], more, 4),
             jnp.pad(_filled(recurrent_D4D, more, 4), ((0, more), (0, 0))),
