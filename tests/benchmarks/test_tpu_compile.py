@@ -166,6 +166,7 @@ def test_every_config_fits_on_v5e(path):
     # Microbatches of the two cores that a config was made for do not divide over 256 chips.
     options = ("--topology", "v5e:16x16", "--microbatches", "1")
     done = subprocess.run([*command, *options], cwd=ROOT, capture_output=True, text=True)
+    print(done.stdout)  # pytest -rP shows the figures of all.
     assert done.returncode == 0, done.stderr
     lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     assert [line["program"] for line in lines] == ["train", "evaluate", "predict"]
