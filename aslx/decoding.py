@@ -127,11 +127,17 @@ def fallback(
     )
 
 
-def rows(tokens_BL: jax.Array, sure_BL: jax.Array) -> jax.Array:
-    """f32[B, L, 60], one row a character: its probability in its column, and zeros beside it."""
-    # Past the last character stands an index that Kaggle's map does not hold.
-    column_BL = jnp.minimum(tokens_BL, vocab.PAD)
-    # Never 0: a row says by its largest value which character it is.
-    value_BL = jnp.where(column_BL < vocab.PAD, jnp.maximum(sure_BL, 1e-6), 1.0)
-    here_BLV = column_BL[..., None] == jnp.arange(vocab.PAD + 1)
+def answers(tokens_BL: jax.Array, sure_BL: jax.Array) -> jax.Array:
+    """f32[B, 2, L]: characters, vocab.PAD past the last, and how sure each is. Never 0: what is
+    exported says by a row's largest value which character it is."""
+    character_BL = jnp.minimum(tokens_BL, vocab.PAD)
+    value_BL = jnp.where(character_BL < vocab.PAD, jnp.maximum(sure_BL, 1e-6), 1.0)
+    return jnp.stack([character_BL.astype(jnp.float32), value_BL], axis=1)
+
+
+def rows(answers_B2L: jax.Array) -> jax.Array:
+    """f32[B, L, 60], one row a character: its probability in its column, and zeros beside it. That
+    of vocab.PAD is one that Kaggle's map does not hold."""
+    character_BL, value_BL = answers_B2L[:, 0], answers_B2L[:, 1]
+    here_BLV = character_BL[..., None] == jnp.arange(vocab.PAD + 1)
     return jnp.where(here_BLV, value_BL[..., None], 0.0)

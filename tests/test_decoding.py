@@ -152,7 +152,7 @@ def test_a_clip_that_is_read_with_little_confidence_is_answered_by_the_fallback(
     np.testing.assert_allclose(sure[0, :2], [0.9, 0.5])
     short, _ = decoding.fallback(tokens, sure[:, :3], mask, np.array([C]), 0.6)
     assert [vocab.decode(row) for row in short] == ["ab", "c", "c", "c"]
-    rows = decoding.rows(text, sure)
+    rows = decoding.rows(decoding.answers(text, sure))
     assert [kaggle.text(np.asarray(row)) for row in rows] == ["ab", "caca", "caca", "caca"]
 
 

@@ -77,7 +77,7 @@ def _swapped(x: jax.Array) -> jax.Array:
 
 
 def _is_wide(kernel_F4D: jax.Array) -> bool:
-    """Whether the input is wider than its projection, which then is what is put in order of steps."""
+    """Whether the input is wider than its projection: then the latter is put in order of steps."""
     return kernel_F4D.shape[0] > kernel_F4D.shape[1]
 
 

@@ -92,24 +92,27 @@ class Task:
         return self.head.loss(model, inputs, mask, batch, key)
 
     def predict(self, model: Any, inputs: Array, mask: Array) -> Array:
-        """`decoding.rows` of every clip, f32[B,L,60]."""
+        """`decoding.answers` of every clip, f32[B,2,L]."""
         read = self.head.read(model, inputs, mask, self.max_tokens, self.beams, self.prior)
         if self.fallback:
             text = vocab.encode(self.fallback)
             read = decoding.fallback(*read, mask, text, self.fallback_below)
-        return decoding.rows(*read)
+        return decoding.answers(*read)
 
     def evidence(self, model: Any, inputs: Array, mask: Array) -> evidence.Found:
         """What `predict` reads its characters from."""
         return self.head.evidence(model, inputs, mask, self.max_tokens)
 
-    def decode(self, rows_BLV: np.ndarray) -> list[Answer]:
+    def decode(self, answers_B2L: np.ndarray) -> list[Answer]:
         """The answers that `predict` stands for."""
-        return list(map(self.read, rows_BLV))
+        return [
+            Answer(vocab.decode(ids.astype(int)), tuple(sure[ids < vocab.PAD].tolist()))
+            for ids, sure in answers_B2L
+        ]
 
     def outputs(self, model: Any, inputs: Array, mask: Array) -> Array:
-        """What the exported file gives for a batch of one."""
-        return self.predict(model, inputs, mask)[0]
+        """What the exported file gives for a batch of one: `decoding.rows`, f32[L,60]."""
+        return decoding.rows(self.predict(model, inputs, mask))[0]
 
     def read(self, outputs: np.ndarray) -> Answer:
         """The answer that those outputs are."""
