@@ -11,7 +11,7 @@ from aslx.data import loader, plan
 
 def fillers(cfg: Any, rows: int, frames: int) -> dict[str, np.ndarray]:
     """`rows` rows that hold no clip, padded to `frames`."""
-    stored = {"selection": landmarks.HOLISTIC130.name, "values": 1662}
+    stored = {"selection": landmarks.HOLISTIC130.name, "values": 1662, "cutouts": True}
     stored["size"] = cfg.features.source.shape
     fields = cfg.task.fields(stored, cfg.features)
     one = plan.Batch(plan.Shape(frames, 1), np.array([plan.NOTHING]))

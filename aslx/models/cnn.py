@@ -142,6 +142,18 @@ def _scaled(image_BHWC: jax.Array, scale: float) -> jax.Array:
     return along(2, along(1, image_BHWC))
 
 
+def _extended(x_BHWC: jax.Array, by: int, axis: int) -> jax.Array:
+    """Its first and last along an axis repeated. jnp.pad slices along the others too, and chips
+    that share a batch pass its edge about."""
+    if not by:
+        return x_BHWC
+    first, last = (
+        jax.lax.slice_in_dim(x_BHWC, i, i + 1, axis=axis) for i in (0, x_BHWC.shape[axis] - 1)
+    )
+    ends = [jnp.repeat(end, by, axis) for end in (first, last)]
+    return jnp.concatenate([ends[0], x_BHWC, ends[1]], axis)
+
+
 class SeparableConv(nnx.Module):
     """`depthwise`, then a product over the channels."""
 
@@ -203,8 +215,7 @@ class ResidualCNN(nnx.Module):
         x = jax.nn.relu(self.stem(jnp.concatenate(_shifts(image_BHWC), -1)))
         x = layers.dropout(self.first(x), self.rate, keys[0])
         x = layers.dropout(self.second(jax.nn.relu(self.narrow(x))), self.rate, keys[1])
-        pad = (self.margin, self.margin)
-        return jnp.pad(x, ((0, 0), pad, pad, (0, 0)), mode="edge")
+        return _extended(_extended(x, self.margin, 1), self.margin, 2)
 
     def _windows(self, map_BHWC: jax.Array, key: jax.Array | None) -> jax.Array:
         """f32[B, V, D]: what the dense layer makes of every window, or with a key of some."""

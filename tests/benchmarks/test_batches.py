@@ -13,6 +13,7 @@ from benchmarks import batches
         ("fingerspelling_transformer", {"landmarks": (2, 9, 52, 3), "tokens": (2, 62)}),
         ("keypoint_lstm", {"keypoints": (2, 9, 1662), "label": (2,)}),
         ("asl_alphabet_cnn", {"image": (2, 100, 100, 3), "label": (2,)}),
+        ("asl_alphabet_cnn_few", {"image": (2, 100, 100, 7), "label": (2,)}),
     ],
 )
 def test_noise_has_the_loaders_arrays_for_every_kind_of_input(name, shapes):

@@ -171,7 +171,9 @@ def test_every_config_fits_on_v5e(path):
     lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     assert [line["program"] for line in lines] == ["train", "evaluate", "predict"]
     assert all(line["fits"] for line in lines)
-    cutmix = getattr(config.load(path).augmentation, "cutmix", None)
-    # CutMix takes a piece of the row beside, which may lie on the chip beside.
-    beside = {"collective-permute"} if cutmix and cutmix.rate else set()
+    augmentation = config.load(path).augmentation
+    cutmix = getattr(augmentation, "cutmix", None)
+    # Both take a piece of the row beside, which may lie on the chip beside.
+    mixed = (cutmix and cutmix.rate) or getattr(augmentation, "paste", 0)
+    beside = {"collective-permute"} if mixed else set()
     assert {c["op"] for c in lines[0]["collectives"]} == {"all-reduce"} | beside
