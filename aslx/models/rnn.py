@@ -53,7 +53,8 @@ def _opened(activation: Activation, gates_B4D: jax.Array) -> jax.Array:
     opened_B4D = jnp.tanh(gates_B4D * scale_4D) * scale_4D + shift_4D
     if activation is TANH:
         return opened_B4D
-    return jnp.where(candidate_4D, activation(gates_B4D), opened_B4D)
+    # Stored: where several kernels read the inputs, a loop copies all before it writes one.
+    return layers.materialised(jnp.where(candidate_4D, activation(gates_B4D), opened_B4D))
 
 
 def _cell(activation: Activation, opened_B4D: jax.Array, c_BD: jax.Array) -> Carry:
@@ -81,23 +82,38 @@ def _is_wide(kernel_F4D: jax.Array) -> bool:
     return kernel_F4D.shape[0] > kernel_F4D.shape[1]
 
 
-def _forward(activation, reverse, steps, x_BTF, kernel, bias, recurrent, mask_TB1, first, outputs):
-    """The last carry, and of each step what `outputs` makes of its h, c and gates."""
-    if _is_wide(kernel):
-        inputs_TB4D = _swapped(_project(x_BTF, kernel))
+def _inputs(x_BTF: jax.Array, kernel_F4D: jax.Array, steps: int) -> jax.Array:
+    """[T, B, 4D]: the input's part of every gate; with `steps` that of one for so many."""
+    if _is_wide(kernel_F4D):
+        inputs_TB4D = _swapped(_project(x_BTF, kernel_F4D))
     else:
-        inputs_TB4D = _project(_swapped(x_BTF), kernel)
+        inputs_TB4D = _project(_swapped(x_BTF), kernel_F4D)
+    return jnp.broadcast_to(inputs_TB4D, (steps or len(inputs_TB4D), *inputs_TB4D.shape[1:]))
+
+
+def _forward(activation, reverse, steps, x_BTF, kernel, bias, recurrent, mask_TB1, first, keep):
+    """The last carry, the gates, and h of each step; with `keep` h and c, and the gates opened."""
 
     def step(carry, at):
-        (h_BD, c_BD), (input_B4D, mask_B1) = carry, at
-        input_B4D = inputs_TB4D[0] if input_B4D is None else input_B4D
+        (h_BD, c_BD, gates_TB4D), (t, mask_B1) = carry, at
+        input_B4D = jax.lax.dynamic_index_in_dim(gates_TB4D, t, 0, False)
         opened_B4D = _opened(activation, input_B4D + bias + _project(h_BD, recurrent))
         h_new, c_new = _cell(activation, opened_B4D, c_BD)
         h_BD, c_BD = _held(mask_B1, h_new, h_BD), _held(mask_B1, c_new, c_BD)
-        return (h_BD, c_BD), outputs(h_BD, c_BD, opened_B4D)
+        if not keep:
+            return (h_BD, c_BD, gates_TB4D), h_BD
+        # Gates take the place of their inputs: no other array is filled with zeros.
+        gates_TB4D = jax.lax.dynamic_update_index_in_dim(gates_TB4D, opened_B4D, t, 0)
+        # Two in one: a loop's body of more than 8 kernels goes through XLA's task queue, step by
+        # step, and that costs more than the kernels.
+        return (h_BD, c_BD, gates_TB4D), jnp.stack([h_BD, c_BD])
 
-    each = None if steps else inputs_TB4D
-    return jax.lax.scan(step, first, (each, mask_TB1), length=steps or None, reverse=reverse)
+    inputs_TB4D = _inputs(x_BTF, kernel, steps)
+    at = jnp.arange(len(inputs_TB4D)), mask_TB1
+    (h_BD, c_BD, gates_TB4D), found_T = jax.lax.scan(
+        step, (*first, inputs_TB4D), at, reverse=reverse
+    )
+    return (h_BD, c_BD), gates_TB4D, found_T
 
 
 def _recur(
@@ -114,20 +130,13 @@ def _recur(
     """(h [T, B, D], the last carry); a masked step holds the carry and repeats its h. With `steps`,
     one x [B, 1, F] is that of so many steps."""
     arrays = x_BTF, kernel_F4D, bias_4D, recurrent_D4D, mask_TB1, first
-    last, h_TBD = _forward(activation, reverse, steps, *arrays, outputs=lambda h, c, opened: h)
+    last, _, h_TBD = _forward(activation, reverse, steps, *arrays, keep=False)
     return h_TBD, last
 
 
 def _recur_forward(activation, reverse, steps, x_BTF, kernel, bias, recurrent, mask_TB1, first):
-    def outputs(h_BD, c_BD, opened_B4D):
-        # Two in one: a loop's body of more than 8 kernels goes through XLA's task queue, step by
-        # step, and that costs more than the kernels.
-        return jnp.stack([h_BD, c_BD]), opened_B4D
-
     arrays = x_BTF, kernel, bias, recurrent, mask_TB1, first
-    last, (carries_T2BD, opened_TB4D) = _forward(
-        activation, reverse, steps, *arrays, outputs=outputs
-    )
+    last, opened_TB4D, carries_T2BD = _forward(activation, reverse, steps, *arrays, keep=True)
     residual = x_BTF, kernel, recurrent, mask_TB1, first, carries_T2BD, opened_TB4D
     return (carries_T2BD[:, 0], last), residual
 
