@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+KEPT = "product"  # The name of results that `scan` keeps beside those of plain products.
 _TINY = 3  # Pixels along a side of images that a 3 x 3 window nearly covers.
 _exporting = contextvars.ContextVar("exporting", default=False)
 
@@ -287,6 +288,9 @@ def scan(
         return x
     keys = None if key is None else jax.random.split(key, depth)
     if remat:  # In a loop's body no other pass can undo it: prevent_cse would cost copies.
-        keep = jax.checkpoint_policies.dots_with_no_batch_dims_saveable
+        policies = jax.checkpoint_policies
+        keep = policies.save_from_both_policies(
+            policies.dots_with_no_batch_dims_saveable, policies.save_only_these_names(KEPT)
+        )
         apply = jax.checkpoint(apply, policy=keep, prevent_cse=False)
     return jax.lax.scan(lambda x, part: (apply(part[0], x, part[1]), None), x, (stacked, keys))[0]
