@@ -54,7 +54,10 @@ def test_gradients_of_a_kernel_wider_than_its_gates_are_those_of_a_plain_scan():
     x = RNG.normal(size=(3, 7, 50)).astype(np.float32)
 
     def gradients(run):
-        return jax.grad(lambda layer: (run(layer, x, jnp.asarray(MASK))[0] ** 2).sum())(layer)
+        def loss(layer, x):
+            return (run(layer, x, jnp.asarray(MASK))[0] ** 2).sum()
+
+        return jax.grad(loss, (0, 1))(layer, x)
 
     ours, theirs = gradients(rnn.LSTM.__call__), gradients(plain)
     for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from aslx import reading, vocab
+from aslx import decoding, reading, vocab
 from aslx.tasks import heads, transcription
 
 PAD, START, END = vocab.PAD, vocab.START, vocab.END
@@ -190,3 +190,12 @@ def test_the_share_of_ctc_in_a_joint_reading_is_an_option():
     assert (read.head, read.beams) == (heads.Autoregressive(ctc_weight=0.9), 4)
     with pytest.raises(ValueError, match="leave out --ctc and --ctc-weight"):
         transcription.Task(head=heads.CTC()).searching(reading.Options(ctc_weight=0.9))
+
+
+def test_what_evaluation_gathers_says_what_the_exported_rows_say():
+    rng, task = np.random.default_rng(0), transcription.Task()
+    tokens = jnp.asarray(rng.integers(0, vocab.SIZE, (5, 9)).astype(np.int32)).at[0].set(vocab.PAD)
+    answers = decoding.answers(tokens, jnp.asarray(rng.random((5, 9))).at[1, 0].set(0))
+    found = task.decode(np.asarray(answers))
+    assert found == [task.read(row) for row in np.asarray(decoding.rows(answers))]
+    assert found[0].text == "" and all(found[i].text for i in range(1, 5))
