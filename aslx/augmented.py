@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from aslx import augment as augment_lib
 from aslx import config as config_lib
-from aslx import files, inference, landmarks, plots, step, vocab
+from aslx import errors, files, inference, landmarks, plots, step, vocab
 from aslx.data import loader, plan
 from aslx.datasets import figures
 from aslx.tasks import transcription
@@ -34,10 +34,12 @@ class Shown:
 
 def draw(cfg: config_lib.Config, path: files.Path) -> None:
     """The ways of the config's `augmentation`, each as if its rate were 1, and of `data.join`, on a
-    clip of its training split; ValueError where the config's clips are no landmarks with texts."""
+    clip of its training split; BadInput where the config's clips are no landmarks with texts."""
     landmarks_read = "landmarks" in cfg.features.source.reads and hasattr(cfg.features, "columns")
     if not landmarks_read or not isinstance(cfg.task, transcription.Task):
-        raise ValueError("--augment draws clips of landmarks with texts, and this config has none")
+        raise errors.BadInput(
+            "--augment draws clips of landmarks with texts, and this config has none"
+        )
     clips = cfg.augmentation or augment_lib.Clips()
     batch, joined = _batches(cfg, cfg.task.max_tokens)
     before = _shown(cfg, batch, batch, None)

@@ -14,7 +14,7 @@ import jax
 from etils import epath
 from orbax.checkpoint import v1 as ocp
 
-from aslx import files
+from aslx import errors, files
 
 log = logging.getLogger("aslx")
 
@@ -36,7 +36,7 @@ class Progress:
     salt: int = 0  # Times that the run was rolled back.
 
 
-class OtherNetwork(ValueError):
+class OtherNetwork(errors.BadInput):
     """A checkpoint that is whole, of parameters that have other names."""
 
 
@@ -130,14 +130,14 @@ class Checkpoints:
         """The step of the best score, or the last where none was scored."""
         saved = self._ckpt.checkpoints
         if not saved:
-            raise FileNotFoundError(f"{self._ckpt.directory} holds no checkpoint: train first")
+            raise errors.BadInput(f"{self._ckpt.directory} holds no checkpoint: train first")
         scored = [c for c in saved if c.metrics]
         return max(scored, key=_score).step if scored else saved[-1].step
 
     def newest(self, count: int) -> list[int]:
-        """The last so many steps; ValueError where fewer are kept."""
+        """The last so many steps; BadInput where fewer are kept."""
         if len(self.steps) < count:
-            raise ValueError(
+            raise errors.BadInput(
                 f"{self._ckpt.directory} keeps {len(self.steps)} checkpoints, the last "
                 f"{_KEEP_LAST} and the best: there are no {count} to average"
             )

@@ -1,21 +1,21 @@
-"""How a command ends: 0, or one line on stderr and exit status 2 where its input is at fault."""
+"""How a command ends: its exit status, and what it says on stderr."""
 
 import os
 import pathlib
 import platform
 import sys
+import traceback
 from collections.abc import Callable
 from typing import NoReturn
 
-from aslx import files
+from aslx import errors, files
+
+# Exit statuses. Launchers read them: launch/README.md.
+BUG, BAD_INPUT, TEMPORARY, INTERRUPTED = 1, 2, 75, 130
 
 
 def run(main: Callable[[], int | None]) -> NoReturn:
-    """Calls `main` and exits with what it returns (None: 0).
-
-    ValueError and OSError are how the modules report bad input, a missing file or a full disk:
-    they become one line without a traceback and status 2. An interrupt ends with 130, as a shell
-    reports it. Any other exception is a bug, and keeps its traceback.
+    """Calls `main` and exits with what it returns (None: 0), or as `failed` says.
 
     What JAX compiles is kept in ~/.cache/aslx for the next command, unless
     JAX_COMPILATION_CACHE_DIR names another place.
@@ -26,11 +26,27 @@ def run(main: Callable[[], int | None]) -> NoReturn:
         status = main() or 0
     except KeyboardInterrupt:
         print("error: interrupted", file=sys.stderr)
-        status = 130
-    except (ValueError, OSError) as error:
-        print("error:", " ".join(str(error).split()), file=sys.stderr)
-        status = 2
+        status = INTERRUPTED
+    except Exception as error:
+        status = failed(error)
     sys.exit(status)
+
+
+def failed(error: Exception) -> int:
+    """Says what ended a command, and answers its exit status.
+
+    Bad input is one line and 2. A failure of storage or of a network keeps its traceback and ends
+    with 75, as sysexits.h has it: launchers try again. A bug keeps its traceback and ends with 1.
+    """
+    line = f"error: {' '.join(str(error).split())}"
+    if isinstance(error, errors.BadInput):
+        print(line, file=sys.stderr)
+        return BAD_INPUT
+    traceback.print_exception(error)
+    if not errors.is_temporary(error):
+        return BUG
+    print(f"{line} (storage or network: the same command may succeed later)", file=sys.stderr)
+    return TEMPORARY
 
 
 def _compile_cache() -> pathlib.Path:

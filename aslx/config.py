@@ -18,7 +18,7 @@ from typing import Annotated, Any, TypeVar
 import jax
 import tyro
 
-from aslx import files, sharding
+from aslx import errors, files, sharding
 from aslx import optim as optim_lib
 from aslx.data import plan
 
@@ -135,10 +135,10 @@ def parse(
 
 def _from_file(path: str | os.PathLike) -> Config:
     if not pathlib.Path(path).is_file():
-        raise FileNotFoundError(f"no config file {path}; see configs/")
+        raise errors.BadInput(f"no config file {path}; see configs/")
     get_config = runpy.run_path(str(path)).get("get_config")
     if get_config is None:
-        raise ValueError(f"{path} has no function get_config()")
+        raise errors.BadInput(f"{path} has no function get_config()")
     return get_config()
 
 
@@ -162,12 +162,12 @@ def placed(cfg: Config, workdir: files.Path | None = None) -> Config:
 
 
 def claim(workdir: files.Path, cfg: Config) -> None:
-    """Makes `workdir` the run of `cfg`, or checks that it is: ValueError names what differs."""
+    """Makes `workdir` the run of `cfg`, or checks that it is: BadInput names what differs."""
     path = workdir / "config.json"
     if path.exists():
         different = differences(to_json(cfg), json.loads(path.read_text()))
         if different:
-            raise ValueError(
+            raise errors.BadInput(
                 f"{workdir} is a run of another config ({different[0]}): "
                 "take another --workdir, or the same values"
             )
@@ -196,7 +196,7 @@ def from_json(value: Any) -> Any:
         return value
     module, _, name = value["type"].rpartition(".")
     if not module.startswith("aslx."):
-        raise ValueError(f"{value['type']} is no type of aslx")
+        raise errors.BadInput(f"{value['type']} is no type of aslx")
     fields = {k: from_json(v) for k, v in value.items() if k != "type"}
     return getattr(importlib.import_module(module), name)(**fields)
 

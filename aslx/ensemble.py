@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from aslx import config, inference
+from aslx import config, errors, inference
 
 
 def _mean(logits: list[jax.Array]) -> jax.Array:
@@ -61,7 +61,7 @@ class Ensemble:
 
 
 def together(runs: list[inference.Run]) -> inference.Run:
-    """The first run with the networks of all; ValueError names what they do not have in common."""
+    """The first run with the networks of all; BadInput names what they do not have in common."""
     first, *others = runs
     for run in others:
         for part in ("features", "task"):
@@ -71,7 +71,7 @@ def together(runs: list[inference.Run]) -> inference.Run:
             )
             different = config.differences(mine, theirs, part)
             if different:
-                raise ValueError(
+                raise errors.BadInput(
                     f"{first.workdir} and {run.workdir} do not answer together: {different[0]}"
                 )
     members = tuple(run.model for run in runs)
@@ -80,7 +80,7 @@ def together(runs: list[inference.Run]) -> inference.Run:
     shapes = [_memory(run) for run in runs]
     for run, shape in zip(others, shapes[1:], strict=True):
         if shape[1] != shapes[0][1]:
-            raise ValueError(
+            raise errors.BadInput(
                 f"{first.workdir} and {run.workdir} do not answer together: of 64 frames one makes "
                 f"{shapes[0][1]} positions and the other {shape[1]}"
             )

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, get_args
 
 import tyro
 
-from aslx import cli, files, kaggle, reading
+from aslx import cli, errors, files, kaggle, reading
 
 MAX_ZIP = 40 * 2**20  # Bytes: Kaggle refuses a model over 40 MB.
 # Of the page's models: a browser's runtime takes no dynamic size. Kaggle's longest clip has 807.
@@ -118,7 +118,7 @@ def submission(path: files.Path, model: bytes, beside: dict[str, bytes]) -> int:
             z.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)
     size = archive.tell()
     if size > MAX_ZIP:
-        raise ValueError(
+        raise errors.BadInput(
             f"submission.zip would have {size / 2**20:.1f} MB and Kaggle takes 40: "
             "use --quantize float16 or int8, or a smaller model"
         )

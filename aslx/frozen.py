@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from aslx import config as config_lib
-from aslx import image_augment, inference, sharding, step
+from aslx import errors, image_augment, inference, sharding, step
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,11 +27,11 @@ class Cached:
 
 
 def config(cfg: config_lib.Config) -> config_lib.Config:
-    """Of the step that trains on what is cached; ValueError where nothing can be."""
+    """Of the step that trains on what is cached; BadInput where nothing can be."""
     if cfg.features.source.reads != ("image",) or cfg.data.also:
-        raise ValueError("cache_frozen is for images of one data set: leave it out")
+        raise errors.BadInput("cache_frozen is for images of one data set: leave it out")
     if cfg.augmentation not in (None, image_augment.Images()):
-        raise ValueError(
+        raise errors.BadInput(
             "cache_frozen, and augmentation shows every image anew: make its rates 0, "
             "its flips --augmentation.no-flip-horizontal and --augmentation.no-flip-vertical"
         )
@@ -41,7 +41,7 @@ def config(cfg: config_lib.Config) -> config_lib.Config:
 def outputs(cfg: config_lib.Config, model: Any, batch: step.Batch) -> jax.Array:
     """f32[B, ...] of the frozen layers."""
     if not hasattr(model, "frozen"):
-        raise ValueError("cache_frozen, and no layer of this network is frozen: leave it out")
+        raise errors.BadInput("cache_frozen, and no layer of this network is frozen: leave it out")
     return model.frozen(step.inputs(batch, cfg.features)[0])
 
 

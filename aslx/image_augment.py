@@ -10,6 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.ndimage import map_coordinates
 
+from aslx import errors
+
 Batch = dict[str, jax.Array]
 
 
@@ -107,7 +109,7 @@ class Images:
         """Images whose hand was found stand on the background of the next one, or on their own;
         the others stay."""
         if not features.cutouts:
-            raise ValueError("augmentation.paste needs the hands: set features.cutouts")
+            raise errors.BadInput("augmentation.paste needs the hands: set features.cutouts")
         (rows, height, width, _), channels = x_BHWV.shape, features.channels
         keys = jax.random.split(key, (4, rows))
         picture_BHWC, behind_BHWC, hand_BHW1 = jnp.split(x_BHWV, (channels, 2 * channels), -1)

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from aslx import resampling, sources
+from aslx import errors, resampling, sources
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,7 @@ class Image:
 
     def __post_init__(self):
         if self.local < 0:
-            raise ValueError(f"local {self.local} is below 0")
+            raise errors.BadInput(f"local {self.local} is below 0")
 
     @property
     def source(self) -> sources.Image:

@@ -13,7 +13,7 @@ import numpy as np
 from etils import epath
 from flax import nnx
 
-from aslx import checkpoint, files, ngrams, reading, sharding, step
+from aslx import checkpoint, errors, files, ngrams, reading, sharding, step
 from aslx import config as config_lib
 from aslx.data import loader, plan, pool, records
 from aslx.models import layers
@@ -36,13 +36,13 @@ def open_split(cfg: config_lib.Config, split: str, path: str = "") -> records.Re
     data = records.Records(path, split)
     try:
         cfg.task.fields(data.metadata, cfg.features)
-    except ValueError as error:
-        raise ValueError(
+    except errors.BadInput as error:
+        raise errors.BadInput(
             f"{path} does not hold what the config reads ({error}): "
             "prepare it otherwise, or take another config"
         ) from None
     if not len(data):
-        raise ValueError(f"the split {split} of {path} is empty")
+        raise errors.BadInput(f"the split {split} of {path} is empty")
     return data
 
 
@@ -135,11 +135,10 @@ class Evaluation:
     def novelty(self, trained_on: str) -> dict[str, int]:
         """How many of the split's signers and phrases training never saw; nothing where the data
         set that it saw is gone."""
-        data = dataclasses.replace(self._cfg.data, path=trained_on)
-        try:
-            seen = open_training(dataclasses.replace(self._cfg, data=data)).sources
-        except FileNotFoundError:
+        if not records.there(trained_on):
             return {}
+        data = dataclasses.replace(self._cfg.data, path=trained_on)
+        seen = open_training(dataclasses.replace(self._cfg, data=data)).sources
         counts = {}
         for name in ("signers", "phrases"):  # A number is taken for the same signer everywhere.
             column = name.removesuffix("s")
@@ -198,7 +197,7 @@ def open_run(
     """
     workdir = epath.Path(workdir)
     if not (workdir / "config.json").exists():
-        raise FileNotFoundError(f"{workdir} holds no run (no config.json): train first")
+        raise errors.BadInput(f"{workdir} holds no run (no config.json): train first")
     cfg = config_lib.read(workdir / "config.json")
     trained_on = cfg.data.path
     if data:

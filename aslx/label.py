@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import numpy as np
 import tyro
 
-from aslx import cli, reading
+from aslx import cli, errors, reading
 
 COLUMNS = ("path", "sequence_id", "participant_id", "phrase", "confidence")
 _LEAST, _FRAMES = 64, 8192  # Frames of the shortest batch's clips, and of a batch in all.
@@ -43,11 +43,11 @@ def main() -> None:
 
     run = inference.open_run(command.workdir, options=command.options)
     if not isinstance(run.cfg.task, transcription.Task):
-        raise ValueError(f"{command.workdir} reads no text: take a run that does")
+        raise errors.BadInput(f"{command.workdir} reads no text: take a run that does")
     source = pathlib.Path(command.source)
     paths = sorted(source.rglob("*.parquet"))
     if not paths:
-        raise FileNotFoundError(f"--source {source} holds no parquet")
+        raise errors.BadInput(f"--source {source} holds no parquet")
     signers = fingerspelling.signers(source)
 
     def clips() -> Iterator[tuple[tuple[str, int], np.ndarray]]:

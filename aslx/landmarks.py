@@ -10,6 +10,8 @@ import functools
 
 import numpy as np
 
+from aslx import errors
+
 AXES = "xyz"
 PARTS = {"face": 468, "left_hand": 21, "pose": 33, "right_hand": 21}
 POINTS = tuple(f"{part}_{i}" for part, n in PARTS.items() for i in range(n))
@@ -85,10 +87,10 @@ class Selection:
         )
 
     def indices(self, *points: str) -> np.ndarray:
-        """int[n]: positions of these points; ValueError names one that is not here."""
+        """int[n]: positions of these points; BadInput names one that is not here."""
         missing = [p for p in points if p not in self.points]
         if missing:
-            raise ValueError(f"the selection {self.name} lacks {missing[0]}")
+            raise errors.BadInput(f"the selection {self.name} lacks {missing[0]}")
         return np.array([self.points.index(p) for p in points], int)
 
     def from_columns(self, columns_TC: np.ndarray) -> np.ndarray:
@@ -142,5 +144,5 @@ def of_parts(parts: tuple[str, ...]) -> Selection:
 
 def selection(name: str) -> Selection:
     if name not in SELECTIONS:
-        raise ValueError(f"no selection {name!r}; there are {', '.join(SELECTIONS)}")
+        raise errors.BadInput(f"no selection {name!r}; there are {', '.join(SELECTIONS)}")
     return SELECTIONS[name]

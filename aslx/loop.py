@@ -14,7 +14,18 @@ from typing import Any
 import jax
 import numpy as np
 
-from aslx import checkpoint, files, frozen, inference, logs, optim, pretrained, sharding, step
+from aslx import (
+    checkpoint,
+    errors,
+    files,
+    frozen,
+    inference,
+    logs,
+    optim,
+    pretrained,
+    sharding,
+    step,
+)
 from aslx import config as config_lib
 from aslx.data import loader, plan, pool
 
@@ -170,7 +181,7 @@ def roll_back(
 ) -> tuple[step.State, checkpoint.Progress]:
     """The newest state of a time when gradients were finite, and another order of the data."""
     if progress.salt == MAX_ROLLBACKS:
-        raise ValueError(
+        raise errors.BadInput(
             f"{error} after {MAX_ROLLBACKS} rollbacks: lower optim.peak_lr, or look at the data"
         )
     saved.wait()

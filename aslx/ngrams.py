@@ -15,7 +15,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from aslx import vocab
+from aslx import errors, vocab
 
 END = len(vocab.CHARACTERS)  # Among the symbols.
 SYMBOLS = END + 1
@@ -48,10 +48,10 @@ def loads(npz: bytes) -> Prior:
 
 
 def count(phrases: Iterable[str], order: int) -> Prior:
-    """The model of `order` (2: pairs of characters) that the phrases have; ValueError where the
+    """The model of `order` (2: pairs of characters) that the phrases have; BadInput where the
     order is not 2 to 5, or a phrase has a character without an id."""
     if not 2 <= order <= 5:
-        raise ValueError(f"--prior-order {order}: an n-gram has 2 to 5 characters")
+        raise errors.BadInput(f"--prior-order {order}: an n-gram has 2 to 5 characters")
     counts: dict[tuple, np.ndarray] = collections.defaultdict(lambda: np.zeros(SYMBOLS))
     for state in ((), _BEGIN):  # They are, whatever the phrases.
         counts[state] *= 1

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import tyro
 from etils import epath
 
-from aslx import cli, video
+from aslx import cli, errors, video
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -51,9 +51,11 @@ def main() -> None:
     command = tyro.cli(Command)
     if command.overlay is not None:
         if pathlib.Path(command.overlay).suffix.lower() not in (".mp4", ".gif"):
-            raise ValueError(f"--overlay {command.overlay}: needs a name that ends in .mp4 or .gif")
+            raise errors.BadInput(
+                f"--overlay {command.overlay}: needs a name that ends in .mp4 or .gif"
+            )
         if len(command.files) != 1 or not video.is_video(command.files[0]):
-            raise ValueError(f"--overlay {command.overlay}: needs one video to read")
+            raise errors.BadInput(f"--overlay {command.overlay}: needs one video to read")
     from aslx import inference
 
     run = inference.open_run(command.workdir)
@@ -68,7 +70,7 @@ def main() -> None:
             return
         try:
             _read(run, file, command)
-        except (ValueError, OSError) as error:
+        except errors.BadInput as error:
             print("error:", error)
 
 
@@ -77,7 +79,7 @@ def _clips(run: Any, file: str, fps: float | None) -> Iterator[_Clip]:
     if not video.is_video(file):
         yield from (_Clip(file, *clip) for clip in source.clips(file))
     elif "length" not in source.reads:
-        raise ValueError(f"{file} is a video, and this model reads images: give it images")
+        raise errors.BadInput(f"{file} is a video, and this model reads images: give it images")
     else:
         track = video.track(file, fps)
         yield _Clip(file, pathlib.Path(file).name, source.tracked(track.values), track)

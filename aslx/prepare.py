@@ -8,7 +8,7 @@ from typing import Annotated
 
 import tyro
 
-from aslx import cli, files
+from aslx import cli, errors, files
 from aslx.datasets import (
     fingerspelling,
     images,
@@ -177,9 +177,9 @@ def _video(command: Video) -> None:
 def _source(source: str, out: str) -> files.Path:
     folder = storage.path(source)
     if not folder.is_dir() and folder.suffix != ".npz":
-        raise FileNotFoundError(f"--source {source} is no folder")
+        raise errors.BadInput(f"--source {source} is no folder")
     if folder.resolve().is_relative_to(storage.path(out).resolve()):
-        raise ValueError(f"--out {out} holds --source {source}, and would replace it")
+        raise errors.BadInput(f"--out {out} holds --source {source}, and would replace it")
     return folder
 
 

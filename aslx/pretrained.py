@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from etils import epath
 
-from aslx import checkpoint, inference, step
+from aslx import checkpoint, errors, inference, step
 from aslx.models import layers
 
 log = logging.getLogger("aslx")
@@ -52,7 +52,7 @@ def from_run(model: Any, workdir: str) -> tuple[Any, list[str]]:
     theirs, ours = (checkpoint.flatten(m) for m in (inference.open_run(workdir).model, model))
     fitting = {k: v for k, v in theirs.items() if k in ours and v.shape == ours[k].shape}
     if not fitting:
-        raise ValueError(
+        raise errors.BadInput(
             f"weights {workdir}: no weight of that run has the name and the shape of one of this "
             "network: make features and model those of that run"
         )
@@ -80,25 +80,27 @@ def into(model: Any, path: str) -> tuple[Any, list[str]]:
     found: Weights = {}
     wanted = {k: v for k, v in checkpoint.flatten(model).items() if k.startswith(_TRUNK)}
     if not wanted:
-        raise ValueError(f"weights {path}: this network has no pretrained trunk")
+        raise errors.BadInput(f"weights {path}: this network has no pretrained trunk")
     for name, leaf in wanted.items():
         ours = name.removeprefix(_TRUNK).removesuffix("/value")
         if ours not in weights:
-            raise ValueError(f"{path} has no weight for {ours}; is it a ResNet50?")
+            raise errors.BadInput(f"{path} has no weight for {ours}; is it a ResNet50?")
         array = weights.pop(ours)
         if array.shape != leaf.shape:
-            raise ValueError(f"{path}: {ours} is {array.shape}, and the network's is {leaf.shape}")
+            raise errors.BadInput(
+                f"{path}: {ours} is {array.shape}, and the network's is {leaf.shape}"
+            )
         found[name] = array
     return _with(model, found), sorted(weights)
 
 
 def read(path: str) -> Weights:
     if not pathlib.Path(path).is_file():
-        raise FileNotFoundError(f"there is no file of weights {path}, and no run")
+        raise errors.BadInput(f"there is no file of weights {path}, and no run")
     try:
         return _keras(path) if path.endswith((".h5", ".hdf5")) else _torch(path)
     except ImportError as error:
-        raise ValueError(f"{path}: {error}; pip install 'aslx[pretrained]'") from error
+        raise errors.BadInput(f"{path}: {error}; pip install 'aslx[pretrained]'") from error
 
 
 def _keras(path: str) -> Weights:
@@ -115,7 +117,7 @@ def _keras(path: str) -> Weights:
         with h5py.File(path) as f:
             f.visititems(visit)
     except OSError as error:
-        raise ValueError(f"{path} is no whole .h5 file: {error}") from error
+        raise errors.BadInput(f"{path} is no whole .h5 file: {error}") from error
     return found
 
 
@@ -127,7 +129,7 @@ def _torch(path: str) -> Weights:
     try:
         loaded = safetensors_numpy.load_file(path)
     except safetensors.SafetensorError as error:
-        raise ValueError(f"{path} is no whole .safetensors file: {error}") from error
+        raise errors.BadInput(f"{path} is no whole .safetensors file: {error}") from error
     found: Weights = {}
     for name, array in loaded.items():
         ours = _from_torch(name)

@@ -15,7 +15,7 @@ import sys
 
 import tyro
 
-from aslx import cli, files
+from aslx import cli, errors, files
 from aslx.serving.limits import Limits
 
 
@@ -42,24 +42,26 @@ def exported(workdir: pathlib.Path) -> pathlib.Path:
     if about.exists() and "web" in json.loads(about.read_text()):
         return export
     if not (workdir / "config.json").exists():
-        raise FileNotFoundError(f"{workdir} holds no run (no config.json): train first")
+        raise errors.BadInput(f"{workdir} holds no run (no config.json): train first")
     # As it was, where only the page's are missing.
     quantize = json.loads(report.read_text())["quantize"] if report.exists() else "none"
     words = ["aslx.export", "--workdir", str(workdir), "--web", "--quantize", quantize]
     # A process of its own: TensorFlow and JAX stay out of this one.
     status = subprocess.run([sys.executable, "-m", *words, "--clips", "0"]).returncode
     if status:
-        raise ValueError(f"the export of {workdir} ended with status {status}")
+        raise errors.BadInput(f"the export of {workdir} ended with status {status}")
     return export
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """OSError says what to do where the port is taken."""
+    """BadInput says what to do where the port is taken."""
     try:
         return socket.create_server((host, port), backlog=2048)
     except OSError as error:
         why = str(error.strerror).partition(" (")[0]
-        raise OSError(f"cannot listen on {host}:{port}: {why}; pass another --port") from None
+        raise errors.BadInput(
+            f"cannot listen on {host}:{port}: {why}; pass another --port"
+        ) from None
 
 
 def main() -> None:
@@ -71,14 +73,14 @@ def main() -> None:
     from aslx.serving import streams
 
     if files.in_bucket(command.workdir):
-        raise ValueError(f"{command.workdir} is in a bucket: copy it to a disk and serve that")
+        raise errors.BadInput(f"{command.workdir} is in a bucket: copy it to a disk and serve that")
     export = exported(pathlib.Path(command.workdir))
     about = engine_lib.About.read(export / "model.json")
     model = (export / "model.tflite").read_bytes()
     engine = engine_lib.Engine(model, about, command.threads or os.cpu_count() or 1)
     try:
         app_lib.packages(app_lib.WEB)
-    except FileNotFoundError as error:
+    except errors.BadInput as error:
         print(f"no page, only the API: {error}", file=sys.stderr)
     app = app_lib.build(export, engine, command.limits)
     with listen(command.host, command.port) as server:

@@ -8,6 +8,8 @@ import jax
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from aslx import errors
+
 MIN_SHARD_SIZE = 2**10  # Smaller arrays are cheaper to replicate than to gather.
 
 
@@ -35,7 +37,7 @@ def make_mesh(cfg: Config, devices: list | None = None) -> jax.sharding.Mesh:
     n = len(devices)
     data = n // cfg.fsdp if cfg.data == -1 else cfg.data
     if data * cfg.fsdp != n:
-        raise ValueError(f"mesh {data}x{cfg.fsdp} does not cover {n} devices")
+        raise errors.BadInput(f"mesh {data}x{cfg.fsdp} does not cover {n} devices")
     # Under make_mesh's default, Explicit axes, nnx layers fail.
     return jax.make_mesh((data, cfg.fsdp), ("data", "fsdp"), (AxisType.Auto,) * 2, devices=devices)
 
@@ -55,13 +57,13 @@ def compiler_options(mesh: jax.sharding.Mesh) -> dict[str, str]:
 
 def check_rows(mesh: jax.sharding.Mesh, rows: int, microbatches: int = 1) -> None:
     if microbatches > 1 and microbatches % mesh.size:
-        raise ValueError(
+        raise errors.BadInput(
             f"{microbatches} microbatches do not divide over {mesh.size} devices: make "
             f"microbatches 1 or a multiple of {mesh.size}"
         )
     parts = max(mesh.size, microbatches)
     if rows % parts:
-        raise ValueError(
+        raise errors.BadInput(
             f"a batch of {rows} rows does not divide over {mesh.size} devices and {microbatches} "
             f"microbatches: make data.batching's rows a multiple of {parts}, or microbatches 1"
         )

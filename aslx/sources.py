@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from aslx import kaggle, landmarks
+from aslx import errors, kaggle, landmarks
 from aslx.data import fields
 
 Batch = dict[str, jax.Array]
@@ -35,7 +35,7 @@ def _landmarks_field(wanted: landmarks.Selection, metadata: dict | None) -> fiel
     if metadata is None:
         return fields.Landmarks(wanted, wanted)
     if "selection" not in metadata:
-        raise ValueError("it holds no landmarks")
+        raise errors.BadInput("it holds no landmarks")
     stored = landmarks.selection(metadata["selection"])
     stored.indices(*wanted.points)
     return fields.Landmarks(stored, wanted)
@@ -71,7 +71,7 @@ class Columns:
     def field(self, metadata: dict | None = None) -> fields.Landmarks:
         """Of the records of a data set with this metadata, or of arrays as `clips` gives them.
 
-        ValueError says what the data set lacks."""
+        BadInput says what the data set lacks."""
         return _landmarks_field(self.selection, metadata)
 
     def clips(self, path: str) -> Clips:
@@ -167,7 +167,7 @@ class Keypoints:
     def field(self, metadata: dict | None = None) -> fields.Keypoints:
         stored = self.shape[1] if metadata is None else metadata.get("values", 0)
         if stored < self.shape[1]:
-            raise ValueError(f"its frames have {stored} values, and not {self.shape[1]}")
+            raise errors.BadInput(f"its frames have {stored} values, and not {self.shape[1]}")
         return fields.Keypoints(stored, self.shape[1])
 
     def clips(self, path: str) -> Clips:
@@ -213,9 +213,9 @@ class Image:
         metadata = {"size": self.shape, "cutouts": self.cutouts} if metadata is None else metadata
         size, cut = tuple(metadata.get("size", ())), metadata.get("cutouts", False)
         if size != self.shape:
-            raise ValueError(f"its images are {size or 'none'}, and not {self.shape}")
+            raise errors.BadInput(f"its images are {size or 'none'}, and not {self.shape}")
         if self.cutouts and not cut:
-            raise ValueError("its images have no cutouts: prepare them with --cutouts")
+            raise errors.BadInput("its images have no cutouts: prepare them with --cutouts")
         stored, wanted = (
             2 * self.channels + 1 if has else self.channels for has in (cut, self.cutouts)
         )

@@ -8,7 +8,7 @@ import signal
 import threading
 from collections.abc import Callable
 
-from aslx import cli
+from aslx import cli, errors
 
 TERMINATED = 128 + signal.SIGTERM  # What a shell reports, and launchers start again upon.
 
@@ -32,7 +32,7 @@ def main() -> int:
 
     command, cfg = config.parse(Command, lambda path: Command(config=path))
     if not command.workdir:
-        raise ValueError("--workdir is missing: say where the run shall live")
+        raise errors.BadInput("--workdir is missing: say where the run shall live")
     import jax
     from etils import epath
 

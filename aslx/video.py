@@ -21,7 +21,7 @@ from collections.abc import Iterator
 import numpy as np
 import tqdm
 
-from aslx import files, landmarks
+from aslx import errors, files, landmarks
 from aslx.data import fields
 
 # All that the worker imports, and no more: MediaPipe also names JAX and matplotlib.
@@ -67,7 +67,7 @@ def is_video(path: str | os.PathLike) -> bool:
 
 def track(path: str | os.PathLike, fps: float | None = None, *, quiet: bool = False) -> Track:
     """The landmarks of a video's frames, or of those at `fps` a second, with progress on a terminal
-    unless `quiet`. FileNotFoundError or ValueError names a file that is missing, damaged, no video
+    unless `quiet`. BadInput names a file that is missing, damaged, no video
     or empty; OSError says why MediaPipe cannot be set up."""
     with _reading("landmarks", path, fps) as (head, stdout):
         size, rows = 4 * (1 + fields.KEYPOINTS), []
@@ -117,21 +117,21 @@ def write(
 @contextlib.contextmanager
 def _reading(task: str, path: str | os.PathLike, fps: float | None) -> Iterator[tuple]:
     if not pathlib.Path(path).is_file():
-        raise FileNotFoundError(f"there is no file {path}")
+        raise errors.BadInput(f"there is no file {path}")
     if fps is not None and not 1 <= fps <= 240:
-        raise ValueError(f"--fps {fps:g}: needs 1 to 240 frames a second")
+        raise errors.BadInput(f"--fps {fps:g}: needs 1 to 240 frames a second")
     with _worker(task, path, fps or 0) as process:
         assert process.stdout is not None
         head = process.stdout.readline()
         if head:
             yield json.loads(head), process.stdout
             return
-    raise ValueError(f"{path} cannot be read")  # The worker ended well and said nothing.
+    raise errors.BadInput(f"{path} cannot be read")  # The worker ended well and said nothing.
 
 
 @contextlib.contextmanager
 def _worker(task: str, path: str | os.PathLike, *rest: object) -> Iterator[subprocess.Popen]:
-    """Runs the worker; ValueError is what it says of the file."""
+    """Runs the worker; BadInput is what it says of the file."""
     command = [sys.executable, "-I", "-S", _WORKER, packages(), task, os.path.abspath(path), *rest]
     with tempfile.TemporaryFile() as log:  # The libraries' talk: to be shown only where they fail.
         process = subprocess.Popen(
@@ -151,7 +151,7 @@ def _worker(task: str, path: str | os.PathLike, *rest: object) -> Iterator[subpr
             log.seek(0)
             lines = log.read().decode(errors="replace").splitlines() or [f"status {status}"]
             told = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
-            raise ValueError(told[-1] if told else f"MediaPipe failed on {path}: {lines[-1]}")
+            raise errors.BadInput(told[-1] if told else f"MediaPipe failed on {path}: {lines[-1]}")
 
 
 def packages() -> pathlib.Path:
@@ -175,7 +175,7 @@ def packages() -> pathlib.Path:
                 line for line in done.stderr.splitlines() if "ERROR" in line or "No mod" in line
             ]
             version = ".".join(map(str, sys.version_info[:2]))
-            raise OSError(
+            raise errors.Unavailable(
                 f"MediaPipe 0.10.14 cannot be set up; it needs pip, PyPI and Python 3.9 to 3.12 "
                 f"(this is {version}): {told[-1] if told else done.stderr.strip()[-300:]}"
             )

@@ -9,6 +9,8 @@ import pathlib
 
 import numpy as np
 
+from aslx import errors
+
 CHARACTERS = " !#$%&'()*+,-./0123456789:;=?@[_abcdefghijklmnopqrstuvwxyz~"
 PAD, START, END = 59, 60, 61
 BLANK = PAD
@@ -20,13 +22,15 @@ _IDS[np.frombuffer(CHARACTERS.encode(), np.uint8)] = np.arange(len(CHARACTERS))
 
 
 def encode(phrase: str | bytes) -> np.ndarray:
-    """The ids of a phrase, uint8[characters]; ValueError names a character that has none."""
+    """The ids of a phrase, uint8[characters]; BadInput names a character that has none."""
     raw = phrase.encode() if isinstance(phrase, str) else phrase
     ids = _IDS[np.frombuffer(raw, np.uint8)]
     if (ids == _UNKNOWN).any():
         text = raw.decode(errors="replace")
         foreign = next(c for c in text if c not in CHARACTERS)
-        raise ValueError(f"phrase {text!r} has the character {foreign!r}, which no id stands for")
+        raise errors.BadInput(
+            f"phrase {text!r} has the character {foreign!r}, which no id stands for"
+        )
     return ids
 
 
@@ -38,9 +42,11 @@ def decode(ids: np.ndarray) -> str:
 
 
 def check(path: str | pathlib.Path) -> None:
-    """Raises ValueError where a character_to_prediction_index.json differs from `CHARACTERS`."""
+    """Raises BadInput where a character_to_prediction_index.json differs from `CHARACTERS`."""
     theirs = json.loads(pathlib.Path(path).read_text())
     ours = {c: i for i, c in enumerate(CHARACTERS)}
     if theirs != ours:
         odd = sorted(k for k in theirs.keys() | ours.keys() if theirs.get(k) != ours.get(k))
-        raise ValueError(f"{path} maps {odd[0]!r} to {theirs.get(odd[0])}, not {ours.get(odd[0])}")
+        raise errors.BadInput(
+            f"{path} maps {odd[0]!r} to {theirs.get(odd[0])}, not {ours.get(odd[0])}"
+        )

@@ -14,7 +14,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from aslx import landmarks, vocab
+from aslx import errors, landmarks, vocab
 from aslx.data import records as records_lib
 
 Batch = dict[str, np.ndarray]
@@ -195,7 +195,7 @@ class Label:
     def write(self, batch: Batch, rows: np.ndarray, records: Records, numbers: np.ndarray) -> None:
         batch["label"][rows] = labels = records.index.label[numbers]
         if (labels < 0).any():
-            raise ValueError(f"{records} has a record without a label")
+            raise errors.BadInput(f"{records} has a record without a label")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -223,12 +223,12 @@ class Text:
     def write(self, batch: Batch, rows: np.ndarray, records: Records, numbers: np.ndarray) -> None:
         count = records.index.characters[numbers]
         if (count < 0).any():
-            raise ValueError(f"{records} has a record without a phrase")
+            raise errors.BadInput(f"{records} has a record without a phrase")
         tokens = batch["tokens"]
         at = (tokens[rows] != vocab.PAD).sum(1)
         at += at > 0
         if (longest := (at + count).max()) > self.max_tokens:
-            raise ValueError(
+            raise errors.BadInput(
                 f"a phrase of {longest} characters does not fit task.max_tokens={self.max_tokens}"
             )
         tokens[rows[at > 0], at[at > 0] - 1] = SPACE

@@ -12,6 +12,7 @@ import dataclasses
 
 import numpy as np
 
+from aslx import errors
 from aslx.data import passes
 
 NOTHING = passes.NOTHING
@@ -104,7 +105,7 @@ def _buckets(lengths: np.ndarray, shapes: list[Shape]) -> np.ndarray:
     """i64: the shortest shape that holds each row."""
     bucket = np.searchsorted([s.frames for s in shapes], lengths)
     if (bucket == len(shapes)).any():
-        raise ValueError(f"a clip of {lengths.max()} frames exceeds {shapes[-1].frames}")
+        raise errors.BadInput(f"a clip of {lengths.max()} frames exceeds {shapes[-1].frames}")
     return bucket
 
 

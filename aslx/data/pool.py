@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from aslx import errors
 from aslx.data import fields as fields_lib
 from aslx.data import loader, passes, plan, records
 
@@ -23,7 +24,9 @@ def confident(data: records.Records, least: float) -> records.Records:
     """The records whose phrases are known, or were read with at least this confidence."""
     kept = np.flatnonzero(data.index.confidence >= least)
     if not len(kept):
-        raise ValueError(f"no record of {data.directory} has the confidence {least}: ask for less")
+        raise errors.BadInput(
+            f"no record of {data.directory} has the confidence {least}: ask for less"
+        )
     return data.only(kept)
 
 
@@ -53,21 +56,23 @@ class Pool:
         numbers = len(self.lengths) + np.arange(len(data))
         unit = data.index.phrase if one_per_phrase else numbers
         if (unit == -1).any():
-            raise ValueError(f"{data.directory} has no phrases to visit one record of each")
+            raise errors.BadInput(f"{data.directory} has no phrases to visit one record of each")
         part = passes.Part(records=numbers, unit=unit, weight=weight)
         if part.visits < 1:
-            raise ValueError(f"{data.directory} with the weight {weight} is never visited")
+            raise errors.BadInput(f"{data.directory} with the weight {weight} is never visited")
         return Pool((*self.sources, (data, fields)), (*self.parts, part))
 
     def joining(self, share: float) -> "Pool":
         """With `share` of the rows two records, where they fit."""
         if not 0 <= share <= 1:
-            raise ValueError(f"data.join={share}: it is a share, from 0 to 1")
+            raise errors.BadInput(f"data.join={share}: it is a share, from 0 to 1")
         if not share:
             return self
         (text,) = [f for f in self.sources[0][1] if isinstance(f, fields_lib.Text)] or [None]
         if text is None:
-            raise ValueError(f"data.join={share}: only phrases can be joined, and there are none")
+            raise errors.BadInput(
+                f"data.join={share}: only phrases can be joined, and there are none"
+            )
         characters = np.concatenate([data.index.characters for data, _ in self.sources])
         join = passes.Join(
             share=share, max_tokens=text.max_tokens, characters=characters, signer=self.signers

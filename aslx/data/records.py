@@ -22,7 +22,7 @@ from typing import Any
 import google_crc32c
 import numpy as np
 
-from aslx import landmarks
+from aslx import errors, landmarks
 from aslx.data import mapped
 
 _HEADER = struct.Struct("<QI")
@@ -32,7 +32,7 @@ _VALUES = "landmarks", "keypoints", "image"
 _REMEDY = "restore the file or prepare the data again"
 
 
-class CorruptRecord(ValueError):
+class CorruptRecord(errors.BadInput):
     """A record whose bytes are not those that were written."""
 
 
@@ -184,11 +184,16 @@ class Records:
         return f"Records({str(self.directory)!r}, {self.split!r})"
 
 
+def there(directory: str | os.PathLike) -> bool:
+    """Whether the folder holds a prepared data set."""
+    return (pathlib.Path(directory) / "metadata.json").exists()
+
+
 def read_metadata(directory: pathlib.Path) -> dict:
     """What prepare noted of the data set: task, selection, source, how it was split."""
     path = directory / "metadata.json"
     if not path.exists():
-        raise FileNotFoundError(f"{directory} holds no prepared data set: run aslx.prepare first")
+        raise errors.BadInput(f"{directory} holds no prepared data set: run aslx.prepare first")
     return json.loads(path.read_text())
 
 
@@ -197,10 +202,10 @@ def shards(directory: pathlib.Path, split: str) -> list[pathlib.Path]:
     info = json.loads((directory / "dataset_info.json").read_text())
     counts = {s["name"]: len(s["shardLengths"]) for s in info["splits"]}
     if split not in counts:
-        raise ValueError(f"{directory} has no split {split!r}; it has {', '.join(counts)}")
+        raise errors.BadInput(f"{directory} has no split {split!r}; it has {', '.join(counts)}")
     paths = sorted(directory.glob(f"*-{split}.tfrecord-*-of-*"))
     if len(paths) != counts[split]:
-        raise FileNotFoundError(
+        raise errors.BadInput(
             f"{directory} has {len(paths)} of the {counts[split]} shards of {split}"
         )
     return paths

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from aslx import landmarks
+from aslx import errors, landmarks
 from aslx.datasets import parquet
 
 NO_FRAMES = "no frames in the parquet"
@@ -74,7 +74,7 @@ def read(
     """Every row once, with its landmarks from the parquet at `path`, float16[T, N, 3].
 
     In the order of the file, and after them the rows that it lacks. Sequences of no row are passed
-    over. ValueError as `parquet.sequences`, and where a value does not fit float16.
+    over. BadInput as `parquet.sequences`, and where a value does not fit float16.
     """
     selection = landmarks.selection(keep.selection)
     hands = selection.part("right_hand"), selection.part("left_hand")
@@ -112,7 +112,7 @@ def _half(clip_TN3: np.ndarray, selection: landmarks.Selection, where: str) -> n
     infinite_TN3 = _magnitudes(half_TN3) == _INFINITY
     if infinite_TN3.any():
         frame, point, axis = np.argwhere(infinite_TN3)[0]
-        raise ValueError(
+        raise errors.BadInput(
             f"{where}: {landmarks.AXES[axis]}_{selection.points[point]} is "
             f"{clip_TN3[frame, point, axis]} in frame {frame}, beyond float16's 65504; "
             "write landmarks as fractions of the image"

@@ -14,7 +14,7 @@ import shlex
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
-from aslx import files
+from aslx import errors, files
 from aslx.datasets import storage
 
 if TYPE_CHECKING:  # Beam takes seconds to import, and need not be installed.
@@ -30,8 +30,8 @@ def run(
     choose. `folder`, for the tasks and the answers, must be one that every worker sees; `function`
     must be importable there.
 
-    ValueError and OSError of a task are raised here; what else fails, the engine tries again or
-    raises. ValueError as `pipeline`.
+    BadInput and OSError of a task are raised here; what else fails, the engine tries again or
+    raises. BadInput as `pipeline`.
     """
     places = [folder / function.__name__ / f"{i:05d}" for i in range(len(tasks))]
     (folder / function.__name__).mkdir(parents=True)
@@ -69,18 +69,22 @@ def _work(name: str) -> None:
 
 def pipeline(options: str) -> "beam.Pipeline":
     """An empty pipeline for the engine that Beam's `options` name, checked as far as it can be
-    without running: ValueError names the option that is missing, unknown or wrong."""
+    without running: BadInput names the option that is missing, unknown or wrong."""
     if importlib.util.find_spec("apache_beam") is None:
-        raise ValueError("--beam needs Apache Beam: pip install -c constraints.txt -e '.[beam]'")
+        raise errors.BadInput(
+            "--beam needs Apache Beam: pip install -c constraints.txt -e '.[beam]'"
+        )
     said = io.StringIO()
     logging.disable(logging.WARNING)  # What Beam warns of is raised here.
     try:
         with contextlib.redirect_stderr(said):
             return _pipeline(shlex.split(options))
     except SystemExit:  # Of argparse, which has written usage and a line of error.
-        raise ValueError(f"--beam {options!r}: {said.getvalue().split('error: ')[-1]}") from None
+        raise errors.BadInput(
+            f"--beam {options!r}: {said.getvalue().split('error: ')[-1]}"
+        ) from None
     except Exception as error:  # Engines check more than options: packages, credentials, buckets.
-        raise ValueError(f"--beam {options!r}: {error}") from error
+        raise errors.BadInput(f"--beam {options!r}: {error}") from error
     finally:
         logging.disable(logging.NOTSET)
 
@@ -93,12 +97,12 @@ def _pipeline(words: list[str]) -> "beam.Pipeline":
 
     for word in words:
         if not word.startswith("--"):
-            raise ValueError(f"{word!r} stands alone; write every option as --name=value")
+            raise errors.BadInput(f"{word!r} stands alone; write every option as --name=value")
     options = pipeline_options.PipelineOptions(words)
     known = options.get_all_options()
     runner = known["runner"]
     if not runner:
-        raise ValueError("no --runner; for processes of this machine --runner=DirectRunner")
+        raise errors.BadInput("no --runner; for processes of this machine --runner=DirectRunner")
     if runner.lower() in ("directrunner", "direct"):
         # What Beam takes first for this name is a program that it fetches from the network, and
         # that knows no direct_num_workers.
@@ -107,5 +111,5 @@ def _pipeline(words: list[str]) -> "beam.Pipeline":
     unknown = options.get_all_options(retain_unknown_options=True).keys() - known.keys()
     # Flink's and Spark's job servers know options that only they can check.
     if unknown and not isinstance(job.runner, portable_runner.PortableRunner):
-        raise ValueError(f"Beam has no option --{min(unknown)}")
+        raise errors.BadInput(f"Beam has no option --{min(unknown)}")
     return job

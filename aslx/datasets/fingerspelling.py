@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from aslx import files, landmarks, vocab
+from aslx import errors, files, landmarks, vocab
 from aslx.datasets import clips, engine, splits, spool, storage, summary, workers
 
 NAME = "fingerspelling"
@@ -53,7 +53,7 @@ class Options:
 
 
 def runner(options: Options, scratch: files.Path) -> workers.Run:
-    """What does the tasks: a process pool, or an engine. ValueError names a flag that cannot be."""
+    """What does the tasks: a process pool, or an engine. BadInput names a flag that cannot be."""
     _check(options)
     if options.beam is not None:
         return functools.partial(engine.run, options=options.beam, folder=scratch / "tasks")
@@ -70,7 +70,7 @@ def prepare(
     """Writes the data set of `source` into `scratch`/out, with figures and summary.json, which is
     also the answer. `origin` says in metadata.json where the data are from; `run` is `runner`'s.
 
-    ValueError or FileNotFoundError names what is wrong, and where.
+    BadInput names what is wrong, and where.
     """
     selection = landmarks.selection(options.keep.selection)
     rows, split = divide(table(source, options), options)
@@ -83,7 +83,7 @@ def prepare(
     if not stored:
         reasons = collections.Counter(clip.dropped for clip in every).most_common()
         words = ", ".join(f"{n} dropped: {reason}" for reason, n in reasons)
-        raise ValueError(f"{source} leaves nothing to train on: {words}")
+        raise errors.BadInput(f"{source} leaves nothing to train on: {words}")
     report = summary.summarise(every, split)
     _write(scratch / "out", stored, report, options, origin, run)
     _draw(scratch / "out" / "figures", stored, selection)
@@ -108,45 +108,47 @@ def _draw(
 
 
 def _check(options: Options) -> None:
-    """ValueError names the flag whose value cannot be."""
+    """BadInput names the flag whose value cannot be."""
     landmarks.selection(options.keep.selection)
     for flag, value in (("shards", options.shards), ("processes", options.processes)):
         if value is not None and value < 1:
-            raise ValueError(f"--{flag} {value}: needs 1 or more")
+            raise errors.BadInput(f"--{flag} {value}: needs 1 or more")
     for flag, value in (
         ("seed", options.seed),
         ("frames-per-character", options.keep.frames_per_character),
     ):
         if value < 0:
-            raise ValueError(f"--{flag} {value}: needs 0 or more")
+            raise errors.BadInput(f"--{flag} {value}: needs 0 or more")
     if options.beam is not None:
         engine.pipeline(options.beam)
 
 
 def table(source: files.Path, options: Options) -> list[clips.Row]:
-    """The rows of the csv files wanted; ValueError or FileNotFoundError names file and line."""
+    """The rows of the csv files wanted; BadInput names file and line."""
     wanted = [TRAIN] * options.train + [SUPPLEMENTAL] * options.supplemental
     tables = [source / name for name in wanted if (source / name).exists()]
     if options.phrases is not None:
         tables = [storage.path(options.phrases)]
         if not tables[0].is_file():
-            raise FileNotFoundError(f"{tables[0]} is missing")
+            raise errors.BadInput(f"{tables[0]} is missing")
     if not tables:
         names = " and no ".join(wanted) or "csv left to read"
-        raise FileNotFoundError(f"{source} has no {names}: point --source at Kaggle's folder")
+        raise errors.BadInput(f"{source} has no {names}: point --source at Kaggle's folder")
     if (source / MAP).exists():
         with storage.here(source, [MAP]) as here:
             vocab.check(here / MAP)
     rows = [row for file in tables for row in _rows(file)]
     if not rows:
-        raise ValueError(f"{' and '.join(map(str, tables))} list no sequence")
+        raise errors.BadInput(f"{' and '.join(map(str, tables))} list no sequence")
     counts = collections.Counter((row.path, row.sequence_id) for row in rows)
     ((path, sequence_id), times) = counts.most_common(1)[0]
     if times > 1:
-        raise ValueError(f"{source} lists sequence {sequence_id} of {path} {times} times, not once")
+        raise errors.BadInput(
+            f"{source} lists sequence {sequence_id} of {path} {times} times, not once"
+        )
     for path in dict.fromkeys(row.path for row in rows):
         if not (source / path).is_file():
-            raise FileNotFoundError(f"{source / path} is missing, and a csv beside it lists it")
+            raise errors.BadInput(f"{source / path} is missing, and a csv beside it lists it")
     return rows
 
 
@@ -158,11 +160,11 @@ def _rows(file: files.Path) -> Iterator[clips.Row]:
             lacking = [column for column in _COLUMNS if column not in there]
             if lacking:
                 has = ", ".join(there) or "nothing"
-                raise ValueError(f"{file} has no column {lacking[0]!r}; it has {has}")
+                raise errors.BadInput(f"{file} has no column {lacking[0]!r}; it has {has}")
             for line in reader:
                 yield _row(line, f"{file} line {reader.line_num}")
         except (UnicodeDecodeError, csv.Error) as error:
-            raise ValueError(f"{file} after line {reader.line_num}: {error}") from error
+            raise errors.BadInput(f"{file} after line {reader.line_num}: {error}") from error
 
 
 def signers(source: pathlib.Path) -> dict[tuple[str, int], int]:
@@ -181,12 +183,12 @@ def _row(line: dict[str, str], where: str) -> clips.Row:
     path, sequence_id, signer, phrase = (line[column] or "" for column in _COLUMNS)
     try:
         if not (path and phrase):
-            raise ValueError("an empty path or phrase")
+            raise errors.BadInput("an empty path or phrase")
         vocab.encode(phrase)
         sure = float(line["confidence"]) if "confidence" in line else None
         return clips.Row(path, int(sequence_id), int(signer), phrase, confidence=sure)
     except ValueError as error:
-        raise ValueError(
+        raise errors.BadInput(
             f"{where}, sequence {sequence_id}: {error}; correct or remove the line"
         ) from error
 

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image
 
-from aslx import files
+from aslx import errors, files
 from aslx.datasets import cutouts, labelled, workers
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
@@ -34,9 +34,9 @@ def read(path: str | pathlib.Path | BinaryIO, shape: tuple[int, int, int]) -> np
             )
             return np.asarray(small, np.uint8).reshape(shape)
     except FileNotFoundError:
-        raise FileNotFoundError(f"there is no file {path}") from None
+        raise errors.BadInput(f"there is no file {path}") from None
     except (OSError, ValueError, SyntaxError) as error:  # Pillow raises all three.
-        raise ValueError(f"{path} is no image that can be read: {error}") from error
+        raise errors.BadInput(f"{path} is no image that can be read: {error}") from error
 
 
 def image_folder(
@@ -50,7 +50,7 @@ def image_folder(
         if path.suffix.lower() in SUFFIXES
     ]
     if not items:
-        raise FileNotFoundError(f"{source} has no images CLASS/NAME.jpg")
+        raise errors.BadInput(f"{source} has no images CLASS/NAME.jpg")
     classes = sorted({item.label for item in items})
     division = labelled.divide(items, options, source.name)
     train = [item for item in division.items if item.part == "train"]
@@ -95,7 +95,7 @@ def sign_mnist(source: pathlib.Path, scratch: files.Path, options: labelled.Opti
     """Kaggle's sign_mnist_train.csv, which is split, and sign_mnist_test.csv, which tests."""
     found = {part: list(source.rglob(f"sign_mnist_{part}.csv")) for part in ("train", "test")}
     if not found["train"]:
-        raise FileNotFoundError(f"{source} has no sign_mnist_train.csv")
+        raise errors.BadInput(f"{source} has no sign_mnist_train.csv")
     items = []
     for part, paths in found.items():
         for path in paths[:1]:
@@ -124,7 +124,7 @@ def _array(source: pathlib.Path | bytes, shape: tuple[int, int, int]) -> np.ndar
 
 
 def _rows(path: pathlib.Path, part: str | None) -> list[labelled.Item]:
-    """ValueError names the file and the line."""
+    """BadInput names the file and the line."""
     items = []
     with open(path, newline="") as f:
         lines = csv.reader(f)
@@ -132,11 +132,13 @@ def _rows(path: pathlib.Path, part: str | None) -> list[labelled.Item]:
         for line in lines:
             where = f"{path} line {lines.line_num}"
             if len(line) != 1 + _SIDE**2:
-                raise ValueError(f"{where} has {len(line)} values, and not a label and 784 pixels")
+                raise errors.BadInput(
+                    f"{where} has {len(line)} values, and not a label and 784 pixels"
+                )
             try:
                 letter, pixels = letter_of(int(line[0])), bytes(map(int, line[1:]))
             except ValueError as error:
-                raise ValueError(f"{where}: {error}") from error
+                raise errors.BadInput(f"{where}: {error}") from error
             name = f"{path.name}:{lines.line_num}"
             items.append(labelled.Item(name, letter, pixels, part=part))
     return items
@@ -146,5 +148,5 @@ def letter_of(label: int) -> str:
     """The letter of Kaggle's label: "K" of 10, for 9 would be J."""
     letter = chr(ord("A") + label)
     if letter not in LETTERS:
-        raise ValueError(f"label {label} is no letter that is signed without a movement")
+        raise errors.BadInput(f"label {label} is no letter that is signed without a movement")
     return letter

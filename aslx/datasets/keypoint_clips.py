@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from aslx import files
+from aslx import errors, files
 from aslx.data import fields
 from aslx.datasets import labelled
 
@@ -41,7 +41,7 @@ def from_npz(path: pathlib.Path) -> list[labelled.Item]:
         with np.load(path, allow_pickle=False) as f:
             labels, numbers = f["y"], f["seq"] if "seq" in f else np.arange(len(f["y"]))
     except (OSError, ValueError, KeyError) as error:
-        raise ValueError(f"{path} has no arrays X and y of clips: {error}") from error
+        raise errors.BadInput(f"{path} has no arrays X and y of clips: {error}") from error
     names = [f"{label}/{number}" for label, number in zip(labels, numbers, strict=True)]
     return [
         labelled.Item(name, str(label), (path, i))
@@ -50,15 +50,15 @@ def from_npz(path: pathlib.Path) -> list[labelled.Item]:
 
 
 def from_folders(source: pathlib.Path) -> list[labelled.Item]:
-    """ValueError names a clip that lacks a frame."""
+    """BadInput names a clip that lacks a frame."""
     clips = sorted(path for path in source.glob("*/*") if path.is_dir())
     if not clips:
-        raise FileNotFoundError(f"{source} has no folders CLASS/SEQUENCE of frames, and no npz")
+        raise errors.BadInput(f"{source} has no folders CLASS/SEQUENCE of frames, and no npz")
     frames = max(len(list(clip.glob("*.npy"))) for clip in clips)
     for clip in clips:
         missing = [i for i in range(frames) if not (clip / f"{i}.npy").exists()]
         if missing:
-            raise ValueError(
+            raise errors.BadInput(
                 f"{clip} has no {missing[0]}.npy, and others have {frames} frames: "
                 "record the clip again, or remove it"
             )
@@ -76,7 +76,7 @@ def _load(source: Any) -> np.ndarray:
         return np.stack([_frame(np.load(path), path) for path in frames])
     except (OSError, ValueError, EOFError) as error:
         where = source[0] if isinstance(source, tuple) else source
-        raise ValueError(f"{where} holds no clip of frames: {error}") from error
+        raise errors.BadInput(f"{where} holds no clip of frames: {error}") from error
 
 
 @functools.lru_cache(1)
@@ -87,7 +87,7 @@ def _clips(path: pathlib.Path) -> np.ndarray:
 
 def _frame(values: np.ndarray, path: pathlib.Path) -> np.ndarray:
     if values.shape not in {(width,) for width in WIDTHS}:
-        raise ValueError(
+        raise errors.BadInput(
             f"{path} has {values.size} values, and a frame has {WIDTHS[0]} or {WIDTHS[1]}"
         )
     return values
@@ -97,11 +97,11 @@ def read(source: Any, width: int) -> np.ndarray:
     """A clip of frames of this width, as float16."""
     clip_TD = _load(source)
     if clip_TD.ndim != 2 or clip_TD.shape[1] != width:
-        raise ValueError(f"{source} is {clip_TD.shape}, and not frames of {width} values")
+        raise errors.BadInput(f"{source} is {clip_TD.shape}, and not frames of {width} values")
     with np.errstate(over="ignore"):
         half_TD = clip_TD.astype("<f2")
     if not np.isfinite(half_TD).all():
-        raise ValueError(f"{source} holds values that are no finite float16")
+        raise errors.BadInput(f"{source} holds values that are no finite float16")
     return half_TD
 
 
@@ -109,11 +109,11 @@ def clips(path: str, field: Callable[[dict], fields.Keypoints]) -> Iterator[tupl
     """The clips of a folder of frames, an .npy or an npz, as `field` of such data wants them."""
     where = pathlib.Path(path)
     if not where.exists():
-        raise FileNotFoundError(f"there is no {path}")
+        raise errors.BadInput(f"there is no {path}")
     is_npz = where.suffix == ".npz"
     sources = {item.file: item.source for item in from_npz(where)} if is_npz else {path: where}
     for name, source in sources.items():
         clip_TD = _load(source)
         if clip_TD.ndim != 2 or clip_TD.shape[1] not in WIDTHS:
-            raise ValueError(f"{path} is {clip_TD.shape}, and not frames of {WIDTHS} values")
+            raise errors.BadInput(f"{path} is {clip_TD.shape}, and not frames of {WIDTHS} values")
         yield name, field({"values": clip_TD.shape[1]}).take(clip_TD)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from aslx import files
+from aslx import errors, files
 from aslx.datasets import splits, workers
 
 
@@ -74,7 +74,7 @@ def prepare(
     origin: str,
 ) -> dict:
     """Writes the data set as `scratch`/out, with a figure and summary.json, which is also the
-    answer. ValueError names what is wrong, and where."""
+    answer. BadInput names what is wrong, and where."""
     items = division.items
     report = _summarise(division, classes)
     split = dataclasses.asdict(options) | {"done": division.method, "note": division.note}
@@ -91,17 +91,19 @@ def prepare(
 
 
 def divide(items: Sequence[Item], options: Options, origin: str) -> Division:
-    """ValueError where there is nothing to tell apart, or where the split cannot be as asked."""
+    """BadInput where there is nothing to tell apart, or where the split cannot be as asked."""
     there = {item.label for item in items}
     if len(there) < 2:
         names = ", ".join(sorted(there)) or "none"
-        raise ValueError(f"{origin} has examples of {len(there)} class(es) ({names}): needs two")
+        raise errors.BadInput(
+            f"{origin} has examples of {len(there)} class(es) ({names}): needs two"
+        )
     free = [item for item in items if item.part is None]
     named = {item.part for item in items if item.part is not None}
     test = 0.0 if "test" in named else options.test
     known = all(item.signer >= 0 for item in items)
     if options.split == "signer" and not known:
-        raise ValueError("--split signer: these data do not say who signs")
+        raise errors.BadInput("--split signer: these data do not say who signs")
     method = options.split
     if method == "auto":
         method = "signer" if known else "stratified"

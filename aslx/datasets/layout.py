@@ -8,20 +8,20 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from aslx import landmarks
+from aslx import errors, landmarks
 from aslx.datasets import spelling
 
 COLUMNS = tuple(f"{axis}_{point}" for axis in landmarks.AXES for point in landmarks.POINTS)
 
 
 def checked(columns: Sequence[str]) -> tuple[str, ...]:
-    """The same, or a ValueError that names what is no landmark's column or comes twice."""
+    """The same, or a BadInput that names what is no landmark's column or comes twice."""
     foreign = sorted(set(columns) - set(COLUMNS))
     if foreign:
-        raise ValueError(f"no landmark has the columns {', '.join(foreign[:3])}")
+        raise errors.BadInput(f"no landmark has the columns {', '.join(foreign[:3])}")
     twice = sorted({c for c in columns if columns.count(c) > 1})
     if twice:
-        raise ValueError(f"columns given twice: {', '.join(twice[:3])}")
+        raise errors.BadInput(f"columns given twice: {', '.join(twice[:3])}")
     return tuple(columns)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from aslx import landmarks
+from aslx import errors, landmarks
 
 # The file's own column, or pandas' name for an index that was stored without one.
 _KEYS = ("sequence_id", "__index_level_0__")
@@ -24,8 +24,8 @@ def sequences(
     """(sequence_id, float32[T, N, 3]) of every sequence, in file order, NaN where a part was lost.
 
     Reads the selection's columns and `sequence_id`, which may be a column or the pandas index. A
-    sequence is a run of consecutive rows. ValueError where the file is no whole parquet, lacks a
-    column, or holds a sequence in two places; FileNotFoundError where there is none.
+    sequence is a run of consecutive rows. BadInput where the file is no whole parquet, lacks a
+    column, or holds a sequence in two places, or is not there.
     """
     seen: set[int] = set()
     current, pieces = -1, []
@@ -38,7 +38,7 @@ def sequences(
             if not pieces:
                 current = int(ids[a])
                 if current in seen:
-                    raise ValueError(
+                    raise errors.BadInput(
                         f"{path}: the rows of sequence {current} are not together; sort the file "
                         "by sequence_id and frame"
                     )
@@ -68,9 +68,9 @@ def _batches(
                     # selection.from_columns, but contiguous, which is eight times as fast to read.
                     yield ids, np.stack(np.split(columns_TC, len(landmarks.AXES), axis=1), axis=-1)
     except FileNotFoundError:
-        raise FileNotFoundError(f"there is no file {path}") from None
+        raise errors.BadInput(f"there is no file {path}") from None
     except (pa.ArrowException, OSError) as error:
-        raise ValueError(
+        raise errors.BadInput(
             f"{path} is damaged or no parquet file, fetch it again: {error}"
         ) from error
 
@@ -78,7 +78,7 @@ def _batches(
 def _check_columns(
     path: str | os.PathLike | BinaryIO, names: list[str], selection: landmarks.Selection
 ) -> str:
-    """The column of sequence ids; ValueError names what is missing."""
+    """The column of sequence ids; BadInput names what is missing."""
     there = set(names)
     missing = [name for name in selection.columns if name not in there]
     key = next((name for name in _KEYS if name in names), None)
@@ -86,7 +86,7 @@ def _check_columns(
         missing = ["sequence_id", *missing]
     if missing or key is None:
         others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise ValueError(
+        raise errors.BadInput(
             f"{path} has no column {missing[0]!r}{others}, which the selection "
             f"{selection.name} reads"
         )

@@ -16,7 +16,7 @@ import tqdm
 from etils import epath
 from tensorflow_datasets.proto import tf_example_pb2
 
-from aslx import files
+from aslx import errors, files
 from aslx.data import records
 from aslx.datasets import storage, workers
 
@@ -33,7 +33,7 @@ def building(
 
     So `out` is whole or absent whatever happens; in a bucket, where a folder cannot be renamed, it
     is absent to its readers until metadata.json arrives, last. A scratch folder that an interrupted
-    run left behind is emptied first. Raises FileExistsError where `out` is not empty, unless it is
+    run left behind is emptied first. Raises BadInput where `out` is not empty, unless it is
     a prepared data set and `overwrite` is true.
     """
     if isinstance(out, pathlib.Path):
@@ -70,7 +70,7 @@ def _building_on_disk(out: pathlib.Path, overwrite: bool) -> Iterator[pathlib.Pa
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise FileExistsError(f"another process is preparing {out}: wait for it") from None
+            raise errors.BadInput(f"another process is preparing {out}: wait for it") from None
         try:
             _empty(scratch)
             yield scratch
@@ -89,17 +89,17 @@ def _building_on_disk(out: pathlib.Path, overwrite: bool) -> Iterator[pathlib.Pa
 
 
 def check_free(out: files.Path, overwrite: bool) -> None:
-    """FileExistsError, or NotADirectoryError, where `out` may not be written."""
+    """BadInput where `out` may not be written."""
     if not out.exists():
         return
     if not out.is_dir():
-        raise NotADirectoryError(f"{out} is a file: choose another --out")
+        raise errors.BadInput(f"{out} is a file: choose another --out")
     if not any(out.iterdir()):
         return
     if not (out / "dataset_info.json").exists():
-        raise FileExistsError(f"{out} holds something else than a data set: choose another --out")
+        raise errors.BadInput(f"{out} holds something else than a data set: choose another --out")
     if not overwrite:
-        raise FileExistsError(f"{out} exists already: pass --overwrite to replace it")
+        raise errors.BadInput(f"{out} exists already: pass --overwrite to replace it")
 
 
 def _empty(folder: pathlib.Path) -> None:

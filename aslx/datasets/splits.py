@@ -10,6 +10,8 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from aslx import errors
+
 Method = Literal["signer-and-phrase", "signer", "phrase", "file-70-15-15", "file-80-20", "none"]
 PARTS = ("train", "validation", "test")
 _DRAWS = 100  # Random draws, of which the one nearest to the wanted sizes is taken.
@@ -45,9 +47,9 @@ def assign(
     Where signers or phrases are fewer than the parts, the split is by the other, or none at all.
     """
     if method not in get_args(Method):
-        raise ValueError(f"no split {method!r}; there are {', '.join(get_args(Method))}")
+        raise errors.BadInput(f"no split {method!r}; there are {', '.join(get_args(Method))}")
     if not (validation >= 0 and test >= 0 and validation + test < 1):
-        raise ValueError(f"validation {validation} and test {test} leave no share to train on")
+        raise errors.BadInput(f"validation {validation} and test {test} leave no share to train on")
     fractions = np.array([1 - validation - test, validation, test])
     if method.startswith("file"):
         return _by_file(method, files)
@@ -65,7 +67,7 @@ def stratified(
     """A part for each example: of every class the same shares, at random; a class of few examples
     fills the training part first."""
     if not (validation >= 0 and test >= 0 and validation + test < 1):
-        raise ValueError(f"validation {validation} and test {test} leave no share to train on")
+        raise errors.BadInput(f"validation {validation} and test {test} leave no share to train on")
     rng, codes = np.random.default_rng(seed), _codes(labels)
     parts = np.full(len(labels), PARTS[0], object)
     for code in range(codes.max(initial=-1) + 1):

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import tqdm
 
-from aslx import files, vocab
+from aslx import errors, files, vocab
 from aslx.datasets import (
     body,
     handshapes,
@@ -221,15 +221,17 @@ def write(
 
     `columns` are the landmark columns to write, all 1,629 where None. `signers` is Kaggle's 94 for
     large sets and fewer for small ones where None. Files appear under their names when whole, the
-    csv after them and synthetic.json last. ValueError names what cannot be."""
+    csv after them and synthetic.json last. BadInput names what cannot be."""
     chosen = layout.COLUMNS if columns is None else layout.checked(columns)
     if sequences < 1 or supplemental < 0 or sequences_per_file < 1 or seed < 0:
-        raise ValueError(
+        raise errors.BadInput(
             f"{sequences} sequences, {supplemental} supplemental, {sequences_per_file} a file, seed"
             f" {seed}: needs at least 1, 0, 1 and 0"
         )
     if (out / "train.csv").exists() and not (out / "synthetic.json").exists():
-        raise ValueError(f"{out} holds a train.csv that is not synthetic; choose another folder")
+        raise errors.BadInput(
+            f"{out} holds a train.csv that is not synthetic; choose another folder"
+        )
     signers = signers or min(94, max(4, sequences // 50))
     sets = {"train_landmarks": sequences, "supplemental_landmarks": supplemental}
     jobs = []

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import tqdm
 
-from aslx import files, kaggle, video, vocab
+from aslx import errors, files, kaggle, video, vocab
 from aslx.datasets import fingerspelling, layout, workers
 
 _FOLDER, _FACTS = "train_landmarks", "video.json"
@@ -47,10 +47,10 @@ class Line:
 def lines(source: pathlib.Path, name: str) -> list[Line]:
     """Those of a csv with the columns path, phrase and, where it is known, participant_id.
 
-    ValueError or FileNotFoundError names the file and the line."""
+    BadInput names the file and the line."""
     table = source / name
     if not table.is_file():
-        raise FileNotFoundError(
+        raise errors.BadInput(
             f"{table} is missing: a csv with the columns path, phrase and, if known, participant_id"
         )
     found = []
@@ -58,14 +58,14 @@ def lines(source: pathlib.Path, name: str) -> list[Line]:
         reader = csv.DictReader(f)
         lacking = [c for c in ("path", "phrase") if c not in (reader.fieldnames or ())]
         if lacking:
-            raise ValueError(f"{table} has no column {lacking[0]!r}")
+            raise errors.BadInput(f"{table} has no column {lacking[0]!r}")
         for row in reader:
             found.append(_line(row, source, f"{table} line {reader.line_num}"))
     if not found:
-        raise ValueError(f"{table} lists no video")
+        raise errors.BadInput(f"{table} lists no video")
     twice = [line.path for line in found if [other.path for other in found].count(line.path) > 1]
     if twice:
-        raise ValueError(f"{table} lists {twice[0]} more than once")
+        raise errors.BadInput(f"{table} lists {twice[0]} more than once")
     return found
 
 
@@ -75,11 +75,11 @@ def _line(row: dict[str, str], source: pathlib.Path, where: str) -> Line:
         vocab.encode(phrase)
         signer = int(row.get("participant_id") or 0)
         if not (path and phrase):
-            raise ValueError("an empty path or phrase")
+            raise errors.BadInput("an empty path or phrase")
     except ValueError as error:
-        raise ValueError(f"{where}: {error}; correct or remove the line") from error
+        raise errors.BadInput(f"{where}: {error}; correct or remove the line") from error
     if not (source / path).is_file():
-        raise FileNotFoundError(f"{where}: {source / path} is missing")
+        raise errors.BadInput(f"{where}: {source / path} is missing")
     return Line(pathlib.PurePath(path).as_posix(), phrase, signer)
 
 
@@ -89,7 +89,9 @@ def prepare(
     """Writes `out`, and answers what became of the videos: how many were `made` and `stood`, how
     many `frames` and `hands` (frames with one) all hold, and why others were `left_out`."""
     if (out / fingerspelling.TRAIN).exists() and not (out / _FACTS).exists():
-        raise ValueError(f"{out} holds a train.csv that is not from videos: choose another --out")
+        raise errors.BadInput(
+            f"{out} holds a train.csv that is not from videos: choose another --out"
+        )
     wanted = lines(source, name)
     asked = json.dumps({"fps": fps, "by": video.REQUIREMENTS[0]})
     video.packages()  # Once, before every process asks for it.
@@ -107,7 +109,7 @@ def prepare(
         },
     }
     if not kept:
-        raise ValueError(f"none of {len(wanted)} videos can be read: {answers[0]['why']}")
+        raise errors.BadInput(f"none of {len(wanted)} videos can be read: {answers[0]['why']}")
     files.write(out / _FACTS, json.dumps(report | json.loads(asked), indent=1) + "\n")
     files.write(out / fingerspelling.TRAIN, _table(kept))
     return report
@@ -131,13 +133,15 @@ def _one(
         made_by = (pq.read_schema(path).metadata or {}).get(_MADE_BY, b"{}")
         facts = json.loads(made_by)
         if facts.get("asked") != asked:
-            raise ValueError(f"{path} was made otherwise, {facts.get('asked')}: remove it first")
+            raise errors.BadInput(
+                f"{path} was made otherwise, {facts.get('asked')}: remove it first"
+            )
         return facts["counts"] | {"made": 0, "why": None}
     try:
         track = video.track(source / line.path, fps, quiet=True)
         if len(track.values) > _MOST:
-            raise ValueError(f"it has {len(track.values)} frames: cut it, {_MOST} is the most")
-    except ValueError as error:
+            raise errors.BadInput(f"it has {len(track.values)} frames: cut it, {_MOST} is the most")
+    except errors.BadInput as error:
         return {"frames": 0, "hands": 0, "made": 0, "why": str(error)}
     counts = {"frames": len(track.values), "hands": int(track.hands.sum())}
     path.parent.mkdir(parents=True, exist_ok=True)

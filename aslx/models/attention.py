@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from aslx import errors
 from aslx.models import mixing
 from aslx.models.projection import Projection
 
@@ -55,7 +56,9 @@ class Attention(nnx.Module):
         rngs: nnx.Rngs,
     ):
         if dim % (2 * num_heads):
-            raise ValueError(f"dim {dim} does not split into {num_heads} heads of an even width")
+            raise errors.BadInput(
+                f"dim {dim} does not split into {num_heads} heads of an even width"
+            )
         self.head_dim = head_dim or dim // num_heads
         heads = (num_heads, self.head_dim)
         make = functools.partial(Projection, dtype=dtype, rngs=rngs)

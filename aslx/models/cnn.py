@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from aslx import errors
 from aslx.models import layers
 
 _WIDE, _NARROW = 64, 32
@@ -39,9 +40,11 @@ class Config:
 
     def __post_init__(self):
         if self.margin < 0 or self.stride < 1:
-            raise ValueError(f"margin {self.margin} is below 0, or stride {self.stride} below 1")
+            raise errors.BadInput(
+                f"margin {self.margin} is below 0, or stride {self.stride} below 1"
+            )
         if not self.scales or min(self.scales) <= 0:
-            raise ValueError(f"scales {self.scales}: name one or more above 0")
+            raise errors.BadInput(f"scales {self.scales}: name one or more above 0")
 
     def build(self, num_features: tuple, classes: int, *, rngs: nnx.Rngs) -> "ResidualCNN":
         return ResidualCNN(self, num_features, classes, rngs=rngs)

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from aslx import vocab
+from aslx import errors, vocab
 from aslx.models import attention, layers, recogniser, rnn
 
 # Seed 000: hidden units of its two LSTMs, and the frames and characters of its fixed shapes.
@@ -75,9 +75,9 @@ class Config:
 
     def __post_init__(self):
         if self.stride not in (1, 2, 4):
-            raise ValueError(f"stride {self.stride} is not 1, 2 or 4")
+            raise errors.BadInput(f"stride {self.stride} is not 1, 2 or 4")
         if self.bidirectional and self.dim % 2:
-            raise ValueError(f"dim {self.dim} has no half for each direction; make it even")
+            raise errors.BadInput(f"dim {self.dim} has no half for each direction; make it even")
 
     def build(self, num_features: int, *, rngs: nnx.Rngs) -> recogniser.Recogniser:
         encoder = Encoder(self, num_features, rngs=rngs)

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from aslx import vocab
+from aslx import errors, vocab
 from aslx.models import attention, layers
 
 Cache = dict[str, Any]
@@ -107,9 +107,13 @@ class Recogniser(nnx.Module):
 
     def __init__(self, cfg: Config, encoder: Any, block: Any, stream: str, *, rngs: nnx.Rngs):
         if not cfg.decoder_layers and not cfg.ctc:
-            raise ValueError("decoder_layers=0 leaves no head; set ctc=True or decoder_layers=1")
+            raise errors.BadInput(
+                "decoder_layers=0 leaves no head; set ctc=True or decoder_layers=1"
+            )
         if cfg.reverse and not cfg.decoder_layers:
-            raise ValueError("reverse=True and decoder_layers=0: there is no decoder to reverse")
+            raise errors.BadInput(
+                "reverse=True and decoder_layers=0: there is no decoder to reverse"
+            )
         dim, dtype, wide = cfg.dim, jnp.dtype(cfg.dtype), jnp.dtype(stream)
         self.rate, self.encoder = cfg.dropout, encoder
         self.norm_memory = nnx.LayerNorm(dim, dtype=wide, rngs=rngs)

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from aslx import errors
 from aslx.models import layers
 
 # Blocks and channels of the stages conv2 to conv5.
@@ -56,7 +57,9 @@ class Config:
 
     def __post_init__(self):
         if self.trainable_from and self.trainable_from not in CONVOLUTIONS:
-            raise ValueError(f"trainable_from {self.trainable_from!r} is no convolution's name")
+            raise errors.BadInput(
+                f"trainable_from {self.trainable_from!r} is no convolution's name"
+            )
 
     def build(self, num_features: tuple, classes: int, *, rngs: nnx.Rngs) -> "ResNet":
         return ResNet(self, num_features, classes, rngs=rngs)
@@ -149,7 +152,7 @@ class ResNet(nnx.Module):
         """What `classify` takes in an image's place: all that comes before the first block that is
         trained."""
         if self.trunk.all_trained:
-            raise ValueError("the network trains its first layer: leave out cache_frozen")
+            raise errors.BadInput("the network trains its first layer: leave out cache_frozen")
         return self.trunk.frozen(image_BHWC)
 
     def classify(

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from aslx import errors
 from aslx.models import attention, layers, recogniser, transformer
 
 
@@ -54,13 +55,15 @@ class Config:
 
     def __post_init__(self):
         if not 0 <= self.halve_after < self.num_layers:
-            raise ValueError(
+            raise errors.BadInput(
                 f"halve_after {self.halve_after} is not below {self.num_layers} layers"
             )
 
     def build(self, num_features: int, *, rngs: nnx.Rngs) -> recogniser.Recogniser:
         if self.groups and sum(self.groups) != num_features:
-            raise ValueError(f"groups of {sum(self.groups)} values, and {num_features} features")
+            raise errors.BadInput(
+                f"groups of {sum(self.groups)} values, and {num_features} features"
+            )
         encoder = Encoder(self, num_features, rngs=rngs)
         block = recogniser.DecoderBlock
         return recogniser.Recogniser(self, encoder, block, self.dtype, rngs=rngs)

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from aslx import errors
 from aslx.models import attention, layers, recogniser, transformer_seed
 
 
@@ -55,7 +56,7 @@ class Config:
 
     def __post_init__(self):
         if self.stride not in (1, 2, 4):
-            raise ValueError(f"stride {self.stride} is not 1, 2 or 4")
+            raise errors.BadInput(f"stride {self.stride} is not 1, 2 or 4")
 
     def build(self, num_features: int, *, rngs: nnx.Rngs) -> recogniser.Recogniser:
         encoder = Encoder(self, num_features, rngs=rngs)

@@ -12,6 +12,7 @@ import pydantic
 from fastapi import responses, staticfiles
 from starlette import datastructures, types
 
+from aslx import errors
 from aslx.serving import api, streams
 from aslx.serving import engine as engine_lib
 from aslx.serving.limits import Limits
@@ -105,12 +106,12 @@ class _Page(staticfiles.StaticFiles):
 
 
 def packages(web: pathlib.Path) -> dict[str, pathlib.Path]:
-    """The packages that the page names and where they are; FileNotFoundError where one is not."""
+    """The packages that the page names and where they are; BadInput where one is not."""
     names = json.loads((web / "package.json").read_text())["dependencies"]
     found = {name: web / "node_modules" / name for name in names}
     for name, path in found.items():
         if not path.is_dir():
-            raise FileNotFoundError(f"the page's package {name} is not installed: {SETUP}")
+            raise errors.BadInput(f"the page's package {name} is not installed: {SETUP}")
     return found
 
 
@@ -143,7 +144,7 @@ def build(
     app.mount("/model", staticfiles.StaticFiles(directory=export))
     try:
         _page(app, web, packages(web))
-    except FileNotFoundError as error:
+    except errors.BadInput as error:
         _no_page(app, str(error))
     return app
 

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from aslx import kaggle, landmarks
+from aslx import errors, kaggle, landmarks
 
 Answer = dict[str, Any]
 T = TypeVar("T")
@@ -34,7 +34,7 @@ class About:
 
     @classmethod
     def read(cls, path: pathlib.Path) -> "About":
-        """ValueError where it is not what aslx.export writes."""
+        """BadInput where it is not what aslx.export writes."""
         try:
             values = json.loads(path.read_text())
             given = values["input"]
@@ -45,7 +45,7 @@ class About:
             answers = tuple(values["answers"])
             return cls(values["step"], values["task"], kind, shape, columns, answers)
         except (KeyError, TypeError, json.JSONDecodeError) as error:
-            raise ValueError(
+            raise errors.BadInput(
                 f"{path} is not what aslx.export writes ({error!r}): export again"
             ) from None
 
@@ -106,13 +106,15 @@ class Engine:
 
 
 def interpreter(model: bytes, about: About) -> Callable:
-    """inputs -> outputs, as Kaggle's evaluator calls them; ValueError where the model does not take
+    """inputs -> outputs, as Kaggle's evaluator calls them; BadInput where the model does not take
     what model.json says."""
     runner = kaggle.interpreter(model)
     takes = tuple(runner.get_input_details()["inputs"]["shape_signature"])
     says = about.shape if about.kind == "image" else (-1, *about.shape)
     if takes != says:
-        raise ValueError(f"model.json says {says}, and model.tflite takes {takes}: export again")
+        raise errors.BadInput(
+            f"model.json says {says}, and model.tflite takes {takes}: export again"
+        )
     return runner
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import optax
 from flax import nnx
 
-from aslx import files, metrics, reading
+from aslx import errors, files, metrics, reading
 from aslx.data import fields as fields_lib
 from aslx.data import records as records_lib
 
@@ -43,14 +43,14 @@ class Task:
     def settled(self, metadata: dict) -> "Task":
         names = tuple(metadata.get("classes", ()))
         if len(names) != self.classes:
-            raise ValueError(
+            raise errors.BadInput(
                 f"the data set has {len(names)} classes and the config {self.classes}: "
                 f"pass --task.classes {len(names)}"
             )
         return dataclasses.replace(self, names=names)
 
     def searching(self, options: reading.Options) -> "Task":
-        raise ValueError(
+        raise errors.BadInput(
             "a classifier reads no texts: leave out --ctc, --beams, --prior and --fallback"
         )
 
@@ -59,7 +59,7 @@ class Task:
 
     def fields(self, metadata: dict, features: Any) -> tuple:
         if self.names and list(self.names) != list(metadata.get("classes", ())):
-            raise ValueError("its classes are not those that the model was trained on")
+            raise errors.BadInput("its classes are not those that the model was trained on")
         return features.source.field(metadata), fields_lib.Label()
 
     def loss(

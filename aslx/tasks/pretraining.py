@@ -17,7 +17,7 @@ import numpy as np
 import optax
 from flax import nnx
 
-from aslx import files, reading
+from aslx import errors, files, reading
 from aslx.data import records as records_lib
 from aslx.models import layers, recogniser
 
@@ -47,7 +47,7 @@ def codes(x_BSF: Array, mask_BS: Array, count: int) -> Array:
 
 
 def _nothing() -> NoReturn:
-    raise ValueError(
+    raise errors.BadInput(
         "this run pretrained an encoder, which reads nothing by itself: nothing to predict or "
         "export; train a recogniser with --weights and this directory, and ask that one"
     )
@@ -69,23 +69,27 @@ class Task:
 
     def __post_init__(self):
         if not 0 < self.share < 1 or self.span < 1:
-            raise ValueError(f"share {self.share} is not in (0, 1), or span {self.span} is below 1")
+            raise errors.BadInput(
+                f"share {self.share} is not in (0, 1), or span {self.span} is below 1"
+            )
         if self.codes < 2:
-            raise ValueError(f"of {self.codes} codes there is none to guess")
+            raise errors.BadInput(f"of {self.codes} codes there is none to guess")
 
     def settled(self, metadata: dict) -> "Task":
         del metadata
         return self
 
     def searching(self, options: reading.Options) -> "Task":
-        raise ValueError(
+        raise errors.BadInput(
             "pretraining reads no texts: leave out --ctc, --beams, --prior and --fallback"
         )
 
     def build(self, model: Any, features: Any, rngs: nnx.Rngs) -> nnx.Module:
         network = model.build(features.num_features, rngs=rngs)
         if not isinstance(network, recogniser.Recogniser):
-            raise ValueError(f"{type(network).__name__} has no encoder to pretrain apart from it")
+            raise errors.BadInput(
+                f"{type(network).__name__} has no encoder to pretrain apart from it"
+            )
         return recogniser.FrameGuesser(network, features.num_features, self.codes, rngs=rngs)
 
     def fields(self, metadata: dict, features: Any) -> tuple:

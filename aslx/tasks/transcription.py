@@ -11,6 +11,7 @@ from flax import nnx
 
 from aslx import (
     decoding,
+    errors,
     evidence,
     files,
     kaggle,
@@ -47,20 +48,20 @@ class Task:
     def __post_init__(self):
         vocab.encode(self.fallback)  # Says which character has no id.
         if bool(self.fallback) != bool(self.fallback_below):
-            raise ValueError(
+            raise errors.BadInput(
                 f"fallback {self.fallback!r}, fallback_below {self.fallback_below}: give both"
             )
         if self.prior is not None and self.beams < 2:
-            raise ValueError("a prior chooses among several texts: give --beams, as 8")
+            raise errors.BadInput("a prior chooses among several texts: give --beams, as 8")
         if self.prior is not None and isinstance(self.head, heads.PerPosition):
-            raise ValueError("the per-position head searches for no text: leave out --prior")
+            raise errors.BadInput("the per-position head searches for no text: leave out --prior")
 
     def searching(self, options: reading.Options) -> "Task":
         """The same task, read as the options say; their prior is to be counted yet."""
         head = self.head
         if options.ctc or options.ctc_weight:
             if not isinstance(head, heads.Autoregressive) or not head.ctc_weight:
-                raise ValueError("there are no two heads: leave out --ctc and --ctc-weight")
+                raise errors.BadInput("there are no two heads: leave out --ctc and --ctc-weight")
             weighed = dataclasses.replace(head, ctc_weight=options.ctc_weight)
             head = heads.CTC() if options.ctc else weighed
         return dataclasses.replace(
@@ -80,7 +81,7 @@ class Task:
         return model.build(features.num_features, rngs=rngs)
 
     def fields(self, metadata: dict, features: Any) -> tuple:
-        """What a batch holds of the records of a data set with this `metadata`; ValueError says
+        """What a batch holds of the records of a data set with this `metadata`; BadInput says
         what it lacks."""
         landmarks = features.source.field(metadata)
         return landmarks, fields_lib.Signer(), fields_lib.Text(self.max_tokens)
