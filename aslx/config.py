@@ -6,7 +6,6 @@ network a run has is the type of its config's object; every field can be given o
 
 import argparse
 import dataclasses
-import importlib
 import json
 import math
 import os
@@ -18,7 +17,7 @@ from typing import Annotated, Any, TypeVar
 import jax
 import tyro
 
-from aslx import errors, files, sharding
+from aslx import config_json, errors, files, sharding
 from aslx import optim as optim_lib
 from aslx.data import plan
 
@@ -67,7 +66,7 @@ class Config:
     task: Any
     features: Any
     model: Any
-    augmentation: Any = None
+    augmentation: Any | None = None
     """augment.Clips, image_augment.Images, or None."""
     weights: str = ""
     """Pretrained weights to begin from: a file, Keras' .h5 or safetensors; or the directory of
@@ -143,7 +142,7 @@ def _from_file(path: str | os.PathLike) -> Config:
 
 
 def save(cfg: Config, path: files.Path) -> None:
-    files.write(path, json.dumps(to_json(cfg), indent=2) + "\n")
+    files.write(path, json.dumps(config_json.to_json(cfg), indent=2) + "\n")
 
 
 def placed(cfg: Config, workdir: files.Path | None = None) -> Config:
@@ -153,7 +152,7 @@ def placed(cfg: Config, workdir: files.Path | None = None) -> Config:
         return cfg
     path = workdir and workdir / "config.json"
     if path and path.exists():
-        devices = json.loads(path.read_text())["mesh"]["cpu_devices"]
+        devices = read(path).mesh.cpu_devices
     else:
         power = 1 << ((os.cpu_count() or 1).bit_length() - 1)
         parts = cfg.data.batching.multiple if cfg.microbatches == 1 else cfg.microbatches
@@ -165,7 +164,7 @@ def claim(workdir: files.Path, cfg: Config) -> None:
     """Makes `workdir` the run of `cfg`, or checks that it is: BadInput names what differs."""
     path = workdir / "config.json"
     if path.exists():
-        different = differences(to_json(cfg), json.loads(path.read_text()))
+        different = differences(config_json.to_json(cfg), config_json.to_json(read(path)))
         if different:
             raise errors.BadInput(
                 f"{workdir} is a run of another config ({different[0]}): "
@@ -176,29 +175,11 @@ def claim(workdir: files.Path, cfg: Config) -> None:
 
 
 def read(path: files.Path) -> Config:
-    """The config that `save` wrote."""
-    return from_json(json.loads(path.read_text()))
-
-
-def to_json(value: Any) -> Any:
-    """Dataclasses become objects that name their type."""
-    if dataclasses.is_dataclass(value):
-        names = [f.name for f in dataclasses.fields(value)]
-        kind = f"{type(value).__module__}.{type(value).__qualname__}"
-        return {"type": kind} | {name: to_json(getattr(value, name)) for name in names}
-    return [to_json(v) for v in value] if isinstance(value, tuple) else value
-
-
-def from_json(value: Any) -> Any:
-    if isinstance(value, list):
-        return tuple(map(from_json, value))
-    if not isinstance(value, dict):
-        return value
-    module, _, name = value["type"].rpartition(".")
-    if not module.startswith("aslx."):
-        raise errors.BadInput(f"{value['type']} is no type of aslx")
-    fields = {k: from_json(v) for k, v in value.items() if k != "type"}
-    return getattr(importlib.import_module(module), name)(**fields)
+    """The config that `save` wrote, or that a stranger did: BadInput says what it cannot be."""
+    try:
+        return config_json.from_json(files.read_json(path), Config)
+    except errors.BadInput as error:
+        raise errors.BadInput(f"{path}: {error}") from None
 
 
 def differences(a: Any, b: Any, at: str = "") -> list[str]:

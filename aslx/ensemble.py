@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from aslx import config, errors, inference
+from aslx import config, config_json, errors, inference
 
 
 def _mean(logits: list[jax.Array]) -> jax.Array:
@@ -67,7 +67,7 @@ def together(runs: list[inference.Run]) -> inference.Run:
         for part in ("features", "task"):
             # Each has the prior that its own data give, and the first's is followed.
             mine, theirs = (
-                config.to_json(getattr(r.cfg, part)) | {"prior": None} for r in (first, run)
+                config_json.to_json(getattr(r.cfg, part)) | {"prior": None} for r in (first, run)
             )
             different = config.differences(mine, theirs, part)
             if different:

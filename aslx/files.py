@@ -1,15 +1,40 @@
-"""Files that stand whole or not at all, on a local disk or in a gs:// bucket."""
+"""Files and folders that stand whole or not at all, on a local disk or in a gs:// bucket.
+
+What has its final name survives a power cut: bytes reach the disk before the name does, and the
+name before the function returns. In a bucket an object appears when it is whole.
+"""
 
 import contextlib
+import ctypes
+import errno
+import json
 import os
 import pathlib
+import shutil
+import sys
+import tempfile
 import uuid
 from collections.abc import Iterator
-from typing import IO
+from typing import IO, Any
 
 from etils import epath
 
+from aslx import errors
+
 Path = pathlib.Path | epath.Path  # epath's is pathlib's, and knows gs:// too.
+
+_MOST_JSON = 16 << 20  # Bytes of a file that `read_json` takes.
+# What is wrong with a path that a user gave, and what to do.
+_AT_FAULT = {
+    errno.ENOENT: "is not there",
+    errno.ENOTDIR: "is not there: a part of the path is a file",
+    errno.EISDIR: "is a folder, and a file is wanted",
+    errno.EACCES: "may not be used: give yourself permission, or take another path",
+    errno.EPERM: "may not be used: give yourself permission, or take another path",
+    errno.EROFS: "is on a disk that cannot be written: take another path",
+    errno.ENAMETOOLONG: "is too long a name",
+    errno.ELOOP: "is a link that leads to itself",
+}
 
 
 def absolute(path: str | Path) -> epath.Path:
@@ -22,15 +47,49 @@ def in_bucket(path: str | Path) -> bool:
 
 
 def cache() -> pathlib.Path:
-    """Where commands keep what they can make again: ~/.cache/aslx, or in XDG_CACHE_HOME."""
-    return pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache", "aslx")
+    """Where commands keep what they can make again: ~/.cache/aslx, or in XDG_CACHE_HOME.
+
+    A user without a home has a folder of their own among the temporary files.
+    """
+    if given := os.environ.get("XDG_CACHE_HOME"):
+        return pathlib.Path(given, "aslx")
+    try:
+        return pathlib.Path.home() / ".cache" / "aslx"
+    except RuntimeError:  # The user has no entry in passwd, as in a container.
+        return pathlib.Path(tempfile.gettempdir(), f"aslx-{os.getuid()}")
+
+
+@contextlib.contextmanager
+def given(path: str | Path) -> Iterator[None]:
+    """Around what opens a path that a user gave: BadInput where the path is at fault.
+
+    A fault of the disk stays what it is.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _AT_FAULT:
+            raise
+        raise errors.BadInput(f"{error.filename or path} {_AT_FAULT[error.errno]}") from error
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file holds; BadInput names a file that is missing, too large or no JSON."""
+    with given(path), path.open("rb") as f:
+        data = f.read(_MOST_JSON + 1)
+    if len(data) > _MOST_JSON:
+        raise errors.BadInput(f"{path} has more than {_MOST_JSON} bytes: it is not of aslx")
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise errors.BadInput(f"{path} is damaged, it is no JSON: {error}") from None
 
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[IO[bytes]]:
     """A file that replaces `path` when it is whole: a reader, or whoever comes after a crash, sees
     the old bytes or the new, and of several that write it at a time the last one's."""
-    if in_bucket(path):  # An object appears when it is whole.
+    if in_bucket(path):
         with path.open("wb") as f:
             yield f
         return
@@ -40,26 +99,123 @@ def writing(path: Path) -> Iterator[IO[bytes]]:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A place on the same disk, of the same suffix, whose file replaces `path` at the end."""
+    """An empty file on the same disk, of the same suffix, that replaces `path` at the end.
+
+    Nobody can have planted it: its name is random, and it is made anew, through no link.
+    """
     partial = path.with_name(f".{uuid.uuid4().hex}.{path.name}")
+    os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     try:
         yield partial
+        sync(partial)
         os.replace(partial, path)
+        sync(path.parent)
     finally:
         partial.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def replacing_folder(folder: pathlib.Path) -> Iterator[pathlib.Path]:
+    """An empty folder on the same disk that replaces `folder`, with all in it, at the end.
+
+    Until then, and after an error, `folder` is what it was. The empty one is the user's alone.
+    """
+    make(folder.parent)
+    partial = pathlib.Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        yield partial
+        partial.chmod(0o777 & ~_umask())
+        sync_all(partial)
+        _put(partial, folder)
+        sync(folder.parent)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
 def write(path: Path, data: bytes | str) -> None:
     """Replaces `path` by `data`, as `writing` does; folders that it needs are made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make(path.parent)
     with writing(path) as f:
         f.write(data.encode() if isinstance(data, str) else data)
 
 
 def append(path: Path, text: str) -> None:
-    """Adds whole lines to the end of a file, or makes it."""
+    """Adds whole lines to the end of a file, or makes it. `sync` makes them survive a power cut."""
     if in_bucket(path):  # An object cannot grow.
         path.write_text((path.read_text() if path.exists() else "") + text)
         return
     with path.open("a") as f:
         f.write(text)
+
+
+def make(folder: Path) -> None:
+    """Makes a folder, and those above it that are missing."""
+    if in_bucket(folder) or folder.is_dir():
+        return
+    make(folder.parent)
+    folder.mkdir(exist_ok=True)
+    sync(folder.parent)
+
+
+def sync(path: Path) -> None:
+    """Returns once the bytes of a file, or the names in a folder, are on the disk."""
+    if in_bucket(path):
+        return
+    try:
+        opened = os.open(path, os.O_RDONLY)
+    except PermissionError:  # Windows opens no folder.
+        return
+    try:
+        os.fsync(opened)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # Of a file system that cannot sync a folder.
+            raise
+    finally:
+        os.close(opened)
+
+
+def sync_all(folder: pathlib.Path) -> None:
+    """`sync` of everything in a folder, and of the folder."""
+    for path in sorted(folder.rglob("*"), reverse=True):
+        if not path.is_symlink():
+            sync(path)
+    sync(folder)
+
+
+def _put(new: pathlib.Path, folder: pathlib.Path) -> None:
+    """Gives `new` the name `folder`, and what had it the name `new`; at no moment has none it."""
+    if not folder.exists():
+        new.rename(folder)
+        return
+    if _exchanged(new, folder):
+        return
+    old = new.with_name(f"{new.name}.old")
+    folder.rename(old)
+    try:
+        new.rename(folder)
+    except OSError:
+        old.rename(folder)
+        raise
+    old.rename(new)
+
+
+def _exchanged(a: pathlib.Path, b: pathlib.Path) -> bool:
+    """Whether the system could exchange two names at once (renameat2(2), of Linux)."""
+    if sys.platform != "linux":
+        return False
+    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    call = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if call is None:
+        return False
+    if call(here, os.fsencode(a), here, os.fsencode(b), exchange) == 0:
+        return True
+    code = ctypes.get_errno()
+    if code in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
+        return False
+    raise OSError(code, os.strerror(code), str(b))
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
