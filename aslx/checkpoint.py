@@ -82,13 +82,14 @@ class Checkpoints:
         """Returns once the state is copied off the device; writing goes on beside the training."""
         if step in self.steps:
             return
-        self._ckpt.save_async(
-            step,
-            flatten(state),
-            force=True,
-            metrics=None if score is None else {"score": score},
-            custom_metadata=dataclasses.asdict(progress),
-        )
+        with jax.transfer_guard_device_to_host("allow"):  # The loop refuses what is not explicit.
+            self._ckpt.save_async(
+                step,
+                flatten(state),
+                force=True,
+                metrics=None if score is None else {"score": score},
+                custom_metadata=dataclasses.asdict(progress),
+            )
 
     def restore_latest(
         self, abstract: Any, accept: Callable[[Any], bool] = lambda state: True

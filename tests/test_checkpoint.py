@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.experimental import layout
 
 from aslx import checkpoint
 
@@ -73,3 +74,17 @@ def test_a_checkpoint_of_another_network_is_named_and_stays(saved, tmp_path):
         with pytest.raises(checkpoint.OtherNetwork, match="has no renamed at step 6"):
             checkpoints.restore_latest(other)
         assert checkpoints.steps == [2, 4, 6]
+
+
+def test_a_state_that_a_device_must_copy_is_saved_where_transfers_are_refused(tmp_path):
+    # A CPU hands an array of this layout over as an accelerator hands over any: by a copy.
+    sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    transposed = layout.Format(layout.Layout((1, 0)), sharding)
+    weights = jax.device_put(jnp.arange(2000.0).reshape(40, 50), transposed)
+    step = state(2)["step"]
+    with checkpoint.Checkpoints(tmp_path) as checkpoints:
+        with jax.transfer_guard("disallow"):
+            checkpoints.save(2, {"weights": weights, "step": step}, checkpoint.Progress())
+        checkpoints.wait()
+        found = checkpoints.restore(2, jax.eval_shape(lambda: state(0)))
+    np.testing.assert_array_equal(found["weights"], weights)
