@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import strategies as st
 
-from aslx.datasets import parquet
+from aslx.datasets import parquet, rows
 from tests.datasets import kaggle
 
 
@@ -24,7 +24,7 @@ def test_a_sequence_may_cross_batches_and_row_groups(frames, batch, group):
     sink = pa.BufferOutputStream()
     pq.write_table(kaggle.table(lines), sink, row_group_size=group)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(parquet, "_ROWS", batch)
+        patch.setattr(rows, "_ROWS", batch)
         found = read(pa.BufferReader(sink.getvalue()))
     assert [sequence_id for sequence_id, _ in found] == [line.id for line in lines]
     for (_, clip), line in zip(found, lines, strict=True):
