@@ -138,7 +138,14 @@ def _from_file(path: str | os.PathLike) -> Config:
     get_config = runpy.run_path(str(path)).get("get_config")
     if get_config is None:
         raise errors.BadInput(f"{path} has no function get_config()")
-    return get_config()
+    return _at_home(get_config())
+
+
+def _at_home(cfg: Config) -> Config:
+    """With what a ~ stands for in the paths that a config file gives."""
+    also = tuple(dataclasses.replace(s, path=files.home(s.path)) for s in cfg.data.also)
+    data = dataclasses.replace(cfg.data, path=files.home(cfg.data.path), also=also)
+    return dataclasses.replace(cfg, data=data, weights=files.home(cfg.weights))
 
 
 def save(cfg: Config, path: files.Path) -> None:

@@ -1,7 +1,7 @@
 """Whose fault a failure is: that decides what a command prints and how it exits (aslx.cli).
 
-Three kinds are told apart. What a user gave cannot be used: `BadInput`. Storage or a network
-failed, and the same command may succeed later: `is_temporary`. Everything else is a bug.
+Three kinds are told apart. What a user gave cannot be used: `BadInput`. Storage, a network or the
+machine failed, and the same command may succeed later: `is_temporary`. Everything else is a bug.
 """
 
 import errno
@@ -30,7 +30,7 @@ class BadInput(ValueError):
 
 
 class Unavailable(OSError):
-    """Storage or a network did not answer; the same command may succeed later."""
+    """Storage, a network or the machine failed; the same command may succeed later."""
 
 
 def is_temporary(error: BaseException) -> bool:

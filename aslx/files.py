@@ -11,6 +11,7 @@ import json
 import os
 import pathlib
 import shutil
+import stat
 import sys
 import tempfile
 import uuid
@@ -29,6 +30,7 @@ _AT_FAULT = {
     errno.ENOENT: "is not there",
     errno.ENOTDIR: "is not there: a part of the path is a file",
     errno.EISDIR: "is a folder, and a file is wanted",
+    errno.EEXIST: "is a file, and a folder is wanted",
     errno.EACCES: "may not be used: give yourself permission, or take another path",
     errno.EPERM: "may not be used: give yourself permission, or take another path",
     errno.EROFS: "is on a disk that cannot be written: take another path",
@@ -46,17 +48,40 @@ def in_bucket(path: str | Path) -> bool:
     return "://" in os.fspath(path)
 
 
+def home(path: str) -> str:
+    """The path with what a leading ~ stands for: a shell leaves it in --name=~/x, and nothing else
+    reads it in a config. BadInput where the user has no home."""
+    found = os.path.expanduser(path)
+    if found == "~" or found.startswith("~/"):
+        raise errors.BadInput(f"{path}: this user has no home folder; write the whole path")
+    return found
+
+
 def cache() -> pathlib.Path:
     """Where commands keep what they can make again: ~/.cache/aslx, or in XDG_CACHE_HOME.
 
-    A user without a home has a folder of their own among the temporary files.
+    A user without a home has a folder of their own among the temporary files; BadInput where
+    somebody else made it, since what is kept there is run.
     """
     if given := os.environ.get("XDG_CACHE_HOME"):
         return pathlib.Path(given, "aslx")
     try:
         return pathlib.Path.home() / ".cache" / "aslx"
     except RuntimeError:  # The user has no entry in passwd, as in a container.
-        return pathlib.Path(tempfile.gettempdir(), f"aslx-{os.getuid()}")
+        return _own(pathlib.Path(tempfile.gettempdir(), f"aslx-{os.getuid()}"))
+
+
+def _own(folder: pathlib.Path) -> pathlib.Path:
+    """`folder`, which is made unless it is there, and which nobody but this user may write."""
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(0o700)
+    about = folder.lstat()
+    if not stat.S_ISDIR(about.st_mode) or about.st_uid != os.getuid() or about.st_mode & 0o022:
+        raise errors.BadInput(
+            f"{folder} may be written by others, and what is kept there is run: "
+            "remove it, or name another folder in XDG_CACHE_HOME"
+        )
+    return folder
 
 
 @contextlib.contextmanager
@@ -90,8 +115,13 @@ def writing(path: Path) -> Iterator[IO[bytes]]:
     """A file that replaces `path` when it is whole: a reader, or whoever comes after a crash, sees
     the old bytes or the new, and of several that write it at a time the last one's."""
     if in_bucket(path):
-        with path.open("wb") as f:
+        import fsspec
+
+        with tempfile.NamedTemporaryFile() as f:  # Sent when it is whole: an error sends nothing.
             yield f
+            f.flush()
+            fs, name = fsspec.url_to_fs(os.fspath(path))
+            fs.put_file(f.name, name)
         return
     with replacing(path) as partial, partial.open("wb") as f:
         yield f
@@ -115,21 +145,41 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def replacing_folder(folder: pathlib.Path) -> Iterator[pathlib.Path]:
-    """An empty folder on the same disk that replaces `folder`, with all in it, at the end.
+def replacing_folder(folder: Path) -> Iterator[pathlib.Path]:
+    """An empty folder that replaces `folder`, with all in it, at the end.
 
-    Until then, and after an error, `folder` is what it was. The empty one is the user's alone.
+    Until then, and after an error, `folder` is what it was, and the empty one is the user's alone.
+    In a bucket the objects arrive one after the other, and what is no longer there goes last.
     """
-    make(folder.parent)
-    partial = pathlib.Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    if in_bucket(folder):
+        with tempfile.TemporaryDirectory() as made:
+            yield pathlib.Path(made)
+            _upload(pathlib.Path(made), epath.Path(folder))
+        return
+    place = pathlib.Path(os.path.realpath(folder))  # Where `folder` is a link, it stays one.
+    if place.exists() and not place.is_dir():
+        raise errors.BadInput(f"{folder} is a file, and a folder is wanted: choose another name")
+    make(place.parent)
+    scratch = pathlib.Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
     try:
-        yield partial
-        partial.chmod(0o777 & ~_umask())
-        sync_all(partial)
-        _put(partial, folder)
-        sync(folder.parent)
+        new = scratch / "new"
+        new.mkdir()  # With the permissions that any new folder has.
+        yield new
+        sync_all(new)
+        put(new, place)
+        sync(place.parent)
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _upload(made: pathlib.Path, folder: epath.Path) -> None:
+    new = sorted(path.relative_to(made) for path in made.rglob("*") if path.is_file())
+    old = [path for path in folder.rglob("*") if path.is_file()] if folder.exists() else []
+    for name in new:
+        write(folder / name, (made / name).read_bytes())
+    for path in old:
+        if path.relative_to(folder).as_posix() not in map(pathlib.PurePath.as_posix, new):
+            path.unlink()
 
 
 def write(path: Path, data: bytes | str) -> None:
@@ -146,6 +196,28 @@ def append(path: Path, text: str) -> None:
         return
     with path.open("a") as f:
         f.write(text)
+
+
+def lock(opened: int) -> bool:
+    """Takes the lock of an open file, unless another process has it: whether it is this one's.
+
+    It ends when the file is closed, at the latest with the process.
+    """
+    if sys.platform == "win32":
+        import msvcrt
+
+        try:
+            msvcrt.locking(opened, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+    import fcntl
+
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def make(folder: Path) -> None:
@@ -182,19 +254,22 @@ def sync_all(folder: pathlib.Path) -> None:
     sync(folder)
 
 
-def _put(new: pathlib.Path, folder: pathlib.Path) -> None:
-    """Gives `new` the name `folder`, and what had it the name `new`; at no moment has none it."""
+def put(new: pathlib.Path, folder: pathlib.Path) -> None:
+    """Gives `new` the name `folder`, and what had it the name `new`; one of them always stands."""
     if not folder.exists():
         new.rename(folder)
         return
     if _exchanged(new, folder):
         return
-    old = new.with_name(f"{new.name}.old")
+    old = folder.with_name(f".{uuid.uuid4().hex}.{folder.name}")
     folder.rename(old)
     try:
         new.rename(folder)
-    except OSError:
-        old.rename(folder)
+    except OSError as error:
+        try:
+            old.rename(folder)
+        except OSError:
+            raise OSError(f"{folder} has now the name {old}: rename it back") from error
         raise
     old.rename(new)
 
@@ -213,9 +288,3 @@ def _exchanged(a: pathlib.Path, b: pathlib.Path) -> bool:
     if code in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
         return False
     raise OSError(code, os.strerror(code), str(b))
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

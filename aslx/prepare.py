@@ -1,15 +1,20 @@
 """Makes a data set to train on: python -m aslx.prepare fingerspelling --source DIR --out DIR"""
 
+import contextlib
 import dataclasses
 import json
 import pathlib
+import signal
+import sys
 import time
-from typing import Annotated
+from collections.abc import Iterator
+from typing import Annotated, NoReturn
 
 import tyro
 
 from aslx import cli, errors, files
 from aslx.datasets import (
+    building,
     fingerspelling,
     images,
     isolated_signs,
@@ -128,13 +133,32 @@ Command = Annotated[
 
 def main() -> None:
     command = tyro.cli(Command, prog="python -m aslx.prepare", description=__doc__)
+    with _ending_on_sigterm():
+        _run(command)
+
+
+@contextlib.contextmanager
+def _ending_on_sigterm() -> Iterator[None]:
+    """SIGTERM, too, lets the command clear up what it began; a second one ends it at once."""
+
+    def end(*_: object) -> NoReturn:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        print("error: terminated", file=sys.stderr)
+        raise SystemExit(cli.TERMINATED)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _run(command: Command) -> None:
     if isinstance(command, Video):
         _video(command)
         return
-    from aslx.datasets import shards
-
     begun = time.monotonic()
-    with shards.building(storage.path(command.to.out), overwrite=command.to.overwrite) as scratch:
+    with building.scratch(storage.path(command.to.out), overwrite=command.to.overwrite) as scratch:
         match command:
             case Fingerspelling(take=options):
                 run = fingerspelling.runner(options, scratch)

@@ -1,13 +1,8 @@
-"""Examples -> a folder of TFDS-format TFRecord shards, whole or not there at all."""
+"""Examples -> a folder of TFDS-format TFRecord shards."""
 
-import contextlib
-import errno
-import fcntl
-import os
 import pathlib
-import shutil
 import struct
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -16,7 +11,7 @@ import tqdm
 from etils import epath
 from tensorflow_datasets.proto import tf_example_pb2
 
-from aslx import errors, files
+from aslx import files
 from aslx.data import records
 from aslx.datasets import storage, workers
 
@@ -24,87 +19,6 @@ VERSION = "1.0.0"  # Of the records' layout; in dataset_info.json and metadata.j
 Item = TypeVar("Item")
 _SHARD_BYTES = 128 << 20  # Large enough to stream from a bucket, small enough to copy in parallel.
 _SHARDS, _SHARD_RECORDS = 8, 32  # As many shards, where each then has as many records.
-
-
-def building(
-    out: files.Path, *, overwrite: bool = False
-) -> contextlib.AbstractContextManager[files.Path]:
-    """A scratch folder beside `out`; what stands in its "out" at the end becomes `out`.
-
-    So `out` is whole or absent whatever happens; in a bucket, where a folder cannot be renamed, it
-    is absent to its readers until metadata.json arrives, last. A scratch folder that an interrupted
-    run left behind is emptied first. Raises BadInput where `out` is not empty, unless it is
-    a prepared data set and `overwrite` is true.
-    """
-    if isinstance(out, pathlib.Path):
-        return _building_on_disk(out, overwrite)
-    return _building_in_bucket(out, overwrite)
-
-
-@contextlib.contextmanager
-def _building_in_bucket(out: epath.Path, overwrite: bool) -> Iterator[epath.Path]:
-    check_free(out, overwrite)
-    scratch = out.parent / f".{out.name}.incomplete"
-    scratch.rmtree(missing_ok=True)
-    try:
-        yield scratch
-        check_free(out, overwrite)
-        out.rmtree(missing_ok=True)
-        metadata = (scratch / "out" / "metadata.json").read_bytes()
-        (scratch / "out" / "metadata.json").unlink()
-        storage.copy(scratch / "out", out)
-        (out / "metadata.json").write_bytes(metadata)
-    finally:
-        scratch.rmtree(missing_ok=True)
-
-
-@contextlib.contextmanager
-def _building_on_disk(out: pathlib.Path, overwrite: bool) -> Iterator[pathlib.Path]:
-    out = out.absolute()
-    check_free(out, overwrite)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    scratch = out.parent / f".{out.name}.incomplete"
-    scratch.mkdir(exist_ok=True)
-    lock = os.open(scratch, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise errors.BadInput(f"another process is preparing {out}: wait for it") from None
-        try:
-            _empty(scratch)
-            yield scratch
-            check_free(out, overwrite)
-            if out.exists():
-                out.rename(scratch / "replaced")
-            (scratch / "out").rename(out)
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-                raise OSError(f"{out.parent} is full, make room and run again: {error}") from error
-            raise
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
-    finally:
-        os.close(lock)
-
-
-def check_free(out: files.Path, overwrite: bool) -> None:
-    """BadInput where `out` may not be written."""
-    if not out.exists():
-        return
-    if not out.is_dir():
-        raise errors.BadInput(f"{out} is a file: choose another --out")
-    if not any(out.iterdir()):
-        return
-    if not (out / "dataset_info.json").exists():
-        raise errors.BadInput(f"{out} holds something else than a data set: choose another --out")
-    if not overwrite:
-        raise errors.BadInput(f"{out} exists already: pass --overwrite to replace it")
-
-
-def _empty(folder: pathlib.Path) -> None:
-    for path in folder.iterdir():
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def write(

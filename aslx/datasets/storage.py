@@ -38,7 +38,11 @@ def here(folder: files.Path, names: Sequence[str]) -> Iterator[pathlib.Path]:
         yield pathlib.Path(copy)
 
 
-def copy(source: epath.Path, target: epath.Path) -> None:
-    """Everything in a folder of a bucket, within the cloud, to another that is not there yet."""
-    fs, _ = fsspec.url_to_fs(os.fspath(source))
-    fs.copy(os.fspath(source), os.fspath(target), recursive=True)
+def copy(source: epath.Path, target: epath.Path, last: str) -> None:
+    """Everything in a folder of a bucket, within the cloud, to another; the file `last` when all
+    else is there."""
+    fs, top = fsspec.url_to_fs(os.fspath(source))
+    _, there = fsspec.url_to_fs(os.fspath(target))
+    names = [name.removeprefix(f"{top}/") for name in fs.find(top)]
+    for some in ([n for n in names if n != last], [n for n in names if n == last]):
+        fs.copy([f"{top}/{name}" for name in some], [f"{there}/{name}" for name in some])

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import process
 from typing import Any, TypeVar
 
-from aslx import orphans
+from aslx import errors, orphans
 
 Result = TypeVar("Result")
 # (position, function(*task)) of every task, in any order: `run`'s here, or that of an engine.
@@ -24,7 +24,7 @@ def run(
 
     Processes are spawned, so that no thread, lock or accelerator of the parent goes along; with one
     process, or one task, the work is done here. The first error ends the rest.
-    OSError where a worker was killed.
+    Unavailable where a worker was killed.
     """
     if min(processes, len(tasks)) < 2:
         for i, task in enumerate(tasks):
@@ -42,7 +42,7 @@ def run(
         for future in concurrent.futures.as_completed(waiting):
             yield waiting[future], future.result()
     except process.BrokenProcessPool:
-        raise OSError(
+        raise errors.Unavailable(
             "a worker process was killed, perhaps for want of memory: try fewer --processes"
         ) from None
     except BaseException:
