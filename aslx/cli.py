@@ -56,7 +56,7 @@ def failed(error: Exception) -> int:
 
 def _at_home(argument: str) -> str:
     name, is_option, value = argument.partition("=~")
-    if is_option and name.startswith("--"):
+    if is_option and name.startswith("--") and "=" not in name:
         return f"{name}={files.home('~' + value)}"
     return files.home(argument)
 

@@ -60,15 +60,17 @@ def home(path: str) -> str:
 def cache() -> pathlib.Path:
     """Where commands keep what they can make again: ~/.cache/aslx, or in XDG_CACHE_HOME.
 
-    A user without a home has a folder of their own among the temporary files; BadInput where
-    somebody else made it, since what is kept there is run.
+    A user without a home that can be written has a folder of their own among the temporary files;
+    BadInput where somebody else made it, since what is kept there is run.
     """
     if given := os.environ.get("XDG_CACHE_HOME"):
         return pathlib.Path(given, "aslx")
-    try:
-        return pathlib.Path.home() / ".cache" / "aslx"
-    except RuntimeError:  # The user has no entry in passwd, as in a container.
-        return _own(pathlib.Path(tempfile.gettempdir(), f"aslx-{os.getuid()}"))
+    with contextlib.suppress(RuntimeError):  # The user has no entry in passwd, as in a container.
+        kept = pathlib.Path.home() / ".cache" / "aslx"
+        there = next(folder for folder in (kept, *kept.parents) if folder.exists())
+        if there == kept or os.access(there, os.W_OK):
+            return kept
+    return _own(pathlib.Path(tempfile.gettempdir(), f"aslx-{os.getuid()}"))
 
 
 def _own(folder: pathlib.Path) -> pathlib.Path:

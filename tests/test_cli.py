@@ -1,10 +1,18 @@
 """How a command ends."""
 
 import errno
+import functools
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
 
 import pytest
 
-from aslx import cli, errors
+from aslx import cli, errors, files
+
+ROOT = pathlib.Path(__file__).parent.parent
 
 
 def fail(error, cause=None):
@@ -66,3 +74,67 @@ def test_a_fault_of_storage_or_network_keeps_its_traceback_and_ends_with_75(erro
     assert ended(lambda: fail(error, cause)) == 75
     err = capsys.readouterr().err
     assert "Traceback" in err and err.splitlines()[-1].startswith("error: ")
+
+
+def test_a_tilde_is_the_home_in_every_argument(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    given = ["x", "--out=~/set", "--source", "~/in", "a~b", "~", "--beam=--a=~/b", "--note=~~"]
+    monkeypatch.setattr(sys, "argv", ["command", *given])
+    seen = []
+    assert ended(lambda: seen.extend(sys.argv[1:])) == 0
+    home = str(tmp_path)
+    wanted = ["x", f"--out={home}/set", "--source", f"{home}/in", "a~b", home]
+    assert seen == [*wanted, "--beam=--a=~/b", "--note=~~"]
+
+
+NO_HOME = """
+import os, sys
+from aslx import cli
+for name in ("HOME", "XDG_CACHE_HOME", "JAX_COMPILATION_CACHE_DIR"):
+    os.environ.pop(name, None)
+os.setgroups([])
+os.setgid(12345)
+os.setuid(12345)
+sys.argv = ["command", *sys.argv[1:]]
+cli.run(lambda: print(os.environ["JAX_COMPILATION_CACHE_DIR"]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs root")
+def test_a_user_without_a_name_and_a_home_has_a_cache_and_no_tilde():
+    def run(*arguments: str) -> tuple[int, str]:
+        done = subprocess.run(
+            [sys.executable, "-c", NO_HOME, *arguments],
+            env=os.environ | {"TMPDIR": there}, capture_output=True, text=True, cwd=ROOT,
+        )  # fmt: skip
+        return done.returncode, done.stdout + done.stderr
+
+    with tempfile.TemporaryDirectory() as there:
+        os.chmod(there, 0o1777)
+        status, said = run()
+        assert status == 0 and said.startswith(f"{there}/aslx-12345/"), said
+        cache = os.stat(f"{there}/aslx-12345")
+        assert (cache.st_uid, cache.st_mode & 0o777) == (12345, 0o700)
+        status, said = run("--out=~/x")
+        assert status == 2 and said.startswith("error: ~/x: this user has no home folder")
+
+
+@pytest.mark.parametrize("planted", ["a link", "a folder of another", "a folder open to all"])
+def test_a_cache_that_another_may_have_filled_is_refused(planted, monkeypatch, tmp_path):
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(pathlib.Path, "home", functools.partial(fail, RuntimeError("no home")))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    cache = files.cache()
+    assert cache.parent == tmp_path and files.cache() == cache
+    cache.rmdir()
+    if planted == "a link":
+        cache.symlink_to(tmp_path)
+    else:
+        cache.mkdir()
+        cache.chmod(0o777 if planted == "a folder open to all" else 0o755)
+        if planted == "a folder of another":
+            if os.geteuid() != 0:
+                pytest.skip("needs root")
+            os.chown(cache, 12345, -1)
+    with pytest.raises(errors.BadInput, match="what is kept there is run"):
+        files.cache()

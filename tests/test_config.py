@@ -87,6 +87,20 @@ def test_further_data_sets_may_move_but_not_weigh_otherwise(tmp_path):
     ]
 
 
+def test_a_tilde_in_a_config_is_the_home(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "import dataclasses\nfrom aslx import config\n"
+        f"plain = config.load({str(ROOT / 'configs' / 'quickstart.py')!r})\n"
+        "data = config.Data(path='~/set', also=(config.Source(path='~/more'),))\n"
+        "get_config = lambda: dataclasses.replace(plain, data=data, weights='~/w.h5')\n"
+    )
+    cfg = config.load(file)
+    paths = [cfg.data.path, cfg.data.also[0].path, cfg.weights]
+    assert paths == [f"{tmp_path}/{name}" for name in ("set", "more", "w.h5")]
+
+
 def test_a_field_that_one_config_lacks_is_named():
     cfg = config_json.to_json(config.load(ROOT / "configs" / "quickstart.py"))
     older = {k: v for k, v in cfg.items() if k != "patience"}

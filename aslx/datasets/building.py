@@ -1,4 +1,4 @@
-"""A data set is made in a scratch folder beside its place, and appears there whole or not at all."""
+"""A data set is made in a scratch folder beside its place, and appears there as a whole."""
 
 import contextlib
 import errno

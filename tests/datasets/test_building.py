@@ -1,6 +1,5 @@
 """A data set is whole at --out or not there, whoever is killed, and nothing else is overwritten."""
 
-import contextlib
 import inspect
 import os
 import pathlib
@@ -188,7 +187,7 @@ def test_a_folder_that_another_may_have_filled_or_that_is_no_scratch_stays(tmp_p
 
 def test_a_scratch_folder_is_open_to_its_user_alone_and_the_data_set_to_all(tmp_path):
     with building.scratch(tmp_path / "out") as scratch:
-        assert scratch.stat().st_mode & 0o777 == 0o700
+        assert os.stat(scratch).st_mode & 0o777 == 0o700
         (scratch / "out").mkdir()
     usual = tmp_path / "usual"
     usual.mkdir()
