@@ -5,8 +5,10 @@ A features object has a `source`; the commands ask it and never what kind of inp
 are the batch's arrays, in the order in which the features take them.
 """
 
+import collections
 import dataclasses
 import json
+import sys
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -75,10 +77,15 @@ class Columns:
         return _landmarks_field(self.selection, metadata)
 
     def clips(self, path: str) -> Clips:
-        """All that a file holds."""
-        from aslx.datasets import parquet
+        """All that a file holds. Says on stderr what it put right."""
+        from aslx.datasets import mending, parquet
 
-        return parquet.sequences(path, self.selection)
+        counts = collections.Counter()
+        for sequence in parquet.read(path, self.selection):
+            counts.update(sequence.mended)
+            yield sequence.id, sequence.points
+        for line in mending.said(counts):
+            print(f"{path}: {line}", file=sys.stderr)
 
     def tracked(self, values_TD: np.ndarray) -> np.ndarray:
         """The clip that a video's frames are; `landmarks.holistic` says what they hold."""
@@ -121,8 +128,12 @@ class Frames:
     def clips(self, path: str) -> Clips:
         from aslx.datasets import isolated_signs
 
-        points_TN3 = isolated_signs.read(path)
-        yield path, points_TN3[:, landmarks.ALL.indices(*self.selection.points)]
+        clip = isolated_signs.clip(path)
+        if not len(clip.points):
+            raise errors.BadInput(f"{path} is a clip of no frames")
+        for kind in clip.mended:
+            print(f"{path}: {kind}", file=sys.stderr)
+        yield path, clip.points[:, landmarks.ALL.indices(*self.selection.points)]
 
     def tracked(self, values_TD: np.ndarray) -> np.ndarray:
         return _tracked(values_TD, self.selection)

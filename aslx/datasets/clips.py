@@ -41,6 +41,7 @@ class Clip:
     left: int = 0  # the left hand,
     no_hand: int = 0  # and neither.
     empty: bool = False  # Not one landmark in any frame.
+    mended: tuple[str, ...] = ()  # Words of `mending`.
     dropped: str = ""  # Why; empty where it is kept.
 
 
@@ -74,23 +75,24 @@ def read(
     """Every row once, with its landmarks from the parquet at `path`, float16[T, N, 3].
 
     In the order of the file, and after them the rows that it lacks. Sequences of no row are passed
-    over. BadInput as `parquet.sequences`, and where a value does not fit float16.
+    over. BadInput as `parquet.read`, and where a value does not fit float16.
     """
     selection = landmarks.selection(keep.selection)
     hands = selection.part("right_hand"), selection.part("left_hand")
     waiting = {row.sequence_id: row for row in rows}
-    for sequence_id, clip_TN3 in parquet.sequences(path, selection):
-        if sequence_id in waiting:
-            half_TN3 = _half(clip_TN3, selection, f"{path}, sequence {sequence_id}")
+    for found in parquet.read(path, selection):
+        if found.id in waiting:
+            half_TN3 = _half(found.points, selection, f"{path}, sequence {found.id}")
             lost_TN3 = _magnitudes(half_TN3) > _INFINITY
             right, left = (~lost_TN3[:, hand].any(axis=(1, 2)) for hand in hands)
             clip = Clip(
-                waiting.pop(sequence_id),
+                waiting.pop(found.id),
                 frames=len(half_TN3),
                 right=int(right.sum()),
                 left=int(left.sum()),
                 no_hand=int((~right & ~left).sum()),
                 empty=bool(lost_TN3.all()),
+                mended=found.mended,
             )
             yield dataclasses.replace(clip, dropped=keep.reason(clip)), half_TN3
     for row in waiting.values():

@@ -1,17 +1,28 @@
 """Kaggle's landmark parquet, read a sequence at a time in bounded memory."""
 
+import dataclasses
 import functools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator
 from typing import BinaryIO
 
 import numpy as np
 
 from aslx import errors, landmarks
-from aslx.datasets import rows
+from aslx.datasets import mending, rows
 
 # The file's own column, or pandas' name for an index that was stored without one.
 _KEYS = ("sequence_id", "__index_level_0__")
+_FRAME = "frame"
+
+
+@dataclasses.dataclass(frozen=True)
+class Sequence:
+    """A clip of a file."""
+
+    id: int
+    points: np.ndarray  # float32[T, N, 3], NaN where a part was lost.
+    mended: tuple[str, ...]  # What was put right: words of `mending`.
 
 
 def sequences(
@@ -19,19 +30,29 @@ def sequences(
     selection: landmarks.Selection,
     bounds: rows.Bounds | None = None,
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """(sequence_id, float32[T, N, 3]) of every sequence, in file order, NaN where a part was lost.
+    """`read`, as pairs of the id and the points."""
+    return ((sequence.id, sequence.points) for sequence in read(path, selection, bounds))
 
-    Reads the selection's columns and `sequence_id`, which may be a column or the pandas index. A
-    sequence is a run of consecutive rows. BadInput as `rows.batches`, and where the file lacks a
-    column, or holds a sequence in two places, or a value is no number.
+
+def read(
+    path: str | os.PathLike | BinaryIO,
+    selection: landmarks.Selection,
+    bounds: rows.Bounds | None = None,
+) -> Iterator[Sequence]:
+    """Every sequence, in file order.
+
+    Reads the selection's columns, `sequence_id`, which may be a column or the pandas index, and
+    `frame` where it is there: frames are put into its order. A sequence is a run of consecutive
+    rows. BadInput as `rows.batches`, and where the file lacks a column, or holds a sequence in two
+    places, or a value is no number, or a frame comes twice with other values.
     """
     seen: set[int] = set()
     current, pieces = -1, []
-    for ids, clip_TN3 in _batches(path, selection, bounds):
+    for ids, *columns in _batches(path, selection, bounds):
         starts = np.flatnonzero(np.diff(ids)) + 1
         for a, b in zip([0, *starts], [*starts, len(ids)], strict=True):
             if pieces and ids[a] != current:
-                yield current, np.concatenate(pieces)
+                yield _sequence(current, pieces, path, selection)
                 pieces = []
             if not pieces:
                 current = int(ids[a])
@@ -41,32 +62,48 @@ def sequences(
                         "by sequence_id and frame"
                     )
                 seen.add(current)
-            pieces.append(clip_TN3[a:b])
+            pieces.append([column[a:b] for column in columns])
     if pieces:
-        yield current, np.concatenate(pieces)
+        yield _sequence(current, pieces, path, selection)
+
+
+def _sequence(
+    number: int,
+    pieces: list[list[np.ndarray]],
+    path: str | os.PathLike | BinaryIO,
+    selection: landmarks.Selection,
+) -> Sequence:
+    clip_TN3, *frames = (np.concatenate(column) for column in zip(*pieces, strict=True))
+    clip_TN3, lost = mending.missing(clip_TN3, selection)
+    mended = ()
+    if frames:
+        clip_TN3, mended = mending.in_order(frames[0], clip_TN3, f"{path}: sequence {number}")
+    return Sequence(number, clip_TN3, (*mended, *lost))
 
 
 def _batches(
     path: str | os.PathLike | BinaryIO,
     selection: landmarks.Selection,
     bounds: rows.Bounds | None,
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """(sequence ids int64[T], float32[T, N, 3]) of a few thousand consecutive rows at a time."""
+) -> Iterator[tuple[np.ndarray, ...]]:
+    """Sequence ids int64[T], float32[T, N, 3] and, where they are there, frame numbers float64[T]
+    of a few thousand consecutive rows at a time."""
     choose = functools.partial(_choose, path, selection)
     for batch in rows.batches(path, choose, bounds):
         names = batch.columns.schema.names
         columns_TC = batch.floats(selection.columns)
         # selection.from_columns, but contiguous, which is eight times as fast to read.
         clip_TN3 = np.stack(np.split(columns_TC, len(landmarks.AXES), axis=1), axis=-1)
-        yield batch.integers(_key(names)), clip_TN3
+        frames = (batch.numbers(_FRAME),) if _FRAME in names else ()
+        yield batch.integers(_key(names)), clip_TN3, *frames
 
 
-def _key(names: Sequence[str]) -> str:
+def _key(names: Collection[str]) -> str:
     return next((name for name in _KEYS if name in names), "")
 
 
 def _choose(
-    path: str | os.PathLike | BinaryIO, selection: landmarks.Selection, names: Sequence[str]
+    path: str | os.PathLike | BinaryIO, selection: landmarks.Selection, names: Collection[str]
 ) -> list[str]:
     """The columns to read; BadInput names what is missing."""
     there, key = set(names), _key(names)
@@ -79,4 +116,4 @@ def _choose(
             f"{path} has no column {missing[0]!r}{others}, which the selection "
             f"{selection.name} reads"
         )
-    return [*selection.columns, key]
+    return [*selection.columns, key, *([_FRAME] if _FRAME in there else ())]

@@ -23,6 +23,7 @@ _ROWS = 4096  # Read at a time: 6 MB of 390 columns.
 _READ_AHEAD = 1 << 16
 _MOST_FOOTER = 2 << 20  # Bytes of a stranger's; Kaggle's 1,631 columns have 0.3 MB a row group.
 _SHOWN = 40  # Characters of a value in an error.
+_WORDS = {"float": "number that float32 can hold", "double": "number", "int64": "whole number"}
 _NUMBERS = (
     *(pa.types.is_integer, pa.types.is_floating),
     *(pa.types.is_boolean, pa.types.is_null),
@@ -55,15 +56,18 @@ class Batch:
         number."""
         return self._cast(names, pa.float32()).to_tensor(null_to_nan=True).to_numpy()
 
-    def wide_floats(self, name: str) -> np.ndarray:
-        """float64[T] of a column, as `floats`."""
-        return self._cast([name], pa.float64()).to_tensor(null_to_nan=True).to_numpy()[:, 0]
+    def numbers(self, name: str) -> np.ndarray:
+        """float64[T] of a column; BadInput names the first that is none, or nothing."""
+        values = self._cast([name], pa.float64()).to_tensor(null_to_nan=True).to_numpy()[:, 0]
+        if np.isnan(values).any():
+            self._refuse(name, "double", int(np.argmax(np.isnan(values))))
+        return values
 
     def integers(self, name: str) -> np.ndarray:
-        """int64[T] of a column; BadInput names the first that is none, or nothing."""
+        """int64[T] of a column; BadInput as `numbers`."""
         found = self._cast([name], pa.int64())
         if found.column(0).null_count:
-            self._refuse(name, "int64", int(np.argmax(found.column(0).is_null())))
+            self._refuse(name, "int64", found.column(0).is_null().index(True).as_py())
         # Tensors, because an array's to_numpy imports pandas where that is installed.
         return found.to_tensor().to_numpy()[:, 0]
 
@@ -98,9 +102,6 @@ class Batch:
         raise errors.BadInput(
             f"{self.path}: {name} is {value} in row {self.first + row}, and no {_WORDS[kind]}"
         )
-
-
-_WORDS = {"float": "number that float32 can hold", "double": "number", "int64": "whole number"}
 
 
 def _cast(column: pa.Array, kind: pa.DataType) -> pa.Array:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from aslx.datasets import clips, splits
+from aslx.datasets import clips, mending, splits
 
 SHORT = 1.0  # Fewer frames a character than this cannot hold the phrase (the transformer seed).
 
@@ -28,6 +28,7 @@ def summarise(found: Sequence[clips.Clip], split: splits.Split) -> dict:
             if any(clip.row.part == part for clip in kept)
         },
         "all": _counts(kept),
+        "mended": dict(sorted(collections.Counter(m for c in kept for m in c.mended).items())),
         "without a landmark": sum(clip.empty for clip in kept),
         "fewer frames than characters": int((frames < SHORT * lengths).sum()),
         "frames without a hand": _share(sum(clip.no_hand for clip in kept), frames.sum()),
@@ -65,6 +66,7 @@ def text(report: dict) -> str:
     """The report for a terminal."""
     lines = [f"{report['kept']:,} of {report['sequences']:,} sequences kept"]
     lines += [f"  dropped {n:,}: {reason}" for reason, n in report["dropped"].items()]
+    lines += [f"  {line}" for line in mending.said(report["mended"])]
     lines += [f"  split by {report['split']}" + f" ({report['note']})" * bool(report["note"])]
     columns = ("clips", "signers", "phrases", "characters", "frames")
     lines += ["", "".join(["            ", *(f"{c:>12}" for c in columns)])]

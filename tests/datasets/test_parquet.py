@@ -7,7 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import strategies as st
 
-from aslx.datasets import parquet, rows
+from aslx import errors, landmarks
+from aslx.datasets import mending, parquet, rows
 from tests.datasets import kaggle
 
 
@@ -99,3 +100,87 @@ def test_files_with_more_than_the_default_points_give_the_same_selection(tmp_pat
     face = pa.array(np.zeros(line.frames, np.float32))
     pq.write_table(shuffled.append_column("x_face_9", face), tmp_path / "a.parquet")
     assert kaggle.same(read(tmp_path / "a.parquet")[0][1].astype(np.float16), kaggle.half(line))
+
+
+def frames(path, table, order=None, **columns):
+    """Writes the table with its rows in another order and other columns."""
+    for name, values in columns.items():
+        table = table.set_column(table.column_names.index(name), name, pa.array(values))
+    pq.write_table(table if order is None else table.take(pa.array(order)), path)
+    return list(parquet.read(path, kaggle.SELECTION))
+
+
+@pytest.mark.parametrize("name", ["shuffled", "reversed", "as text"])
+def test_frames_are_put_into_the_order_of_their_numbers(tmp_path, name):
+    lines = kaggle.some(3)
+    table = kaggle.table(lines)
+    ids, number = table["sequence_id"].to_numpy(), table["frame"].to_numpy()
+    how = {
+        "shuffled": np.random.default_rng(0).random(len(ids)),
+        "reversed": -number.astype(int),
+        "as text": number.astype(str),
+    }
+    found = frames(tmp_path / "a.parquet", table, np.lexsort((how[name], ids)))
+    for sequence, line in zip(found, lines, strict=True):
+        expected = kaggle.SELECTION.from_columns(kaggle.columns(line)).copy()
+        assert sequence.id == line.id and kaggle.same(sequence.points, expected)
+        assert sequence.mended == (mending.SORTED,)
+    in_order = frames(tmp_path / "b.parquet", table)
+    assert [sequence.mended for sequence in in_order] == [(), (), ()]
+
+
+def test_a_frame_that_comes_twice_counts_once_and_is_an_error_with_other_values(tmp_path):
+    (line,) = kaggle.some(1)
+    table = kaggle.table([line])
+    (twice,) = frames(tmp_path / "a.parquet", table, np.repeat(np.arange(line.frames), 2))
+    expected = kaggle.SELECTION.from_columns(kaggle.columns(line)).copy()
+    assert kaggle.same(twice.points, expected) and twice.mended == (mending.TWICE,)
+    number = np.minimum(np.arange(line.frames), 7)
+    with pytest.raises(errors.BadInput, match=rf"sequence {line.id} has frame 7 twice, with other"):
+        frames(tmp_path / "b.parquet", table, frame=number)
+
+
+def test_a_frame_or_a_sequence_without_a_number_is_named_with_its_row(tmp_path):
+    table = kaggle.table(kaggle.some(2))
+    whole = {name: table[name].to_pylist() for name in ("frame", "sequence_id")}
+    for name, value, words in (
+        ("frame", None, "frame is None in row 9, and no number"),
+        ("sequence_id", None, "sequence_id is None in row 9, and no whole number"),
+        ("sequence_id", "clip_1", "sequence_id is 'clip_1' in row 9, and no whole number"),
+        ("sequence_id", 1.5, "sequence_id is 1.5 in row 9, and no whole number"),
+    ):
+        values = [type(value)(v) if value is not None else v for v in whole[name]]
+        values[9] = value
+        with pytest.raises(errors.BadInput, match=rf"a\.parquet: {words}"):
+            frames(tmp_path / "a.parquet", table, **{name: values})
+    for kind in (float, str):
+        ids = list(map(kind, whole["sequence_id"]))
+        assert len(frames(tmp_path / "a.parquet", table, sequence_id=ids)) == 2
+
+
+def test_zeros_for_a_lost_part_are_missing_and_a_single_zero_is_a_point(tmp_path):
+    (line,) = kaggle.some(1)
+    columns_TC = kaggle.columns(line)
+    with_nan = kaggle.SELECTION.from_columns(columns_TC).copy()
+    assert np.isnan(with_nan).any()
+    zeros = np.nan_to_num(columns_TC)
+    wrist = [f"{axis}_right_hand_0" for axis in "xyz"]
+    place = [kaggle.SELECTION.columns.index(name) for name in wrist]
+    zeros[:, place] = with_nan[:, kaggle.SELECTION.indices("right_hand_0")[0]] = 0
+    pq.write_table(kaggle.table([line], [zeros]), tmp_path / "a.parquet")
+    (sequence,) = parquet.read(tmp_path / "a.parquet", kaggle.SELECTION)
+    assert kaggle.same(sequence.points, with_nan) and sequence.mended == (mending.ZEROS,)
+
+
+def test_reported_files_are_read_as_their_whole_twins(shared):
+    reported = shared / "reported"
+    for folder, twin, others in (
+        ("frames_out_of_order", "base3", ("frames_out_of_order", "frames_lexicographic")),
+        ("zeros_for_lost", "nan", ("zeros",)),
+    ):
+        expected = list(parquet.read(reported / folder / f"{twin}.parquet", landmarks.HOLISTIC130))
+        for name in others:
+            found = parquet.read(reported / folder / f"{name}.parquet", landmarks.HOLISTIC130)
+            for a, b in zip(expected, found, strict=True):
+                assert a.id == b.id and not a.mended and len(b.mended) == 1
+                assert np.array_equal(a.points, b.points, equal_nan=True)

@@ -1,0 +1,128 @@
+"""Clips of isolated signs: a landmark's place is what its row says, not where the row stands."""
+
+import io
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from aslx import errors, landmarks
+from aslx.datasets import isolated_signs, mending
+
+FRAMES = (7, 8, 12)
+
+
+def clip(frames=FRAMES):
+    """f32[T, 543, 3] with lost hands, and the table of Kaggle's order."""
+    points_TN3 = np.random.default_rng(0).normal(0.5, 0.2, (len(frames), 543, 3)).astype("f4")
+    points_TN3[0, landmarks.ALL.part("left_hand")] = np.nan
+    part, index = zip(*(point.rsplit("_", 1) for point in landmarks.POINTS), strict=True)
+    table = {
+        "frame": np.repeat(np.array(frames, np.int16), 543),
+        "type": list(part) * len(frames),
+        "landmark_index": np.tile(np.array(index, np.int16), len(frames)),
+    }
+    xyz = {axis: points_TN3[..., i].ravel().astype(float) for i, axis in enumerate("xyz")}
+    return points_TN3, pa.table(table | xyz)
+
+
+def read(table, order=None):
+    body = io.BytesIO()
+    pq.write_table(table if order is None else table.take(pa.array(order)), body)
+    return isolated_signs.clip(body)
+
+
+def keys(table):
+    return [np.array(table[name].to_pylist()) for name in ("frame", "type", "landmark_index")]
+
+
+@pytest.mark.parametrize("order", ["kaggle", "by type first", "pose before face", "shuffled"])
+def test_rows_are_placed_by_frame_type_and_index_wherever_they_stand(order):
+    points_TN3, table = clip()
+    frame, kind, index = keys(table)
+    rank = {"pose": 0, "face": 1, "left_hand": 2, "right_hand": 3}
+    found = read(
+        table,
+        {
+            "kaggle": None,
+            "by type first": np.lexsort((frame, index, kind)),
+            "pose before face": np.lexsort((index, [rank[k] for k in kind], frame)),
+            "shuffled": np.random.default_rng(1).permutation(len(frame)),
+        }[order],
+    )
+    assert np.array_equal(found.points, points_TN3, equal_nan=True)
+    assert found.points.dtype == np.float32
+    assert found.mended == ((mending.SORTED,) if order == "shuffled" else ())
+
+
+def test_frames_are_sorted_and_taken_once():
+    points_TN3, table = clip()
+    backwards = np.arange(3 * 543).reshape(3, 543)[::-1].ravel()
+    for order, mended in (
+        (backwards, (mending.SORTED,)),
+        (np.repeat(np.arange(3 * 543).reshape(3, 543), 2, 0).ravel(), (mending.TWICE,)),
+        (np.append(np.arange(3 * 543), 5), (mending.TWICE,)),
+    ):
+        found = read(table, order)
+        assert np.array_equal(found.points, points_TN3, equal_nan=True)
+        assert found.mended == mended
+
+
+def test_zeros_for_a_lost_part_are_missing():
+    points_TN3, table = clip()
+    for axis in "xyz":
+        zeros = pa.array(np.nan_to_num(table[axis].to_numpy()))
+        table = table.set_column(table.column_names.index(axis), axis, zeros)
+    found = read(table)
+    assert np.array_equal(found.points, points_TN3, equal_nan=True)
+    assert found.mended == (mending.ZEROS,)
+
+
+def test_coordinates_alone_lie_in_kaggles_order():
+    points_TN3, table = clip()
+    alone = table.select(["x", "y", "z"])
+    assert np.array_equal(read(alone).points, points_TN3, equal_nan=True)
+    with pytest.raises(errors.BadInput, match="has 542 rows, and a frame has 543"):
+        read(alone.slice(0, 542))
+
+
+def test_points_of_the_iris_are_left_out():
+    points_TN3, table = clip()
+    iris = pa.table(
+        {"frame": [7] * 10, "type": ["face"] * 10, "landmark_index": range(468, 478)}
+        | {axis: [0.5] * 10 for axis in "xyz"}
+    ).cast(table.schema)
+    found = read(pa.concat_tables([iris, table]))
+    assert np.array_equal(found.points, points_TN3, equal_nan=True)
+
+
+def test_what_is_no_landmark_lacks_or_contradicts_is_named():
+    _, table = clip()
+    last = len(table) - 1
+    rows = table.to_pylist()
+    for change, words in (
+        ({"type": "tail"}, f"row {last} is the landmark 20 of 'tail', and there are face 0 to 467"),
+        ({"type": None}, "is the landmark 20 of 'nothing'"),
+        ({"landmark_index": 21}, "is the landmark 21 of 'right_hand'"),
+        ({"landmark_index": None}, f"landmark_index is None in row {last}, and no whole number"),
+        ({"landmark_index": 19}, "has no row of right_hand_20 in frame 12: a frame has 543 rows"),
+        ({"frame": None}, f"frame is None in row {last}, and no number"),
+        ({"frame": 13}, "has no row of right_hand_20 in frame 12"),
+    ):
+        with pytest.raises(errors.BadInput, match=words):
+            read(pa.Table.from_pylist([*rows[:-1], rows[-1] | change], schema=table.schema))
+    twice = [*rows, rows[-1] | {"x": 9.0}]
+    with pytest.raises(errors.BadInput, match="has right_hand_20 of frame 12 twice, with other"):
+        read(pa.Table.from_pylist(twice, schema=table.schema))
+    for lost in ("z", "frame", "type", "landmark_index"):
+        with pytest.raises(errors.BadInput, match=f"has no column '{lost}': a clip has frame, typ"):
+            read(table.drop_columns([lost]))
+    words = table.set_column(3, "x", pa.array([["a"]] * len(table)))
+    with pytest.raises(errors.BadInput, match=r"column 'x' holds list<.*>, and not numbers"):
+        read(words)
+
+
+def test_a_clip_of_no_rows_has_no_frames():
+    _, table = clip()
+    assert read(table.slice(0, 0)).points.shape == (0, 543, 3)
