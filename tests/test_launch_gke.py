@@ -50,14 +50,36 @@ def test_the_manifest_asks_for_all_hosts_of_its_slice():
     )
 
 
-def test_the_jobset_resumes_after_anything_but_bad_input():
-    policy = manifest()["spec"]["failurePolicy"]
-    assert policy["maxRestarts"] >= 10
-    assert [rule["action"] for rule in policy["rules"]] == ["FailJobSet"]
-    (rule,) = job()["podFailurePolicy"]["rules"]
-    assert rule["onExitCodes"]["values"] == [2]
-    assert rule["onExitCodes"]["containerName"] == container("containers")["name"]
+def what_becomes(exit_code: int, conditions: tuple[str, ...] = ()) -> str:
+    """What JobSet does once a pod of the slice has failed so: the first rule of the Job's
+    podFailurePolicy that it meets says how the Job's failure reads, and that decides."""
+    message = "Job has reached the specified backoff limit"
+    for index, rule in enumerate(job()["podFailurePolicy"]["rules"]):
+        codes = rule.get("onExitCodes", {"values": []})
+        asked = {condition["type"] for condition in rule.get("onPodConditions", ())}
+        if exit_code in codes["values"] or asked & set(conditions):
+            assert rule["action"] == "FailJob" and codes.get("operator", "In") == "In"
+            said = f"Container train for pod default/r-0 failed with exit code {exit_code}"
+            message = f"{said} matching FailJob rule at index {index}"
+            break
+    for rule in manifest()["spec"]["failurePolicy"]["rules"]:
+        if any(re.search(words, message) for words in rule["onJobFailureMessagePatterns"]):
+            return rule["action"]
+    return "RestartJobSet"
+
+
+def test_the_jobset_starts_again_three_times_after_faults_and_freely_after_preemption():
+    assert manifest()["spec"]["failurePolicy"]["maxRestarts"] == 3
+    assert job()["backoffLimit"] == 0  # One lost pod ends the job, and JobSet decides.
+    for status in (2, 130):
+        assert what_becomes(status) == "FailJobSet"
+    for status in (1, 75, 134, 137, 139, 255):
+        assert what_becomes(status) == "RestartJobSet"
+        assert what_becomes(status, ("DisruptionTarget",)) == "RestartJobSetAndIgnoreMaxRestarts"
+    assert what_becomes(143) == "RestartJobSetAndIgnoreMaxRestarts"
     pod = job()["template"]["spec"]
+    for rule in job()["podFailurePolicy"]["rules"][:2]:
+        assert rule["onExitCodes"]["containerName"] == container("containers")["name"]
     assert pod["restartPolicy"] == "Never"  # Kubernetes asks this of a podFailurePolicy.
     assert pod["terminationGracePeriodSeconds"] >= 60
 
@@ -74,7 +96,7 @@ def test_the_jobset_ends_in_the_training_command_after_copying_the_shards():
 def test_the_readme_names_every_variable_and_its_xpk_command_is_the_jobsets():
     readme = (LAUNCH / "README.md").read_text()
     launchers = [p for p in LAUNCH.iterdir() if p.suffix in (".sh", ".sbatch", ".yaml")]
-    assert len(launchers) == 4
+    assert len(launchers) == 5
     for name in (*(path.name for path in launchers), *(f"`{v}`" for v in VARIABLES), "--dry-run"):
         assert name in readme, name
     (text,) = re.findall(r"^    (xpk workload create (?:.*\\\n)*.*)$", readme, re.MULTILINE)
