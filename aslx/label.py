@@ -58,7 +58,9 @@ def main() -> None:
 
     found = sorted(read(run, clips()))
     rows = [
-        (*clip, signers.get(clip, -1), text, f"{sure:.4f}") for clip, text, sure in found if text
+        (*clip, signers.get(clip, -1), text.strip(), f"{sure:.4f}")
+        for clip, text, sure in found
+        if text.strip()
     ]
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([COLUMNS, *rows])

@@ -4,12 +4,11 @@ The order is that of the competition's character_to_prediction_index.json. Pad d
 blank: Kaggle's loop drops every index past 58, so either may stand in an exported answer.
 """
 
-import json
 import pathlib
 
 import numpy as np
 
-from aslx import errors
+from aslx import errors, files
 
 CHARACTERS = " !#$%&'()*+,-./0123456789:;=?@[_abcdefghijklmnopqrstuvwxyz~"
 PAD, START, END = 59, 60, 61
@@ -41,9 +40,11 @@ def decode(ids: np.ndarray) -> str:
     return "".join(CHARACTERS[i] for i in ids[: ends[0] if len(ends) else None] if i < PAD)
 
 
-def check(path: str | pathlib.Path) -> None:
+def check(path: pathlib.Path) -> None:
     """Raises BadInput where a character_to_prediction_index.json differs from `CHARACTERS`."""
-    theirs = json.loads(pathlib.Path(path).read_text())
+    theirs = files.read_json(path)
+    if not isinstance(theirs, dict):
+        raise errors.BadInput(f"{path} is no map of characters to numbers")
     ours = {c: i for i, c in enumerate(CHARACTERS)}
     if theirs != ours:
         odd = sorted(k for k in theirs.keys() | ours.keys() if theirs.get(k) != ours.get(k))

@@ -7,6 +7,7 @@ import pathlib
 import subprocess
 import sys
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
@@ -64,6 +65,53 @@ def test_synthetic_data_take_the_very_same_path(run, tmp_path):
     assert records.read_metadata(a)["source"].startswith("synthetic ")
 
 
+def test_what_was_put_right_and_who_signs_is_told(run, tmp_path):
+    lines = kaggle.some(12, frames=4)
+    phrases = [
+        " no 1 st",
+        "no 2 st ",
+        "\tno 3\u00a0",
+        "no  4",
+        *(line.phrase for line in lines[4:]),
+    ]
+    lines = [dataclasses.replace(a, phrase=b) for a, b in zip(lines, phrases, strict=True)]
+    source = kaggle.write(tmp_path / "kaggle", lines)
+    names = ["P01", "", "7.0", "Zoë"] * 3
+    text = "".join(
+        f'{a.path},{a.id},{name},"{a.phrase}"\n' for a, name in zip(lines, names, strict=True)
+    )
+    (source / "train.csv").write_text(" path , sequence_id, participant_id, phrase\n" + text)
+    path = source / lines[0].path
+    shuffled = np.random.default_rng(0).permutation(pq.read_metadata(path).num_rows)
+    table = pq.read_table(path).take(shuffled)
+    pq.write_table(table.sort_by("sequence_id"), path)
+    out = tmp_path / "out"
+    status, told, err = run(
+        prepare, "fingerspelling", "--source", source, "--out", out, "--split=none", *kaggle.FLAGS
+    )
+    assert status == 0 and not err
+    assert "  6 clips had frames out of order: sorted\n" in told
+    assert "  3 clips had spaces at the ends of the phrase: left out\n" in told
+    assert "  3 clips of unknown signers, taken for one\n" in told
+    data = records.Records(out, "train")
+    found = {
+        f["sequence_id"].int64_list.value[0]: (
+            f["phrase"].bytes_list.value[0].decode(), f["signer"].int64_list.value[0],
+            f["landmarks"].bytes_list.value[0],
+        )
+        for f in data
+    }  # fmt: skip
+    for line, name in zip(lines, names, strict=True):
+        phrase, signer, landmarks = found[line.id]
+        assert phrase == line.phrase.strip() and landmarks == kaggle.half(line).tobytes()
+        known = {"": -1, "7.0": 7}
+        assert signer == known[name] if name in known else data.metadata["signers"][str(signer)]
+    assert set(data.metadata["signers"].values()) == {"P01", "Zoë"}
+    report = json.loads((out / "summary.json").read_text())
+    assert report["phrase length"]["max"] == max(len(phrase.strip()) for phrase in phrases)
+    assert report["frames"]["max"] == max(line.frames for line in lines)
+
+
 def rewrite(path, *replacements):
     text = path.read_text()
     for old, new in replacements:
@@ -112,12 +160,27 @@ FAULTS = {
         lambda s: rewrite(s / "train.csv", ("participant_id", "person")), (),
         "has no column 'participant_id'; it has path, file_id, sequence_id, person, phrase"),
     "a sequence_id that is no number": (
-        lambda s: rewrite(s / "train.csv", (",1007,", ",x,")), (), "train.csv line 3, sequence x:"),
+        lambda s: rewrite(s / "train.csv", (",1007,", ",x,")), (), 
+        "train.csv line 3: sequence_id is 'x', and no whole number"),
     "a line that ends early": (
         lambda s: rewrite(s / "train.csv", (",1007,1,no", ",1007\nno")), (), "train.csv line 3"),
     "an encoding that is not UTF-8": (
         lambda s: (s / "train.csv").write_bytes((s / "train.csv").read_bytes() + b"\xff,\xfe"), (),
-        "can't decode byte 0xff"),
+        "train.csv line 18 is no UTF-8 (byte 0xff): save it as UTF-8"),
+    "a csv of semicolons": (
+        lambda s: rewrite(s / "train.csv", (",", ";")), (), "train.csv parts its values by semic"),
+    "a path out of the folder": (
+        lambda s: rewrite(s / "train.csv", ("train_landmarks/2", "../kaggle/train_landmarks/2")),
+        (), "train.csv line 10: '../kaggle/train_landmarks/2.parquet' leads out of the folder"),
+    "a phrase of spaces": (
+        lambda s: rewrite(s / "train.csv", (",0,no", ',0,"  "\n,,,,no')), (),
+        "train.csv line 2, sequence 1000: an empty phrase; correct or remove the line"),
+    "a map that is no object": (
+        lambda s: (s / "character_to_prediction_index.json").write_text("[1]"), (),
+        "character_to_prediction_index.json is no map of characters"),
+    "a map that is no JSON": (
+        lambda s: (s / "character_to_prediction_index.json").write_bytes(b"\xff{"), (),
+        "character_to_prediction_index.json is damaged, it is no JSON"),
     "a sequence listed twice": (twice, (), "lists sequence 1035 of train_landmarks/1.parquet 2 ti"),
     "a missing parquet": (
         lambda s: (s / "train_landmarks" / "2.parquet").unlink(), (), "2.parquet is missing"),

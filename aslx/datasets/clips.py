@@ -25,10 +25,12 @@ class Row:
 
     path: str  # Of the parquet, relative to the source folder.
     sequence_id: int
-    signer: int  # Kaggle's participant_id.
+    signer: int  # Kaggle's participant_id, -1 where nobody says who signs.
     phrase: str
     part: str | None = None  # One of splits.PARTS once divided; None where it fits in none.
     confidence: float | None = None  # With which a model read the phrase; None: it is known.
+    name: str = ""  # Of the signer, where the csv has one that is no number.
+    mended: tuple[str, ...] = ()  # Words of `mending`.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,14 +87,15 @@ def read(
             half_TN3 = _half(found.points, selection, f"{path}, sequence {found.id}")
             lost_TN3 = _magnitudes(half_TN3) > _INFINITY
             right, left = (~lost_TN3[:, hand].any(axis=(1, 2)) for hand in hands)
+            row = waiting.pop(found.id)
             clip = Clip(
-                waiting.pop(found.id),
+                row,
                 frames=len(half_TN3),
                 right=int(right.sum()),
                 left=int(left.sum()),
                 no_hand=int((~right & ~left).sum()),
                 empty=bool(lost_TN3.all()),
-                mended=found.mended,
+                mended=(*row.mended, *found.mended),
             )
             yield dataclasses.replace(clip, dropped=keep.reason(clip)), half_TN3
     for row in waiting.values():

@@ -1,19 +1,17 @@
 """Kaggle's asl-fingerspelling -> shards: csv files of phrases, and parquet of landmarks."""
 
 import collections
-import csv
 import dataclasses
 import functools
-import io
 import json
 import pathlib
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from aslx import errors, files, landmarks, vocab
-from aslx.datasets import clips, engine, splits, spool, storage, summary, workers
+from aslx.datasets import clips, engine, listing, mending, splits, spool, storage, summary, workers
 
 NAME = "fingerspelling"
 TRAIN, SUPPLEMENTAL = "train.csv", "supplemental_metadata.csv"
@@ -137,7 +135,7 @@ def table(source: files.Path, options: Options) -> list[clips.Row]:
     if (source / MAP).exists():
         with storage.here(source, [MAP]) as here:
             vocab.check(here / MAP)
-    rows = [row for file in tables for row in _rows(file)]
+    rows = _rows(tables)
     if not rows:
         raise errors.BadInput(f"{' and '.join(map(str, tables))} list no sequence")
     counts = collections.Counter((row.path, row.sequence_id) for row in rows)
@@ -147,50 +145,45 @@ def table(source: files.Path, options: Options) -> list[clips.Row]:
             f"{source} lists sequence {sequence_id} of {path} {times} times, not once"
         )
     for path in dict.fromkeys(row.path for row in rows):
-        if not (source / path).is_file():
+        with files.given(source / path):
+            there = (source / path).is_file()
+        if not there:
             raise errors.BadInput(f"{source / path} is missing, and a csv beside it lists it")
     return rows
 
 
-def _rows(file: files.Path) -> Iterator[clips.Row]:
-    with io.TextIOWrapper(io.BytesIO(file.read_bytes()), "utf-8-sig", newline="") as f:
-        reader = csv.DictReader(f)
-        try:
-            there = reader.fieldnames or ()
-            lacking = [column for column in _COLUMNS if column not in there]
-            if lacking:
-                has = ", ".join(there) or "nothing"
-                raise errors.BadInput(f"{file} has no column {lacking[0]!r}; it has {has}")
-            for line in reader:
-                yield _row(line, f"{file} line {reader.line_num}")
-        except (UnicodeDecodeError, csv.Error) as error:
-            raise errors.BadInput(f"{file} after line {reader.line_num}: {error}") from error
+def _rows(tables: Sequence[files.Path]) -> list[clips.Row]:
+    lines = [line for file in tables for line in listing.read(file, _COLUMNS)]
+    numbers, names = listing.signers([line["participant_id"] for line in lines])
+    return [
+        _row(line, signer, names.get(signer, ""))
+        for line, signer in zip(lines, numbers, strict=True)
+    ]
 
 
 def signers(source: pathlib.Path) -> dict[tuple[str, int], int]:
-    """Kaggle's participant_id of each path and sequence that its csv files list, whatever the
+    """The number of who signs each path and sequence that Kaggle's csv files list, whatever the
     phrases; {} where there are no such files."""
-    found = {}
-    for file in (source / TRAIN, source / SUPPLEMENTAL):
-        if file.exists():
-            with open(file, newline="", encoding="utf-8-sig") as f:
-                for line in csv.DictReader(f):
-                    found[line["path"], int(line["sequence_id"])] = int(line["participant_id"])
-    return found
+    columns = ("path", "sequence_id", "participant_id")
+    tables = [source / name for name in (TRAIN, SUPPLEMENTAL) if (source / name).exists()]
+    lines = [line for file in tables for line in listing.read(file, columns)]
+    numbers, _ = listing.signers([line["participant_id"] for line in lines])
+    clip = [(line["path"], line.integer("sequence_id")) for line in lines]
+    return dict(zip(clip, numbers, strict=True))
 
 
-def _row(line: dict[str, str], where: str) -> clips.Row:
-    path, sequence_id, signer, phrase = (line[column] or "" for column in _COLUMNS)
+def _row(line: listing.Line, signer: int, name: str) -> clips.Row:
+    path, sequence_id, phrase = line.path(), line.integer("sequence_id"), line["phrase"]
+    where = f"{line.where}, sequence {sequence_id}"
     try:
-        if not (path and phrase):
-            raise errors.BadInput("an empty path or phrase")
+        if not phrase:
+            raise errors.BadInput("an empty phrase")
         vocab.encode(phrase)
-        sure = float(line["confidence"]) if "confidence" in line else None
-        return clips.Row(path, int(sequence_id), int(signer), phrase, confidence=sure)
-    except ValueError as error:
-        raise errors.BadInput(
-            f"{where}, sequence {sequence_id}: {error}; correct or remove the line"
-        ) from error
+    except errors.BadInput as error:
+        raise errors.BadInput(f"{where}: {error}; correct or remove the line") from error
+    sure = line.number("confidence") if "confidence" in line else None
+    mended = (mending.SPACES,) if phrase != line.values["phrase"] else ()
+    return clips.Row(path, sequence_id, signer, phrase, confidence=sure, name=name, mended=mended)
 
 
 def divide(rows: Sequence[clips.Row], options: Options) -> tuple[list[clips.Row], splits.Split]:
@@ -248,6 +241,9 @@ def _write(
         "keep": dataclasses.asdict(options.keep),
         "version": shards.VERSION,
     }
+    names = {str(s.clip.row.signer): s.clip.row.name for s in stored if s.clip.row.name}
+    if names:
+        metadata["signers"] = dict(sorted(names.items()))
     shards.write(
         out,
         name=NAME,

@@ -5,13 +5,14 @@ import csv
 import dataclasses
 import hashlib
 import io
+import math
 import posixpath
 from collections.abc import Iterator, Sequence
 
 from aslx import errors, files
 
 UNKNOWN = -1  # The number of a signer whom nobody named.
-_NAMED = 2**30  # From here on a signer's number stands for a name; records hold int32.
+_NAMED = 2**30  # The least number that stands for a name; records hold int32.
 _AS_UTF_8 = "save it as UTF-8 (in Excel: CSV UTF-8)"
 
 
@@ -40,6 +41,19 @@ class Line:
             raise errors.BadInput(
                 f"{self.where}: {column} is {text[:40]!r}, and no whole number: correct or remove "
                 "the line"
+            )
+        return number
+
+    def number(self, column: str) -> float:
+        """BadInput where the text is no finite number."""
+        try:
+            number = float(self[column])
+        except ValueError:
+            number = math.nan
+        if not math.isfinite(number):
+            raise errors.BadInput(
+                f"{self.where}: {column} is {self[column][:40]!r}, and no number: correct or "
+                "remove the line"
             )
         return number
 
@@ -119,29 +133,31 @@ def _check_header(path: files.Path, names: Sequence[str], columns: Sequence[str]
 def signers(names: Sequence[str]) -> tuple[list[int], dict[int, str]]:
     """A number for each signer's name, and what the numbers of names stand for.
 
-    A small number stands for itself, "129.0" for 129 and nothing for `UNKNOWN`. Another name's
+    A number of 32 bits stands for itself, "129.0" for 129 and nothing for `UNKNOWN`. Another name's
     number depends on the name alone: it is the same in every data set. BadInput where two names
     would share one.
     """
     names = [name.strip() for name in names]
-    numbers = {name: _signer(name) for name in dict.fromkeys(names)}
+    numbers: dict[str, int] = {}
     stands_for: dict[int, str] = {}
-    for name, number in numbers.items():
-        if number >= _NAMED and stands_for.setdefault(number, name) != name:
+    for name in dict.fromkeys(names):
+        numbers[name], named = _signer(name)
+        if named and stands_for.setdefault(numbers[name], name) != name:
             raise errors.BadInput(
-                f"the participants {stands_for[number]!r} and {name!r} would share a number: "
-                "rename one"
+                f"the participants {stands_for[numbers[name]]!r} and {name!r} would share a "
+                "number: rename one"
             )
     return [numbers[name] for name in names], stands_for
 
 
-def _signer(name: str) -> int:
+def _signer(name: str) -> tuple[int, bool]:
+    """The number, and whether it stands for a name."""
     if not name:
-        return UNKNOWN
+        return UNKNOWN, False
     try:
         number = int(name.removesuffix(".0"))
     except ValueError:
-        number = _NAMED
-    if UNKNOWN <= number < _NAMED:
-        return number
-    return _NAMED + int.from_bytes(hashlib.sha256(name.encode()).digest()[:4]) % _NAMED
+        number = 2**31
+    if UNKNOWN <= number < 2**31:
+        return number, False
+    return _NAMED + int.from_bytes(hashlib.sha256(name.encode()).digest()[:4]) % _NAMED, True

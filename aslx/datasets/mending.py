@@ -8,6 +8,7 @@ from aslx import errors, landmarks
 
 SORTED = "frames out of order: sorted"
 TWICE = "frames that come twice: taken once"
+SPACES = "spaces at the ends of the phrase: left out"
 ZEROS = "zeros for a part that was lost: taken for missing"
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from aslx.datasets import clips, mending, splits
+from aslx.datasets import clips, listing, mending, splits
 
 SHORT = 1.0  # Fewer frames a character than this cannot hold the phrase (the transformer seed).
 
@@ -29,6 +29,7 @@ def summarise(found: Sequence[clips.Clip], split: splits.Split) -> dict:
         },
         "all": _counts(kept),
         "mended": dict(sorted(collections.Counter(m for c in kept for m in c.mended).items())),
+        "unknown signers": sum(clip.row.signer == listing.UNKNOWN for clip in kept),
         "without a landmark": sum(clip.empty for clip in kept),
         "fewer frames than characters": int((frames < SHORT * lengths).sum()),
         "frames without a hand": _share(sum(clip.no_hand for clip in kept), frames.sum()),
@@ -44,7 +45,7 @@ def summarise(found: Sequence[clips.Clip], split: splits.Split) -> dict:
 def _counts(of: Sequence[clips.Clip]) -> dict:
     return {
         "clips": len(of),
-        "signers": len({clip.row.signer for clip in of}),
+        "signers": len({clip.row.signer for clip in of} - {listing.UNKNOWN}),
         "phrases": len({clip.row.phrase for clip in of}),
         "characters": sum(len(clip.row.phrase) for clip in of),
         "frames": sum(clip.frames for clip in of),
@@ -67,6 +68,8 @@ def text(report: dict) -> str:
     lines = [f"{report['kept']:,} of {report['sequences']:,} sequences kept"]
     lines += [f"  dropped {n:,}: {reason}" for reason, n in report["dropped"].items()]
     lines += [f"  {line}" for line in mending.said(report["mended"])]
+    if unknown := report["unknown signers"]:
+        lines += [f"  {unknown:,} clip{'s' * (unknown != 1)} of unknown signers, taken for one"]
     lines += [f"  split by {report['split']}" + f" ({report['note']})" * bool(report["note"])]
     columns = ("clips", "signers", "phrases", "characters", "frames")
     lines += ["", "".join(["            ", *(f"{c:>12}" for c in columns)])]

@@ -9,7 +9,7 @@ import pytest
 
 from aslx import landmarks
 from aslx.data import records
-from aslx.datasets import clips, figures, fingerspelling, shards, splits, spool, workers
+from aslx.datasets import building, clips, figures, fingerspelling, splits, spool, workers
 from tests.datasets import kaggle
 
 KEEP = clips.Keep(selection="seed_hands_pose")
@@ -18,7 +18,7 @@ OPTIONS = fingerspelling.Options(keep=KEEP, processes=1)
 
 def prepare(source, out, **options):
     chosen = dataclasses.replace(OPTIONS, **options)
-    with shards.building(out) as scratch:
+    with building.scratch(out) as scratch:
         run = fingerspelling.runner(chosen, scratch)
         return fingerspelling.prepare(source, scratch, chosen, "a test", run)
 

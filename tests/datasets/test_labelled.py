@@ -8,13 +8,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from aslx.data import records
-from aslx.datasets import images, isolated_signs, keypoint_clips, labelled, shards, splits
+from aslx.datasets import building, images, isolated_signs, keypoint_clips, labelled, splits
 
 OPTIONS = labelled.Options(processes=1)
 
 
 def built(tmp_path, prepare, *args) -> tuple[dict, records.Records]:
-    with shards.building(tmp_path / "out") as scratch:
+    with building.scratch(tmp_path / "out") as scratch:
         report = prepare(*args, scratch, OPTIONS)
     return report, records.Records(tmp_path / "out", "train")
 
