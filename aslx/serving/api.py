@@ -1,6 +1,5 @@
 """POST /api/transcribe: clips in one of a few formats, answers with confidences."""
 
-import asyncio
 import functools
 from typing import Any
 
@@ -9,11 +8,13 @@ import pydantic
 from fastapi import responses
 from starlette import requests as requests_lib
 
-from aslx.serving import bodies
-from aslx.serving.engine import Answer, Engine, Full, Places
+from aslx.serving import bodies, parquets
+from aslx.serving.engine import Answer, Engine
 from aslx.serving.limits import Limits
+from aslx.serving.receiving import Receiving
+from aslx.serving.turns import Client, Full, Places
 
-_PATIENCE = 30.0  # Seconds for a body to arrive.
+_BYTES = 10_000  # Of a body, that are parsed in the time in which the model reads a frame.
 
 
 class Error(pydantic.BaseModel):
@@ -66,7 +67,9 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
 
 def add(app: fastapi.FastAPI, engine: Engine, limits: Limits, requests: Places) -> None:
     """Adds the route to the application."""
-    classifies = engine.about.task == "classification"
+    classifies = engine.about.classifies
+    receiving = Receiving(limits.bodies, limits.body, 8 * limits.body)
+    readers = parquets.Readers()
 
     @app.post(
         "/api/transcribe",
@@ -78,11 +81,13 @@ def add(app: fastapi.FastAPI, engine: Engine, limits: Limits, requests: Places) 
     async def transcribe(request: fastapi.Request) -> Any:
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         try:
+            body = await receiving.body(request)
+            # Not before the body is there: who holds one back takes nobody's place.
             with requests.one():
-                body = await _body(request, limits.body)
-                parse = functools.partial(bodies.clips, body, kind, engine.about, limits)
-                clips = await engine.run(parse)
-                return {"answers": [await _answer(engine, *clip) for clip in clips]}
+                client = Client()
+                parse = functools.partial(bodies.clips, body, kind, engine.about, limits, readers)
+                clips = await engine.run(parse, client, 1 + len(body) / _BYTES)
+                return {"answers": [await _answer(engine, client, *clip) for clip in clips]}
         except Full as error:
             return _refusal(503, str(error), {"Retry-After": "1"})
         except bodies.Refused as error:
@@ -91,33 +96,16 @@ def add(app: fastapi.FastAPI, engine: Engine, limits: Limits, requests: Places) 
             return _refusal(400, "the client has gone")
 
 
-async def _answer(engine: Engine, sequence_id: int | None, clip: Any) -> Answer:
+async def _answer(engine: Engine, client: Client, sequence_id: int | None, clip: Any) -> Answer:
     frames = 1 if engine.about.kind == "image" else len(clip)
-    answer = await engine.run(functools.partial(engine.read, clip))
+    answer = await engine.run(functools.partial(engine.read, clip), client, 1 + frames)
     return {"sequence_id": sequence_id, "frames": frames} | answer
-
-
-async def _body(request: fastapi.Request, most: int) -> bytes:
-    """Refused where it is longer than `most`, however long it says it is."""
-    refused = bodies.Refused(413, f"the body has more than {most} bytes")
-    if int(request.headers.get("content-length", 0)) > most:
-        raise refused
-    body = bytearray()
-    try:
-        async with asyncio.timeout(_PATIENCE):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > most:
-                    raise refused
-    except TimeoutError:
-        raise bodies.Refused(408, f"no whole body in {_PATIENCE:.0f} seconds") from None
-    return bytes(body)
 
 
 def _refusal(
     status: int, why: str, headers: dict[str, str] | None = None
 ) -> responses.JSONResponse:
-    return responses.JSONResponse({"detail": " ".join(why.split())}, status, headers)
+    return responses.JSONResponse({"detail": bodies.line(why)}, status, headers)
 
 
 def _content(engine: Engine) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from fastapi import responses, staticfiles
 from starlette import datastructures, types
 
 from aslx import errors
-from aslx.serving import api, streams
+from aslx.serving import api, guard, streams, turns
 from aslx.serving import engine as engine_lib
 from aslx.serving.limits import Limits
 
@@ -123,8 +123,8 @@ def build(
         mimetypes.add_type(kind, suffix)
     app = fastapi.FastAPI(title="aslx", description=_ABOUT, docs_url=None, redoc_url=None)
     app.add_middleware(Headers)
-    requests = engine_lib.Places(limits.waiting)
-    open_streams = engine_lib.Places(limits.streams)
+    requests = turns.Places(limits.waiting)
+    open_streams = turns.Places(limits.streams)
 
     @app.get("/health", summary="Whether it answers, with which model, and how busy it is")
     async def health() -> Health:

@@ -115,64 +115,24 @@ def clips(body: bytes, kind: str, about: About, limits: Limits) -> Clips:
 
 def parsed(model: type[pydantic.BaseModel], body: bytes | str, kind: str) -> Any:
     """A JSON or msgpack message of this form."""
+    if kind == MSGPACK:
+        return packed.message(model, body)
     try:
-        if kind == JSON:
-            return model.model_validate_json(body)
-        return model.model_validate(msgpack.unpackb(body))
+        # A parser makes all of it before a form is looked at: millions of empty lists, too.
+        openings = ("[", "{") if isinstance(body, str) else (b"[", b"{")
+        if sum(map(body.count, openings)) > packed.LISTS:
+            raise Refused(422, f"more than {packed.LISTS} lists and objects")
+        return model.model_validate_json(body)
     except pydantic.ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"]))
         status = 400 if first["type"] == "json_invalid" else 422
         raise Refused(status, f"{where}: {first['msg']}" if where else first["msg"]) from None
-    except (ValueError, msgpack.UnpackException) as error:
-        raise Refused(400, f"no msgpack message: {error!r}") from None
 
 
 def check_frames(count: int, limits: Limits) -> None:
     if count > limits.frames:
         raise Refused(413, f"a clip of {count} frames: at most {limits.frames} are taken")
-
-
-class _Body(io.BytesIO):
-    """What error messages call it."""
-
-    def __str__(self) -> str:
-        return "the body"
-
-
-def _parquet(body: bytes, about: About, limits: Limits) -> Clips:
-    try:
-        file = pq.ParquetFile(io.BytesIO(body))
-        metadata, names = file.metadata, file.schema_arrow.names
-    except Exception as error:  # Of a stranger's bytes a decoder raises what it likes.
-        raise Refused(422, f"the body is no parquet file: {error}") from None
-    long = about.kind == "frames" and "landmark_index" in names
-    # A few bytes may stand for many equal rows.
-    most = limits.frames * (len(landmarks.POINTS) if long else 10)
-    if metadata.num_rows > most:
-        raise Refused(413, f"a parquet of {metadata.num_rows} rows: at most {most} are taken")
-    try:
-        found = _long(body) if long else _wide(body, about)
-    except Exception as error:
-        raise Refused(422, str(error)) from None
-    if len(found) > SEQUENCES:
-        raise Refused(413, f"a parquet of {len(found)} sequences: at most {SEQUENCES} are taken")
-    for _, clip in found:
-        check_frames(len(clip), limits)
-    return found
-
-
-def _long(body: bytes) -> Clips:
-    """asl-signs': a row for each landmark."""
-    return [(None, isolated_signs.read(_Body(body)))]
-
-
-def _wide(body: bytes, about: About) -> Clips:
-    """asl-fingerspelling's: a row for each frame."""
-    points = dict.fromkeys(name.partition("_")[2] for name in about.columns)
-    selection = landmarks.Selection("of the model", tuple(points))
-    pack = kaggle.columns if about.kind == "columns" else np.asarray
-    return [(number, pack(clip)) for number, clip in parquet.sequences(_Body(body), selection)]
 
 
 def _image(body: bytes, shape: tuple[int, ...]) -> np.ndarray:

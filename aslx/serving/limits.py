@@ -9,6 +9,8 @@ class Limits:
 
     body: int = 8 * 2**20
     """Bytes of a request."""
+    bodies: int = 64
+    """On their way at a time, eight of them whole; one more ends the oldest with 408."""
     frames: int = 2000
     """Of a clip. Features take time and memory that grow with its square; Kaggle's longest: 807."""
     waiting: int = 32

@@ -7,6 +7,7 @@ faster than they are read, an answer covers several, and the last covers all.
 
 import asyncio
 import contextlib
+import functools
 import time
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
@@ -16,11 +17,13 @@ import pydantic
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from aslx.serving import bodies
-from aslx.serving.engine import Engine, Full, Places
+from aslx.serving.engine import Engine
 from aslx.serving.limits import Limits
+from aslx.serving.turns import Client, Full, Places
 
 MESSAGE = 2**20  # Bytes of a message: 160 frames of all of Kaggle's columns.
 _PATIENCE = 300.0  # Seconds without a message, after which a stream is closed.
+_SMALL = 2**14  # Bytes of a message that is parsed at once, in the time that a frame is read in.
 _WINDOW = 10  # Seconds over which frames are counted.
 
 NORMAL, UNSUPPORTED, INVALID, POLICY, TOO_BIG, TRY_AGAIN = 1000, 1003, 1007, 1008, 1009, 1013
@@ -75,7 +78,7 @@ async def serve(socket: WebSocket, engine: Engine, limits: Limits, streams: Plac
             raise Close(TOO_BIG if error.status == 413 else INVALID, str(error)) from None
     except Close as close:
         # A control frame holds 123 bytes of reason.
-        reason = " ".join(str(close).split()).encode()[:123].decode(errors="ignore")
+        reason = bodies.line(str(close)).encode()[:123].decode(errors="ignore")
         with contextlib.suppress(WebSocketDisconnect), _open():
             await socket.close(close.code, reason)
     except WebSocketDisconnect:
@@ -97,6 +100,7 @@ class Stream:
 
     def __init__(self, socket: WebSocket, engine: Engine, limits: Limits):
         self._socket, self._engine, self._limits = socket, engine, limits
+        self._client = Client()
         self._clip, self._answers = 0, 0
         self._rows: list[np.ndarray] = []  # f32[n, *shape] each; of the clip, in order.
         self._frames, self._covered = 0, 0
@@ -122,7 +126,7 @@ class Stream:
     async def _first(self) -> bodies.Columns:
         data = await self._receive()
         kind = bodies.JSON if isinstance(data, str) else bodies.MSGPACK
-        first: Columns = bodies.parsed(Columns, data, kind)
+        first: Columns = await self._parsed(Columns, data, kind)
         return bodies.Columns(self._engine.about, first.columns)
 
     async def _receive(self) -> str | bytes:
@@ -138,13 +142,19 @@ class Stream:
             raise Close(TOO_BIG, f"a message of {len(data)} bytes: at most {MESSAGE} are taken")
         return data
 
+    async def _parsed(self, model: type[pydantic.BaseModel], data: str | bytes, kind: str) -> Any:
+        parse = functools.partial(bodies.parsed, model, data, kind)
+        if len(data) < _SMALL:
+            return parse()
+        return await self._engine.run(parse, self._client, 1 + len(data) / _SMALL)
+
     async def _message(self) -> bool:
         """Takes one; False after the last."""
         data = await self._receive()
         if isinstance(data, bytes):
             await self._add(self._binary(data))
             return True
-        message = bodies.parsed(Message, data, bodies.JSON).root
+        message = (await self._parsed(Message, data, bodies.JSON)).root
         if isinstance(message, Frames):
             await self._add(self._columns.rows(message.frames))
             return True
@@ -186,7 +196,8 @@ class Stream:
     async def _read(self) -> None:
         """Answers until all frames are covered."""
         while self._covered < self._frames:
-            self._covered, answer = await self._engine.run(self._newest)
+            cost = 1 + self._frames
+            self._covered, answer = await self._engine.run(self._newest, self._client, cost)
             place = {"sequence": self._answers, "clip": self._clip, "frames": self._covered}
             self._answers += 1
             try:

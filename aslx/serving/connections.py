@@ -1,0 +1,87 @@
+"""HTTP connections that cannot be held open for nothing: uvicorn has no limits of these kinds.
+
+A connection has ten seconds for the head of a request, and a minute to take a part of an answer.
+Where there are too many connections, the one that has waited longest for a request is closed.
+"""
+
+import asyncio
+import sys
+
+import h11
+from uvicorn.protocols.http import h11_impl
+
+BACKLOG = 128  # Connections that wait in the socket, and that asyncio accepts at once.
+_HEAD = 10.0  # Seconds from a connection, or an answer, to the end of the next request's head.
+_TAKE = 60.0  # Seconds in which a client takes what is sent, some tens of kilobytes at a time.
+_DESCRIPTORS = 4096  # Wanted of the system.
+_OTHERS = 100  # Descriptors that are not of connections: of the model, the readers, the loop.
+
+
+def most() -> int:
+    """Connections that this process has descriptors for, each with a file; it takes more
+    descriptors where the system gives them."""
+    if sys.platform == "win32":  # Sockets are no descriptors there.
+        return _DESCRIPTORS // 2
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(_DESCRIPTORS, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        soft = wanted
+    soft = _DESCRIPTORS if soft == resource.RLIM_INFINITY else soft
+    return max(16, (min(soft, _DESCRIPTORS) - BACKLOG - _OTHERS) // 2)
+
+
+def protocol(most: int) -> type[h11_impl.H11Protocol]:
+    """uvicorn's protocol for a server of at most so many connections."""
+    waiting: dict[h11_impl.H11Protocol, None] = {}  # For a request; the longest first.
+
+    class Protocol(h11_impl.H11Protocol):
+        _head: asyncio.TimerHandle | None = None
+        _take: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            if len(self.connections) > most:
+                next(iter(waiting), self).transport.abort()
+            self._look()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            super().connection_lost(exc)
+            self._wait(False)
+            self.resume_writing()
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            self._look()
+
+        def on_response_complete(self) -> None:
+            super().on_response_complete()
+            self._look()
+
+        def pause_writing(self) -> None:
+            super().pause_writing()
+            self._take = self.loop.call_later(_TAKE, self.transport.abort)
+
+        def resume_writing(self) -> None:
+            super().resume_writing()
+            if self._take:
+                self._take.cancel()
+                self._take = None
+
+        def _look(self) -> None:
+            answered = self.cycle is not None and self.cycle.response_complete
+            self._wait(self.conn.their_state is h11.IDLE or answered)
+
+        def _wait(self, waits: bool) -> None:
+            """Counts the time, from the first call on."""
+            if waits and not self._head and not self.transport.is_closing():
+                self._head = self.loop.call_later(_HEAD, self.transport.abort)
+                waiting[self] = None
+            elif not waits and self._head:
+                self._head.cancel()
+                self._head = None
+                del waiting[self]
+
+    return Protocol

@@ -1,0 +1,75 @@
+"""Whose work is done next, and how many may ask.
+
+Turns are shared fairly (self-clocked fair queueing, Golestani 1994): what a client asked for before
+counts against it, and a small piece of work does not wait for a large one that came with it.
+"""
+
+import asyncio
+import contextlib
+import dataclasses
+import heapq
+import itertools
+from collections.abc import Iterator
+
+
+@dataclasses.dataclass(eq=False)
+class Client:
+    """Who asks, and asks again: a stream, or one request."""
+
+    finish: float = 0.0
+    """Where its last piece of work ends, on the clock of all work that was begun."""
+
+
+class Turns:
+    """So many pieces of work at a time."""
+
+    def __init__(self, places: int):
+        self._free, self._clock = places, 0.0
+        self._line: list[tuple[float, int, asyncio.Future]] = []
+        self._numbers = itertools.count()
+
+    async def take(self, client: Client, cost: float) -> None:
+        """Returns when it is the client's turn; `give` ends the turn."""
+        client.finish = max(self._clock, client.finish) + cost
+        turn = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._line, (client.finish, next(self._numbers), turn))
+        self._next()
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():  # It came, and there is nobody to take it.
+                self.give()
+            raise
+
+    def give(self) -> None:
+        self._free += 1
+        self._next()
+
+    def _next(self) -> None:
+        while self._free and self._line:
+            finish, _, turn = heapq.heappop(self._line)
+            if not turn.done():  # Or the client has gone.
+                self._free -= 1
+                self._clock = max(self._clock, finish)
+                turn.set_result(None)
+
+
+class Full(Exception):
+    """There is no place left."""
+
+
+class Places:
+    """How many may be in at a time."""
+
+    def __init__(self, most: int):
+        self._most, self.taken = most, 0
+
+    @contextlib.contextmanager
+    def one(self) -> Iterator[None]:
+        if self.taken >= self._most:
+            raise Full(f"{self._most} are served already: try again later")
+        self.taken += 1
+        try:
+            yield
+        finally:
+            self.taken -= 1
