@@ -5,6 +5,7 @@ takes landmarks. Exports the model first where that has not been done.
 """
 
 import dataclasses
+import ipaddress
 import json
 import os
 import pathlib
@@ -16,6 +17,7 @@ import sys
 import tyro
 
 from aslx import cli, errors, files
+from aslx.serving import guard
 from aslx.serving.limits import Limits
 
 
@@ -30,7 +32,7 @@ class Command:
     port: int = 8000
     """0: any that is free."""
     threads: int = 0
-    """That read clips; 0: one for each core."""
+    """That read clips; 0: one for each core, and 8 at most."""
     limits: Limits = Limits()
 
 
@@ -53,56 +55,87 @@ def exported(workdir: pathlib.Path) -> pathlib.Path:
     return export
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """BadInput says what to do where the port is taken."""
+def bound(host: str, port: int) -> socket.socket:
+    """A socket that has the address, and refuses connections before it listens; BadInput says what
+    to do where the address cannot be had."""
+    if not 0 <= port < 2**16:
+        raise errors.BadInput(f"--port {port} is no port: 0 to 65535")
+    found = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     try:
-        return socket.create_server((host, port), backlog=2048)
+        if os.name == "posix":  # Elsewhere it would take the port of another program.
+            found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        found.bind((host, port))
     except OSError as error:
+        found.close()
         why = str(error.strerror).partition(" (")[0]
         raise errors.BadInput(
-            f"cannot listen on {host}:{port}: {why}; pass another --port"
+            f"cannot listen on {host}:{port}: {why}; pass another --port or --host"
         ) from None
+    return found
+
+
+def names(host: str) -> tuple[str, ...]:
+    """The names under which a server on this address answers; none: under all."""
+    try:
+        return guard.LOOPBACK if ipaddress.ip_address(host).is_loopback else ()
+    except ValueError:
+        return guard.LOOPBACK if host == "localhost" else ()
 
 
 def main() -> None:
     command = tyro.cli(Command)
+    if files.in_bucket(command.workdir):
+        raise errors.BadInput(f"{command.workdir} is in a bucket: copy it to a disk and serve that")
+    # Before the export, which takes minutes.
+    with bound(command.host, command.port) as listener:
+        serve(command, exported(pathlib.Path(command.workdir)), listener)
+
+
+def serve(command: Command, export: pathlib.Path, listener: socket.socket) -> None:
+    """Until a signal ends it."""
     import uvicorn
 
     from aslx.serving import app as app_lib
+    from aslx.serving import connections, streams
     from aslx.serving import engine as engine_lib
-    from aslx.serving import streams
 
-    if files.in_bucket(command.workdir):
-        raise errors.BadInput(f"{command.workdir} is in a bucket: copy it to a disk and serve that")
-    export = exported(pathlib.Path(command.workdir))
     about = engine_lib.About.read(export / "model.json")
     model = (export / "model.tflite").read_bytes()
-    engine = engine_lib.Engine(model, about, command.threads or os.cpu_count() or 1)
+    engine = engine_lib.Engine(model, about, command.threads or min(8, os.cpu_count() or 1))
     try:
         app_lib.packages(app_lib.WEB)
     except errors.BadInput as error:
         print(f"no page, only the API: {error}", file=sys.stderr)
-    app = app_lib.build(export, engine, command.limits)
-    with listen(command.host, command.port) as server:
-        host, port = server.getsockname()[:2]
-        # What is asked from here on waits in the socket until the server runs.
-        what = f"step {about.step} of {command.workdir}"
-        print(f"serving {what} on http://{host}:{port}", flush=True)
-        config = uvicorn.Config(
-            app,
-            log_level="warning",
-            # Streams of numbers shrink little, and what is not unpacked cannot burst.
-            ws_per_message_deflate=False,
-            # Beyond it the connection breaks off, and whoever still sends may not hear why.
-            ws_max_size=2 * streams.MESSAGE,
-            timeout_graceful_shutdown=5,
+    allowed = names(command.host)
+    if not allowed:
+        print(
+            f"warning: whoever reaches {command.host} may use this server: it has no password, and "
+            "without TLS others can read what is sent; put a proxy that has both in front of it",
+            file=sys.stderr,
         )
-        # uvicorn ends in good order, and then raises the signal again.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-        try:
-            uvicorn.Server(config).run(sockets=[server])
-        except KeyboardInterrupt:
-            print("stopped")
+    app = app_lib.build(export, engine, command.limits, hosts=allowed)
+    config = uvicorn.Config(
+        app,
+        http=connections.protocol(connections.most()),
+        backlog=connections.BACKLOG,
+        log_level="warning",
+        # Streams of numbers shrink little, and what is not unpacked cannot burst.
+        ws_per_message_deflate=False,
+        # Beyond it the connection breaks off, and whoever still sends may not hear why.
+        ws_max_size=2 * streams.MESSAGE,
+        timeout_graceful_shutdown=5,
+    )
+    listener.listen(connections.BACKLOG)
+    host, port = listener.getsockname()[:2]
+    where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    # What is asked from here on waits in the socket until the server runs.
+    print(f"serving step {about.step} of {command.workdir} on http://{where}", flush=True)
+    # uvicorn ends in good order, and then raises the signal again.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        uvicorn.Server(config).run(sockets=[listener])
+    except KeyboardInterrupt:
+        print("stopped")
 
 
 if __name__ == "__main__":

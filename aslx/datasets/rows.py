@@ -22,6 +22,9 @@ _ROWS = 4096  # Read at a time: 6 MB of 390 columns.
 # column would be fetched at once.
 _READ_AHEAD = 1 << 16
 _MOST_FOOTER = 2 << 20  # Bytes of a stranger's; Kaggle's 1,631 columns have 0.3 MB a row group.
+# Row groups, or columns, of a stranger's: for each that a footer announces, memory is taken before
+# it is looked for.
+_MOST_LISTED = 20_000
 _SHOWN = 40  # Characters of a value in an error.
 _WORDS = {"float": "number that float32 can hold", "double": "number", "int64": "whole number"}
 _NUMBERS = (
@@ -129,10 +132,10 @@ def batches(
     with _sound(path):
         if bounds is not None:
             _check_footer(path)
-        with pq.ParquetFile(path, buffer_size=_READ_AHEAD, pre_buffer=False) as file:
+        lists = None if bounds is None else _MOST_LISTED
+        with pq.ParquetFile(path, thrift_container_size_limit=lists, pre_buffer=False) as file:
             schema, metadata = file.schema_arrow, file.metadata
-            there = schema.names
-        chosen = list(choose(there))
+        chosen = list(choose(schema.names))
         words = _check_types(path, schema, chosen, texts, bounds)
         if bounds is not None:
             _check_size(path, metadata, chosen, bounds)
@@ -153,6 +156,14 @@ def batches(
                 first += columns.num_rows
         if first < metadata.num_rows:
             raise errors.BadInput(_damaged(path, f"{first} of {metadata.num_rows} rows"))
+
+
+def names(path: str | os.PathLike | BinaryIO) -> list[str]:
+    """The columns of a stranger's file; BadInput as `batches`."""
+    with _sound(path):
+        _check_footer(path)
+        with pq.ParquetFile(path, thrift_container_size_limit=_MOST_LISTED) as file:
+            return file.schema_arrow.names
 
 
 @contextlib.contextmanager
@@ -201,9 +212,10 @@ def _check_types(
 
 def _check_footer(path: str | os.PathLike | BinaryIO) -> None:
     with _open(path) as f:
-        f.seek(max(0, f.seek(0, os.SEEK_END) - 8))
+        length = f.seek(0, os.SEEK_END)
+        f.seek(max(0, length - 8))
         size = int.from_bytes(f.read(4), "little")
-    if size > _MOST_FOOTER:
+    if length > size > _MOST_FOOTER:  # A footer longer than its file is none, as its reader says.
         raise TooMuch(f"{path} has a footer of {size} bytes: at most {_MOST_FOOTER} are taken")
 
 

@@ -8,7 +8,7 @@ import pydantic
 from fastapi import responses
 from starlette import requests as requests_lib
 
-from aslx.serving import bodies, parquets
+from aslx.serving import bodies, refusals
 from aslx.serving.engine import Answer, Engine
 from aslx.serving.limits import Limits
 from aslx.serving.receiving import Receiving
@@ -69,7 +69,6 @@ def add(app: fastapi.FastAPI, engine: Engine, limits: Limits, requests: Places) 
     """Adds the route to the application."""
     classifies = engine.about.classifies
     receiving = Receiving(limits.bodies, limits.body, 8 * limits.body)
-    readers = parquets.Readers()
 
     @app.post(
         "/api/transcribe",
@@ -85,12 +84,12 @@ def add(app: fastapi.FastAPI, engine: Engine, limits: Limits, requests: Places) 
             # Not before the body is there: who holds one back takes nobody's place.
             with requests.one():
                 client = Client()
-                parse = functools.partial(bodies.clips, body, kind, engine.about, limits, readers)
+                parse = functools.partial(bodies.clips, body, kind, engine.about, limits)
                 clips = await engine.run(parse, client, 1 + len(body) / _BYTES)
                 return {"answers": [await _answer(engine, client, *clip) for clip in clips]}
         except Full as error:
             return _refusal(503, str(error), {"Retry-After": "1"})
-        except bodies.Refused as error:
+        except refusals.Refused as error:
             return _refusal(error.status, str(error))
         except requests_lib.ClientDisconnect:
             return _refusal(400, "the client has gone")
@@ -105,7 +104,7 @@ async def _answer(engine: Engine, client: Client, sequence_id: int | None, clip:
 def _refusal(
     status: int, why: str, headers: dict[str, str] | None = None
 ) -> responses.JSONResponse:
-    return responses.JSONResponse({"detail": bodies.line(why)}, status, headers)
+    return responses.JSONResponse({"detail": refusals.line(why)}, status, headers)
 
 
 def _content(engine: Engine) -> dict[str, Any]:

@@ -6,6 +6,7 @@ Whatever a page loads comes from here, and its policy allows nothing else.
 import json
 import mimetypes
 import pathlib
+from collections.abc import Collection
 
 import fastapi
 import pydantic
@@ -116,13 +117,19 @@ def packages(web: pathlib.Path) -> dict[str, pathlib.Path]:
 
 
 def build(
-    export: pathlib.Path, engine: engine_lib.Engine, limits: Limits, web: pathlib.Path = WEB
+    export: pathlib.Path,
+    engine: engine_lib.Engine,
+    limits: Limits,
+    web: pathlib.Path = WEB,
+    hosts: Collection[str] = guard.LOOPBACK,
 ) -> fastapi.FastAPI:
-    """The application on a directory that aslx.export wrote and the engine of its model."""
+    """The application on a directory that aslx.export wrote and the engine of its model, under
+    these names; under any where none is given."""
     for suffix, kind in _TYPES.items():
         mimetypes.add_type(kind, suffix)
     app = fastapi.FastAPI(title="aslx", description=_ABOUT, docs_url=None, redoc_url=None)
-    app.add_middleware(Headers)
+    app.add_middleware(guard.Guard, hosts=hosts)
+    app.add_middleware(Headers)  # Around the guard, too.
     requests = turns.Places(limits.waiting)
     open_streams = turns.Places(limits.streams)
 

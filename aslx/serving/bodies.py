@@ -4,20 +4,23 @@ JSON and msgpack have the same form, `Clip`; parquet is Kaggle's. Numbers may be
 the tracker lost a point.
 """
 
+import contextlib
+import dataclasses
 import io
+import threading
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-import msgpack
 import numpy as np
 import pydantic
 from PIL import Image
-from pyarrow import parquet as pq
 
-from aslx import kaggle, landmarks
-from aslx.datasets import images, isolated_signs, parquet
+from aslx import errors, kaggle, landmarks
+from aslx.datasets import images, isolated_signs, parquet, rows
+from aslx.serving import packed, refusals
 from aslx.serving.engine import About
 from aslx.serving.limits import Limits
+from aslx.serving.refusals import Refused
 
 JSON, MSGPACK = "application/json", "application/msgpack"
 PARQUET, PNG, JPEG = "application/vnd.apache.parquet", "image/png", "image/jpeg"
@@ -28,22 +31,18 @@ _TAKES = {
     "image": (PNG, JPEG),
 }
 SEQUENCES = 100  # Of a parquet.
-_PIXELS = 2**24  # Of an image, before it is made small.
+_DECODED = 2**26  # Bytes of a parquet's columns.
+_LISTS = 2**17  # And objects, of a JSON message.
+_PIXELS, _SIDE = 2**24, 2**14  # Of an image, before it is made small.
+# Bodies that are larger are parsed one at a time: numbers take ten times the bytes of their text.
+_LARGE, _one_large = 2**18, threading.Lock()
 
 # Millions of wrong or empty values are refused at the first.
-_Short = pydantic.Field(max_length=20_000, fail_fast=True)
+_Short = pydantic.Field(max_length=packed.LENGTH, fail_fast=True)
 Names = Annotated[list[str], _Short]
 Frame = Annotated[list[float | None], _Short]
 Rows = Annotated[list[Frame], _Short]
 Clips = list[tuple[int | None, np.ndarray]]  # Sequence id, where the body has one; f32[t, *shape].
-
-
-class Refused(Exception):
-    """A request that cannot be answered: HTTP status, and why."""
-
-    def __init__(self, status: int, why: str):
-        super().__init__(why)
-        self.status = status
 
 
 class Strict(pydantic.BaseModel):
@@ -104,30 +103,25 @@ def clips(body: bytes, kind: str, about: About, limits: Limits) -> Clips:
     """All clips of a body of this content type; Refused where there is none."""
     if kind not in takes(about):
         raise Refused(415, f"content type {kind!r}: the model takes {', '.join(takes(about))}")
-    if kind in (PNG, JPEG):
-        return [(None, _image(body, about.shape))]
-    if kind == PARQUET:
-        return _parquet(body, about, limits)
-    clip = parsed(Clip, body, kind)
-    check_frames(len(clip.frames), limits)
-    return [(None, Columns(about, clip.columns).rows(clip.frames))]
+    with _one_large if len(body) > _LARGE or kind == PARQUET else contextlib.nullcontext():
+        if kind in (PNG, JPEG):
+            return [(None, _image(body, about.shape))]
+        if kind == PARQUET:
+            return _parquet(body, about, limits)
+        clip = parsed(Clip, body, kind)
+        check_frames(len(clip.frames), limits)
+        return [(None, Columns(about, clip.columns).rows(clip.frames))]
 
 
 def parsed(model: type[pydantic.BaseModel], body: bytes | str, kind: str) -> Any:
     """A JSON or msgpack message of this form."""
+    text = body.encode(errors="surrogatepass") if isinstance(body, str) else body
     if kind == MSGPACK:
-        return packed.message(model, body)
-    try:
-        # A parser makes all of it before a form is looked at: millions of empty lists, too.
-        openings = ("[", "{") if isinstance(body, str) else (b"[", b"{")
-        if sum(map(body.count, openings)) > packed.LISTS:
-            raise Refused(422, f"more than {packed.LISTS} lists and objects")
-        return model.model_validate_json(body)
-    except pydantic.ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        status = 400 if first["type"] == "json_invalid" else 422
-        raise Refused(status, f"{where}: {first['msg']}" if where else first["msg"]) from None
+        return packed.message(model, text)
+    # A parser makes the whole of it before a form is looked at: millions of empty lists, too.
+    if text.count(b"[") + text.count(b"{") > _LISTS:
+        raise Refused(422, f"more than {_LISTS} lists and objects")
+    return refusals.validated(model.model_validate_json, body)
 
 
 def check_frames(count: int, limits: Limits) -> None:
@@ -135,13 +129,57 @@ def check_frames(count: int, limits: Limits) -> None:
         raise Refused(413, f"a clip of {count} frames: at most {limits.frames} are taken")
 
 
+class _Body(io.BytesIO):
+    """What error messages call it."""
+
+    def __str__(self) -> str:
+        return "the body"
+
+
+def _parquet(body: bytes, about: About, limits: Limits) -> Clips:
+    # A few bytes may stand for many equal rows.
+    bounds = rows.Bounds(rows=10 * limits.frames, bytes=_DECODED)
+    try:
+        if about.kind == "frames" and "landmark_index" in rows.names(_Body(body)):
+            return _long(body, bounds, limits)
+        return _wide(body, about, bounds, limits)
+    except rows.TooMuch as error:
+        raise Refused(413, str(error)) from None
+    except errors.BadInput as error:
+        raise Refused(422, str(error)) from None
+
+
+def _long(body: bytes, bounds: rows.Bounds, limits: Limits) -> Clips:
+    """asl-signs': a row for each landmark."""
+    bounds = dataclasses.replace(bounds, rows=limits.frames * len(landmarks.POINTS))
+    return [(None, isolated_signs.read(_Body(body), bounds))]
+
+
+def _wide(body: bytes, about: About, bounds: rows.Bounds, limits: Limits) -> Clips:
+    """asl-fingerspelling's: a row for each frame."""
+    points = dict.fromkeys(name.partition("_")[2] for name in about.columns)
+    selection = landmarks.Selection("of the model", tuple(points))
+    pack = kaggle.columns if about.kind == "columns" else np.asarray
+    found: Clips = []
+    for number, clip in parquet.sequences(_Body(body), selection, bounds):
+        check_frames(len(clip), limits)
+        if len(found) == SEQUENCES:
+            raise Refused(413, f"more than {SEQUENCES} sequences in a parquet")
+        found.append((number, pack(clip)))
+    return found
+
+
 def _image(body: bytes, shape: tuple[int, ...]) -> np.ndarray:
     height, width, channels = shape
     try:
         with Image.open(io.BytesIO(body), formats=("PNG", "JPEG")) as image:
-            pixels = image.width * image.height
-        if pixels <= _PIXELS:
+            sides = image.width, image.height
+        if max(sides) <= _SIDE and sides[0] * sides[1] <= _PIXELS:
             return images.read(_Body(body), (height, width, channels)).astype(np.float32)
-    except Exception:
+    except Exception:  # Of a stranger's bytes a decoder raises what it likes.
         raise Refused(422, "the body is no PNG or JPEG image that can be read") from None
-    raise Refused(413, f"an image of {pixels} pixels: at most {_PIXELS} are taken")
+    raise Refused(
+        413,
+        f"an image of {sides[0]} x {sides[1]} pixels: at most {_PIXELS} are taken, and "
+        f"{_SIDE} a side",
+    )

@@ -7,6 +7,7 @@ import msgpack
 import numpy as np
 import pydantic
 
+from aslx.serving import refusals
 from aslx.serving.refusals import Refused
 
 LISTS = 20_002  # Of a message: its rows, and those that hold them.
@@ -48,13 +49,21 @@ def message(model: type[pydantic.BaseModel], body: bytes) -> Any:
         )
     except (ValueError, msgpack.UnpackException) as error:
         raise Refused(400, f"no msgpack message: {error!r}") from None
-    return _formed(model, values)
-
-
-def _formed(model: type[pydantic.BaseModel], values: Any) -> Any:
     if not isinstance(values, dict):
         raise Refused(422, "the message is no map")
-    rows = values.pop("frames", None) if "frames" in model.model_fields else None
-    if "columns" in values and isinstance(values["columns"], np.ndarray):
+    if isinstance(values.get("columns"), np.ndarray):  # As every list of no texts.
         values["columns"] = values["columns"].tolist()
-    return rows
+    if "frames" not in values or "frames" not in model.model_fields:
+        return refusals.validated(model.model_validate, values)
+    rows = _rows(values["frames"])
+    found = refusals.validated(model.model_validate, values | {"frames": []})
+    found.frames = rows
+    return found
+
+
+def _rows(values: Any) -> list[np.ndarray]:
+    if isinstance(values, np.ndarray) and not values.size:
+        return []
+    if isinstance(values, list) and all(isinstance(row, np.ndarray) for row in values):
+        return values
+    raise Refused(422, "frames: a list of rows is wanted")

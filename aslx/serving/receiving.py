@@ -5,7 +5,7 @@ import dataclasses
 
 from starlette import requests
 
-from aslx.serving.bodies import Refused
+from aslx.serving.refusals import Refused
 
 _PATIENCE = 30.0  # Seconds for a body to arrive.
 

@@ -16,7 +16,7 @@ import numpy as np
 import pydantic
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from aslx.serving import bodies
+from aslx.serving import bodies, refusals
 from aslx.serving.engine import Engine
 from aslx.serving.limits import Limits
 from aslx.serving.turns import Client, Full, Places
@@ -74,11 +74,11 @@ async def serve(socket: WebSocket, engine: Engine, limits: Limits, streams: Plac
                 await Stream(socket, engine, limits).run()
         except Full as error:
             raise Close(TRY_AGAIN, f"streams: {error}") from None
-        except bodies.Refused as error:
+        except refusals.Refused as error:
             raise Close(TOO_BIG if error.status == 413 else INVALID, str(error)) from None
     except Close as close:
         # A control frame holds 123 bytes of reason.
-        reason = bodies.line(str(close)).encode()[:123].decode(errors="ignore")
+        reason = refusals.line(str(close)).encode()[:123].decode(errors="ignore")
         with contextlib.suppress(WebSocketDisconnect), _open():
             await socket.close(close.code, reason)
     except WebSocketDisconnect:

@@ -131,7 +131,7 @@ def test_a_parquet_without_the_models_columns_or_with_too_many_rows_is_refused(
     every = {name: np.arange(101.0) for name in trained.columns}
     pd.DataFrame({"sequence_id": range(101)} | every).to_parquet(path)
     response = post(server, path.read_bytes(), PARQUET)
-    assert response.status_code == 413 and "101 sequences" in response.json()["detail"]
+    assert response.status_code == 413 and "more than 100 sequences" in response.json()["detail"]
     path.write_bytes(path.read_bytes()[:-9] + b"\0" * 9)
     assert post(server, path.read_bytes(), PARQUET).status_code == 422
 
