@@ -10,9 +10,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from aslx import errors, landmarks
-from aslx.datasets import parquet
+from aslx.datasets import duplicates, parquet
 
 NO_FRAMES = "no frames in the parquet"
+NO_LANDMARK = "not one landmark in any frame"
 NO_PART = "signer and phrase fell into different parts"
 FEW_HANDS = "too few frames with a whole hand"
 FEW_FRAMES = "too few frames a character"
@@ -44,6 +45,7 @@ class Clip:
     no_hand: int = 0  # and neither.
     empty: bool = False  # Not one landmark in any frame.
     mended: tuple[str, ...] = ()  # Words of `mending`.
+    digest: bytes = b""  # Of its landmarks, as they are stored.
     dropped: str = ""  # Why; empty where it is kept.
 
 
@@ -63,6 +65,8 @@ class Keep:
         length = len(clip.row.phrase)
         if clip.frames == 0:
             return NO_FRAMES
+        if clip.empty:
+            return NO_LANDMARK
         if clip.frames < self.frames_per_character * length:
             return FEW_FRAMES
         # adish007/ASL-Fingerspelling-using-LSTM: `2*len(phrase) < max(r_nonan, l_nonan)`.
@@ -95,6 +99,7 @@ def read(
                 left=int(left.sum()),
                 no_hand=int((~right & ~left).sum()),
                 empty=bool(lost_TN3.all()),
+                digest=duplicates.digest(half_TN3),
                 mended=(*row.mended, *found.mended),
             )
             yield dataclasses.replace(clip, dropped=keep.reason(clip)), half_TN3

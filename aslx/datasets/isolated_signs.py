@@ -1,18 +1,16 @@
 """Kaggle's asl-signs -> shards: train.csv, a parquet for each clip, 543 rows for each frame."""
 
-import csv
 import dataclasses
 import functools
-import json
 import os
 import pathlib
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import BinaryIO
 
 import numpy as np
 
 from aslx import errors, files, landmarks
-from aslx.datasets import labelled, mending, rows
+from aslx.datasets import labelled, listing, mending, rows
 
 TRAIN, MAP = "train.csv", "sign_to_prediction_index_map.json"
 _COLUMNS = ("path", "participant_id", "sign")
@@ -27,6 +25,8 @@ def prepare(source: pathlib.Path, scratch: files.Path, options: labelled.Options
     """All clips, with the points of HOLISTIC130."""
     classes, stored = _classes(source / MAP), landmarks.HOLISTIC130
     points = [landmarks.POINTS.index(p) for p in stored.points]
+    items, names = table(source, classes)
+    named = {"signers": {str(number): names[number] for number in sorted(names)}} if names else {}
     kind = labelled.Kind(
         name="isolated_signs",
         array="landmarks",
@@ -34,44 +34,50 @@ def prepare(source: pathlib.Path, scratch: files.Path, options: labelled.Options
         dtype=np.float16,
         size=_FRAMES * len(points) * 3 * 2,
         read=functools.partial(_half, points=points),
-        metadata={"selection": stored.name},
+        metadata={"selection": stored.name} | named,
     )
-    items = table(source, classes)
     division = labelled.divide(items, options, source.name)
     return labelled.prepare(scratch, kind, division, classes, options, source.name)
 
 
 def _classes(path: pathlib.Path) -> list[str]:
     """The signs in the order of Kaggle's scores."""
-    if not path.exists():
-        raise errors.BadInput(f"{path} is missing: point --source at Kaggle's folder")
-    numbers = json.loads(path.read_text())
-    if sorted(numbers.values()) != list(range(len(numbers))):
-        raise errors.BadInput(f"{path} does not number its signs from 0 to {len(numbers) - 1}")
+    _check_there(path)
+    numbers = files.read_json(path)
+    told = list(numbers.values()) if isinstance(numbers, dict) else []
+    if not all(type(number) is int for number in told) or {*told} != {*range(len(numbers))}:
+        raise errors.BadInput(f"{path} does not number its signs from 0 on, each with its own")
     return sorted(numbers, key=numbers.__getitem__)
 
 
-def table(source: pathlib.Path, classes: list[str]) -> list[labelled.Item]:
-    """BadInput names the file and the line."""
-    path = source / TRAIN
-    if not path.exists():
+def _check_there(path: pathlib.Path) -> None:
+    if not path.is_file():
         raise errors.BadInput(f"{path} is missing: point --source at Kaggle's folder")
-    items = []
-    with open(path, newline="", encoding="utf-8-sig") as f:
-        reader = csv.DictReader(f)
-        lacking = [name for name in _COLUMNS if name not in (reader.fieldnames or ())]
-        if lacking:
-            raise errors.BadInput(f"{path} has no column {lacking[0]!r}")
-        for line in reader:
-            where = f"{path} line {reader.line_num}"
-            if line["sign"] not in classes:
-                raise errors.BadInput(f"{where}: the sign {line['sign']!r} is not in {MAP}")
-            clip = source / line["path"]
-            if not clip.is_file():
-                raise errors.BadInput(f"{where}: {clip} is missing")
-            signer = int(line["participant_id"])
-            items.append(labelled.Item(line["path"], line["sign"], clip, signer))
-    return items
+
+
+def table(
+    source: pathlib.Path, classes: Sequence[str]
+) -> tuple[list[labelled.Item], dict[int, str]]:
+    """What train.csv lists, and the signers' names by their numbers, where they have names.
+
+    BadInput names the file and the line."""
+    path = source / TRAIN
+    _check_there(path)
+    lines = list(listing.read(path, _COLUMNS))
+    signers, names = listing.signers([line["participant_id"] for line in lines])
+    known, items = set(classes), {}
+    for line, signer in zip(lines, signers, strict=True):
+        name, sign = line.path(), line["sign"]
+        if sign not in known:
+            raise errors.BadInput(f"{line.where}: the sign {sign!r} is not in {MAP}")
+        if name in items:
+            raise errors.BadInput(f"{line.where}: {name} is listed a second time")
+        with files.given(source / name):
+            there = (source / name).is_file()
+        if not there:
+            raise errors.BadInput(f"{line.where}: {source / name} is missing")
+        items[name] = labelled.Item(name, sign, source / name, signer)
+    return list(items.values()), names
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from aslx.datasets import clips, listing, mending, splits
+from aslx.datasets import clips, duplicates, listing, mending, splits
 
 SHORT = 1.0  # Fewer frames a character than this cannot hold the phrase (the transformer seed).
 
@@ -30,7 +30,7 @@ def summarise(found: Sequence[clips.Clip], split: splits.Split) -> dict:
         "all": _counts(kept),
         "mended": dict(sorted(collections.Counter(m for c in kept for m in c.mended).items())),
         "unknown signers": sum(clip.row.signer == listing.UNKNOWN for clip in kept),
-        "without a landmark": sum(clip.empty for clip in kept),
+        "duplicates": duplicates.count((c.row.part, c.row.phrase, c.digest) for c in kept),
         "fewer frames than characters": int((frames < SHORT * lengths).sum()),
         "frames without a hand": _share(sum(clip.no_hand for clip in kept), frames.sum()),
         "clips that the right hand dominates": _share(
@@ -68,6 +68,7 @@ def text(report: dict) -> str:
     lines = [f"{report['kept']:,} of {report['sequences']:,} sequences kept"]
     lines += [f"  dropped {n:,}: {reason}" for reason, n in report["dropped"].items()]
     lines += [f"  {line}" for line in mending.said(report["mended"])]
+    lines += [f"  {line}" for line in duplicates.said(report["duplicates"])]
     if unknown := report["unknown signers"]:
         lines += [f"  {unknown:,} clip{'s' * (unknown != 1)} of unknown signers, taken for one"]
     lines += [f"  split by {report['split']}" + f" ({report['note']})" * bool(report["note"])]
@@ -82,7 +83,6 @@ def text(report: dict) -> str:
     lines += [""]
     for name in ("frames without a hand", "clips that the right hand dominates"):
         lines += [f"  {name}: {report[name]:.1%}"]
-    for name in ("without a landmark", "fewer frames than characters"):
-        if report[name]:
-            lines += [f"  clips {name}: {report[name]:,} (kept)"]
+    if short := report["fewer frames than characters"]:
+        lines += [f"  clips of fewer frames than characters: {short:,} (kept)"]
     return "\n".join(lines)

@@ -9,7 +9,7 @@ import pytest
 
 from aslx import landmarks
 from aslx.data import records
-from aslx.datasets import building, clips, figures, fingerspelling, splits, spool, workers
+from aslx.datasets import building, clips, figures, fingerspelling, splits, spool, summary, workers
 from tests.datasets import kaggle
 
 KEEP = clips.Keep(selection="seed_hands_pose")
@@ -79,7 +79,7 @@ def test_a_value_that_float16_cannot_hold_is_an_error(tmp_path, value):
         list(clips.read(tmp_path / "a.parquet", [row], KEEP))
 
 
-def test_clips_without_frames_are_dropped_and_clips_without_landmarks_kept(tmp_path):
+def test_clips_without_frames_or_landmarks_are_dropped_and_counted(tmp_path):
     lines = kaggle.some(12)
     lines[0] = dataclasses.replace(lines[0], frames=0)
     kaggle.write(tmp_path / "kaggle", lines)
@@ -89,10 +89,10 @@ def test_clips_without_frames_are_dropped_and_clips_without_landmarks_kept(tmp_p
     values[-1][:] = np.nan
     pq.write_table(kaggle.table(mine, values), path)
     report = prepare(tmp_path / "kaggle", tmp_path / "out", split="none")
-    assert report["dropped"] == {clips.NO_FRAMES: 1}
-    assert report["kept"] == 11 and report["without a landmark"] == 1
+    assert report["dropped"] == {clips.NO_FRAMES: 1, clips.NO_LANDMARK: 1}
+    assert report["kept"] == 10
     data = records.Records(tmp_path / "out", "train")
-    assert len(data) == 11 and records.splits(tmp_path / "out") == ["train"]
+    assert len(data) == 10 and records.splits(tmp_path / "out") == ["train"]
     assert report == json.loads((tmp_path / "out" / "summary.json").read_text())
 
 
@@ -149,6 +149,20 @@ def test_the_order_of_clips_is_not_that_in_which_files_are_read(tmp_path):
         assert [waiting.clip for waiting in stored] == every
         orders.append([clip.row.sequence_id for clip in every])
     assert orders[0] == orders[1] == [row.sequence_id for row in rows]
+
+
+def test_the_same_landmarks_in_two_clips_are_counted(tmp_path):
+    a, b, *others = kaggle.some(6)
+    lines = [a, b, *others]
+    kaggle.write(tmp_path / "kaggle", lines)
+    path = tmp_path / "kaggle" / a.path
+    mine = [line for line in lines if line.path == a.path]
+    values = [kaggle.columns(a if line == b else line) for line in mine]
+    pq.write_table(kaggle.table(mine, values), path)
+    report = prepare(tmp_path / "kaggle", tmp_path / "out", split="none")
+    expected = {"within a part": 1, "across parts": 0, "with another label": 2}
+    assert report["duplicates"] == expected
+    assert "exact duplicates: 1 come more than once in their part" in summary.text(report)
 
 
 def test_both_csv_files_are_taken_unless_told_otherwise(tmp_path):

@@ -126,3 +126,38 @@ def test_what_is_no_landmark_lacks_or_contradicts_is_named():
 def test_a_clip_of_no_rows_has_no_frames():
     _, table = clip()
     assert read(table.slice(0, 0)).points.shape == (0, 543, 3)
+
+
+def source(folder, lines):
+    """Kaggle's layout, with a train.csv of these lines."""
+    (folder / "clips").mkdir(parents=True)
+    _, table = clip()
+    for name in "abcd":
+        pq.write_table(table, folder / "clips" / f"{name}.parquet")
+    (folder / "train.csv").write_text("path,participant_id,sign\n" + "\n".join(lines) + "\n")
+    (folder / "sign_to_prediction_index_map.json").write_text('{"hi": 0, "bye": 1}')
+    return folder
+
+
+def test_a_csv_of_any_tool_is_read_and_signers_may_have_names(tmp_path):
+    lines = [" clips/a.parquet, P01 ,hi ", "clips/b.parquet,129.0,bye", "clips/c.parquet,,hi"]
+    items, names = isolated_signs.table(source(tmp_path / "kaggle", lines), ["hi", "bye"])
+    assert [item.file for item in items] == [f"clips/{name}.parquet" for name in "abc"]
+    assert [item.label for item in items] == ["hi", "bye", "hi"]
+    assert names == {items[0].signer: "P01"} and [i.signer for i in items[1:]] == [129, -1]
+
+
+def test_a_line_that_cannot_be_is_named(tmp_path):
+    for i, (line, words) in enumerate(
+        (
+            ("clips/x.parquet,1,hi", "clips/x.parquet is missing"),
+            ("clips/a.parquet,1,hello", "the sign 'hello' is not in sign_to_prediction"),
+            ("../kaggle0/clips/b.parquet,1,hi", "leads out of the folder of the csv"),
+            ("clips/a.parquet,1,hi", "clips/a.parquet is listed a second time"),
+            (f"clips/{'a' * 300}.parquet,1,hi", "is too long a name"),
+        )
+    ):
+        folder = source(tmp_path / f"kaggle{i}", ["clips/a.parquet,2,bye", line])
+        with pytest.raises(errors.BadInput, match=words) as caught:
+            isolated_signs.table(folder, ["hi", "bye"])
+        assert "train.csv line 3" in str(caught.value) or "too long" in words
