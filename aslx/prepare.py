@@ -16,10 +16,11 @@ from aslx import cli, errors, files
 from aslx.datasets import (
     building,
     fingerspelling,
-    images,
+    image_folder,
     isolated_signs,
     keypoint_clips,
     labelled,
+    sign_mnist,
     storage,
     summary,
 )
@@ -217,9 +218,9 @@ def _labelled(
         case IsolatedSigns(take=options):
             return isolated_signs.prepare(source, scratch, options)
         case SignMnist(take=options):
-            return images.sign_mnist(source, scratch, options)
+            return sign_mnist.prepare(source, scratch, options)
         case ImageFolder(take=options):
-            return images.image_folder(source, scratch, command.size, command.cutouts, options)
+            return image_folder.prepare(source, scratch, command.size, command.cutouts, options)
 
 
 def _synthetic(command: Synthetic, scratch: files.Path) -> dict:

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from aslx import config, describe, export, inference, kaggle
-from aslx.datasets import images
+from aslx.datasets import sign_mnist
 from aslx.models import layers
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -55,11 +55,11 @@ def test_the_isolated_sign_network_has_1_8_million_parameters():
 
 
 def test_the_letters_of_sign_mnist_leave_out_j_and_z():
-    assert [images.letter_of(i) for i in (0, 8, 10, 24)] == ["A", "I", "K", "Y"]
-    assert images.LETTERS[9] == "K" and len(images.LETTERS) == 24
+    assert [sign_mnist.letter_of(i) for i in (0, 8, 10, 24)] == ["A", "I", "K", "Y"]
+    assert sign_mnist.LETTERS[9] == "K" and len(sign_mnist.LETTERS) == 24
     for label in (9, 25):
         with pytest.raises(ValueError, match="without a movement"):
-            images.letter_of(label)
+            sign_mnist.letter_of(label)
 
 
 @pytest.fixture(scope="module")

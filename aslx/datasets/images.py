@@ -1,152 +1,146 @@
-"""Images of known classes: folders CLASS/NAME.jpg, and the csv of Sign Language MNIST.
+"""Image files of users and strangers -> pixels, as a viewer shows them."""
 
-Decoded and resized once, when they are prepared.
-"""
-
-import csv
-import dataclasses
-import functools
-import pathlib
-from collections.abc import Callable, Sequence
-from typing import Any, BinaryIO
+import contextlib
+import logging
+import os
+import struct
+import warnings
+from collections.abc import Iterator
+from typing import BinaryIO
 
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image
 
 from aslx import errors, files
-from aslx.datasets import cutouts, labelled, workers
+from aslx.datasets import contents
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
-# Kaggle's labels 0 to 24 are letters of the alphabet; J (9) and Z (25) are signed with a movement,
-# and not there. So the 24 classes are not the labels.
-LETTERS = "ABCDEFGHIKLMNOPQRSTUVWXY"
-_SIDE = 28
-_SHOWN = 12  # Cutouts in the figure.
+# Decoders that read pixels and start no program, as PostScript's does.
+_FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "GIF", "TIFF")
+_PIXELS = 50_000_000  # Of a phone's largest usual photograph; 400 MB while it is made small.
+_SIDE = 2**15
+_WHITE = 255
+_BITS_PER_SAMPLE = 258  # A tag of TIFF.
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+# What Pillow raises, beside OSError, where bytes are not what a decoder expects.
+_UNREADABLE = (
+    *(ValueError, SyntaxError, EOFError, TypeError, IndexError, struct.error),
+    Image.DecompressionBombError,
+)
+# Pillow warns of damage that it got over, and of sizes that are checked here.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+logging.getLogger("PIL").setLevel(logging.CRITICAL)
 
 
-def read(path: str | pathlib.Path | BinaryIO, shape: tuple[int, int, int]) -> np.ndarray:
-    """u8[H, W, C] of an image file: C is 1 for grey, 3 for RGB."""
+def read(path: str | os.PathLike | BinaryIO, shape: tuple[int, int, int]) -> np.ndarray:
+    """u8[H, W, C] of an image file as it is seen: turned as EXIF says, on white where it is
+    transparent, of several frames the first. C is 1 for grey, 3 for RGB.
+
+    BadInput says why it cannot be read; a fault of the disk stays one.
+    """
     height, width, channels = shape
+    image, orientation = _decoded(path)
+    image = _eight_bits(path, image)
+    image = image.transpose(_TURNS[orientation]) if orientation in _TURNS else image
+    image = _on_white(image) if image.has_transparency_data else image
+    image = image.convert("L" if channels == 1 else "RGB")
+    small = image.resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(small, np.uint8).reshape(shape)
+
+
+def _decoded(path: str | os.PathLike | BinaryIO) -> tuple[Image.Image, int | None]:
+    """All pixels, and how EXIF says that the camera was held."""
     try:
-        with Image.open(path) as image:
-            small = image.convert("L" if channels == 1 else "RGB").resize(
-                (width, height), Image.Resampling.BILINEAR
+        with files.given(str(path)), Image.open(path, formats=_FORMATS) as image:
+            _check_size(path, image)
+            with _silent() if image.format == "TIFF" else contextlib.nullcontext():
+                image.load()
+            return image, image.getexif().get(ExifTags.Base.Orientation)
+    except errors.BadInput:
+        raise
+    except OSError as error:
+        if error.errno is not None:  # The system's, and not the decoder's.
+            raise
+        raise errors.BadInput(_why(path, error)) from error
+    except _UNREADABLE as error:
+        raise errors.BadInput(_why(path, error)) from error
+
+
+def _check_size(path: str | os.PathLike | BinaryIO, image: Image.Image) -> None:
+    width, height = image.size
+    if max(width, height) > _SIDE or width * height > _PIXELS:
+        raise errors.BadInput(
+            f"{path} has {width} x {height} pixels, and at most {_PIXELS:,} are taken, {_SIDE} a "
+            "side: make it smaller"
+        )
+
+
+def _eight_bits(path: str | os.PathLike | BinaryIO, image: Image.Image) -> Image.Image:
+    """Of 16 bits, and of a TIFF's floats, what is nearest in 8; other images stay as they are."""
+    if image.mode in ("I", "LAB"):
+        kind = "32-bit or signed" if image.mode == "I" else "L*a*b*"
+        raise errors.BadInput(f"{path} has {kind} pixels: save it as RGB with 8 bits each")
+    if image.mode == "F":
+        values = np.asarray(image)
+        if not np.isfinite(values).all():
+            raise errors.BadInput(f"{path} has pixels that are no numbers")
+        if values.min() < 0 or values.max() > 1:
+            raise errors.BadInput(
+                f"{path} has pixels from {values.min():g} to {values.max():g}, and black is 0 and "
+                "white 1 where they are floats: divide them, or save it with 8 bits"
             )
-            return np.asarray(small, np.uint8).reshape(shape)
-    except FileNotFoundError:
-        raise errors.BadInput(f"there is no file {path}") from None
-    except (OSError, ValueError, SyntaxError) as error:  # Pillow raises all three.
-        raise errors.BadInput(f"{path} is no image that can be read: {error}") from error
+        return Image.fromarray(np.rint(values * _WHITE).astype(np.uint8))
+    if not image.mode.startswith("I;16"):
+        return image
+    most = _most(image)
+    shades = np.rint(np.minimum(np.arange(2**16) / most, 1) * _WHITE).astype(np.uint8)
+    if (hidden := image.info.get("transparency")) is not None:  # A PNG's one shade.
+        shades[hidden] = _WHITE
+    return Image.fromarray(shades[np.asarray(image)])
 
 
-def image_folder(
-    source: pathlib.Path, scratch: files.Path, size: int, cut: bool, options: labelled.Options
-) -> dict:
-    """RGB images of size x size from the folders CLASS/NAME.jpg; with `cut`, what is behind the
-    hand too, and where the hand is, as the images that train tell it."""
-    items = [
-        labelled.Item(str(path.relative_to(source)), path.parent.name, path)
-        for path in sorted(source.glob("*/*"))
-        if path.suffix.lower() in SUFFIXES
-    ]
-    if not items:
-        raise errors.BadInput(f"{source} has no images CLASS/NAME.jpg")
-    classes = sorted({item.label for item in items})
-    division = labelled.divide(items, options, source.name)
-    train = [item for item in division.items if item.part == "train"]
-    kind = _kind("image_folder", (size, size, 3))
-    kind = _with_cutouts(kind, train, options) if cut else kind
-    report = labelled.prepare(scratch, kind, division, classes, options, source.name)
-    if cut:
-        from aslx.datasets import figures
-
-        few = np.linspace(0, len(train) - 1, min(_SHOWN, len(train))).round().astype(int)
-        shown = [kind.read(train[i].source) for i in few]
-        with files.writing(scratch / "out" / "figures" / "cutouts.png") as f:
-            figures.cutouts(shown).savefig(f)
-    return report
+def _most(image: Image.Image) -> int:
+    """The value of white; a TIFF may have 12 bits in 16."""
+    bits = getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, (16,))
+    return 2 ** min(max(bits[0], 1), 16) - 1
 
 
-def _with_cutouts(
-    kind: labelled.Kind, train: Sequence[labelled.Item], options: labelled.Options
-) -> labelled.Kind:
-    rng = np.random.default_rng(options.seed)
-    chosen = rng.permutation(len(train))[: cutouts.IMAGES]
-    images_NHWC = np.stack([kind.read(train[i].source) for i in chosen])
-    run = functools.partial(workers.run, processes=options.processes or workers.usable())
-    height, width, channels = kind.shape
-    return dataclasses.replace(
-        kind,
-        shape=(height, width, 2 * channels + 1),
-        size=height * width * (2 * channels + 1),
-        read=functools.partial(_cut, cutouts.scene(images_NHWC, run), kind.read),
-        metadata=kind.metadata | {"cutouts": True},
-    )
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """Libtiff prints what it finds damaged, and nobody can tell it not to."""
+    stderr = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
+    try:
+        yield
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
 
 
-def _cut(scene: cutouts.Scene, read: Callable[[Any], np.ndarray], source: Any) -> np.ndarray:
-    """u8[H, W, 2 C + 1]: the image, what is behind the hand, and 255 where the hand is."""
-    image_HWC = read(source)
-    behind_HWC, hand_HW = scene.cut(image_HWC)
-    return np.concatenate([image_HWC, behind_HWC, np.uint8(255) * hand_HW[..., None]], -1)
+def _on_white(image: Image.Image) -> Image.Image:
+    image = image.convert("RGBA")
+    shown = Image.new("RGB", image.size, "white")
+    shown.paste(image, mask=image)
+    return shown
 
 
-def sign_mnist(source: pathlib.Path, scratch: files.Path, options: labelled.Options) -> dict:
-    """Kaggle's sign_mnist_train.csv, which is split, and sign_mnist_test.csv, which tests."""
-    found = {part: list(source.rglob(f"sign_mnist_{part}.csv")) for part in ("train", "test")}
-    if not found["train"]:
-        raise errors.BadInput(f"{source} has no sign_mnist_train.csv")
-    items = []
-    for part, paths in found.items():
-        for path in paths[:1]:
-            items += _rows(path, "test" if part == "test" else None)
-    kind = _kind("sign_mnist", (_SIDE, _SIDE, 1))
-    division = labelled.divide(items, options, source.name)
-    return labelled.prepare(scratch, kind, division, list(LETTERS), options, source.name)
-
-
-def _kind(name: str, shape: tuple[int, int, int]) -> labelled.Kind:
-    return labelled.Kind(
-        name=name,
-        array="image",
-        shape=shape,
-        dtype=np.uint8,
-        size=int(np.prod(shape)),
-        read=functools.partial(_array, shape=shape),
-        metadata={"size": list(shape)},
-    )
-
-
-def _array(source: pathlib.Path | bytes, shape: tuple[int, int, int]) -> np.ndarray:
-    if isinstance(source, bytes):
-        return np.frombuffer(source, np.uint8).reshape(shape)
-    return read(source, shape)
-
-
-def _rows(path: pathlib.Path, part: str | None) -> list[labelled.Item]:
-    """BadInput names the file and the line."""
-    items = []
-    with open(path, newline="") as f:
-        lines = csv.reader(f)
-        next(lines, None)
-        for line in lines:
-            where = f"{path} line {lines.line_num}"
-            if len(line) != 1 + _SIDE**2:
-                raise errors.BadInput(
-                    f"{where} has {len(line)} values, and not a label and 784 pixels"
-                )
-            try:
-                letter, pixels = letter_of(int(line[0])), bytes(map(int, line[1:]))
-            except ValueError as error:
-                raise errors.BadInput(f"{where}: {error}") from error
-            name = f"{path.name}:{lines.line_num}"
-            items.append(labelled.Item(name, letter, pixels, part=part))
-    return items
-
-
-def letter_of(label: int) -> str:
-    """The letter of Kaggle's label: "K" of 10, for 9 would be J."""
-    letter = chr(ord("A") + label)
-    if letter not in LETTERS:
-        raise errors.BadInput(f"label {label} is no letter that is signed without a movement")
-    return letter
+def _why(path: str | os.PathLike | BinaryIO, error: Exception) -> str:
+    found = contents.kind(path)
+    if found and found not in (contents.IMAGE, contents.GIF):
+        return f"{path} is no image: it {contents.words(found)}"
+    if isinstance(error, Image.DecompressionBombError):
+        return f"{path} has more than {_PIXELS:,} pixels: make it smaller"
+    told = "" if isinstance(error, Image.UnidentifiedImageError) else f": {error}"
+    damaged = "is damaged" if found else f"is none of {', '.join(_FORMATS)}"
+    if isinstance(path, (str, os.PathLike)) and not os.path.getsize(path):
+        damaged = "is empty"
+    return f"{path} is no image that can be read, it {damaged}{told}"

@@ -36,7 +36,7 @@ def prepare(source: pathlib.Path, scratch: files.Path, options: labelled.Options
         read=functools.partial(_half, points=points),
         metadata={"selection": stored.name} | named,
     )
-    division = labelled.divide(items, options, source.name)
+    division = labelled.divide(labelled.Found(items), options, source.name)
     return labelled.prepare(scratch, kind, division, classes, options, source.name)
 
 

@@ -1,28 +1,35 @@
 """The keypoint seed's clips: folders CLASS/SEQUENCE/FRAME.npy, or arrays X, y and seq in an npz.
 
 A frame has 1,662 values, or 258 without the face, in the order pose, face, left hand, right hand;
-zeros stand for what the tracker lost.
+zeros stand for what the tracker lost. Clips may be of different lengths, in folders.
 """
 
+import collections
 import functools
 import pathlib
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from aslx import errors, files
 from aslx.data import fields
-from aslx.datasets import labelled
+from aslx.datasets import arrays, folders, labelled, unreadable
 
 WIDTHS = (fields.KEYPOINTS, fields.KEYPOINTS_NO_FACE)
+_PARTS = {  # Of a data set, as people call the npz that hold them.
+    **dict.fromkeys(("train", "training"), None),  # Divided further where parts are lacking.
+    **dict.fromkeys(("validation", "valid", "val", "dev"), "validation"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+_NUMBER = re.compile(r"\d+$")
+_ODD = 5  # Clips of another length than most that are named.
 
 
 def prepare(source: pathlib.Path, scratch: files.Path, options: labelled.Options) -> dict:
-    found = [source] if source.suffix == ".npz" else sorted(source.glob("*.npz"))
-    items = from_npz(found[0]) if found else from_folders(source)
-    classes = sorted({item.label for item in items})
-    frames, width = _load(items[0].source).shape
+    found = find(source)
+    frames, width = _first(found.items).shape
     kind = labelled.Kind(
         name="keypoint_clips",
         array="keypoints",
@@ -32,57 +39,178 @@ def prepare(source: pathlib.Path, scratch: files.Path, options: labelled.Options
         read=functools.partial(read, width=width),
         metadata={"values": width},
     )
-    division = labelled.divide(items, options, source.name)
-    return labelled.prepare(scratch, kind, division, classes, options, source.name)
+
+    def build(found: labelled.Found) -> dict:
+        classes = sorted({item.label for item in found.items})
+        division = labelled.divide(found, options, source.name)
+        return labelled.prepare(scratch, kind, division, classes, options, source.name)
+
+    return unreadable.whole(build, found, kind, scratch, options)
+
+
+def find(source: pathlib.Path) -> labelled.Found:
+    """All clips of a folder or an npz. BadInput where it is not clear which are meant."""
+    if source.suffix.lower() == ".npz":
+        return labelled.Found(from_npz(source))
+    packed = [path for path in folders.inside(source) if path.suffix.lower() == ".npz"]
+    clips = [clip for each in folders.classes(source) for clip in folders.classes(each)]
+    if not packed:
+        return from_folders(source, clips)
+    if clips:
+        raise errors.BadInput(
+            f"{source} holds {packed[0].name} and clips as {clips[0].relative_to(source)}: point "
+            f"--source at {packed[0]}, or remove it"
+        )
+    if len(packed) == 1:
+        return labelled.Found(from_npz(packed[0]))
+    parts = [_PARTS.get(path.stem.lower(), "") for path in packed]
+    if "" in parts or len(set(parts)) < len(parts):
+        names = " and ".join(path.name for path in packed[:3])
+        raise errors.BadInput(
+            f"{source} holds {names}: name them train.npz, validation.npz and test.npz, or point "
+            "--source at one"
+        )
+    items = []
+    for path, part in zip(packed, parts, strict=True):
+        items += [
+            labelled.Item(f"{path.stem}/{item.file}", item.label, item.source, part=part)
+            for item in from_npz(path)
+        ]
+    return labelled.Found(items)
 
 
 def from_npz(path: pathlib.Path) -> list[labelled.Item]:
-    try:
-        with np.load(path, allow_pickle=False) as f:
-            labels, numbers = f["y"], f["seq"] if "seq" in f else np.arange(len(f["y"]))
-    except (OSError, ValueError, KeyError) as error:
-        raise errors.BadInput(f"{path} has no arrays X and y of clips: {error}") from error
-    names = [f"{label}/{number}" for label, number in zip(labels, numbers, strict=True)]
+    """BadInput says what is wrong with the arrays."""
+    found = _clips(path)
+    clips, labels = found["X"], found["y"]
+    if labels.ndim != 1:
+        raise errors.BadInput(
+            f"{path}: y has the shape {labels.shape}, and a number or a name for each clip is "
+            "wanted: of one-hot labels take y.argmax(1)"
+        )
+    if clips.ndim != 3:
+        raise errors.BadInput(
+            f"{path}: X has the shape {clips.shape}, and clips, frames and values are wanted"
+        )
+    for name in found:
+        if len(found[name]) != len(clips):
+            raise errors.BadInput(
+                f"{path}: X has {len(clips)} clips, and {name} {len(found[name])}"
+            )
+    if clips.dtype.kind not in "iuf":
+        raise errors.BadInput(f"{path}: X holds {clips.dtype}, and numbers are wanted")
+    texts = [_text(label) for label in labels]
+    names = [f"{label}/{_text(n)}" for label, n in zip(texts, found.get("seq", ()), strict=False)]
+    if len(set(names)) < len(texts):  # The same number twice, or none.
+        names = [f"{label}/{i}" for i, label in enumerate(texts)]
     return [
-        labelled.Item(name, str(label), (path, i))
-        for i, (name, label) in enumerate(zip(names, labels, strict=True))
+        labelled.Item(name, label, (path, i))
+        for i, (name, label) in enumerate(zip(names, texts, strict=True))
     ]
 
 
-def from_folders(source: pathlib.Path) -> list[labelled.Item]:
-    """BadInput names a clip that lacks a frame."""
-    clips = sorted(path for path in source.glob("*/*") if path.is_dir())
+def _text(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def from_folders(source: pathlib.Path, clips: Sequence[pathlib.Path]) -> labelled.Found:
+    """BadInput where there is none."""
     if not clips:
         raise errors.BadInput(f"{source} has no folders CLASS/SEQUENCE of frames, and no npz")
-    frames = max(len(list(clip.glob("*.npy"))) for clip in clips)
-    for clip in clips:
-        missing = [i for i in range(frames) if not (clip / f"{i}.npy").exists()]
-        if missing:
+    files = {clip: _files(clip) for clip in clips}
+    most = _usual(len(frames) for frames in files.values())
+    # Clips begin with 0 or with 1; what begins otherwise than the others lacks its first frames.
+    first = _usual(min(frames) for frames in files.values() if frames)
+    items = [
+        labelled.Item(f"{clip.parent.name}/{clip.name}", clip.parent.name, (clip, None, first))
+        for clip in clips
+    ]
+    odd = [
+        f"{item.file} has {len(frames)}"
+        for item, frames in zip(items, files.values(), strict=True)
+        if len(frames) != most
+    ]
+    more = f" and {len(odd) - _ODD} more" if len(odd) > _ODD else ""
+    notes = [f"clips have {most} frames, but {', '.join(odd[:_ODD])}{more}"] if odd else []
+    empty = [each.name for each in folders.classes(source) if not folders.classes(each)]
+    if empty:
+        notes.append(f"without a clip, and so no class: {', '.join(empty)}")
+    loose = [path.suffix for each in folders.classes(source) for path in folders.inside(each)
+             if path.is_file()]  # fmt: skip
+    dropped = collections.Counter(f"{suffix} files in no folder of a clip" for suffix in loose)
+    return labelled.Found(items, dropped, notes)
+
+
+def _usual(values: Iterator[int]) -> int:
+    return max(collections.Counter(values).items(), key=lambda pair: (pair[1], -pair[0]))[0]
+
+
+def _files(clip: pathlib.Path) -> dict[int, pathlib.Path]:
+    """Number -> file of a clip's frames: 0.npy, 00.npy or frame_0.npy."""
+    found: dict[int, pathlib.Path] = {}
+    for path in folders.inside(clip):
+        if path.suffix.lower() != ".npy":
+            continue
+        number = _NUMBER.search(path.stem)
+        if number is None:
             raise errors.BadInput(
-                f"{clip} has no {missing[0]}.npy, and others have {frames} frames: "
-                "record the clip again, or remove it"
+                f"{path} has no number at the end of its name: which frame is it?"
             )
-    return [labelled.Item(f"{c.parent.name}/{c.name}", c.parent.name, c) for c in clips]
+        if other := found.get(int(number[0])):
+            raise errors.BadInput(f"{clip} has {other.name} and {path.name}: remove one")
+        found[int(number[0])] = path
+    return dict(sorted(found.items()))
+
+
+def _first(items: Sequence[labelled.Item]) -> np.ndarray:
+    """The first clip that can be read, by which the others are measured."""
+    for item in items:
+        try:
+            return _load(item.source)
+        except errors.BadInput:
+            if item is items[-1]:
+                raise
+    raise errors.BadInput("no clip was found")
 
 
 def _load(source: Any) -> np.ndarray:
     """A clip [T, D] of a folder, of an .npy, or of a place in an npz."""
-    try:
-        if isinstance(source, tuple):
-            return _clips(source[0])[source[1]]
-        if source.is_file():
-            return np.load(source)
-        frames = sorted(source.glob("*.npy"), key=lambda path: int(path.stem))
-        return np.stack([_frame(np.load(path), path) for path in frames])
-    except (OSError, ValueError, EOFError) as error:
-        where = source[0] if isinstance(source, tuple) else source
-        raise errors.BadInput(f"{where} holds no clip of frames: {error}") from error
+    if isinstance(source, pathlib.Path):
+        clip_TD = arrays.npy(source)
+    elif source[1] is not None:
+        clip_TD = _clips(source[0])["X"][source[1]]
+    else:
+        clip_TD = _frames(source[0], source[2])
+    is_clip = clip_TD.ndim == 2 and clip_TD.dtype.kind in "iuf" and len(clip_TD)
+    if not is_clip or clip_TD.shape[1] not in WIDTHS:
+        raise errors.BadInput(
+            f"{_name(source)} is {clip_TD.shape} of {clip_TD.dtype}, and frames of {WIDTHS[0]} or "
+            f"{WIDTHS[1]} numbers are wanted"
+        )
+    return clip_TD
+
+
+def _frames(clip: pathlib.Path, first: int | None) -> np.ndarray:
+    found = _files(clip)
+    if not found:
+        raise errors.BadInput(f"{clip} holds no frames 0.npy, 1.npy, ...")
+    first = min(found) if first is None else first
+    missing = [i for i in range(first, max(found)) if i not in found]
+    if missing:
+        like = next(iter(found.values())).name
+        name = _NUMBER.sub(str(missing[0]), like.removesuffix(".npy"))
+        raise errors.BadInput(
+            f"{clip} has no {name}.npy, and later frames: record the clip again, or remove it"
+        )
+    frames = [_frame(arrays.npy(path), path) for path in found.values()]
+    if len({frame.shape for frame in frames}) > 1:
+        raise errors.BadInput(f"{clip} has frames of {WIDTHS[0]} values and of {WIDTHS[1]}")
+    return np.stack(frames)
 
 
 @functools.lru_cache(1)
-def _clips(path: pathlib.Path) -> np.ndarray:
-    with np.load(path, allow_pickle=False) as f:
-        return f["X"]
+def _clips(path: pathlib.Path) -> dict[str, np.ndarray]:
+    return arrays.npz(path, ["X", "y"], ["seq"])
 
 
 def _frame(values: np.ndarray, path: pathlib.Path) -> np.ndarray:
@@ -93,15 +221,23 @@ def _frame(values: np.ndarray, path: pathlib.Path) -> np.ndarray:
     return values
 
 
+def _name(source: Any) -> str:
+    if isinstance(source, pathlib.Path):
+        return str(source)
+    return str(source[0]) if source[1] is None else f"clip {source[1]} of {source[0]}"
+
+
 def read(source: Any, width: int) -> np.ndarray:
     """A clip of frames of this width, as float16."""
     clip_TD = _load(source)
-    if clip_TD.ndim != 2 or clip_TD.shape[1] != width:
-        raise errors.BadInput(f"{source} is {clip_TD.shape}, and not frames of {width} values")
+    if clip_TD.shape[1] != width:
+        raise errors.BadInput(
+            f"{_name(source)} has frames of {clip_TD.shape[1]} values, the first clip of {width}"
+        )
     with np.errstate(over="ignore"):
         half_TD = clip_TD.astype("<f2")
     if not np.isfinite(half_TD).all():
-        raise errors.BadInput(f"{source} holds values that are no finite float16")
+        raise errors.BadInput(f"{_name(source)} holds values that are no finite float16")
     return half_TD
 
 
@@ -110,10 +246,9 @@ def clips(path: str, field: Callable[[dict], fields.Keypoints]) -> Iterator[tupl
     where = pathlib.Path(path)
     if not where.exists():
         raise errors.BadInput(f"there is no {path}")
-    is_npz = where.suffix == ".npz"
-    sources = {item.file: item.source for item in from_npz(where)} if is_npz else {path: where}
+    sources: dict[str, Any] = {path: (where, None, None) if where.is_dir() else where}
+    if where.suffix.lower() == ".npz":
+        sources = {item.file: item.source for item in from_npz(where)}
     for name, source in sources.items():
         clip_TD = _load(source)
-        if clip_TD.ndim != 2 or clip_TD.shape[1] not in WIDTHS:
-            raise errors.BadInput(f"{path} is {clip_TD.shape}, and not frames of {WIDTHS} values")
         yield name, field({"values": clip_TD.shape[1]}).take(clip_TD)

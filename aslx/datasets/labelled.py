@@ -4,13 +4,13 @@ import collections
 import dataclasses
 import functools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 
 from aslx import errors, files
-from aslx.datasets import splits, workers
+from aslx.datasets import folders, splits, workers
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,6 +30,13 @@ class Options:
     """Files for each part; by default one for 128 MB, and up to 8 where there is less."""
     processes: int | None = None
     """Processes that read; by default one for each core."""
+    skip_unreadable: bool = False
+    """Leave out clips or images that cannot be read, and count them; else they are named, and
+    nothing is written."""
+
+
+class Unreadable(errors.BadInput):
+    """A clip or an image that cannot be read."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +48,15 @@ class Item:
     source: Any  # What `Kind.read` takes.
     signer: int = -1
     part: str | None = None  # Where the data say so.
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """What a source holds, and what of it is left out."""
+
+    items: Sequence[Item]
+    dropped: Mapping[str, int] = dataclasses.field(default_factory=dict)  # How many, by what.
+    notes: Sequence[str] = ()  # What else a user should know.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -63,6 +79,33 @@ class Division:
     items: Sequence[Item]
     method: str
     note: str
+    found: Found
+
+
+def image(name: str, shape: tuple[int, int, int], read: Callable[..., np.ndarray]) -> Kind:
+    """Images of one shape; `read` takes a source, and the shape."""
+    return Kind(
+        name=name,
+        array="image",
+        shape=shape,
+        dtype=np.uint8,
+        size=int(np.prod(shape)),
+        read=functools.partial(read, shape=shape),
+        metadata={"size": list(shape)},
+    )
+
+
+def read(kind: Kind, item: Item) -> np.ndarray:
+    """The array of an item; `Unreadable` says why there is none."""
+    try:
+        return kind.read(item.source)
+    except errors.BadInput as error:
+        raise Unreadable(str(error)) from error
+
+
+def left_out(found: Found) -> list[str]:
+    """What is left out, in words."""
+    return [f"left out {count:,}: {what}" for what, count in sorted(found.dropped.items())]
 
 
 def prepare(
@@ -90,17 +133,22 @@ def prepare(
     return report
 
 
-def divide(items: Sequence[Item], options: Options, origin: str) -> Division:
+def divide(found: Found, options: Options, origin: str) -> Division:
     """BadInput where there is nothing to tell apart, or where the split cannot be as asked."""
+    items = found.items
     there = {item.label for item in items}
     if len(there) < 2:
         names = ", ".join(sorted(there)) or "none"
         raise errors.BadInput(
             f"{origin} has examples of {len(there)} class(es) ({names}): needs two"
         )
+    for name in there:
+        if not name.strip() or not folders.plain(name):
+            raise errors.BadInput(f"{origin} has a class named {name!a}: give it a plain name")
     free = [item for item in items if item.part is None]
     named = {item.part for item in items if item.part is not None}
     test = 0.0 if "test" in named else options.test
+    validation = 0.0 if "validation" in named else options.validation
     known = all(item.signer >= 0 for item in items)
     if options.split == "signer" and not known:
         raise errors.BadInput("--split signer: these data do not say who signs")
@@ -109,7 +157,7 @@ def divide(items: Sequence[Item], options: Options, origin: str) -> Division:
         method = "signer" if known else "stratified"
     labels, note = [item.label for item in free], ""
     if method == "stratified":
-        parts = splits.stratified(labels, options.validation, test, options.seed)
+        parts = splits.stratified(labels, validation, test, options.seed)
     else:
         wish: splits.Method = "signer" if method == "signer" else "none"
         files = [item.file for item in free]
@@ -118,14 +166,14 @@ def divide(items: Sequence[Item], options: Options, origin: str) -> Division:
             signers=[item.signer for item in free],
             phrases=labels,
             files=files,
-            validation=options.validation,
+            validation=validation,
             test=test,
             seed=options.seed,
         )
         parts, method, note = split.parts, split.method, split.note
     told = iter(parts)
     placed = [item if item.part else dataclasses.replace(item, part=next(told)) for item in items]
-    return Division(placed, method, note)
+    return Division(placed, method, note, found)
 
 
 def _write(
@@ -164,8 +212,12 @@ def _write(
 
 
 def _example(kind: Kind, item: Item) -> dict:
-    array = kind.read(item.source)
-    return {kind.array: array, "label": item.label, "signer": item.signer, "file": item.file}
+    return {
+        kind.array: read(kind, item),
+        "label": item.label,
+        "signer": item.signer,
+        "file": item.file,
+    }
 
 
 def _summarise(division: Division, classes: Sequence[str]) -> dict:
@@ -177,7 +229,8 @@ def _summarise(division: Division, classes: Sequence[str]) -> dict:
             signers = {item.signer for item in mine} - {-1}
             of = {name: counts[name] for name in classes}
             parts[part] = {"clips": len(mine), "signers": len(signers), "classes": of}
-    return {"split": division.method, "note": division.note, "dropped": {}, "parts": parts}
+    told = {"split": division.method, "note": division.note, "parts": parts}
+    return told | {"dropped": dict(division.found.dropped), "notes": list(division.found.notes)}
 
 
 def text(report: dict) -> str:
@@ -192,4 +245,5 @@ def text(report: dict) -> str:
             f"  {part:<10} {counts['clips']:>8,} of {sum(map(bool, numbers))} classes, "
             f"{min(numbers)} to {max(numbers)} of each{signers}"
         ]
+    lines += [f"  {line}" for line in [*left_out(Found((), report["dropped"])), *report["notes"]]]
     return "\n".join(lines)

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from aslx.data import records
-from aslx.datasets import building, images, isolated_signs, keypoint_clips, labelled, splits
+from aslx.datasets import building, isolated_signs, keypoint_clips, labelled, sign_mnist, splits
 
 OPTIONS = labelled.Options(processes=1)
 
@@ -99,13 +99,13 @@ def test_sign_mnist_is_tested_on_its_own_test_csv(tmp_path):
     (tmp_path / "source").mkdir()
     mnist(tmp_path / "source" / "sign_mnist_train.csv", 240)
     mnist(tmp_path / "source" / "sign_mnist_test.csv", 48)
-    report, data = built(tmp_path, images.sign_mnist, tmp_path / "source")
+    report, data = built(tmp_path, sign_mnist.prepare, tmp_path / "source")
     assert report["parts"]["test"]["clips"] == 48 and len(data.metadata["classes"]) == 24
     assert report["parts"]["validation"]["clips"] == 24 and data.metadata["size"] == [28, 28, 1]
     with open(tmp_path / "source" / "sign_mnist_train.csv", "a") as f:
         f.write("9," + ",".join(["0"] * 784) + "\n")
     with pytest.raises(ValueError, match="line 242: label 9"):
-        images.sign_mnist(tmp_path / "source", tmp_path / "again", OPTIONS)
+        sign_mnist.prepare(tmp_path / "source", tmp_path / "again", OPTIONS)
 
 
 def test_a_stratified_split_has_every_class_in_its_share():
