@@ -269,9 +269,15 @@ def mnist(path: pathlib.Path, *, header: bool = True, last: bool = False, end: s
     path.write_text("".join(",".join(map(str, row)) + "\n" for row in rows) + end)
 
 
-@pytest.mark.parametrize("options", [{}, {"header": False}, {"last": True}, {"end": "\n\n"},
-                                     {"header": False, "last": True}])  # fmt: skip
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize(
+    "options, encoding",
+    [
+        ({}, "utf-16"),
+        ({"header": False}, "utf-8"),
+        ({"last": True, "end": "\n\n"}, "utf-8-sig"),
+        ({"header": False, "last": True}, "utf-8"),
+    ],
+)
 def test_a_csv_of_sign_mnist_is_read_whole_as_people_write_it(options, encoding, made, tmp_path):
     table = tmp_path / "mnist" / "sign_mnist_train.csv"
     mnist(table, **options)
