@@ -10,7 +10,7 @@ from typing import BinaryIO
 import numpy as np
 
 from aslx import errors, files, landmarks
-from aslx.datasets import labelled, listing, mending, rows
+from aslx.datasets import labelled, listing, mending, rows, unreadable
 
 TRAIN, MAP = "train.csv", "sign_to_prediction_index_map.json"
 _COLUMNS = ("path", "participant_id", "sign")
@@ -36,8 +36,12 @@ def prepare(source: pathlib.Path, scratch: files.Path, options: labelled.Options
         read=functools.partial(_half, points=points),
         metadata={"selection": stored.name} | named,
     )
-    division = labelled.divide(labelled.Found(items), options, source.name)
-    return labelled.prepare(scratch, kind, division, classes, options, source.name)
+
+    def build(found: labelled.Found) -> dict:
+        division = labelled.divide(found, options, source.name)
+        return labelled.prepare(scratch, kind, division, classes, options, source.name)
+
+    return unreadable.whole(build, labelled.Found(items), kind, scratch, options)
 
 
 def _classes(path: pathlib.Path) -> list[str]:

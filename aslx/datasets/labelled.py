@@ -4,13 +4,14 @@ import collections
 import dataclasses
 import functools
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 
 from aslx import errors, files
-from aslx.datasets import folders, splits, workers
+from aslx.data import records
+from aslx.datasets import duplicates, folders, splits, workers
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -123,6 +124,7 @@ def prepare(
     split = dataclasses.asdict(options) | {"done": division.method, "note": division.note}
     metadata = {"task": "classification", "classes": list(classes), "source": origin}
     _write(scratch / "out", kind, items, classes, metadata | {"split": split}, options)
+    report["duplicates"] = duplicates.count(_digests(scratch / "out", kind, report["parts"]))
     from aslx.datasets import figures
 
     (scratch / "out" / "figures").mkdir()
@@ -131,6 +133,18 @@ def prepare(
         figures.classes(counts, classes).savefig(f)
     (scratch / "out" / "summary.json").write_text(json.dumps(report, indent=1) + "\n")
     return report
+
+
+def _digests(
+    folder: files.Path, kind: Kind, parts: Iterable[str]
+) -> Iterator[tuple[str, str, bytes]]:
+    """Part, label and digest of every record."""
+    for part in parts:
+        data = records.Records(str(folder), part)
+        for i in range(len(data)):
+            record = data[i]
+            array = np.frombuffer(record[kind.array].bytes_list.value[0], np.uint8)
+            yield part, str(record["label"].int64_list.value[0]), duplicates.digest(array)
 
 
 def divide(found: Found, options: Options, origin: str) -> Division:
@@ -245,5 +259,6 @@ def text(report: dict) -> str:
             f"  {part:<10} {counts['clips']:>8,} of {sum(map(bool, numbers))} classes, "
             f"{min(numbers)} to {max(numbers)} of each{signers}"
         ]
-    lines += [f"  {line}" for line in [*left_out(Found((), report["dropped"])), *report["notes"]]]
+    told = [*left_out(Found((), report["dropped"])), *report["notes"]]
+    lines += [f"  {line}" for line in [*told, *duplicates.said(report["duplicates"])]]
     return "\n".join(lines)

@@ -1,14 +1,13 @@
 """Kaggle's sign-language-mnist -> shards: a csv of a label and 28 x 28 grey pixels a line."""
 
-import csv
 import filecmp
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from aslx import errors, files
-from aslx.datasets import folders, labelled
+from aslx.datasets import folders, labelled, listing
 
 # Kaggle's labels 0 to 24 are letters of the alphabet; J (9) and Z (25) are signed with a movement,
 # and not there. So the 24 classes are not the labels.
@@ -57,7 +56,7 @@ def _items(path: pathlib.Path, part: str | None) -> list[labelled.Item]:
 def _rows(path: pathlib.Path) -> tuple[list[str], list[tuple[int, bytes]]]:
     """The header, which may be missing, and each line's number and values."""
     header, rows = [], []
-    for number, line in _lines(path):
+    for number, line in listing.rows(path):
         if not header and not rows and not all(value.strip().isdigit() for value in line):
             header = [name.strip().lower() for name in line]
             continue
@@ -76,23 +75,6 @@ def _rows(path: pathlib.Path) -> tuple[list[str], list[tuple[int, bytes]]]:
 
 def _is_byte(value: str) -> bool:
     return value.strip().isdecimal() and int(value) < 256
-
-
-def _lines(path: pathlib.Path) -> Iterator[tuple[int, list[str]]]:
-    """Numbers and values of the lines that are not blank; UTF-8, or what a mark at the beginning
-    says."""
-    with files.given(path), path.open("rb") as f:
-        marked = f.read(2) in (b"\xff\xfe", b"\xfe\xff")
-    with path.open(newline="", encoding="utf-16" if marked else "utf-8-sig") as f:
-        reader = csv.reader(f)
-        try:
-            for line in reader:
-                if any(value.strip() for value in line):
-                    yield reader.line_num, line
-        except (csv.Error, UnicodeError) as error:
-            raise errors.BadInput(
-                f"{path} is damaged or no csv, after line {reader.line_num}: {error}"
-            ) from None
 
 
 def _label(path: pathlib.Path, header: Sequence[str], rows: Sequence[bytes]) -> int:

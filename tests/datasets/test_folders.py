@@ -137,6 +137,16 @@ def test_all_images_that_cannot_be_read_are_named_or_left_out(letters, made, ref
     assert made("image_folder", letters, *cut)[0]["dropped"] == 12
 
 
+def test_the_same_image_in_two_parts_is_told(letters, made):
+    assert "duplicate" not in made("image_folder", letters, "--size", 8)[1]
+    for path in sorted(letters.glob("*/*")):
+        (path.parent / f"copy-{path.name}").write_bytes(path.read_bytes())
+    _, said, report = made("image_folder", letters, "--size", 8)
+    across = report["duplicates"]["across parts"]
+    assert across and report["duplicates"]["within a part"] == 20 - across
+    assert f"exact duplicates: {across} of validation and test stand in an earlier part" in said
+
+
 def test_a_folder_that_a_link_leads_back_to_is_entered_once(letters):
     (letters / "A" / "again").symlink_to(letters)
     assert len(list(folders.within(letters))) == 20
@@ -272,7 +282,7 @@ def mnist(path: pathlib.Path, *, header: bool = True, last: bool = False, end: s
 @pytest.mark.parametrize(
     "options, encoding",
     [
-        ({}, "utf-16"),
+        ({}, "utf-8"),
         ({"header": False}, "utf-8"),
         ({"last": True, "end": "\n\n"}, "utf-8-sig"),
         ({"header": False, "last": True}, "utf-8"),
@@ -299,10 +309,11 @@ def test_a_csv_of_sign_mnist_that_cannot_be_is_named(refused, tmp_path):
         (whole + "1," + "0.5," * 783 + "0\n", "line 26 holds '0.5'"),
         (whole + "1," + "9999," * 783 + "0\n", "line 26 holds '9999'"),
         (whole + "9," + "0," * 783 + "0\n", "line 26: label 9"),
-        (whole + '"' + "x" * 200_000, "damaged or no csv"),
+        (whole + '"' + "x" * 200_000, "is no csv"),
         (whole.replace(",", ";"), "values"),
+        ("\ufeff" + whole, "is UTF-16: save it as UTF-8"),
     ):
-        table.write_text(text)
+        table.write_text(text, "utf-16-le" if "UTF-16" in words else "utf-8")
         assert words in refused("sign_mnist", tmp_path / "mnist"), words
     rows = [",".join(["1", *["100"] * 783, "2"])] * 4
     table.write_text("\n".join(rows))
