@@ -1,30 +1,30 @@
-"""Saves and restores the train state with Orbax.
+"""Saves the train state with Orbax, keeps the last states and the best, and restores the newest.
 
 Leaves are stored under their path ("model/encoder/0/up/kernel"), so the names on disk depend on our
 attribute names and on nothing else, and a state restores onto any mesh and number of hosts.
 """
 
+import concurrent.futures
 import dataclasses
-import json
+import functools
 import logging
-from collections.abc import Callable
+import os
+import re
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
+import numpy as np
 from etils import epath
+from jax.experimental import multihost_utils
 from orbax.checkpoint import v1 as ocp
 
-from aslx import errors, files
+from aslx import checkpoint_list, checksums, errors, files, stored
 
 log = logging.getLogger("aslx")
 
-_KEEP_LAST = 2
-_preserve = ocp.training.preservation_policies
-
-
-def flatten(tree: Any) -> dict[str, Any]:
-    leaves = jax.tree.leaves_with_path(tree)
-    return {jax.tree_util.keystr(path, simple=True, separator="/"): x for path, x in leaves}
+_UNFINISHED = ".orbax-checkpoint-tmp"  # Orbax's ending of what it has not finished.
+_DAMAGED = "damaged-"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,119 +36,210 @@ class Progress:
     salt: int = 0  # Times that the run was rolled back.
 
 
-class OtherNetwork(errors.BadInput):
-    """A checkpoint that is whole, of parameters that have other names."""
-
-
-def _score(saved: Any) -> float:
-    return saved.metrics["score"]
-
-
-def _drop_unreadable(directory: epath.Path) -> None:
-    """Deletes the checkpoints whose score cannot be read: Orbax reads all of them first."""
-    for metrics in directory.glob("*/metrics/metrics") if directory.exists() else ():
-        try:
-            json.loads(metrics.read_text())
-        except ValueError as error:
-            checkpoint = metrics.parent.parent
-            log.warning("checkpoint %s is damaged, deleting it: %s", checkpoint.name, error)
-            checkpoint.rmtree()
-
-
 class Checkpoints:
-    """The last few states of a run and the best; none is visible before it is whole."""
+    """The last few states of a run and the best; none is visible before it is whole.
+
+    For the one training of a run: it removes what an earlier one did not finish. All hosts make it,
+    and call its methods, alike.
+    """
 
     def __init__(self, directory: files.Path):
-        best = _preserve.BestN(
-            n=1, get_metric_fn=lambda m: m["score"], keep_checkpoints_without_metrics=False
-        )
-        _drop_unreadable(files.absolute(directory))
-        context = ocp.Context()
-        context.pytree.loading.partial_load = True  # Evaluation and export read the model alone.
-        # The policies are Orbax's own; its annotations do not know them.
-        keep: Any = _preserve.AnyPreservationPolicy([_preserve.LatestN(_KEEP_LAST), best])
-        self._ckpt = ocp.training.Checkpointer(
-            files.absolute(directory),
-            preservation_policy=keep,
-            cleanup_tmp_directories=True,
-            context=context,
-        )
+        self._directory = files.absolute(directory)
+        checkpoint_list.spellable(self._directory)
+        self._worker = concurrent.futures.ThreadPoolExecutor(1)
+        self._finishing: concurrent.futures.Future | None = None
+        self._scores: dict[int, float | None] = {}
+        if _first_host():
+            with files.given(self._directory):
+                files.make(self._directory)
+                for path in _unfinished(self._directory):
+                    _remove(path)
+        self._list()
 
     @property
     def steps(self) -> list[int]:
-        return [c.step for c in self._ckpt.checkpoints]
+        return sorted(self._scores)
 
     def save(self, step: int, state: Any, progress: Progress, score: float | None = None) -> None:
         """Returns once the state is copied off the device; writing goes on beside the training."""
-        if step in self.steps:
+        if step in self._scores:
             return
+        self.wait()
         with jax.transfer_guard_device_to_host("allow"):  # The loop refuses what is not explicit.
-            self._ckpt.save_async(
+            saving = self._orbax.save_async(
                 step,
-                flatten(state),
+                stored.flatten(state),
                 force=True,
                 metrics=None if score is None else {"score": score},
                 custom_metadata=dataclasses.asdict(progress),
             )
+        self._scores[step] = None if score is None or np.isnan(score) else score
+        superseded = self._superseded()
+        for old in superseded:
+            del self._scores[old]
+        self._finishing = self._worker.submit(self._finish, saving, step, superseded)
 
     def restore_latest(
         self, abstract: Any, accept: Callable[[Any], bool] = lambda state: True
     ) -> tuple[Any, Progress] | None:
-        """The newest state that can be read and is accepted, placed as `abstract` says, or None.
+        """The newest state that is whole and accepted, placed as `abstract` says, or None.
 
-        Those passed over are deleted: the run will write them again.
+        Those that are whole and not accepted are removed: the run will write them again. Those that
+        are damaged are moved aside and kept: BadInput where there are no others. What cannot be
+        read for another reason stays, and is an error.
         """
+        self.wait()
+        self._list()
+        refused = []
         for step in reversed(self.steps):
-            try:
-                state = self.restore(step, abstract)
-                noted: Any = self._ckpt.metadata(step).custom_metadata or {}
-                # Orbax reads damaged metadata as none: a field that is missing is a KeyError.
-                progress = Progress(*(noted[f.name] for f in dataclasses.fields(Progress)))
-            except OtherNetwork:
-                raise
-            except (OSError, ValueError, KeyError) as error:
-                log.warning("checkpoint %s is damaged, trying the one before: %.200s", step, error)
-            else:
-                if accept(state):
-                    return state, progress
-            self._ckpt.delete(step)
-        return None
-
-    def restore(self, step: int, abstract: Any) -> Any:
-        """Placed as `abstract` says; OtherNetwork names a leaf that was not saved."""
-        want = flatten(abstract)
-        have = self._ckpt.load(step, want)
-        # What is not there comes back as it was asked for.
-        missing = [name for name in want if isinstance(have[name], jax.ShapeDtypeStruct)]
-        if missing:
-            raise OtherNetwork(
-                f"{self._ckpt.directory} has no {missing[0]} at step {step}: another version of "
-                "aslx, or of the network, trained it"
-            )
-        return jax.tree.unflatten(jax.tree.structure(abstract), [have[k] for k in want])
-
-    def best(self) -> int:
-        """The step of the best score, or the last where none was scored."""
-        saved = self._ckpt.checkpoints
-        if not saved:
-            raise errors.BadInput(f"{self._ckpt.directory} holds no checkpoint: train first")
-        scored = [c for c in saved if c.metrics]
-        return max(scored, key=_score).step if scored else saved[-1].step
-
-    def newest(self, count: int) -> list[int]:
-        """The last so many steps; BadInput where fewer are kept."""
-        if len(self.steps) < count:
+            if not _agreed(lambda step=step: self._is_whole(step)):
+                del self._scores[step]
+                continue
+            one = stored.Stored(self._directory / str(step))
+            state = one.restore(abstract)
+            if accept(state):
+                found = state, _progress(one)
+                break
+            refused.append(step)
+        else:
+            found = None
+        self._remove(refused)
+        if found is None and not refused and _agreed(lambda: bool(_aside(self._directory))):
             raise errors.BadInput(
-                f"{self._ckpt.directory} keeps {len(self.steps)} checkpoints, the last "
-                f"{_KEEP_LAST} and the best: there are no {count} to average"
+                f"{self._directory} has damaged checkpoints and no others: remove "
+                f"{_DAMAGED}* to train from the start, or take another --workdir"
             )
-        return self.steps[-count:]
+        return found
 
     def wait(self) -> None:
-        self._ckpt.wait()
+        """Returns once what was saved stands whole."""
+        finishing, self._finishing = self._finishing, None
+        if finishing is not None:
+            finishing.result()
 
     def __enter__(self) -> "Checkpoints":
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._ckpt.close()
+        try:
+            self.wait()
+        finally:
+            self._worker.shutdown()
+            if "_orbax" in self.__dict__:
+                self._orbax.close()
+
+    @functools.cached_property
+    def _orbax(self) -> ocp.training.Checkpointer:
+        """Which keeps all: it would remove a checkpoint file by file, under its name."""
+        return ocp.training.Checkpointer(self._directory, cleanup_tmp_directories=False)
+
+    def _finish(self, saving: Any, step: int, superseded: list[int]) -> None:
+        saving.result()
+        if not _first_host():
+            return
+        if not files.in_bucket(self._directory):  # A bucket has checksums of its own.
+            checksums.note(self._directory / str(step))
+        for old in superseded:
+            _remove(self._directory / str(old))
+
+    def _superseded(self) -> list[int]:
+        keep = {checkpoint_list.best_of(self._scores), *self.steps[-checkpoint_list.LAST :]}
+        return [step for step in self.steps if step not in keep]
+
+    def _list(self) -> None:
+        """The checkpoints that there are, the same on all hosts."""
+        self._scores = {}
+        if _first_host():
+            for one in checkpoint_list.listed(self._directory):
+                try:
+                    _ = one.progress, one.score
+                except stored.Damaged as error:
+                    _set_aside(one.path, error)
+                else:
+                    self._scores[one.step] = one.score
+        count = int(_told(np.array(len(self._scores), np.int32)))
+        if count:
+            steps = _told(np.array(self.steps or [0] * count, np.int32)).tolist()
+            # The first host alone chooses by score, and removes.
+            self._scores = {step: self._scores.get(step) for step in steps}
+
+    def _is_whole(self, step: int) -> bool:
+        one = stored.Stored(self._directory / str(step))
+        try:
+            if not one.summed():
+                one.decode()
+        except stored.Damaged as error:
+            _set_aside(one.path, error)
+            return False
+        return True
+
+    def _remove(self, steps: list[int]) -> None:
+        for step in steps:
+            del self._scores[step]
+            if _first_host():
+                _remove(self._directory / str(step))
+        if "_orbax" in self.__dict__:  # It would save no step that it once saw.
+            multihost_utils.sync_global_devices("checkpoints were removed")
+            self._orbax.reload()
+
+
+def _progress(one: stored.Stored) -> Progress:
+    names = [field.name for field in dataclasses.fields(Progress)]
+    missing = [name for name in names if name not in one.progress]
+    if missing:
+        raise stored.OtherNetwork(
+            f"{one.path} does not say {missing[0]}: another version of aslx trained it"
+        )
+    return Progress(*(one.progress[name] for name in names))
+
+
+def _first_host() -> bool:
+    return jax.process_index() == 0
+
+
+def _told(value: np.ndarray) -> np.ndarray:
+    """What the first host has."""
+    return multihost_utils.broadcast_one_to_all(value)
+
+
+def _agreed(answer: Callable[[], bool]) -> bool:
+    """What the first host answers, which alone is asked."""
+    return bool(_told(np.array(_first_host() and answer())))
+
+
+def _unfinished(directory: files.Path) -> Iterator[files.Path]:
+    """What a save or a removal that was cut short left."""
+    for name in checkpoint_list.names(directory):
+        path = directory / name
+        uncommitted = files.in_bucket(path) and name.isdecimal() and not stored.is_final(path)
+        if uncommitted or re.fullmatch(rf"\d+{re.escape(_UNFINISHED)}.*", name):
+            yield path
+
+
+def _aside(directory: files.Path) -> list[str]:
+    return [name for name in checkpoint_list.names(directory) if name.startswith(_DAMAGED)]
+
+
+def _set_aside(path: files.Path, error: Exception) -> None:
+    """Gives a damaged checkpoint a name that is no checkpoint's."""
+    taken, name, n = _aside(path.parent), f"{_DAMAGED}{path.name}", 2
+    while name in taken:
+        name, n = f"{_DAMAGED}{path.name}-{n}", n + 1
+    log.warning("%.300s; moved to %s, going on without it", error, path.parent / name)
+    with files.given(path):
+        epath.Path(path).rename(path.parent / name)
+    files.sync(path.parent)
+
+
+def _remove(path: files.Path) -> None:
+    """Removes a checkpoint, which loses its name first: at no time stands a part under it."""
+    if files.in_bucket(path):
+        stored.withdraw(path)
+    elif _UNFINISHED not in path.name:
+        gone = path.with_name(f"{path.name}{_UNFINISHED}-removed")
+        os.rename(path, gone)
+        path = gone
+    if os.path.islink(path):  # Of a user who keeps checkpoints elsewhere.
+        os.unlink(path)
+    else:
+        epath.Path(path).rmtree()

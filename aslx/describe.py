@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from aslx import cli
+from aslx import cli, stored
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -58,9 +58,8 @@ def main() -> None:
 
 def sizes(part: Any) -> int:
     """Prints the parameters of a part of a model; how many there are."""
-    from aslx import checkpoint
 
-    leaves = checkpoint.flatten(part)
+    leaves = stored.flatten(part)
     width = max(map(len, leaves), default=0)
     for name, leaf in leaves.items():
         print(f"  {name:<{width}}  {'x'.join(map(str, leaf.shape)):>16}  {leaf.size:>12,}")

@@ -18,7 +18,7 @@ _TEMPORARY = frozenset(
     }
 )
 # How TensorStore, under Orbax, reports what the system said.
-_OS_ERROR = re.compile(r"\[?OS error (\d+)\b")
+_OS_ERROR = re.compile(r"\bOS error (\d+)\b|\bos_error_code='(\d+)'")
 
 
 class BadInput(ValueError):
@@ -44,7 +44,7 @@ def _is_temporary(error: BaseException) -> bool:
     if isinstance(error, OSError):
         return error.errno in _TEMPORARY
     found = _OS_ERROR.search(str(error))
-    return found is not None and int(found[1]) in _TEMPORARY
+    return found is not None and int(found[1] or found[2]) in _TEMPORARY
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

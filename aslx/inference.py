@@ -13,7 +13,7 @@ import numpy as np
 from etils import epath
 from flax import nnx
 
-from aslx import checkpoint, errors, files, ngrams, reading, sharding, step
+from aslx import checkpoint_list, errors, files, ngrams, reading, sharding, step
 from aslx import config as config_lib
 from aslx.data import loader, plan, pool, records
 from aslx.models import layers
@@ -213,9 +213,11 @@ def open_run(
     name = "ema" if cfg.ema_decay else "model"
     model, frozen = layers.parted(jax.eval_shape(functools.partial(build, cfg)))
     abstract = sharding.place(mesh, {name: model, "frozen": frozen})
-    with checkpoint.Checkpoints(workdir / "checkpoints") as checkpoints:
-        steps = checkpoints.newest(average) if average else [checkpoints.best()]
-        found = [checkpoints.restore(step, abstract) for step in steps]
+    directory = files.absolute(workdir / "checkpoints")
+    choose = functools.partial(checkpoint_list.newest, directory, average)
+    if not average:
+        choose = functools.partial(checkpoint_list.best, directory)
+    steps, found = checkpoint_list.read(choose, abstract)
     mean = jax.tree.map(lambda *leaves: sum(leaves) / len(leaves), *(f[name] for f in found))
     model = layers.joined(mean, found[-1]["frozen"])
     return Run(workdir, cfg, mesh, model, steps[-1], trained_on)

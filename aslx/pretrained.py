@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from etils import epath
 
-from aslx import checkpoint, errors, inference, step
+from aslx import errors, inference, step, stored
 from aslx.models import layers
 
 log = logging.getLogger("aslx")
@@ -49,7 +49,7 @@ def first_state(init: Callable[[], step.State], path: str) -> step.State:
 def from_run(model: Any, workdir: str) -> tuple[Any, list[str]]:
     """The model with the weights of a run's best checkpoint that have the name and the shape of one
     here, and the names of the others there."""
-    theirs, ours = (checkpoint.flatten(m) for m in (inference.open_run(workdir).model, model))
+    theirs, ours = (stored.flatten(m) for m in (inference.open_run(workdir).model, model))
     fitting = {k: v for k, v in theirs.items() if k in ours and v.shape == ours[k].shape}
     if not fitting:
         raise errors.BadInput(
@@ -64,7 +64,7 @@ def from_run(model: Any, workdir: str) -> tuple[Any, list[str]]:
 
 def _with(model: Any, arrays: dict[str, np.ndarray]) -> Any:
     """The model with other values of the leaves that are named."""
-    leaves = checkpoint.flatten(model)
+    leaves = stored.flatten(model)
     new = {
         name: jax.make_array_from_callback(
             array.shape, leaves[name].sharding, lambda at, array=array: array[at]
@@ -78,7 +78,7 @@ def into(model: Any, path: str) -> tuple[Any, list[str]]:
     """The model with its trunk's weights from a file, and the names of those without a use."""
     weights = read(path)
     found: Weights = {}
-    wanted = {k: v for k, v in checkpoint.flatten(model).items() if k.startswith(_TRUNK)}
+    wanted = {k: v for k, v in stored.flatten(model).items() if k.startswith(_TRUNK)}
     if not wanted:
         raise errors.BadInput(f"weights {path}: this network has no pretrained trunk")
     for name, leaf in wanted.items():

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import jax
 
-from aslx import checkpoint, config, inference, sharding
+from aslx import config, inference, sharding, stored
 
 ROOT = pathlib.Path(__file__).parent.parent
 GOLDEN = ROOT / "tests" / "golden" / "sharding.txt"
@@ -51,7 +51,7 @@ def section(path: pathlib.Path) -> Iterator[str]:
 
 def leaves(model, fsdp: int) -> dict[str, jax.ShapeDtypeStruct]:
     mesh = sharding.make_mesh(sharding.Config(fsdp=fsdp), jax.devices()[:8])
-    placed = checkpoint.flatten(sharding.place(mesh, model))
+    placed = stored.flatten(sharding.place(mesh, model))
     return {name.removesuffix("/value"): leaf for name, leaf in placed.items()}
 
 

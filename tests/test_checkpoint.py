@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from jax.experimental import layout
 
-from aslx import checkpoint
+from aslx import checkpoint, checkpoint_list, stored
 
 STEPS = (2, 4, 6)
 
@@ -64,14 +64,15 @@ def test_a_damaged_file_costs_a_checkpoint_and_never_a_run(saved, tmp_path, dama
 
 def test_the_best_and_the_last_two_are_kept(saved):
     with checkpoint.Checkpoints(saved) as checkpoints:
-        assert checkpoints.steps == [2, 4, 6] and checkpoints.best() == 2
+        assert checkpoints.steps == [2, 4, 6]
+    assert [one.step for one in checkpoint_list.best(saved)] == [2]
 
 
 def test_a_checkpoint_of_another_network_is_named_and_stays(saved, tmp_path):
     copy = shutil.copytree(saved, tmp_path / "run")
     other = jax.eval_shape(lambda: {"renamed": jnp.zeros(3), "step": state(0)["step"]})
     with checkpoint.Checkpoints(copy) as checkpoints:
-        with pytest.raises(checkpoint.OtherNetwork, match="has no renamed at step 6"):
+        with pytest.raises(stored.OtherNetwork, match="6 has no renamed"):
             checkpoints.restore_latest(other)
         assert checkpoints.steps == [2, 4, 6]
 
@@ -86,5 +87,5 @@ def test_a_state_that_a_device_must_copy_is_saved_where_transfers_are_refused(tm
         with jax.transfer_guard("disallow"):
             checkpoints.save(2, {"weights": weights, "step": step}, checkpoint.Progress())
         checkpoints.wait()
-        found = checkpoints.restore(2, jax.eval_shape(lambda: state(0)))
+    found = stored.Stored(tmp_path / "2").restore(jax.eval_shape(lambda: state(0)))
     np.testing.assert_array_equal(found["weights"], weights)

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 import pytest
 
-from aslx import checkpoint, config, logs, loop, sharding, step
+from aslx import checkpoint, config, logs, loop, sharding, step, stored
 from aslx.data import plan, records
 from aslx.tasks import transcription
 from tests import tiny
@@ -31,7 +31,7 @@ def state_of(cfg: config.Config, workdir: pathlib.Path) -> dict[str, np.ndarray]
     with checkpoint.Checkpoints(workdir / "checkpoints") as saved:
         found = saved.restore_latest(s.abstract)
     assert found is not None
-    return {k: np.asarray(v) for k, v in checkpoint.flatten(found[0]).items()}
+    return {k: np.asarray(v) for k, v in stored.flatten(found[0]).items()}
 
 
 def assert_identical(a: dict, b: dict) -> None:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from aslx import checkpoint, config, inference, optim
+from aslx import config, inference, optim, stored
 
 CONFIGS = sorted((pathlib.Path(__file__).parent.parent / "configs").glob("*.py"))
 
@@ -16,7 +16,7 @@ CONFIGS = sorted((pathlib.Path(__file__).parent.parent / "configs").glob("*.py")
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_what_weighs_a_sum_is_decayed_and_nothing_else(path):
     model = jax.eval_shape(functools.partial(inference.build, config.load(path)))
-    marked = checkpoint.flatten(optim.matrices(model))
+    marked = stored.flatten(optim.matrices(model))
     kinds = {(name.removesuffix("/value").split("/")[-1], yes) for name, yes in marked.items()}
     weights = {"kernel", "recurrent", "embedding", "taps", "channels"}
     assert {name for name, yes in kinds if yes} <= weights

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from aslx import checkpoint, config, loop, optim, sharding, step
+from aslx import config, loop, optim, sharding, step, stored
 from aslx.data import plan
 from tests import tiny
 from tests.test_loop import first_batch, poisoned
@@ -25,7 +25,7 @@ def advanced(cfg: config.Config, **changes) -> tuple[dict, dict]:
     """Every leaf of the state after one step on the first batch, and the step's metrics."""
     s = loop.setup(dataclasses.replace(cfg, **changes))
     state, metrics = s.train(s.init(), first_batch(s), s.key)
-    return {k: np.asarray(v) for k, v in checkpoint.flatten(state).items()}, metrics
+    return {k: np.asarray(v) for k, v in stored.flatten(state).items()}, metrics
 
 
 def test_every_matrix_moves_by_the_radius_along_its_gradient_and_nothing_else_moves():
@@ -64,7 +64,7 @@ def test_the_gradient_that_is_applied_is_that_at_the_perturbed_weights(cfg):
     grads, metrics = jax.jit(mean)(worse)
     moments, found = advanced(cfg, awp=ALWAYS, optim=optim.Config(clip_norm=0.0))
     # Adam's first moment is a tenth of the first gradient.
-    for name, g in checkpoint.flatten(grads).items():
+    for name, g in stored.flatten(grads).items():
         (mu,) = (v for k, v in moments.items() if k.endswith("mu/" + name))
         wanted = 0.1 * np.asarray(g)
         assert np.linalg.norm(mu - wanted) <= 1e-4 * np.linalg.norm(wanted), name

@@ -11,7 +11,7 @@ import time
 import numpy as np
 import pytest
 
-from aslx import checkpoint, logs, loop
+from aslx import checkpoint, logs, loop, stored
 from tests import tiny
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -53,7 +53,7 @@ def arrays(dataset: pathlib.Path, workdir: pathlib.Path) -> dict[str, np.ndarray
     with checkpoint.Checkpoints(workdir / "checkpoints") as saved:
         found = saved.restore_latest(s.abstract)
     assert found is not None
-    return {k: np.asarray(v) for k, v in checkpoint.flatten(found[0]).items()}
+    return {k: np.asarray(v) for k, v in stored.flatten(found[0]).items()}
 
 
 @pytest.fixture(scope="module")

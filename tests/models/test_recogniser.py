@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from aslx import checkpoint, export, inference
+from aslx import export, inference, stored
 from aslx.tasks import heads, transcription
 from tests import tiny
 from tests.models import test_networks as networks
@@ -19,7 +19,7 @@ from tests.models import test_networks as networks
 @networks.MODERN
 def test_a_reversed_decoder_is_another_one_and_changes_no_other_weight(cfg):
     plain, both = (
-        checkpoint.flatten(dataclasses.replace(cfg, reverse=reverse).build(6, rngs=nnx.Rngs(0)))
+        stored.flatten(dataclasses.replace(cfg, reverse=reverse).build(6, rngs=nnx.Rngs(0)))
         for reverse in (False, True)
     )
     more = set(both) - set(plain)
@@ -42,7 +42,7 @@ def test_every_parameter_of_both_directions_learns(cfg):
     def gradient(model):
         return jax.grad(lambda m: head.loss(m, features, mask, rows, None)[0])(model)
 
-    for name, g in checkpoint.flatten(gradient(model)).items():
+    for name, g in stored.flatten(gradient(model)).items():
         assert np.isfinite(g).all() and np.abs(g).max() > 0, name
 
 

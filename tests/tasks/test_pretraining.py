@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from aslx import checkpoint, config, export, inference, loop, pretrained, reading
+from aslx import config, export, inference, loop, pretrained, reading, stored
 from aslx.models import lstm, squeezeformer, transformer
 from aslx.tasks import pretraining
 from tests import tiny
@@ -121,7 +121,7 @@ def test_as_many_frames_are_hidden_as_the_share_says(share, span):
 def test_every_encoder_guesses_every_frames_code_and_learns(model):
     features = dataclasses.make_dataclass("Features", ["num_features"])(6)
     built = TASK.build(model, features, nnx.Rngs(0))
-    names = {name.split("/")[0] for name in checkpoint.flatten(built)}
+    names = {name.split("/")[0] for name in stored.flatten(built)}
     assert names == {"encoder", "norm_memory", "guess"}
     x, mask = clips(rows=3, frames=37)
 
@@ -130,7 +130,7 @@ def test_every_encoder_guesses_every_frames_code_and_learns(model):
         return jax.grad(lambda m: TASK.loss(m, x, mask, {"weight": jnp.ones(3)}, None)[0])(m)
 
     assert built(x, mask).shape == (*mask.shape, TASK.codes)
-    for name, g in checkpoint.flatten(gradient(built)).items():
+    for name, g in stored.flatten(gradient(built)).items():
         assert np.isfinite(g).all() and np.abs(g).max() > 0, name
 
 
@@ -147,9 +147,9 @@ def run(dataset, tmp_path_factory) -> tuple[config.Config, pathlib.Path]:
 
 def test_another_run_begins_with_exactly_the_pretrained_encoder(dataset, run, caplog):
     cfg = tiny.cfg(dataset, weights=str(run[1]))
-    first = checkpoint.flatten(loop.setup(cfg).init())
-    learnt = checkpoint.flatten(inference.open_run(run[1]).model)
-    fresh = checkpoint.flatten(inference.build(cfg))
+    first = stored.flatten(loop.setup(cfg).init())
+    learnt = stored.flatten(inference.open_run(run[1]).model)
+    fresh = stored.flatten(inference.build(cfg))
     encoder = [name for name in fresh if name.startswith(("encoder/", "norm_memory/"))]
     moved = [name for name in encoder if not np.array_equal(learnt[name], fresh[name])]
     assert len(moved) > len(encoder) / 2
