@@ -26,10 +26,12 @@ STATE = "state"
 _METADATA, _SCORE = "_CHECKPOINT_METADATA", "metrics/metrics"
 _COMMITTED = "commit_success.txt"
 _MOST_JSON = 16 << 20  # Bytes.
-# How TensorStore begins, or what it says, where what it has read cannot be what was written, where
-# it was not let, and where storage failed.
+# What TensorStore says where what it has read cannot be what was written, where it was not let, and
+# where storage failed.
 _DAMAGE = re.compile(
-    "DATA_LOSS: |OUT_OF_RANGE: |NOT_FOUND: |.*Error decoding |.*CRC-32C", re.DOTALL
+    "DATA_LOSS: |OUT_OF_RANGE: |NOT_FOUND: |FAILED_PRECONDITION: (?!.*os_error_code)|"
+    ".*(Error decoding |CRC-32C)",
+    re.DOTALL,
 )
 _FORBIDDEN = re.compile("PERMISSION_DENIED: |UNAUTHENTICATED: ")
 _UNAVAILABLE = re.compile("UNKNOWN: |ABORTED: |UNAVAILABLE: |DEADLINE_EXCEEDED: |RESOURCE_EXHAUST")
@@ -98,7 +100,7 @@ class Stored:
     def decode(self) -> None:
         """Reads every array, for what decoders find."""
         with self._reading():
-            for name in self._names():
+            for name in self._names:
                 self._open(name).result().read().result()
 
     def restore(self, abstract: Any) -> Any:
@@ -106,7 +108,7 @@ class Stored:
         or is another. No more is read into memory than it asks for."""
         want = flatten(abstract)
         with self._reading():
-            names = self._names()
+            names = self._names
             missing = [name for name in want if name not in names]
             if missing:
                 raise OtherNetwork(
@@ -132,7 +134,9 @@ class Stored:
             )
         return {_key(index, leaf.shape): array[index].read() for index in _indices(leaf)}
 
+    @functools.cached_property
     def _names(self) -> frozenset[str]:
+        """Of the arrays."""
         keys = ts.KvStore.open(self._store, context=self._context).result().list().result()
         if not keys:  # TensorStore takes a store without a manifest for an empty one.
             raise Damaged(f"{self.path / STATE / 'manifest.ocdbt'} is missing")
@@ -141,20 +145,29 @@ class Stored:
         return frozenset(key.removesuffix(ending) for key in found if key.endswith(ending))
 
     def _open(self, name: str) -> Any:
-        spec = {"driver": "zarr3", "kvstore": self._store | {"path": f"{name}/"}}
+        spec = {
+            "driver": "zarr3",
+            "kvstore": self._store | {"path": f"{name}/"},
+            "fill_missing_data_reads": False,
+            # What was read once is not asked for again: a checkpoint never changes.
+            "recheck_cached_data": False,
+            "recheck_cached_metadata": False,
+        }
         return ts.open(spec, open=True, context=self._context)
 
     @property
     def _store(self) -> dict[str, Any]:
         place = os.fspath(self.path / STATE)
-        if not files.in_bucket(place):
-            return {"driver": "ocdbt", "base": {"driver": "file", "path": f"{place}/"}}
-        bucket, _, path = place.partition("://")[2].partition("/")
-        return {"driver": "ocdbt", "base": {"driver": "gcs", "bucket": bucket, "path": f"{path}/"}}
+        if files.in_bucket(place):
+            bucket, _, path = place.partition("://")[2].partition("/")
+            base = {"driver": "gcs", "bucket": bucket, "path": f"{path}/"}
+        else:
+            base = {"driver": "file", "path": f"{place}/"}
+        return {"driver": "ocdbt", "base": base, "cache_pool": "cache_pool#names"}
 
     @functools.cached_property
     def _context(self) -> ts.Context:
-        return ts.Context({"cache_pool": {"total_bytes_limit": 1 << 28}})
+        return ts.Context({"cache_pool#names": {"total_bytes_limit": 100_000_000}})
 
     @functools.cached_property
     def _before(self) -> bytes | None:
@@ -210,7 +223,7 @@ class Stored:
                     ) from error
                 if _UNAVAILABLE.match(said):
                     raise errors.Unavailable(f"{self.path}: {said}") from error
-                if not _DAMAGE.match(said):
+                if not _DAMAGE.match(str(error)):
                     raise
                 if not self._there():
                     raise self._gone() from None
