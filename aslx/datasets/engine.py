@@ -2,17 +2,22 @@
 
 A task and its answer are files that every worker sees, in pickle. Only their names go through the
 engine: so a job stays small however many clips there are, and answers return from any runner.
+Unpickling runs code, so each file is sealed with a key that the engine alone passes on: what others
+write there is refused unread.
 """
 
 import contextlib
+import hmac
 import importlib.util
 import io
+import json
 import logging
 import os
 import pickle
+import secrets
 import shlex
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from aslx import errors, files
 from aslx.datasets import storage
@@ -21,6 +26,7 @@ if TYPE_CHECKING:  # Beam takes seconds to import, and need not be installed.
     import apache_beam as beam
 
 Result = TypeVar("Result")
+_SEAL = 32  # Bytes.
 
 
 def run(
@@ -30,41 +36,81 @@ def run(
     choose. `folder`, for the tasks and the answers, must be one that every worker sees; `function`
     must be importable there.
 
-    BadInput and OSError of a task are raised here; what else fails, the engine tries again or
-    raises. BadInput as `pipeline`.
+    BadInput of a task is raised here. What else fails, the engine tries again or raises; a fault of
+    storage is then raised as the OSError that it was on the worker. BadInput as `pipeline`.
     """
     places = [folder / function.__name__ / f"{i:05d}" for i in range(len(tasks))]
     (folder / function.__name__).mkdir(parents=True)
+    key = secrets.token_bytes(32)
     for place, task in zip(places, tasks, strict=True):
-        with files.writing(place) as f:
-            pickle.dump((function, task), f)
-    with pipeline(options) as job:
+        _write(key, place, (function, task))
+    with _naming_faults(places), pipeline(options) as job:
         import apache_beam as beam
 
+        todo = [(str(place), key) for place in places]
         # Shuffled, so that no worker holds them all in one bundle.
-        _ = job | beam.Create(list(map(str, places))) | beam.Reshuffle() | beam.Map(_work)
+        _ = job | beam.Create(todo) | beam.Reshuffle() | beam.Map(_work)
     for i, place in enumerate(places):
-        answer = pickle.loads(_answer(place).read_bytes())
-        if isinstance(answer, Exception):
+        answer = _read(key, _beside(place, "answer"))
+        if isinstance(answer, errors.BadInput):
             raise answer
         yield i, answer
 
 
-def _answer(place: files.Path) -> files.Path:
-    return place.with_name(f"{place.name}.answer")
-
-
-def _work(name: str) -> None:
+def _work(task: tuple[str, bytes]) -> None:
     """Does one task, on a worker."""
     os.environ.setdefault("EPATH_USE_TF", "0")  # As aslx.cli: gs:// needs no TensorFlow.
+    name, key = task
     place = storage.path(name)
-    function, task = pickle.loads(place.read_bytes())
+    function, arguments = _read(key, place)
     try:
-        answer = function(*task)
-    except (ValueError, OSError) as error:  # The input's fault: trying again would not help.
+        answer = function(*arguments)
+    except errors.BadInput as error:  # Trying again would not help.
         answer = error
-    with files.writing(_answer(place)) as f:
-        pickle.dump(answer, f)
+    except OSError as error:
+        with files.writing(_beside(place, "fault")) as f:
+            f.write(json.dumps([error.errno, str(error)]).encode())
+        raise
+    _write(key, _beside(place, "answer"), answer)
+
+
+@contextlib.contextmanager
+def _naming_faults(places: Sequence[files.Path]) -> Iterator[None]:
+    """An engine passes on the text of an error: its number, which tells its kind, is in a file."""
+    try:
+        yield
+    except errors.BadInput:
+        raise
+    except Exception as error:
+        for fault in (_beside(place, "fault") for place in places):
+            if fault.exists():
+                number, text = json.loads(fault.read_bytes())
+                fault = OSError(number, text) if number else errors.Unavailable(text)
+                raise fault from error
+        raise
+
+
+def _beside(place: files.Path, kind: str) -> files.Path:
+    return place.with_name(f"{place.name}.{kind}")
+
+
+def _write(key: bytes, place: files.Path, value: Any) -> None:
+    data = pickle.dumps(value)
+    with files.writing(place) as f:
+        f.write(_seal(key, place, data) + data)
+
+
+def _read(key: bytes, place: files.Path) -> Any:
+    sealed = place.read_bytes()
+    seal, data = sealed[:_SEAL], sealed[_SEAL:]
+    if not hmac.compare_digest(seal, _seal(key, place, data)):
+        raise RuntimeError(f"{place} is not what this run wrote: another program writes there")
+    return pickle.loads(data)
+
+
+def _seal(key: bytes, place: files.Path, data: bytes) -> bytes:
+    """Of these bytes in this place alone."""
+    return hmac.digest(key, os.fsencode(place) + b"\0" + data, "sha256")
 
 
 def pipeline(options: str) -> "beam.Pipeline":

@@ -1,11 +1,15 @@
 """Beam gives every answer, from other processes, and says in one line which option cannot be."""
 
+import contextlib
+import errno
 import os
 import pathlib
+import pickle
 import sys
 
 import pytest
 
+from aslx import errors, files
 from aslx.datasets import engine
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -17,7 +21,25 @@ def process(x):
 
 
 def refuse(x):
-    raise ValueError(f"not {x}")
+    raise errors.BadInput(f"not {x}")
+
+
+def break_down(x):
+    raise ZeroDivisionError(f"a bug at {x}")
+
+
+def lose_the_disk(x):
+    raise OSError(errno.ENOSPC, "No space left on device", str(x))
+
+
+class Planted:
+    """What unpickling runs."""
+
+    def __init__(self, witness: pathlib.Path):
+        self.witness = witness
+
+    def __reduce__(self):
+        return pathlib.Path.touch, (self.witness,)
 
 
 def test_every_task_is_answered_with_its_place_by_two_other_processes(tmp_path, monkeypatch):
@@ -28,9 +50,51 @@ def test_every_task_is_answered_with_its_place_by_two_other_processes(tmp_path, 
     assert len(pids) == 2 and os.getpid() not in pids
 
 
-def test_a_failing_task_raises_its_error_as_it_was(tmp_path):
-    with pytest.raises(ValueError, match=r"^not 7$"):
+def test_bad_input_of_a_task_is_raised_as_it_was(tmp_path):
+    with pytest.raises(errors.BadInput, match=r"^not 7$"):
         list(engine.run(refuse, [(7,), (7,)], "--runner=DirectRunner", tmp_path))
+
+
+def test_a_bug_in_a_task_is_no_bad_input(tmp_path):
+    with pytest.raises(Exception, match="a bug at 7") as error:
+        list(engine.run(break_down, [(7,)], "--runner=DirectRunner", tmp_path))
+    assert not isinstance(error.value, errors.BadInput) and not errors.is_temporary(error.value)
+
+
+def test_a_fault_of_storage_on_a_worker_keeps_its_number(tmp_path):
+    with pytest.raises(OSError, match="No space left on device") as error:
+        list(engine.run(lose_the_disk, [(7,), (8,)], "--runner=DirectRunner", tmp_path))
+    assert error.value.errno == errno.ENOSPC and errors.is_temporary(error.value)
+
+
+@pytest.mark.parametrize("name", ["00000", "00000.answer"])
+def test_only_what_this_run_wrote_is_unpickled(name, tmp_path, monkeypatch):
+    """Whoever can write where the tasks wait runs nothing: neither on a worker nor here."""
+    write, witness = files.writing, tmp_path / "witness"
+
+    @contextlib.contextmanager
+    def replaced(path):
+        with write(path) as f:
+            yield f
+        if path.name == name:
+            path.write_bytes(bytes(32) + pickle.dumps(Planted(witness)))
+
+    monkeypatch.setattr(files, "writing", replaced)
+    with pytest.raises(Exception, match=f"{name} is not what this run wrote"):
+        list(engine.run(process, [(7,)], "--runner=DirectRunner", tmp_path / "tasks"))
+    assert not witness.exists()
+
+
+def test_a_task_is_not_taken_for_another(tmp_path):
+    one, other = tmp_path / "0", tmp_path / "1"
+    for place in (one, other):
+        engine._write(b"key", place, place.name)
+    assert engine._read(b"key", one) == "0"
+    one.write_bytes(other.read_bytes())
+    with pytest.raises(RuntimeError, match="0 is not what this run wrote"):
+        engine._read(b"key", one)
+    with pytest.raises(RuntimeError, match="1 is not what this run wrote"):
+        engine._read(b"another", other)
 
 
 @pytest.mark.parametrize(
