@@ -69,7 +69,8 @@ def _work(task: tuple[str, bytes]) -> None:
         answer = error
     except OSError as error:
         with files.writing(_beside(place, "fault")) as f:
-            f.write(json.dumps([error.errno, str(error)]).encode())
+            said = f"{error.strerror}: {error.filename}" if error.errno else str(error)
+            f.write(json.dumps([error.errno, said]).encode())
         raise
     _write(key, _beside(place, "answer"), answer)
 
