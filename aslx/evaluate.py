@@ -1,12 +1,16 @@
 """Scores a run on a split: python -m aslx.evaluate --workdir runs/quickstart --split test"""
 
+import contextlib
 import dataclasses
+import hashlib
 import json
-from typing import Annotated
+import os
+from typing import Annotated, Any
 
 import tyro
+from etils import epath
 
-from aslx import cli, reading
+from aslx import cli, errors, files, reading
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -18,6 +22,9 @@ class Command:
     split: str = "test"
     data: str = ""
     """Another prepared data set than the one trained on."""
+    out: str = ""
+    """The folder to write scores, figures and every example to; by default
+    WORKDIR/evaluation-SPLIT, and with --data evaluation-SPLIT-of-NAME."""
     options: Annotated[reading.Options, tyro.conf.arg(name="")] = reading.Options()
     worst: int = 10
     """Examples to print, those with the most errors."""
@@ -27,25 +34,57 @@ def main() -> None:
     command = tyro.cli(Command)
     import tqdm
 
-    from aslx import files, inference, memory
+    from aslx import inference, memory
 
     memory.keep()
     run = inference.open_run(command.workdir, data=command.data, options=command.options)
     task = run.cfg.task
     evaluation = inference.Evaluation(run.cfg, run.mesh, command.split)
+    out = _place(command, run)
     with tqdm.tqdm(total=len(evaluation.data), unit="clip") as bar:
         answers, sums = evaluation.run(run.model, bar.update)
     scores = evaluation.score(answers) | evaluation.novelty(run.trained_on) | sums
     examples = task.examples(evaluation.data, evaluation.targets, answers)
-    out = run.workdir / f"evaluation-{command.split}"
     everything = scores | task.analysis(examples)
-    files.write(out / "examples.jsonl", "".join(json.dumps(row) + "\n" for row in examples))
-    files.write(out / "scores.json", json.dumps(everything, indent=2) + "\n")
-    task.draw(examples, everything, out)
+    of = {"path": os.path.realpath(run.cfg.data.path), "records": len(evaluation.data)}
+    about = {"step": run.step, "split": command.split, "data": of}
     print(task.worst(examples, command.worst))
     print(task.summary(everything))
-    print(f"figures and every example: {out}")
-    inference.last_json({"workdir": command.workdir, "split": command.split} | scores)
+    try:
+        with contextlib.ExitStack() as stack:
+            with files.given(out):
+                folder = stack.enter_context(files.replacing_folder(out, keeping=True))
+            lines = "".join(json.dumps(row) + "\n" for row in examples)
+            files.write(folder / "examples.jsonl", lines)
+            files.write(folder / "scores.json", json.dumps(about | everything, indent=2) + "\n")
+            task.draw(examples, everything, folder)
+        print(f"figures and every example: {out}")
+    finally:  # The scores took long, and are not lost where they cannot be written.
+        inference.last_json(about | {"workdir": command.workdir} | scores)
+
+
+def _place(command: Command, run: Any) -> files.Path:
+    """The folder to write to: two data sets of one name have a folder each. BadInput where --out
+    holds what no evaluation wrote."""
+    if command.out:
+        out = epath.Path(command.out)
+        if out.exists() and not out.is_dir():
+            raise errors.BadInput(f"--out {out} is a file, and a folder is wanted: choose another")
+        if out.exists() and not (out / "scores.json").exists() and any(out.iterdir()):
+            raise errors.BadInput(
+                f"--out {out} holds something else than an evaluation: choose another"
+            )
+        return out
+    out = run.workdir / f"evaluation-{command.split}"
+    path = os.path.realpath(run.cfg.data.path)
+    if path == os.path.realpath(run.trained_on):
+        return out
+    out = out.with_name(f"{out.name}-of-{os.path.basename(path)}")
+    before = out / "scores.json"
+    found = files.read_json(before) if before.exists() else {}
+    if isinstance(found, dict) and found.get("data", {}).get("path", path) != path:
+        out = out.with_name(f"{out.name}-{hashlib.sha256(path.encode()).hexdigest()[:8]}")
+    return out
 
 
 if __name__ == "__main__":

@@ -5,14 +5,12 @@ name before the function returns. In a bucket an object appears when it is whole
 """
 
 import contextlib
-import ctypes
 import errno
 import json
 import os
 import pathlib
 import shutil
 import stat
-import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -20,7 +18,7 @@ from typing import IO, Any
 
 from etils import epath
 
-from aslx import errors
+from aslx import errors, system
 
 Path = pathlib.Path | epath.Path  # epath's is pathlib's, and knows gs:// too.
 
@@ -136,7 +134,8 @@ def replacing(path: Path) -> Iterator[Path]:
     Nobody can have planted it: its name is random, and it is made anew, through no link.
     """
     partial = path.with_name(f".{uuid.uuid4().hex}.{path.name}")
-    os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    with _naming(path):
+        os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     try:
         yield partial
         sync(partial)
@@ -147,40 +146,64 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def replacing_folder(folder: Path) -> Iterator[pathlib.Path]:
+def replacing_folder(folder: Path, *, keeping: bool = False) -> Iterator[pathlib.Path]:
     """An empty folder that replaces `folder`, with all in it, at the end.
 
     Until then, and after an error, `folder` is what it was, and the empty one is the user's alone.
-    In a bucket the objects arrive one after the other, and what is no longer there goes last.
+    With `keeping`, what stands in `folder` and has no successor stays there. In a bucket the
+    objects arrive one after the other, and what has no successor goes last.
     """
     if in_bucket(folder):
         with tempfile.TemporaryDirectory() as made:
             yield pathlib.Path(made)
-            _upload(pathlib.Path(made), epath.Path(folder))
+            _upload(pathlib.Path(made), epath.Path(folder), keeping)
         return
     place = pathlib.Path(os.path.realpath(folder))  # Where `folder` is a link, it stays one.
     if place.exists() and not place.is_dir():
         raise errors.BadInput(f"{folder} is a file, and a folder is wanted: choose another name")
-    make(place.parent)
-    scratch = pathlib.Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
+    with _naming(folder):
+        make(place.parent)
+        scratch = pathlib.Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
     try:
         new = scratch / "new"
         new.mkdir()  # With the permissions that any new folder has.
         yield new
+        if keeping and place.exists():
+            _copy_rest(place, new)
         sync_all(new)
-        put(new, place)
+        system.put(new, place)
         sync(place.parent)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _upload(made: pathlib.Path, folder: epath.Path) -> None:
-    new = sorted(path.relative_to(made) for path in made.rglob("*") if path.is_file())
-    old = [path for path in folder.rglob("*") if path.is_file()] if folder.exists() else []
-    for name in new:
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """What fails here fails for want of `path`, whatever temporary name it was about."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = os.fspath(path)
+        raise
+
+
+def _copy_rest(old: pathlib.Path, new: pathlib.Path) -> None:
+    for path in old.iterdir():
+        if (new / path.name).exists():
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.copytree(path, new / path.name, symlinks=True)
+        else:
+            shutil.copy2(path, new / path.name, follow_symlinks=False)
+
+
+def _upload(made: pathlib.Path, folder: epath.Path, keeping: bool) -> None:
+    names = {path.relative_to(made).as_posix() for path in made.rglob("*") if path.is_file()}
+    there = () if keeping or not folder.exists() else list(folder.rglob("*"))
+    for name in sorted(names):
         write(folder / name, (made / name).read_bytes())
-    for path in old:
-        if path.relative_to(folder).as_posix() not in map(pathlib.PurePath.as_posix, new):
+    for path in there:
+        if path.is_file() and path.relative_to(folder).as_posix() not in names:
             path.unlink()
 
 
@@ -198,28 +221,6 @@ def append(path: Path, text: str) -> None:
         return
     with path.open("a") as f:
         f.write(text)
-
-
-def lock(opened: int) -> bool:
-    """Takes the lock of an open file, unless another process has it: whether it is this one's.
-
-    It ends when the file is closed, at the latest with the process.
-    """
-    if sys.platform == "win32":
-        import msvcrt
-
-        try:
-            msvcrt.locking(opened, msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-    import fcntl
-
-    try:
-        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def make(folder: Path) -> None:
@@ -254,39 +255,3 @@ def sync_all(folder: pathlib.Path) -> None:
         if not path.is_symlink():
             sync(path)
     sync(folder)
-
-
-def put(new: pathlib.Path, folder: pathlib.Path) -> None:
-    """Gives `new` the name `folder`, and what had it the name `new`; one of them always stands."""
-    if not folder.exists():
-        new.rename(folder)
-        return
-    if _exchanged(new, folder):
-        return
-    old = folder.with_name(f".{uuid.uuid4().hex}.{folder.name}")
-    folder.rename(old)
-    try:
-        new.rename(folder)
-    except OSError as error:
-        try:
-            old.rename(folder)
-        except OSError:
-            raise OSError(f"{folder} has now the name {old}: rename it back") from error
-        raise
-    old.rename(new)
-
-
-def _exchanged(a: pathlib.Path, b: pathlib.Path) -> bool:
-    """Whether the system could exchange two names at once (renameat2(2), of Linux)."""
-    if sys.platform != "linux":
-        return False
-    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
-    call = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
-    if call is None:
-        return False
-    if call(here, os.fsencode(a), here, os.fsencode(b), exchange) == 0:
-        return True
-    code = ctypes.get_errno()
-    if code in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
-        return False
-    raise OSError(code, os.strerror(code), str(b))

@@ -134,19 +134,19 @@ class Evaluation:
 
     def novelty(self, trained_on: str) -> dict[str, int]:
         """How many of the split's signers and phrases training never saw; nothing where the data
-        set that it saw is gone."""
+        set that it saw is gone. Signers are compared where their numbers mean the same people."""
         if not records.there(trained_on):
             return {}
         data = dataclasses.replace(self._cfg.data, path=trained_on)
-        seen = open_training(dataclasses.replace(self._cfg, data=data)).sources
+        sources = open_training(dataclasses.replace(self._cfg, data=data)).sources
+        related = [source for source, _ in sources if _same_people(source, self.data)]
         counts = {}
-        for name in ("signers", "phrases"):  # A number is taken for the same signer everywhere.
+        for name, seen in (("signers", related), ("phrases", [source for source, _ in sources])):
             column = name.removesuffix("s")
-            here = getattr(self.data.index, column)
-            there = np.concatenate([getattr(source.index, column) for source, _ in seen])
-            mine = np.unique(here[: self._count])
-            if (mine == -1).all():  # Not known of these data.
+            mine = np.unique(getattr(self.data.index, column)[: self._count])
+            if not seen or (mine == -1).all():  # Not known of these data.
                 continue
+            there = np.concatenate([getattr(source.index, column) for source in seen])
             counts |= {name: len(mine), f"unseen_{name}": int((~np.isin(mine, there)).sum())}
         return counts
 
@@ -159,6 +159,12 @@ class Evaluation:
     def score(self, answers: list) -> dict[str, float]:
         signers = self.data.index.signer[: self._count]
         return self._cfg.task.score(self.targets, answers, signers)
+
+
+def _same_people(a: records.Records, b: records.Records) -> bool:
+    """Whether two data sets number the same signers: they are one, or have one origin."""
+    one = a.directory.resolve() == b.directory.resolve()
+    return one or a.metadata.get("source", "") == b.metadata.get("source")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 from etils import epath
 
-from aslx import errors, files
+from aslx import errors, files, system
 from aslx.datasets import storage
 
 # In each scratch folder on a disk: tells it from other folders, and is locked while it is used.
@@ -71,7 +71,7 @@ def _on_disk(out: pathlib.Path, overwrite: bool) -> Iterator[pathlib.Path]:
             yield folder
             check_free(out, overwrite)
             files.sync_all(folder / "out")
-            files.put(folder / "out", place)
+            system.put(folder / "out", place)
             files.sync(place.parent)
     except OSError as error:
         if error.errno in _FULL:
@@ -137,7 +137,7 @@ def _locked(opened: int, flags: int = 0) -> Iterator[bool]:
     """Whether the lock of an opened scratch folder could be taken; OSError without a mark."""
     mark = os.open(_MARK, os.O_RDWR | os.O_NOFOLLOW | flags, 0o600, dir_fd=opened)
     try:
-        yield files.lock(mark)
+        yield system.lock(mark)
     finally:
         os.close(mark)
 

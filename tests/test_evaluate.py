@@ -1,0 +1,125 @@
+"""What an evaluation says, and where it writes."""
+
+import errno
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+
+import pytest
+
+from aslx import evaluate, files, plots
+from tests import runs, tiny
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory) -> pathlib.Path:
+    """A run of random weights on a data set that says where it is from."""
+    folder = tmp_path_factory.mktemp("evaluated")
+    (folder / "set").mkdir()
+    data = said(tiny.dataset(folder / "set", {"train": [12], "validation": [6]}), "here")
+    return runs.untrained(tiny.cfg(data), folder / "run")
+
+
+@pytest.fixture(autouse=True)
+def drawing(monkeypatch):
+    """Figures take seconds, and tests/test_train.py looks at them."""
+
+    def draw(scores, directory):
+        del scores
+        files.write(directory / "scores.png", b"a figure")
+
+    monkeypatch.setattr(plots, "transcription", draw)
+
+
+def said(data: pathlib.Path, origin: str) -> pathlib.Path:
+    """`data`, whose metadata say that they are from `origin`."""
+    path = data / "metadata.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"source": origin}))
+    return data
+
+
+def other(folder: pathlib.Path, origin: str) -> pathlib.Path:
+    """Another data set than the run's."""
+    folder.mkdir()
+    return said(tiny.dataset(folder, {"train": [4], "validation": [5]}, seed=3), origin)
+
+
+def evaluated(run, workdir: pathlib.Path, *arguments) -> dict:
+    done = run(evaluate, "--workdir", workdir, "--split", "validation", *arguments)
+    assert done.status == 0, done.err
+    return json.loads(done.out.splitlines()[-1])
+
+
+def test_scores_say_of_what_they_are_and_each_data_set_has_a_folder(run, workdir, tmp_path):
+    own = evaluated(run, workdir)
+    trained_on = {"path": os.path.realpath(workdir.parent / "set"), "records": 6}
+    assert (own["step"], own["split"], own["data"]) == (1, "validation", trained_on)
+    assert own["signers"] and "unseen_signers" in own and "unseen_phrases" in own
+    folder = workdir / "evaluation-validation"
+    assert json.loads((folder / "scores.json").read_text())["data"] == trained_on
+    (folder / "notes.txt").write_text("of mine")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    related = other(tmp_path / "set", "here")
+    same = evaluated(run, workdir, "--data", related)
+    assert same["data"] == {"path": str(related), "records": 5} and "unseen_signers" in same
+    (tmp_path / "elsewhere").mkdir()
+    strange = evaluated(run, workdir, "--data", other(tmp_path / "elsewhere" / "set", "there"))
+    assert "unseen_signers" not in strange and "unseen_phrases" in strange
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    folders = sorted(workdir.glob("evaluation-validation-of-set*"))
+    assert [json.loads((f / "scores.json").read_text())["data"]["records"] for f in folders] == [
+        5,
+        5,
+    ]
+
+    assert evaluated(run, workdir, "--data", workdir.parent / "set") == own
+    assert (folder / "notes.txt").read_text() == "of mine"
+
+
+def test_all_of_an_evaluation_appears_or_nothing(run, workdir, tmp_path, monkeypatch):
+    out = tmp_path / "scored"
+    evaluated(run, workdir, "--out", out)
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    assert {"scores.json", "examples.jsonl", "scores.png"} == before.keys()
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(plots, "transcription", full)
+    done = run(evaluate, "--workdir", workdir, "--split", "validation", "--out", out)
+    assert done.status == 75 and "No space left" in done.err.splitlines()[-1]
+    assert json.loads(done.out.splitlines()[-1])["clips"] == 6  # The scores are not lost.
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    assert os.listdir(tmp_path) == ["scored"]
+
+
+def test_what_is_no_evaluation_is_not_written_over(run, workdir, tmp_path):
+    (tmp_path / "thesis.tex").touch()
+    words = ("--workdir", workdir, "--split", "validation", "--out")
+    assert "something else than an evaluation" in run(evaluate, *words, tmp_path).refusal()
+    assert "is a file" in run(evaluate, *words, tmp_path / "thesis.tex").refusal()
+    assert os.listdir(tmp_path) == ["thesis.tex"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("mount"), reason="needs root")
+def test_a_run_that_cannot_be_written_is_scored_and_says_why(run, workdir, tmp_path):
+    there = tmp_path / "readonly"
+    shutil.copytree(workdir, there)
+    shutil.rmtree(there / "evaluation-validation", ignore_errors=True)
+    mounted = subprocess.run(["mount", "--bind", there, there], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("may not mount")
+    try:
+        subprocess.run(["mount", "-o", "remount,ro,bind", there], check=True)
+        done = run(evaluate, "--workdir", there, "--split", "validation")
+        assert done.status == 2 and done.err.splitlines()[-1] == (
+            f"error: {there}/evaluation-validation is on a disk that cannot be written: "
+            "take another path"
+        )
+        assert "\nscore " in done.out and json.loads(done.out.splitlines()[-1])["clips"] == 6
+        assert evaluated(run, there, "--out", tmp_path / "scored")["clips"] == 6
+    finally:
+        subprocess.run(["umount", there], check=True)
