@@ -5,6 +5,7 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import process
@@ -55,16 +56,23 @@ def run(
 
 @contextlib.contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Processes started here ignore Ctrl-C, which a terminal sends to all; their parent ends them.
-    So that only it has something to say."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # Only the main thread may set signals.
+    """Processes started here never see Ctrl-C, which a terminal sends to all; their parent ends
+    them, so that only it has something to say. What comes meanwhile waits: a process half started
+    would complain."""
+    if threading.current_thread() is not threading.main_thread() or sys.platform == "win32":
+        yield  # Only the main thread has signals.
         return
-    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    waiting: list[int] = []
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # They inherit this,
+    # and not a handler: SIGTERM ends them.
+    before = signal.signal(signal.SIGTERM, lambda number, _: waiting.append(number))
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, handler)
+        signal.signal(signal.SIGTERM, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    for number in waiting:
+        signal.raise_signal(number)
 
 
 def usable() -> int:
