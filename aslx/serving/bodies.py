@@ -65,6 +65,7 @@ class Columns:
 
     def __init__(self, about: About, names: Sequence[str]):
         self._about, self._order = about, None
+        self._selection = _selection(about)
         self.width = about.width
         if not names:
             return
@@ -89,9 +90,22 @@ class Columns:
             return self.ordered(np.array(frames, np.float32).reshape(len(frames), self.width))
 
     def ordered(self, rows: np.ndarray) -> np.ndarray:
-        """f32[t, *shape] of f32[t, width]."""
+        """f32[t, *shape] of f32[t, width], NaN for a part that was lost, as zeros too say it."""
         rows = rows if self._order is None else rows[:, self._order]
-        return rows.reshape(len(rows), *self._about.shape)
+        clip = rows.reshape(len(rows), *self._about.shape)
+        if self._about.kind == "frames":
+            return landmarks.lost_where_zero(clip, self._selection)[0]
+        if self._about.kind == "columns":
+            points_TN3 = self._selection.from_columns(clip)
+            found_TN3, lost = landmarks.lost_where_zero(points_TN3, self._selection)
+            return kaggle.columns(found_TN3) if lost else clip
+        return clip
+
+
+def _selection(about: About) -> landmarks.Selection:
+    """The points whose columns the model reads, in their order."""
+    points = dict.fromkeys(name.partition("_")[2] for name in about.columns)
+    return landmarks.Selection("of the model", tuple(points))
 
 
 def takes(about: About) -> tuple[str, ...]:
@@ -157,8 +171,7 @@ def _long(body: bytes, bounds: rows.Bounds, limits: Limits) -> Clips:
 
 def _wide(body: bytes, about: About, bounds: rows.Bounds, limits: Limits) -> Clips:
     """asl-fingerspelling's: a row for each frame."""
-    points = dict.fromkeys(name.partition("_")[2] for name in about.columns)
-    selection = landmarks.Selection("of the model", tuple(points))
+    selection = _selection(about)
     pack = kaggle.columns if about.kind == "columns" else np.asarray
     found: Clips = []
     for number, clip in parquet.sequences(_Body(body), selection, bounds):
