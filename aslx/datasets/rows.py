@@ -21,7 +21,7 @@ _ROWS = 4096  # Read at a time: 6 MB of 390 columns.
 # Bytes read ahead in each column. Kaggle's files hold one row group, so that without this a whole
 # column would be fetched at once.
 _READ_AHEAD = 1 << 16
-_MOST_FOOTER = 2 << 20  # Bytes of a stranger's; Kaggle's 1,631 columns have 0.3 MB a row group.
+_MOST_FOOTER = 1 << 20  # Bytes of a stranger's; Kaggle's 1,631 columns have 0.3 MB a row group.
 # Row groups, or columns, of a stranger's: for each that a footer announces, memory is taken before
 # it is looked for.
 _MOST_LISTED = 20_000
@@ -130,15 +130,14 @@ def batches(
     its bounds.
     """
     with _sound(path):
-        if bounds is not None:
-            _check_footer(path)
+        groups = [] if bounds is None else _chunks(path)
         lists = None if bounds is None else _MOST_LISTED
         with pq.ParquetFile(path, thrift_container_size_limit=lists, pre_buffer=False) as file:
             schema, metadata = file.schema_arrow, file.metadata
         chosen = list(choose(schema.names))
         words = _check_types(path, schema, chosen, texts, bounds)
         if bounds is not None:
-            _check_size(path, metadata, chosen, bounds)
+            _check_size(path, metadata, groups, chosen, bounds)
         # As a dictionary a text that comes a million times takes its place once.
         with pq.ParquetFile(
             path,
@@ -146,6 +145,7 @@ def batches(
             read_dictionary=words,
             buffer_size=_READ_AHEAD,
             pre_buffer=False,
+            page_checksum_verification=True,  # Where the file has checksums.
         ) as file:
             first = 0
             for columns in file.iter_batches(_ROWS, columns=chosen, use_threads=False):
@@ -161,7 +161,7 @@ def batches(
 def names(path: str | os.PathLike | BinaryIO) -> list[str]:
     """The columns of a stranger's file; BadInput as `batches`."""
     with _sound(path):
-        _check_footer(path)
+        _chunks(path)
         with pq.ParquetFile(path, thrift_container_size_limit=_MOST_LISTED) as file:
             return file.schema_arrow.names
 
@@ -210,43 +210,52 @@ def _check_types(
     return words
 
 
-def _check_footer(path: str | os.PathLike | BinaryIO) -> None:
+def _chunks(path: str | os.PathLike | BinaryIO) -> list[list[pages.Chunk]]:
+    """Where the columns of each row group lie in a stranger's file; BadInput where its footer
+    cannot be read, or `TooMuch` where that would take much memory."""
     with _open(path) as f:
         length = f.seek(0, os.SEEK_END)
         f.seek(max(0, length - 8))
         size = int.from_bytes(f.read(4), "little")
-    if length > size > _MOST_FOOTER:  # A footer longer than its file is none, as its reader says.
-        raise TooMuch(f"{path} has a footer of {size} bytes: at most {_MOST_FOOTER} are taken")
+        if size > length - 8:
+            raise errors.BadInput(_damaged(path, "its footer is longer than the file"))
+        if size > _MOST_FOOTER:
+            raise TooMuch(f"{path} has a footer of {size} bytes: at most {_MOST_FOOTER} are taken")
+        f.seek(length - 8 - size)
+        footer = f.read(size)
+    try:
+        return pages.chunks(footer, _MOST_LISTED)
+    except ValueError as error:
+        raise errors.BadInput(_damaged(path, error)) from None
 
 
 def _check_size(
     path: str | os.PathLike | BinaryIO,
     metadata: pq.FileMetaData,
+    groups: Sequence[Sequence[pages.Chunk]],
     chosen: Sequence[str],
     bounds: Bounds,
 ) -> None:
     """BadInput, or TooMuch, where the chosen columns cannot be read within the bounds."""
     if metadata.num_rows > bounds.rows:
         raise TooMuch(f"{path} has {metadata.num_rows} rows: at most {bounds.rows} are taken")
-    columns = [i for i in range(metadata.num_columns) if metadata.schema.column(i).path in chosen]
+    schema = metadata.schema
+    columns = [i for i in range(metadata.num_columns) if schema.column(i).path in chosen]
+    if any(len(group) != metadata.num_columns for group in groups):
+        raise errors.BadInput(_damaged(path, "a row group lacks a column"))
     with _open(path) as f:
-        room = f.seek(0, os.SEEK_END)
-        total = 0
-        for group in map(metadata.row_group, range(metadata.num_row_groups)):
-            for chunk in map(group.column, columns):
-                begin, size = chunk.data_page_offset, chunk.total_compressed_size
-                if chunk.has_dictionary_page:
-                    begin = min(begin, chunk.dictionary_page_offset or begin)
-                room -= size
-                if begin < 0 or size < 0 or room < 0:
-                    raise errors.BadInput(_damaged(path, "its columns lie one over the other"))
-                f.seek(begin)
-                try:
-                    total += pages.decoded(f.read(size))
-                except ValueError as error:
-                    raise errors.BadInput(_damaged(path, error)) from None
-                if total > bounds.bytes:
-                    raise TooMuch(f"{path} decodes to more than {bounds.bytes} bytes")
+        room, total = f.seek(0, os.SEEK_END), 0
+        for begin, size in (group[i] for group in groups for i in columns):
+            room -= size
+            if room < 0:
+                raise errors.BadInput(_damaged(path, "its columns lie one over the other"))
+            f.seek(begin)
+            try:
+                total += pages.decoded(f.read(size))
+            except ValueError as error:
+                raise errors.BadInput(_damaged(path, error)) from None
+            if total > bounds.bytes:
+                raise TooMuch(f"{path} decodes to more than {bounds.bytes} bytes")
 
 
 @contextlib.contextmanager

@@ -107,12 +107,34 @@ def test_a_page_is_as_long_as_its_header_says(version):
     begin = chunk.dictionary_page_offset
     data = raw[begin : begin + chunk.total_compressed_size]
     assert 0 < chunk.total_uncompressed_size - pages.decoded(data) < 3000  # The headers.
-    with pytest.raises(ValueError, match="no page begins"):
+    with pytest.raises(ValueError, match="a page cannot be read"):
         pages.decoded(data + b"\x15")
     # A list of 2^62 booleans, and structs in structs.
     for endless in (b"\x59\xf1" + b"\xff" * 8 + b"\x3f", b"\x1c" * 10_000):
-        with pytest.raises(ValueError, match=r"no page|too deep"):
+        with pytest.raises(ValueError, match=r"a list of \d+ elem|too deep"):
             pages.decoded(endless)
+    assert pages.chunks(footer(raw), 1) == [[pages.Chunk(begin, chunk.total_compressed_size)]]
+
+
+def footer(raw):
+    return raw[-8 - int.from_bytes(raw[-8:-4], "little") : -8]
+
+
+def test_chunks_are_where_the_footer_says_and_no_more_than_are_taken():
+    values = {name: np.arange(100) % 7 for name in "abc"}
+    raw = parquet(pa.table(values), row_group_size=40, use_dictionary=["a", "c"])
+    metadata = pq.ParquetFile(io.BytesIO(raw)).metadata
+    groups = pages.chunks(footer(raw), 12)
+    for i, group in enumerate(groups):
+        for j, (begin, size) in enumerate(group):
+            column = metadata.row_group(i).column(j)
+            assert begin == (column.dictionary_page_offset or column.data_page_offset)
+            assert size == column.total_compressed_size
+    assert [len(group) for group in groups] == [3, 3, 3]
+    with pytest.raises(ValueError, match="too many columns"):
+        pages.chunks(footer(raw), 8)
+    with pytest.raises(ValueError, match="the footer cannot be read"):
+        pages.chunks(footer(raw)[:-20], 12)
 
 
 def test_a_footer_of_a_stranger_is_bounded():
