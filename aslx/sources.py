@@ -126,13 +126,13 @@ class Frames:
         return _landmarks_field(self.selection, metadata)
 
     def clips(self, path: str) -> Clips:
-        from aslx.datasets import isolated_signs
+        from aslx.datasets import isolated_signs, mending
 
         clip = isolated_signs.clip(path)
         if not len(clip.points):
             raise errors.BadInput(f"{path} is a clip of no frames")
-        for kind in clip.mended:
-            print(f"{path}: {kind}", file=sys.stderr)
+        for line in mending.said(dict.fromkeys(clip.mended, 1)):
+            print(f"{path}: {line}", file=sys.stderr)
         yield path, clip.points[:, landmarks.ALL.indices(*self.selection.points)]
 
     def tracked(self, values_TD: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ from typing import BinaryIO
 import numpy as np
 
 from aslx import errors, files, landmarks
-from aslx.datasets import labelled, listing, mending, rows, unreadable
+from aslx.datasets import clips, labelled, listing, mending, rows, unreadable
 
 TRAIN, MAP = "train.csv", "sign_to_prediction_index_map.json"
 _COLUMNS = ("path", "participant_id", "sign")
@@ -34,6 +34,7 @@ def prepare(source: pathlib.Path, scratch: files.Path, options: labelled.Options
         dtype=np.float16,
         size=_FRAMES * len(points) * 3 * 2,
         read=functools.partial(_half, points=points),
+        mended=_mended,
         metadata={"selection": stored.name} | named,
     )
 
@@ -191,9 +192,23 @@ def _points(batch: rows.Batch) -> np.ndarray:
     return np.where(iris, -1, begin + index_R)
 
 
+@functools.lru_cache(1)
+def _last(path: pathlib.Path) -> Clip:
+    return clip(path)
+
+
+def _mended(path: pathlib.Path) -> tuple[str, ...]:
+    return _last(path).mended
+
+
 def _half(path: pathlib.Path, points: list[int]) -> np.ndarray:
+    points_TN3 = _last(path).points[:, points]
+    if not len(points_TN3):
+        raise labelled.Empty(clips.NO_FRAMES)
+    if np.isnan(points_TN3).all():
+        raise labelled.Empty(clips.NO_LANDMARK)
     with np.errstate(over="ignore"):
-        half_TN3 = read(path)[:, points].astype("<f2")
+        half_TN3 = points_TN3.astype("<f2")
     if np.isinf(half_TN3).any():
         raise errors.BadInput(f"{path} holds a value beyond float16's 65504")
     return half_TN3

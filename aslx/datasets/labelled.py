@@ -11,7 +11,7 @@ import numpy as np
 
 from aslx import errors, files
 from aslx.data import records
-from aslx.datasets import duplicates, folders, splits, workers
+from aslx.datasets import duplicates, folders, mending, splits, workers
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,6 +38,10 @@ class Options:
 
 class Unreadable(errors.BadInput):
     """A clip or an image that cannot be read."""
+
+
+class Empty(errors.BadInput):
+    """A clip that shows nothing. It is left out and counted, by the words of the error."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +75,8 @@ class Kind:
     size: int  # Bytes of such an array, about.
     read: Callable[[Any], np.ndarray]
     metadata: dict
+    mended: Callable[[Any], Sequence[str]] | None = None
+    """What reading a source puts right: words of `mending`. Asked once it is read."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,9 +103,11 @@ def image(name: str, shape: tuple[int, int, int], read: Callable[..., np.ndarray
 
 
 def read(kind: Kind, item: Item) -> np.ndarray:
-    """The array of an item; `Unreadable` says why there is none."""
+    """The array of an item; `Unreadable`, or `Empty`, says why there is none."""
     try:
         return kind.read(item.source)
+    except Empty:
+        raise
     except errors.BadInput as error:
         raise Unreadable(str(error)) from error
 
@@ -123,7 +131,10 @@ def prepare(
     report = _summarise(division, classes)
     split = dataclasses.asdict(options) | {"done": division.method, "note": division.note}
     metadata = {"task": "classification", "classes": list(classes), "source": origin}
-    _write(scratch / "out", kind, items, classes, metadata | {"split": split}, options)
+    mended = _write(scratch / "out", kind, items, classes, metadata | {"split": split}, options)
+    report["mended"] = dict(sorted(mended.items()))
+    if kind.shape[0] is None:
+        report["longest clip"] = _longest(scratch / "out", report["parts"])
     report["duplicates"] = duplicates.count(_digests(scratch / "out", kind, report["parts"]))
     from aslx.datasets import figures
 
@@ -133,6 +144,11 @@ def prepare(
         figures.classes(counts, classes).savefig(f)
     (scratch / "out" / "summary.json").write_text(json.dumps(report, indent=1) + "\n")
     return report
+
+
+def _longest(folder: files.Path, parts: Iterable[str]) -> int:
+    """Frames."""
+    return max(int(records.Records(str(folder), part).index.frames.max()) for part in parts)
 
 
 def _digests(
@@ -170,6 +186,9 @@ def divide(found: Found, options: Options, origin: str) -> Division:
     if method == "auto":
         method = "signer" if known else "stratified"
     labels, note = [item.label for item in free], ""
+    unknown = sum(item.signer < 0 for item in items)
+    if options.split == "auto" and 0 < unknown < len(items):
+        note = f"nobody says who signs in {unknown} of {len(items)} clips"
     if method == "stratified":
         parts = splits.stratified(labels, validation, test, options.seed)
     else:
@@ -197,7 +216,7 @@ def _write(
     classes: Sequence[str],
     metadata: dict,
     options: Options,
-) -> None:
+) -> collections.Counter[str]:
     import tensorflow_datasets as tfds
 
     from aslx.datasets import shards
@@ -207,7 +226,7 @@ def _write(
     )
     features = {kind.array: tensor, "label": tfds.features.ClassLabel(names=list(classes))}
     features |= {"signer": np.int64, "file": tfds.features.Text()}
-    shards.write(
+    return shards.write(
         out,
         name=kind.name,
         description=f"{kind.array} of {len(classes)} classes.",
@@ -219,6 +238,7 @@ def _write(
             if any(item.part == part for item in items)
         },
         example=functools.partial(_example, kind),
+        mended=functools.partial(_mended, kind),
         size=lambda item: kind.size,
         run=functools.partial(workers.run, processes=options.processes or workers.usable()),
         shards=options.shards,
@@ -232,6 +252,10 @@ def _example(kind: Kind, item: Item) -> dict:
         "signer": item.signer,
         "file": item.file,
     }
+
+
+def _mended(kind: Kind, item: Item) -> Sequence[str]:
+    return kind.mended(item.source) if kind.mended else ()
 
 
 def _summarise(division: Division, classes: Sequence[str]) -> dict:
@@ -259,6 +283,9 @@ def text(report: dict) -> str:
             f"  {part:<10} {counts['clips']:>8,} of {sum(map(bool, numbers))} classes, "
             f"{min(numbers)} to {max(numbers)} of each{signers}"
         ]
-    told = [*left_out(Found((), report["dropped"])), *report["notes"]]
+    if "longest clip" in report:
+        lines += [f"  longest clip: {report['longest clip']:,} frames"]
+    told = [*left_out(Found((), report["dropped"])), *mending.said(report["mended"])]
+    told += report["notes"]
     lines += [f"  {line}" for line in [*told, *duplicates.said(report["duplicates"])]]
     return "\n".join(lines)

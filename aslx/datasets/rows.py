@@ -75,12 +75,12 @@ class Batch:
         return found.to_tensor().to_numpy()[:, 0]
 
     def texts(self, name: str) -> tuple[np.ndarray, list]:
-        """int[T] and what the numbers stand for: a column of text."""
+        """int[T], -1 where there is nothing, and what the numbers stand for: a column of text."""
         coded = self.columns.column(name)
         if not pa.types.is_dictionary(coded.type):
             coded = coded.dictionary_encode()
         codes = coded.indices.cast(pa.int64()).fill_null(-1)
-        return codes.to_numpy(zero_copy_only=False), coded.dictionary.to_pylist()
+        return codes.to_numpy(zero_copy_only=False), _plain(coded.dictionary)
 
     def _cast(self, names: Sequence[str], kind: pa.DataType) -> pa.RecordBatch:
         try:
@@ -99,12 +99,23 @@ class Batch:
                 self._refuse(name, str(kind), row)
 
     def _refuse(self, name: str, kind: str, row: int) -> None:
-        value = repr(self.columns.column(name)[row].as_py())
+        cell = self.columns.column(name).slice(row, 1)
+        if pa.types.is_dictionary(cell.type):
+            cell = cell.dictionary_decode()
+        (value,) = map(repr, _plain(cell))
         if len(value) > _SHOWN:
             value = f"{value[:_SHOWN]}..."
         raise errors.BadInput(
             f"{self.path}: {name} is {value} in row {self.first + row}, and no {_WORDS[kind]}"
         )
+
+
+def _plain(values: pa.Array) -> list:
+    """Python's values; text of a damaged file may be no UTF-8."""
+    if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
+        raw = values.cast(pa.large_binary()).to_pylist()
+        return [word if word is None else word.decode(errors="replace") for word in raw]
+    return values.to_pylist()
 
 
 def _cast(column: pa.Array, kind: pa.DataType) -> pa.Array:

@@ -1,5 +1,6 @@
 """Examples -> a folder of TFDS-format TFRecord shards."""
 
+import collections
 import pathlib
 import struct
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +22,11 @@ _SHARD_BYTES = 128 << 20  # Large enough to stream from a bucket, small enough t
 _SHARDS, _SHARD_RECORDS = 8, 32  # As many shards, where each then has as many records.
 
 
+def _nothing(item: Any) -> Sequence[str]:
+    del item
+    return ()
+
+
 def write(
     folder: files.Path,
     *,
@@ -33,7 +39,8 @@ def write(
     size: Callable[[Item], int],
     run: workers.Run,
     shards: int | None = None,
-) -> None:
+    mended: Callable[[Item], Sequence[str]] = _nothing,
+) -> collections.Counter[str]:
     """Writes into `folder`: shards, features.json, dataset_info.json, metadata.json and the index,
     for `tfds.builder_from_directory`, tf.data and `records`. Each shard is a task of `run`.
 
@@ -41,6 +48,8 @@ def write(
     items are shuffled once and for all, for readers that only shuffle a window; so the bytes depend
     on the arguments alone. `shards` is the number in each part, by default one for 128 MB, and a
     few at least for reading in parallel.
+
+    Answers how often each of the words came that `mended` has of an item, once its fields are made.
     """
     folder.mkdir(parents=True, exist_ok=True)
     encoding = tfds.features.FeaturesDict(features)
@@ -52,11 +61,11 @@ def write(
         for part, items in parts.items()
     }
     tasks = [
-        (folder / file, items, example, encoding)
+        (folder / file, items, example, encoding, mended)
         for held in planned.values()
         for file, items in held.items()
     ]
-    sizes = _written(tasks, run)
+    sizes, words = _written(tasks, run)
     tfds.folder_dataset.write_metadata(
         data_dir=folder,
         features=encoding,
@@ -78,16 +87,20 @@ def write(
         records.write_index(folder)
     else:
         list(run(_index_one, [(folder, part, list(held)) for part, held in planned.items()]))
+    return words
 
 
-def _written(tasks: list[tuple], run: workers.Run) -> dict[str, int]:
-    """The bytes of each shard's records, once it is written."""
-    sizes, total = {}, sum(len(items) for _, items, *_ in tasks)
+def _written(
+    tasks: list[tuple], run: workers.Run
+) -> tuple[dict[str, int], collections.Counter[str]]:
+    """The bytes of each shard's records, once it is written, and how often each word came."""
+    words, sizes, total = collections.Counter(), {}, sum(len(items) for _, items, *_ in tasks)
     with tqdm.tqdm(total=total, desc="writing", unit=" records", disable=None) as bar:
-        for i, size in run(_write_one, tasks):
+        for i, (size, counts) in run(_write_one, tasks):
             sizes[tasks[i][0].name] = size
+            words.update(counts)
             bar.update(len(tasks[i][1]))
-    return sizes
+    return sizes, words
 
 
 def _planned(
@@ -113,23 +126,26 @@ def _write_one(
     items: Sequence[Item],
     example: Callable[[Item], Mapping[str, Any]],
     encoding: tfds.features.FeaturesDict,
-) -> int:
-    """Writes one shard, and answers its bytes: TFRecords without TensorFlow, which takes seconds to
-    import and a gigabyte to install.
+    mended: Callable[[Item], Sequence[str]],
+) -> tuple[int, collections.Counter[str]]:
+    """Writes one shard, and answers its bytes and the words about its items: TFRecords without
+    TensorFlow, which takes seconds to import and a gigabyte to install.
 
     Protobuf writes the fields of an Example in an order that differs from process to process;
     they are put into the order of their names, so that the same input gives the same bytes.
     """
     parse = tf_example_pb2.Example.FromString  # pyright: ignore[reportAttributeAccessIssue]
+    words = collections.Counter()
     with files.writing(file) as f:
         for item in items:
             serialized = encoding.serialize_example(example(item))
+            words.update(mended(item))
             payload = parse(serialized).SerializeToString(deterministic=True)
             length = struct.pack("<Q", len(payload))
             f.write(length + struct.pack("<I", records.masked_crc(length)))
             f.write(payload)
             f.write(struct.pack("<I", records.masked_crc(payload)))
-        return f.tell()
+        return f.tell(), words
 
 
 def _index_one(folder: epath.Path, part: str, shards: Sequence[str]) -> None:

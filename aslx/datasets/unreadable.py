@@ -1,5 +1,8 @@
-"""Clips and images that cannot be read: all are named at once, or left out where a user says so."""
+"""Clips and images that cannot be read: all are named at once, or left out where a user says so.
+Clips that show nothing are left out and counted.
+"""
 
+import collections
 import functools
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -23,47 +26,59 @@ def whole(
     """What `build` answers, which writes `scratch`/out.
 
     Where it finds an item unreadable, all that are unreadable are looked for: they are named in a
-    BadInput or, as the options say, left out.
+    BadInput or, as the options say, left out. Items that show nothing are left out.
     """
     try:
         return build(found)
-    except labelled.Unreadable:
-        why = _unreadable(found.items, kind, options)
-        if not why:
+    except (labelled.Unreadable, labelled.Empty):
+        empty, why = _left_out(found.items, kind, options)
+        if not (empty or why):
             raise
-    if not options.skip_unreadable:
+    if why and not options.skip_unreadable:
         raise errors.BadInput(
             f"{_named(why, len(found.items))}: mend or remove them, or pass --skip-unreadable"
         )
     shutil.rmtree(scratch / "out", ignore_errors=True)
-    kept = [item for item in found.items if item.file not in why]
-    dropped = {**found.dropped, "unreadable": len(why)}
-    return build(labelled.Found(kept, dropped, [*found.notes, _named(why, len(found.items))]))
+    kept = [item for item in found.items if item.file not in why and item.file not in empty]
+    dropped = collections.Counter({**found.dropped, **collections.Counter(empty.values())})
+    notes = [*found.notes]
+    if why:
+        dropped["unreadable"] += len(why)
+        notes.append(_named(why, len(found.items)))
+    return build(labelled.Found(kept, dropped, notes))
 
 
-def _unreadable(
+def _left_out(
     items: Sequence[labelled.Item], kind: labelled.Kind, options: labelled.Options
-) -> dict[str, str]:
-    """Why, of the files that cannot be read."""
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Why, of the files that show nothing, and of those that cannot be read."""
     parts = [items[i : i + _CHECKED] for i in range(0, len(items), _CHECKED)]
-    found: dict[int, dict[str, str]] = {}
+    found: dict[int, tuple[dict[str, str], dict[str, str]]] = {}
     check = functools.partial(_why, kind)
     with tqdm.tqdm(total=len(items), desc="checking", unit=" files", disable=None) as bar:
         run = workers.run(check, [(part,) for part in parts], options.processes or workers.usable())
         for i, why in run:
             found[i] = why
             bar.update(len(parts[i]))
-    return {file: why for i in sorted(found) for file, why in found[i].items()}
+    empty, unreadable = {}, {}
+    for i in sorted(found):
+        empty |= found[i][0]
+        unreadable |= found[i][1]
+    return empty, unreadable
 
 
-def _why(kind: labelled.Kind, items: Sequence[labelled.Item]) -> dict[str, str]:
-    found = {}
+def _why(
+    kind: labelled.Kind, items: Sequence[labelled.Item]
+) -> tuple[dict[str, str], dict[str, str]]:
+    empty, unreadable = {}, {}
     for item in items:
         try:
             labelled.read(kind, item)
+        except labelled.Empty as error:
+            empty[item.file] = str(error)
         except labelled.Unreadable as error:
-            found[item.file] = str(error)
-    return found
+            unreadable[item.file] = str(error)
+    return empty, unreadable
 
 
 def _named(why: Mapping[str, str], of: int) -> str:

@@ -7,8 +7,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from aslx import errors, landmarks
-from aslx.datasets import isolated_signs, mending
+from aslx import errors, landmarks, sources
+from aslx.data import records
+from aslx.datasets import building, clips, isolated_signs, labelled, mending
 
 FRAMES = (7, 8, 12)
 
@@ -132,8 +133,9 @@ def source(folder, lines):
     """Kaggle's layout, with a train.csv of these lines."""
     (folder / "clips").mkdir(parents=True)
     _, table = clip()
-    for name in "abcd":
-        pq.write_table(table, folder / "clips" / f"{name}.parquet")
+    for i, name in enumerate("abcd"):
+        moved = table.set_column(3, "x", pa.array(table["x"].to_numpy() + i))
+        pq.write_table(moved, folder / "clips" / f"{name}.parquet")
     (folder / "train.csv").write_text("path,participant_id,sign\n" + "\n".join(lines) + "\n")
     (folder / "sign_to_prediction_index_map.json").write_text('{"hi": 0, "bye": 1}')
     return folder
@@ -161,3 +163,57 @@ def test_a_line_that_cannot_be_is_named(tmp_path):
         with pytest.raises(errors.BadInput, match=words) as caught:
             isolated_signs.table(folder, ["hi", "bye"])
         assert "train.csv line 3" in str(caught.value) or "too long" in words
+
+
+def prepared(tmp_path, folder):
+    with building.scratch(tmp_path / "out") as scratch:
+        return isolated_signs.prepare(folder, scratch, labelled.Options(processes=1))
+
+
+def test_what_is_left_out_put_right_or_the_same_is_told(tmp_path):
+    lines = [f"clips/{name}.parquet,{who},{sign}" for name, who, sign in
+             (("a", "P01", "hi"), ("b", "", "bye"), ("c", 3, "hi"), ("d", "P01", "bye"),
+              ("none", 3, "hi"), ("lost", 3, "hi"), ("again", 3, "hi"))]  # fmt: skip
+    folder = source(tmp_path / "kaggle", lines)
+    table = pq.read_table(folder / "clips" / "b.parquet")
+    pq.write_table(table.slice(0, 0), folder / "clips" / "none.parquet")
+    nothing = table
+    for axis in "xyz":
+        lost = pa.array(np.full(len(table), np.nan))
+        nothing = nothing.set_column(table.column_names.index(axis), axis, lost)
+    pq.write_table(nothing, folder / "clips" / "lost.parquet")
+    pq.write_table(table, folder / "clips" / "again.parquet")
+    backwards = np.arange(len(table)).reshape(-1, 543)[::-1].ravel()
+    pq.write_table(table.take(backwards), folder / "clips" / "b.parquet")
+    report = prepared(tmp_path, folder)
+    assert report["dropped"] == {clips.NO_FRAMES: 1, clips.NO_LANDMARK: 1}
+    assert report["mended"] == {mending.SORTED: 1}
+    assert report["note"] == "nobody says who signs in 1 of 5 clips"
+    assert report["longest clip"] == 3
+    assert sum(report["duplicates"][kind] for kind in ("within a part", "across parts")) == 1
+    assert report["duplicates"]["with another label"] == 2
+    text = labelled.text(report)
+    for words in (
+        "left out 1: no frames in the parquet", "left out 1: not one landmark in any frame",
+        "1 clip had frames out of order: sorted", "longest clip: 3 frames", "exact duplicates: 1",
+    ):  # fmt: skip
+        assert words in text
+    data = records.Records(tmp_path / "out", "train")
+    assert list(data.metadata["signers"].values()) == ["P01"]
+
+
+def test_a_clip_of_no_frames_or_landmarks_is_never_read(tmp_path):
+    _, table = clip()
+    pq.write_table(table.slice(0, 0), tmp_path / "none.parquet")
+    features = sources.Frames(landmarks.HOLISTIC130)
+    with pytest.raises(errors.BadInput, match=r"none\.parquet is a clip of no frames"):
+        list(features.clips(str(tmp_path / "none.parquet")))
+
+
+def test_what_a_reader_put_right_is_said(tmp_path, capsys):
+    _, table = clip()
+    backwards = np.arange(len(table)).reshape(-1, 543)[::-1].ravel()
+    path = tmp_path / "a.parquet"
+    pq.write_table(table.take(backwards), path)
+    list(sources.Frames(landmarks.HOLISTIC130).clips(str(path)))
+    assert capsys.readouterr().err == f"{path}: 1 clip had frames out of order: sorted\n"

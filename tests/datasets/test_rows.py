@@ -149,3 +149,9 @@ def test_a_column_that_comes_twice_is_named():
     raw = parquet(pa.Table.from_arrays([pa.array([1.0])] * 2, ["x", "x"]))
     with pytest.raises(errors.BadInput, match="has the column 'x' more than once"):
         read(raw)
+
+
+def test_text_that_is_no_utf_8_is_told_as_it_can_be():
+    raw = parquet(pa.table({"x": ["wrong"]}), use_dictionary=False, compression="none")
+    with pytest.raises(errors.BadInput, match="the body: x is '\ufffdrong' in row 0"):
+        read(raw.replace(b"wrong", b"\xe1rong"))
