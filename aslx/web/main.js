@@ -1,6 +1,5 @@
 /** Opens the model and the page, and says what each button and key does. */
 
-import * as camera from "./camera.js";
 import * as models from "./model.js";
 import { Page } from "./page.js";
 import { Tracker } from "./tracker.js";
@@ -13,13 +12,13 @@ function buttons(page) {
   const chosen = () => $("file").click();
   /** @type {Record<string, () => unknown>} */
   const actions = {
-    start: () => page.guard(page.start()),
-    camera: () => page.guard(page.start()),
+    start: () => page.again(),
+    camera: () => page.start(),
     pause: () => page.pause(),
     skeleton: () => page.draw(),
     open: chosen,
     instead: chosen,
-    copy: () => page.guard(page.copy()),
+    copy: () => page.copy(),
     clear: () => page.clear(),
     practise: () => page.practise(),
     next: () => page.next(),
@@ -28,14 +27,14 @@ function buttons(page) {
   $("file").onchange = () => {
     const [file] = $("file").files;
     $("file").value = "";
-    if (file) page.guard(page.open(file));
+    if (file) page.open(file);
   };
   $("threshold").oninput = () => {
     $("threshold-value").textContent = `${$("threshold").value} %`;
     view.text(page.shown, page.threshold);
   };
   document.onkeydown = (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (!$("keys").checked || event.ctrlKey || event.metaKey || event.altKey) return;
     for (const id of Object.keys(actions)) {
       const button = $(id);
       if (button.getAttribute("aria-keyshortcuts") === event.key.toLowerCase()) button.click();
@@ -50,7 +49,7 @@ function buttons(page) {
     event.preventDefault();
     document.body.classList.remove("drop");
     const file = event.dataTransfer?.files[0];
-    if (file) page.guard(page.open(file));
+    if (file) page.open(file);
   };
 }
 
@@ -58,9 +57,19 @@ function theme() {
   const dark = matchMedia("(prefers-color-scheme: dark)").matches;
   const now = document.documentElement.dataset.theme ?? (dark ? "dark" : "light");
   document.documentElement.dataset.theme = now === "dark" ? "light" : "dark";
+  localStorage.setItem("theme", document.documentElement.dataset.theme);
+}
+
+/** What the person chose before: light or dark, and whether single keys do anything. */
+function remembered() {
+  const chosen = localStorage.getItem("theme");
+  if (chosen) document.documentElement.dataset.theme = chosen;
+  $("keys").checked = localStorage.getItem("keys") !== "off";
+  $("keys").onchange = () => localStorage.setItem("keys", $("keys").checked ? "on" : "off");
 }
 
 async function main() {
+  remembered();
   $("theme").onclick = theme;
   try {
     const model = await models.open();
@@ -68,7 +77,6 @@ async function main() {
     buttons(page);
     await Promise.all([model.ready, page.source.tracker.ready]);
     document.body.dataset.ready = "true";
-    if (await camera.allowed()) page.guard(page.start());
     return page;
   } catch (error) {
     view.problem(/** @type {Error} */ (error));

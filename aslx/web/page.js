@@ -14,6 +14,19 @@ import * as view from "./view.js";
 const { $ } = view;
 const WHAT = { columns: "landmarks", frames: "landmarks", keypoints: "keypoints", image: "pictures of a hand" };
 
+/**
+ * How a film was read, for somebody who compares it with what aslx.predict prints.
+ * @param {number} frames
+ * @param {boolean} every whether these were all frames of the film
+ */
+function about(frames, every) {
+  const other = "The film has another rate: aslx.predict --fps 30 looks at the same pictures. ";
+  return (
+    `${frames} pictures, 30 a second. ${every ? "" : other}MediaPipe's build for browsers finds landmarks that ` +
+    "differ a little from those of its build for Python, so that aslx.predict may read some letters otherwise."
+  );
+}
+
 export class Page {
   /**
    * @param {import("./model.js").Model} model
@@ -31,6 +44,8 @@ export class Page {
       () => this.threshold,
     );
     this.source = new Source(model, tracker, this.reader);
+    /** What was tried last, once more. @type {() => Promise<void>} */
+    this.again = () => this.start();
     /** @type {Practice | null} */
     this.practice = null;
     this.describe();
@@ -102,11 +117,36 @@ export class Page {
     view.practice(this.practice, 0);
   }
 
-  async start() {
+  /**
+   * Ends what runs, and begins something else.
+   * @param {(turn: import("./source.js").Turn) => Promise<void>} work
+   */
+  async begin(work) {
+    const turn = this.source.stop();
+    if (this.source.paused) this.pause();
+    this.again = () => this.begin(work);
     view.noProblem();
-    $("camera").hidden = true;
-    view.note("Starting: the first picture takes a moment");
-    await this.source.camera(() => view.problem(problems.camera("ended")));
+    try {
+      await work(turn);
+    } catch (error) {
+      this.fail(turn, /** @type {Error} */ (error));
+    }
+  }
+
+  /** @param {import("./source.js").Turn} turn @param {Error} error */
+  fail(turn, error) {
+    if (turn.over) return;
+    this.source.stop();
+    view.problem(error);
+  }
+
+  start() {
+    return this.begin(async (turn) => {
+      $("camera").hidden = true;
+      view.note("Starting: the first picture takes a moment");
+      this.filmed = true;
+      await this.source.camera(turn, () => this.fail(turn, problems.camera("ended")));
+    });
   }
 
   pause() {
@@ -125,8 +165,13 @@ export class Page {
   }
 
   async copy() {
-    await navigator.clipboard.writeText(this.text);
-    view.say("Copied");
+    if (!this.text) return view.say("Nothing to copy yet");
+    try {
+      await navigator.clipboard.writeText(this.text);
+      view.say("Copied");
+    } catch {
+      view.say("This browser does not let the page copy");
+    }
   }
 
   clear() {
@@ -136,63 +181,68 @@ export class Page {
   }
 
   /** @param {File} file */
-  async open(file) {
-    view.noProblem();
-    $("camera").hidden = false;
-    if (this.source.paused) this.pause();
-    this.reader.clear();
-    view.files(file.name);
-    if (/\.parquet$/i.test(file.name)) await this.clips(file);
-    else if (file.type.startsWith("image/")) await this.picture(file);
-    else await this.film(file);
+  open(file) {
+    return this.begin(async (turn) => {
+      $("camera").hidden = !this.filmed;
+      this.reader.clear();
+      view.files(file.name);
+      await this[upload.kind(file)](turn, file);
+    });
   }
 
-  /** @param {File} file */
-  async clips(file) {
-    this.source.stop();
+  /** @param {import("./source.js").Turn} turn @param {File} file */
+  async clips(turn, file) {
     view.note(`Opening ${file.name}`);
     const clips = await upload.clips(file, this.model.about.input);
     for (const [i, { name, rows }] of clips.entries()) {
+      if (turn.over) return;
       view.note(`Reading ${i + 1} of ${clips.length}`);
-      const shown = await this.read(rows, "");
+      const shown = await this.read(turn, rows, "");
       const play = () => {
+        const turn = this.source.stop();
         this.show(shown);
-        this.guard(this.source.play(rows));
+        this.source.play(turn, rows);
       };
-      view.result(name, ...this.answer(shown), play);
+      if (!turn.over) view.result(name, ...this.answer(shown), play);
     }
+    if (turn.over) return;
     view.note(`${clips.length} ${clips.length === 1 ? "clip" : "clips"} read; press one to see it`);
     $("results").dataset.whole = "true";
   }
 
-  /** @param {File} file */
-  async film(file) {
+  /** @param {import("./source.js").Turn} turn @param {File} file */
+  async film(turn, file) {
     let read = 0;
     /** @type {Float32Array[]} */
     let whole = [];
-    await this.source.film(file, async (rows, done) => {
+    const every = await this.source.film(turn, file, async (rows, done) => {
       whole = rows;
       const note = `Reading ${file.name}: ${view.percent(done)}`;
       view.note(note);
       if (rows.length - read < 15) return;
       read = rows.length;
-      await this.read(rows, note);
+      await this.read(turn, rows, note);
     });
+    if (turn.over) return;
     await this.reader.rest();
-    if (this.model.isImage) view.result(file.name, this.text, "");
-    else view.result(file.name, ...this.answer(await this.read(whole, "Read")));
+    const shown = this.model.isImage ? null : await this.read(turn, whole, "Read");
+    if (turn.over) return;
+    if (shown) view.result(file.name, ...this.answer(shown));
+    else view.result(file.name, this.text, "");
+    view.about(about(whole.length, every));
     view.note("Read");
     $("results").dataset.whole = "true";
   }
 
-  /** @param {File} file */
-  async picture(file) {
+  /** @param {import("./source.js").Turn} turn @param {File} file */
+  async picture(turn, file) {
     if (!this.model.isImage) throw new problems.Problem(`${file.name} is a picture`, "This model reads movement: open a video.");
     const picture = await upload.picture(file);
-    this.source.stop();
+    if (turn.over) return;
     const { width, height } = picture;
     skeleton($("canvas"), null, picture);
     await /** @type {Letters} */ (this.reader).look(picture, { x: 0, y: 0, width, height });
+    if (turn.over) return;
     const [best] = this.shown.guesses ?? [];
     view.result(file.name, best.name, view.percent(best.probability));
     view.note("Read");
@@ -200,16 +250,17 @@ export class Page {
   }
 
   /**
-   * A whole clip at once, shown.
+   * A whole clip at once, shown while its turn is not over.
+   * @param {import("./source.js").Turn} turn
    * @param {Float32Array[]} rows
    * @param {string} note
    */
-  async read(rows, note) {
+  async read(turn, rows, note) {
     const outputs = await this.model.clip(rows);
     const text = this.model.spells ? characters(outputs, this.model.about.answers) : [];
     const guesses = this.model.spells ? undefined : this.model.guesses(outputs);
     const shown = { done: text, characters: [], settled: 0, note, guesses };
-    this.show(shown);
+    if (!turn.over) this.show(shown);
     return shown;
   }
 
@@ -218,14 +269,5 @@ export class Page {
     if (guesses) return [guesses[0].name, view.percent(guesses[0].probability)];
     const sure = done.reduce((sum, c) => sum + c.confidence, 0) / Math.max(done.length, 1);
     return [view.plain(done), done.length ? view.percent(sure) : "no text"];
-  }
-
-  /** Shows what went wrong. @param {Promise<void>} work */
-  async guard(work) {
-    try {
-      await work;
-    } catch (error) {
-      view.problem(/** @type {Error} */ (error));
-    }
   }
 }

@@ -8,13 +8,22 @@ import { RATE } from "./time.js";
 import * as upload from "./upload.js";
 import * as view from "./view.js";
 
+/** Times that a picture is asked for that is not there, a twentieth of a second each. */
+const PATIENCE = 40;
+
 /**
  * @typedef {object} Reader
  * @property {(landmarks: import("./columns.js").Landmarks, time: number, picture: ImageBitmap) => Promise<void>} frame
  * @property {() => Promise<void>} rest
  * @property {() => void} begin
+ * @property {() => void} drop forgets the clip that grows, and what is still being read of any
  * @property {() => void} clear
  */
+
+/** One thing that is looked at, until the next begins. */
+export class Turn {
+  over = false;
+}
 
 export class Source {
   /**
@@ -29,28 +38,33 @@ export class Source {
     this.video = /** @type {HTMLVideoElement} */ (view.$("video"));
     this.canvas = /** @type {HTMLCanvasElement} */ (view.$("canvas"));
     this.paused = false;
-    this.turn = 0;
+    this.turn = new Turn();
   }
 
-  /** Ends what runs; a loop goes on only while its turn is the last one. */
+  /** Ends what runs, at once: what a turn that is over still learns is shown nowhere. */
   stop() {
+    this.turn.over = true;
+    this.turn = new Turn();
+    view.running(false);
     camera.close(this.video);
     if (this.video.src) URL.revokeObjectURL(this.video.src);
     this.video.removeAttribute("src");
     view.$("picture").classList.remove("mirror");
-    this.reader.begin();
+    this.reader.drop();
     this.show(null);
-    return ++this.turn;
+    return this.turn;
   }
 
-  /** The camera, until something else begins. @param {() => void} ended */
-  async camera(ended) {
-    const turn = this.stop();
-    await camera.open(this.video, ended);
+  /** The camera, until something else begins. @param {Turn} turn @param {() => void} ended */
+  async camera(turn, ended) {
+    const stream = await camera.open();
+    if (turn.over) return camera.stop(stream);
+    await camera.show(this.video, stream, ended);
+    view.running(true);
     view.$("picture").classList.add("mirror");
     const rate = new Rate();
     let [reading, fresh] = [Promise.resolve(), true];
-    while (turn === this.turn) {
+    while (!turn.over) {
       await this.ready();
       if (this.paused) continue;
       const time = performance.now() / 1000;
@@ -58,7 +72,10 @@ export class Source {
       fresh = false;
       // The next picture is tracked while the model reads this one.
       await reading;
-      if (turn !== this.turn || this.paused) continue;
+      if (turn.over || this.paused) {
+        picture.close();
+        continue;
+      }
       reading = this.reader.frame(found, time, picture).finally(() => picture.close());
       this.show(found, picture);
       view.rate(rate.tick(performance.now() / 1000));
@@ -74,35 +91,58 @@ export class Source {
   }
 
   /**
-   * A film as one clip, as aslx.predict reads it.
+   * A film as one clip. Answers whether the pictures that were looked at are all that the film has.
+   * @param {Turn} turn
    * @param {File} file
    * @param {(rows: Float32Array[], done: number) => Promise<void>} read
+   * @returns {Promise<boolean>}
    */
-  async film(file, read) {
-    const turn = this.stop();
+  async film(turn, file, read) {
     await upload.film(file, this.video);
+    if (turn.over) return false;
+    view.running(true);
     /** @type {Float32Array[]} */
     const rows = [];
+    /** @type {number[]} */
+    const shown = [];
     for await (const { time, done } of upload.frames(this.video)) {
       const [found, picture] = await this.track(time, rows.length === 0);
-      while (this.paused && turn === this.turn) await this.ready();
-      if (turn !== this.turn) return;
+      shown.push(upload.moment(this.video));
+      while (this.paused && !turn.over) await this.ready();
+      if (turn.over) {
+        picture.close();
+        return false;
+      }
       this.show(found, picture);
       rows.push(this.model.row?.(found) ?? new Float32Array());
       if (this.model.isImage) await this.reader.frame(found, time, picture);
       else await read(rows, done);
       picture.close();
+      if (turn.over) return false;
+    }
+    view.running(false);
+    return upload.regular(shown);
+  }
+
+  /** Shows a clip of landmarks, as fast as it was signed. @param {Turn} turn @param {Float32Array[]} rows */
+  async play(turn, rows) {
+    const unpack = landmarks(this.model.about.input);
+    for (const row of rows) {
+      if (turn.over) return;
+      this.show(unpack(row));
+      await new Promise((resolve) => setTimeout(resolve, 1000 / RATE));
     }
   }
 
-  /** Shows a clip of landmarks, as fast as it was signed. @param {Float32Array[]} rows */
-  async play(rows) {
-    const turn = this.stop();
-    const unpack = landmarks(this.model.about.input);
-    for (const row of rows) {
-      if (turn !== this.turn) return;
-      this.show(unpack(row));
-      await new Promise((resolve) => setTimeout(resolve, 1000 / RATE));
+  /** The picture that the video shows. A busy browser may have none yet where it said that it had. */
+  async look() {
+    for (let tries = 0; ; tries++) {
+      try {
+        return await createImageBitmap(this.video);
+      } catch (error) {
+        if (tries === PATIENCE || !this.video.currentSrc) throw error;
+        await new Promise((resolve) => setTimeout(resolve, 50));
+      }
     }
   }
 
@@ -112,7 +152,7 @@ export class Source {
    * @returns {Promise<[import("./columns.js").Landmarks, ImageBitmap]>}
    */
   async track(time, fresh) {
-    const picture = await createImageBitmap(this.video);
+    const picture = await this.look();
     return [await this.tracker.track(picture, time * 1000, fresh), picture];
   }
 

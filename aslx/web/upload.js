@@ -4,6 +4,20 @@ import { Problem } from "./problems.js";
 import { Remote } from "./remote.js";
 import { RATE } from "./time.js";
 
+const FILMS = /\.(mp4|m4v|mov|webm|mkv|avi|mpg|mpeg|ogv|3gp|ts|mts)$/i;
+
+/**
+ * What is in a file, as far as its name and type say.
+ * @param {File} file
+ * @returns {"clips" | "picture" | "film"}
+ */
+export function kind(file) {
+  if (/\.parquet$/i.test(file.name)) return "clips";
+  if (file.type.startsWith("image/")) return "picture";
+  if (file.type.startsWith("video/") || FILMS.test(file.name)) return "film";
+  throw new Problem(`${file.name} cannot be read`, "It is no video, no picture and no parquet: open one of these.");
+}
+
 /**
  * @param {File} file
  * @param {import("./columns.js").Input} input
@@ -34,7 +48,12 @@ export async function film(file, video) {
   await new Promise((resolve, reject) => {
     video.onloadeddata = resolve;
     video.onerror = () =>
-      reject(new Problem(`${file.name} cannot be read`, `The browser says: ${video.error?.message || "no video"}.`));
+      reject(
+        new Problem(
+          `${file.name} cannot be read`,
+          "This browser cannot play it: it is damaged, or of a kind that it does not know. MP4 with H.264 and WebM work.",
+        ),
+      );
   });
   // Recordings made in browsers do not say how long they are until one has looked.
   const known = new Promise((resolve) => (video.ondurationchange = resolve));
@@ -46,11 +65,28 @@ export async function film(file, video) {
  * @param {HTMLVideoElement} video
  */
 export async function* frames(video) {
-  const count = Math.max(1, Math.floor(video.duration * RATE));
+  const count = Math.max(1, Math.round(video.duration * RATE));
   for (let i = 0; i < count; i++) {
     await seek(video, (i + 0.5) / RATE);
     yield { time: i / RATE, done: (i + 1) / count };
   }
+}
+
+/**
+ * When the picture that the video shows begins, in seconds; NaN where the browser does not say.
+ * @param {HTMLVideoElement} video
+ */
+export function moment(video) {
+  if (!("VideoFrame" in globalThis)) return NaN;
+  const frame = new VideoFrame(video);
+  const time = frame.timestamp / 1e6;
+  frame.close();
+  return time;
+}
+
+/** Whether pictures begin a RATE's part of a second after each other, the first at 0. @param {number[]} times */
+export function regular(times) {
+  return times.every((time, i) => !(Math.abs(time - i / RATE) > 1 / (3 * RATE)));
 }
 
 /** @param {HTMLVideoElement} video @param {number} time */
@@ -64,10 +100,16 @@ function seek(video, time) {
   });
 }
 
-/** @param {File} file */
+/** Upright, as its EXIF data says, and on white where it lets one see through. @param {File} file */
 export async function picture(file) {
   try {
-    return await createImageBitmap(file);
+    const picture = await createImageBitmap(file);
+    const canvas = new OffscreenCanvas(picture.width, picture.height);
+    const context = /** @type {OffscreenCanvasRenderingContext2D} */ (canvas.getContext("2d"));
+    context.fillStyle = "white";
+    context.fillRect(0, 0, canvas.width, canvas.height);
+    context.drawImage(picture, 0, 0);
+    return canvas.transferToImageBitmap();
   } catch {
     throw new Problem(`${file.name} cannot be read`, "It is no picture that this browser knows.");
   }

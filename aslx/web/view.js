@@ -91,6 +91,9 @@ export function rate(rate) {
   write($("rate").querySelector("b"), rate.toFixed(rate < 10 ? 1 : 0));
 }
 
+/** Whether anything runs that can be paused. @param {boolean} on */
+export const running = (on) => ($("pause").disabled = !on);
+
 /** @param {string} text */
 export const note = (text) => write($("note"), text);
 
@@ -145,9 +148,13 @@ export function verdict(text, right) {
 export function files(title) {
   $("files").hidden = !title;
   write($("files-title"), title);
+  about("");
   $("results").replaceChildren();
   delete $("results").dataset.whole;
 }
+
+/** How a file was read. @param {string} text */
+export const about = (text) => write($("files-about"), text);
 
 /**
  * A clip of a file, and what was read in it.

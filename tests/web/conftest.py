@@ -13,6 +13,7 @@ import urllib.parse
 from collections.abc import Iterator
 from typing import Any
 
+import av
 import jax
 import numpy as np
 import pytest
@@ -114,6 +115,18 @@ def wait_until_read(page: Any, seconds: float = 30) -> None:
     wrong = page.locator("#card.problem:visible")
     page.locator("#results[data-whole]:visible").or_(wrong).wait_for(timeout=seconds * 1000)
     assert not wrong.count(), wrong.inner_text()
+
+
+def filmed(
+    path: pathlib.Path, pictures: list[np.ndarray], known: bool = True, rate: int = 30
+) -> None:
+    """VP8 in WebM; as a browser records, its length is not `known`."""
+    with av.open(str(path), "w", options={} if known else {"live": "1"}) as out:
+        stream = out.add_stream("libvpx", rate=rate)
+        stream.height, stream.width = pictures[0].shape[:2]
+        for picture in pictures:
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        out.mux(stream.encode())
 
 
 @contextlib.contextmanager

@@ -1,6 +1,5 @@
 """The other kinds of model: an image's class, and a clip's; each once through the page."""
 
-import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -48,6 +47,8 @@ def test_an_opened_picture_gets_the_class_that_the_interpreter_gives(pictures, b
 def test_a_hand_at_the_camera_is_cut_out_and_has_a_letter(pictures, filming):
     cfg, _, url = pictures
     with conftest.visit(filming, url, permissions=["camera"]) as page:
+        page.wait_for_selector("body[data-ready]")
+        page.click("#start")
         page.wait_for_selector("#guesses li", timeout=60_000)
         assert page.inner_text("#guesses li span >> nth=0") in cfg.task.names
 
@@ -154,21 +155,11 @@ def test_signs_are_accepted_by_the_seeds_rules(signs, browser):
     assert found["never"] == 0
 
 
-def filmed(path, pictures, known):
-    """VP8 in WebM; as a browser records, its length is not `known`."""
-    with av.open(str(path), "w", options={} if known else {"live": "1"}) as out:
-        stream = out.add_stream("libvpx", rate=30)
-        stream.height, stream.width = pictures[0].shape[:2]
-        for picture in pictures:
-            out.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-        out.mux(stream.encode())
-
-
 @pytest.mark.parametrize("known", [True, False], ids=["of_a_known_length", "as_recorded"])
 def test_a_film_is_read_as_one_clip(signs, browser, tmp_path, known):
     _, _, url = signs
     spelled = person.spelling_film("a", 1)
-    filmed(tmp_path / "film.webm", [spelled[len(spelled) // 2]] * 6, known)
+    conftest.filmed(tmp_path / "film.webm", [spelled[len(spelled) // 2]] * 6, known)
     with conftest.visit(browser, url) as page:
         page.wait_for_selector("body[data-ready]")
         page.set_input_files("#file", str(tmp_path / "film.webm"))

@@ -4,8 +4,12 @@ import contextlib
 import pathlib
 import re
 
+import numpy as np
+import pandas as pd
 import pytest
+from PIL import Image
 
+from tests import person
 from tests.web import conftest
 
 DRAWN = "document.getElementById('canvas').toDataURL()"
@@ -22,6 +26,8 @@ def shots(tmp_path_factory) -> pathlib.Path:
 def camera(filming, url, **options):
     """The page with its camera on; its first picture has been looked at."""
     with conftest.visit(filming, url, **{**ALLOWED, **options}) as page:
+        page.wait_for_selector("body[data-ready]")
+        page.click("#start")
         page.wait_for_selector("#rate:not([hidden])", timeout=60_000)
         yield page
 
@@ -152,23 +158,24 @@ def test_every_button_has_a_name_and_a_key_and_the_keys_are_listed(browser, tran
             "(all) => all.filter((e) => e.tagName === 'BUTTON').map((e) => e.ariaKeyShortcuts)"
         )
         assert sorted(listed) == sorted(keys) == list("cnopswx")
-        for key, id_ in (("p", "pause"), ("s", "skeleton"), ("w", "practise")):
+        for key, id_ in (("s", "skeleton"), ("w", "practise")):
             before = page.get_attribute(f"#{id_}", "aria-pressed")
             page.keyboard.press(key)
             assert page.get_attribute(f"#{id_}", "aria-pressed") != before, key
+        assert page.is_disabled("#pause")  # Nothing runs.
+        page.uncheck("#keys")
+        before = page.get_attribute("#skeleton", "aria-pressed")
+        page.keyboard.press("s")
+        assert page.get_attribute("#skeleton", "aria-pressed") == before
+        page.reload()
+        page.wait_for_selector("body[data-ready]")
+        assert not page.evaluate("document.getElementById('keys').checked")
         order = []
         page.evaluate("document.activeElement.blur()")
         for _ in range(12):
             page.keyboard.press("Tab")
             order.append(page.evaluate("document.activeElement.id"))
-        assert [i for i in order if i][:6] == [
-            "theme",
-            "start",
-            "instead",
-            "pause",
-            "skeleton",
-            "open",
-        ]
+        assert [i for i in order if i][:5] == ["theme", "start", "instead", "skeleton", "open"]
 
 
 def test_light_and_dark_are_the_systems_until_the_button_says_otherwise(
@@ -182,6 +189,9 @@ def test_light_and_dark_are_the_systems_until_the_button_says_otherwise(
         page.click("#theme")
         light = page.evaluate(ground)
         page.screenshot(path=shots / "light.png")
+        page.reload()
+        page.wait_for_selector("body[data-ready]")
+        assert page.evaluate(ground) == light
     assert dark != light
     with conftest.visit(browser, transcriber, color_scheme="light") as page:
         assert page.evaluate(ground) == light
@@ -201,6 +211,8 @@ def problem(page) -> tuple[str, str]:
 
 def test_without_a_camera_the_page_says_so_and_what_to_do(browser, transcriber, shots):
     with conftest.visit(browser, transcriber, permissions=["camera"]) as page:
+        page.wait_for_selector("body[data-ready]")
+        page.click("#start")
         title, help_ = problem(page)
         assert title == "No camera found" and "open a video instead" in help_
         assert page.evaluate("document.activeElement.id") == "start"
@@ -221,6 +233,125 @@ def test_a_camera_that_is_pulled_out_is_missed(filming, transcriber):
         track = "document.getElementById('video').srcObject.getTracks()[0]"
         page.evaluate(f"{track}.dispatchEvent(new Event('ended'))")
         assert problem(page)[0] == "The camera is gone"
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory) -> dict[str, pathlib.Path]:
+    """A film of some seconds, a picture, and what the page cannot read."""
+    folder = tmp_path_factory.mktemp("files")
+    conftest.filmed(folder / "film.webm", person.spelling_film("abc", 3) * 4)
+    Image.new("RGB", (40, 40), "red").save(folder / "hand.png")
+    (folder / "README.md").write_text("# No film")
+    (folder / "broken.mp4").write_bytes(b"no film")
+    return {path.name: path for path in folder.iterdir()}
+
+
+def opened(page, file: pathlib.Path) -> None:
+    page.set_input_files("#file", str(file))
+
+
+def reading(page, name: str) -> None:
+    """Waits until a film is being read."""
+    page.wait_for_selector(f"#note:has-text('Reading {name}')", timeout=60_000)
+
+
+def test_a_second_file_ends_the_first_at_once(browser, transcriber, files, tmp_path, run):
+    clips = tmp_path / "clips.parquet"
+    columns = list(run.cfg.features.selection.columns)
+    rows = np.random.default_rng(0).uniform(0.2, 0.8, (20, len(columns)))
+    index = pd.Index([7] * len(rows), name="sequence_id")
+    pd.DataFrame(rows, index, columns).to_parquet(clips)
+    with conftest.visit(browser, transcriber) as page:
+        page.wait_for_selector("body[data-ready]")
+        opened(page, files["film.webm"])
+        reading(page, "film.webm")
+        opened(page, clips)
+        conftest.wait_until_read(page)
+        page.wait_for_timeout(2000)  # What the film still had under way has come through.
+        assert page.locator("#results .name").all_text_contents() == ["7"]
+        assert page.inner_text("#files-title") == "clips.parquet"
+        assert page.inner_text("#note").startswith("1 clip read")
+        assert not page.evaluate("document.getElementById('video').getAttribute('src')")
+
+
+@pytest.mark.parametrize("name", ["hand.png", "README.md", "broken.mp4"])
+def test_a_refused_file_ends_what_ran_and_try_again_tries_it_again(
+    filming, transcriber, files, name
+):
+    with conftest.visit(filming, transcriber, **ALLOWED) as page:
+        page.wait_for_selector("body[data-ready]")
+        opened(page, files["film.webm"])
+        reading(page, "film.webm")
+        opened(page, files[name])
+        title = problem(page)[0]
+        assert title.startswith(name)
+        page.wait_for_timeout(2000)
+        assert text(page) == "nothing yet" and not page.inner_text("#note")
+        assert page.inner_text("#start") == "Try again" and not page.is_visible("#camera")
+        page.click("#start")
+        assert problem(page)[0] == title
+        assert not page.evaluate("Boolean(document.getElementById('video').srcObject)")
+        assert page.inner_text("#files-title") == name
+
+
+def test_try_again_starts_the_camera_where_that_was_tried(browser, transcriber):
+    with conftest.visit(browser, transcriber, permissions=["camera"]) as page:
+        page.wait_for_selector("body[data-ready]")
+        page.click("#start")
+        assert problem(page)[0] == "No camera found"
+        page.click("#start")
+        assert problem(page)[0] == "No camera found"
+
+
+def test_nothing_films_before_somebody_asks_for_it(filming, transcriber):
+    with conftest.visit(filming, transcriber, **ALLOWED) as page:
+        page.wait_for_selector("body[data-ready]")
+        page.wait_for_timeout(500)
+        assert not page.evaluate("Boolean(document.getElementById('video').srcObject)")
+        assert page.is_visible("#card")
+
+
+def test_a_file_that_is_opened_while_the_camera_starts_has_the_page_for_itself(
+    filming, transcriber, files
+):
+    with conftest.visit(filming, transcriber, **ALLOWED) as page:
+        page.wait_for_selector("body[data-ready]")
+        page.click("#start")
+        opened(page, files["README.md"])
+        assert problem(page)[0].startswith("README.md")
+        page.wait_for_timeout(1500)
+        assert not page.evaluate("Boolean(document.getElementById('video').srcObject)")
+
+
+def test_a_page_that_reads_writes_no_error_on_the_console(browser, transcriber, files):
+    with contextlib.closing(browser.new_context()) as context:
+        page, lines = context.new_page(), []
+        page.on("console", lambda line: line.type == "error" and lines.append(line.text))
+        page.goto(transcriber)
+        page.wait_for_selector("body[data-ready]")
+        opened(page, files["film.webm"])
+        reading(page, "film.webm")
+        page.wait_for_timeout(3000)
+    assert not lines
+
+
+@pytest.mark.parametrize("rate", [25, 30, 60])
+def test_a_film_of_another_rate_is_told(browser, transcriber, tmp_path, rate):
+    conftest.filmed(tmp_path / "film.webm", [person.picture()] * 20, rate=rate)
+    with conftest.visit(browser, transcriber) as page:
+        page.wait_for_selector("body[data-ready]")
+        opened(page, tmp_path / "film.webm")
+        conftest.wait_until_read(page, seconds=90)
+        said = page.inner_text("#files-about")
+        assert said.startswith(f"{20 * 30 // rate} pictures, 30 a second.")
+        assert ("another rate" in said) == (rate != 30)
+
+
+def test_nothing_is_copied_where_nothing_was_read(browser, transcriber):
+    with conftest.visit(browser, transcriber) as page:
+        page.wait_for_selector("body[data-ready]")
+        page.click("#copy")
+        page.wait_for_selector("#done:text-is('Nothing to copy yet')")
 
 
 @pytest.mark.parametrize(

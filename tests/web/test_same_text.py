@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 
 from aslx import inference, kaggle
 from tests.web import conftest
@@ -81,6 +82,28 @@ def test_an_opened_parquet_gives_letter_for_letter_what_predict_prints(
     assert len(set(texts)) > 3
 
 
+@pytest.mark.parametrize(
+    ("plain", "other"),
+    [
+        ("frames_out_of_order/base3", "frames_out_of_order/frames_out_of_order"),
+        ("zeros_for_lost/nan", "zeros_for_lost/zeros"),
+    ],
+)
+def test_a_parquet_of_shuffled_frames_or_zeros_has_the_text_of_the_plain_one(
+    browser, transcriber, shared, plain, other
+):
+    with conftest.visit(browser, transcriber) as page:
+        page.wait_for_selector("body[data-ready]")
+        found = []
+        for name in (plain, other):
+            file = shared / "reported" / f"{name}.parquet"
+            page.set_input_files("#file", str(file))
+            page.wait_for_selector(f"#files-title:text-is('{file.name}')")
+            conftest.wait_until_read(page)
+            found.append(page.locator("#results button").all_inner_texts())
+    assert found[0] == found[1] and len(found[0]) > 1
+
+
 def test_a_file_that_is_no_clip_is_refused_in_words(browser, transcriber, shared, tmp_path):
     source = shared / "asl_signs_sample"
     with open(source / "train.csv", newline="") as f:
@@ -92,7 +115,7 @@ def test_a_file_that_is_no_clip_is_refused_in_words(browser, transcriber, shared
     said = {
         other: "no column sequence_id and 126 more, which the model reads",
         damaged: "parquet file invalid",
-        broken: "The browser says",
+        broken: "This browser cannot play it",
     }
     with conftest.visit(browser, transcriber) as page:
         page.wait_for_selector("body[data-ready]")

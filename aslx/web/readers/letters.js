@@ -28,8 +28,14 @@ export class Letters {
   clear() {
     /** @type {import("../text.js").Character[]} */
     this.text = [];
-    this.begin();
+    this.drop();
     this.tell([], "Show a hand");
+  }
+
+  /** Forgets what is held, and the picture that is being looked at. */
+  drop() {
+    this.life = Symbol();
+    this.begin();
   }
 
   begin() {
@@ -61,7 +67,9 @@ export class Letters {
    */
   async look(picture, box) {
     const shape = this.model.about.input.shape.map(Number);
+    const { life } = this;
     const probabilities = await this.model.image(pixels(picture, box, shape));
+    if (life !== this.life) return;
     const answer = argmax(probabilities);
     const name = this.model.about.answers[answer];
     const held = this.majority.push(answer, probabilities[answer], this.threshold());

@@ -28,6 +28,10 @@ export class Signs {
     this.tell([], "Sign a word");
   }
 
+  drop() {
+    this.begin();
+  }
+
   begin() {
     /** @type {Float32Array[]} */
     this.window = [];

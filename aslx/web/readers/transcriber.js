@@ -32,8 +32,14 @@ export class Transcriber {
   clear() {
     /** @type {Character[]} */
     this.done = [];
-    this.begin();
+    this.drop();
     this.show({ done: [], characters: [], settled: 0, note: "Raise a hand and spell" });
+  }
+
+  /** Forgets the clip that grows, and what is still being read of one that ended. */
+  drop() {
+    this.life = Symbol();
+    this.begin();
   }
 
   /** Forgets the clip that grows. */
@@ -53,7 +59,9 @@ export class Transcriber {
     const row = /** @type {Function} */ (this.model.row)(landmarks);
     for (let n = this.clock.rows(time); n > 0; n--) {
       const { ended } = this.segments.push(row, raised(landmarks), time);
+      const { life } = this;
       if (ended) await this.end(ended);
+      if (life !== this.life) return;
     }
     const { clip } = this.segments;
     if (clip.length && !this.reading && time - this.last >= EVERY) {
@@ -79,8 +87,9 @@ export class Transcriber {
   async end(clip) {
     this.readings = [];
     this.reading = false;
+    const { life } = this;
     const read = characters(await this.model.clip(clip), this.model.about.answers);
-    if (!read.length) return;
+    if (!read.length || life !== this.life) return;
     if (this.done.length) this.done.push({ text: " ", confidence: 1 });
     this.done.push(...read);
     this.tell([], 0, "Raise a hand and spell");

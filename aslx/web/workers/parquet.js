@@ -6,6 +6,11 @@ import { compressors } from "hyparquet-compressors";
 /** The file's own column, or pandas' name for an index that was stored without one. */
 const KEYS = ["sequence_id", "__index_level_0__"];
 const POINTS = { face: 0, left_hand: 468, pose: 489, right_hand: 522 };
+const ENDS = [468, 489, 522, 543];
+/** The values of each part, as places in a row of all points. */
+const BODY = Object.values(POINTS).map((first, i) =>
+  Array.from({ length: 3 * (ENDS[i] - first) }, (_, k) => 3 * first + k),
+);
 
 /** @typedef {{name: string, rows: Float32Array[]}} Clip */
 
@@ -32,13 +37,37 @@ async function columns(file, metadata, wanted) {
   return found;
 }
 
+/**
+ * Values that belong to the same part of the body, as places in a row.
+ * @param {string[]} names
+ */
+function parts(names) {
+  /** @type {Map<string, number[]>} */
+  const found = new Map();
+  names.forEach((name, i) => {
+    const part = name.slice(2, name.lastIndexOf("_"));
+    found.set(part, [...(found.get(part) ?? []), i]);
+  });
+  return [...found.values()];
+}
+
+/** Some tools write zeros where a part was lost: here that is NaN, as in aslx.datasets.parquet. */
+function lost(/** @type {Float32Array} */ row, /** @type {number[][]} */ parts) {
+  for (const places of parts) {
+    if (places.every((i) => row[i] === 0)) for (const i of places) row[i] = NaN;
+  }
+  return row;
+}
+
 /** The fingerspelling competition's: a row a frame, a run of rows a sequence. @returns {Clip[]} */
 async function sequences(file, metadata, names) {
   const there = new Set(parquetSchema(metadata).children.map((c) => c.element.name));
   const key = KEYS.find((name) => there.has(name)) ?? KEYS[0];
-  const found = await columns(file, metadata, [key, ...names]);
+  const numbered = there.has("frame");
+  const found = await columns(file, metadata, [key, ...(numbered ? ["frame"] : []), ...names]);
   const values = names.map((name) => found.get(name));
-  /** @type {Map<string, Clip>} */
+  const [frame, together] = [found.get("frame"), parts(names)];
+  /** @type {Map<string, Clip & {frames: number[]}>} */
   const clips = new Map();
   let last = "";
   for (let t = 0; t < Number(metadata.num_rows); t++) {
@@ -47,10 +76,27 @@ async function sequences(file, metadata, names) {
       throw new Error(`the rows of sequence ${name} are not together; sort by sequence_id and frame`);
     }
     last = name;
-    if (!clips.has(name)) clips.set(name, { name, rows: [] });
-    clips.get(name).rows.push(Float32Array.from(values, (column) => column[t] ?? NaN));
+    if (!clips.has(name)) clips.set(name, { name, rows: [], frames: [] });
+    clips.get(name).frames.push(numbered ? Number(frame[t]) : t);
+    clips.get(name).rows.push(lost(Float32Array.from(values, (column) => column[t] ?? NaN), together));
   }
-  return [...clips.values()];
+  return [...clips.values()].map(({ name, rows, frames }) => ({ name, rows: inOrder(name, rows, frames) }));
+}
+
+/**
+ * Rows in the order of their frames' numbers, each frame once, as aslx.datasets.parquet has them.
+ * @param {string} name
+ * @param {Float32Array[]} rows
+ * @param {number[]} frames
+ */
+function inOrder(name, rows, frames) {
+  const order = rows.map((_, i) => i).sort((a, b) => frames[a] - frames[b]);
+  return order.flatMap((i, n) => {
+    const before = order[n - 1];
+    if (!n || frames[i] !== frames[before]) return [rows[i]];
+    if (rows[i].every((x, k) => Object.is(x, rows[before][k]))) return [];
+    throw new Error(`sequence ${name} has frame ${frames[i]} twice, with other values`);
+  });
 }
 
 /** The isolated-sign competition's: a row a point, 543 of them a frame. @returns {Clip[]} */
@@ -67,7 +113,7 @@ async function points(file, metadata, name) {
     rows.get(t).set(xyz.map((column) => column[i] ?? NaN), at * 3);
   }
   const order = [...rows.keys()].sort((a, b) => a - b);
-  return [{ name, rows: order.map((t) => rows.get(t)) }];
+  return [{ name, rows: order.map((t) => lost(rows.get(t), BODY)) }];
 }
 
 /** @param {{bytes: ArrayBuffer, name: string, input: import("../columns.js").Input}} question */

@@ -7,10 +7,21 @@ const WASM = "/vendor/@litertjs/core/wasm/";
 const models = new Map();
 let ready;
 
+/** Logs a line of LiteRT's as what it is: all of them come as errors. @param {string} line */
+function log(line) {
+  if (/^(INFO|VERBOSE|DEBUG)\b/.test(line)) console.debug(line);
+  else if (line.startsWith("WARNING")) console.warn(line);
+  else console.error(line);
+}
+
 /** LiteRT, or why it does not start: what it aborts with reaches no promise of its own. */
 function runtime() {
   return new Promise((resolve, reject) => {
-    self.Module = { locateFile: (name) => WASM + name, onAbort: (why) => reject(new Error(why)) };
+    self.Module = {
+      locateFile: (name) => WASM + name,
+      onAbort: (why) => reject(new Error(why)),
+      printErr: log,
+    };
     loadLiteRt(WASM).then(resolve, reject);
   });
 }
