@@ -12,6 +12,7 @@ import tyro
 from etils import epath
 
 from aslx import cli, errors, video
+from aslx.datasets import contents
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -25,7 +26,7 @@ class Command:
 
     files: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
     """Kaggle's parquet, folders of keypoint frames, images, videos; none: asks for one after the
-    other."""
+    other. After one that cannot be read the others are, and the exit status is 2."""
     workdir: str
     """A directory that aslx.train wrote."""
     fps: float | None = None
@@ -47,7 +48,7 @@ class _Clip:
     track: video.Track | None = None  # Of a video.
 
 
-def main() -> None:
+def main() -> int | None:
     command = tyro.cli(Command)
     if command.overlay is not None:
         if pathlib.Path(command.overlay).suffix.lower() not in (".mp4", ".gif"):
@@ -59,30 +60,44 @@ def main() -> None:
     from aslx import inference
 
     run = inference.open_run(command.workdir)
-    for file in command.files:
-        _read(run, file, command)
-    while not command.files:
+    if command.files:
+        return max(_status(run, file, command) for file in command.files)
+    while True:
         try:
             file = input("file, or x to end: ").strip()
         except EOFError:
-            return
+            return None
         if file == "x":
-            return
+            return None
         try:
             _read(run, file, command)
         except errors.BadInput as error:
             print("error:", error)
 
 
+def _status(run: Any, file: str, command: Command) -> int:
+    """Reads a file; one that cannot be read has its line too, and those after it are read."""
+    try:
+        _read(run, file, command)
+    except errors.BadInput as error:
+        print(json.dumps({"file": file, "error": str(error)}), flush=True)
+        return cli.failed(error)
+    return 0
+
+
 def _clips(run: Any, file: str, fps: float | None) -> Iterator[_Clip]:
     source = run.cfg.features.source
-    if not video.is_video(file):
-        yield from (_Clip(file, *clip) for clip in source.clips(file))
-    elif "length" not in source.reads:
-        raise errors.BadInput(f"{file} is a video, and this model reads images: give it images")
-    else:
+    kind, moves = contents.kind(file), "length" in source.reads
+    if moves and video.is_video(file):
         track = video.track(file, fps)
         yield _Clip(file, pathlib.Path(file).name, source.tracked(track.values), track)
+        return
+    if kind and kind not in source.takes:
+        takes = [*source.takes.values(), *(["videos"] if moves else [])]
+        raise errors.BadInput(
+            f"{file} {contents.words(kind)}, and this model reads {' and '.join(takes)}"
+        )
+    yield from (_Clip(file, *clip) for clip in source.clips(file))
 
 
 def _read(run: Any, file: str, command: Command) -> None:

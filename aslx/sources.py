@@ -2,7 +2,8 @@
 given them.
 
 A features object has a `source`; the commands ask it and never what kind of input it is. `reads`
-are the batch's arrays, in the order in which the features take them.
+are the batch's arrays, in the order in which the features take them; `takes` are the kinds of
+files that `clips` reads, as `contents` and as people call them.
 """
 
 import collections
@@ -18,6 +19,7 @@ import numpy as np
 
 from aslx import errors, kaggle, landmarks
 from aslx.data import fields
+from aslx.datasets import contents
 
 Batch = dict[str, jax.Array]
 Clips = Iterator[tuple[Any, np.ndarray]]  # What a file calls it, and the clip or image.
@@ -53,6 +55,7 @@ class Columns:
 
     selection: landmarks.Selection
     reads: ClassVar = ("landmarks", "length")
+    takes: ClassVar = {contents.PARQUET: "parquet files of landmarks"}
 
     @property
     def shape(self) -> tuple:
@@ -112,6 +115,7 @@ class Frames:
 
     selection: landmarks.Selection
     reads: ClassVar = ("landmarks", "length")
+    takes: ClassVar = Columns.takes
     submission: ClassVar[dict[str, bytes]] = {}
 
     @property
@@ -165,6 +169,11 @@ class Keypoints:
 
     face: bool
     reads: ClassVar = ("keypoints", "length")
+    takes: ClassVar = {
+        contents.FOLDER: "folders of frames",
+        contents.NPY: "npy",
+        contents.ZIP: "npz files of clips",
+    }
     submission: ClassVar[None] = None
 
     @property
@@ -210,6 +219,7 @@ class Image:
     channels: int
     cutouts: bool = False  # Whether batches have them; no file does.
     reads: ClassVar = ("image",)
+    takes: ClassVar = {contents.IMAGE: "images", contents.GIF: "the first picture of a GIF"}
     submission: ClassVar[None] = None
 
     @property

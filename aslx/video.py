@@ -23,6 +23,7 @@ import tqdm
 
 from aslx import errors, files, landmarks
 from aslx.data import fields
+from aslx.datasets import contents
 
 # All that the worker imports, and no more: MediaPipe also names JAX and matplotlib.
 REQUIREMENTS = (
@@ -34,8 +35,12 @@ REQUIREMENTS = (
     "opencv-python-headless==4.11.0.86",
     "protobuf==4.25.9",
 )
-SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv")
+SUFFIXES = (
+    *(".3gp", ".asf", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg"),
+    *(".mts", ".ogv", ".ts", ".webm", ".wmv"),
+)
 RATE = 30  # Frames a second of Kaggle's clips, about.
+_NEWEST = (3, 12)  # Python for which MediaPipe 0.10.14 is made.
 _WORKER = pathlib.Path(__file__).with_name("video_worker.py")
 
 
@@ -62,6 +67,10 @@ class Track:
 
 
 def is_video(path: str | os.PathLike) -> bool:
+    """By what it holds, or else by its name; a GIF is one too."""
+    kind = contents.kind(path)
+    if kind:
+        return kind in (contents.VIDEO, contents.GIF)
     return pathlib.Path(path).suffix.lower() in SUFFIXES
 
 
@@ -118,6 +127,8 @@ def write(
 def _reading(task: str, path: str | os.PathLike, fps: float | None) -> Iterator[tuple]:
     if not pathlib.Path(path).is_file():
         raise errors.BadInput(f"there is no file {path}")
+    if (kind := contents.kind(path)) and not is_video(path):
+        raise errors.BadInput(f"{path} {contents.words(kind)}, and a video is wanted")
     if fps is not None and not 1 <= fps <= 240:
         raise errors.BadInput(f"--fps {fps:g}: needs 1 to 240 frames a second")
     with _worker(task, path, fps or 0) as process:
@@ -157,11 +168,17 @@ def _worker(task: str, path: str | os.PathLike, *rest: object) -> Iterator[subpr
 def packages() -> pathlib.Path:
     """The folder of what the worker imports, installed there by pip if it is not yet.
 
-    OSError says why it cannot be."""
+    BadInput and `errors.Unavailable` say why it cannot be."""
     tag = " ".join((*REQUIREMENTS, sys.implementation.cache_tag or "", sys.platform))
     folder = files.cache() / f"mediapipe-{hashlib.sha256(tag.encode()).hexdigest()[:12]}"
     if folder.is_dir():
         return folder
+    version = ".".join(map(str, sys.version_info[:2]))
+    if tuple(sys.version_info[:2]) > _NEWEST:
+        raise errors.BadInput(
+            f"videos are read by MediaPipe 0.10.14, which is made for Python 3.9 to 3.12, and this "
+            f"is {version}: use such a Python, or give parquet files of landmarks"
+        )
     print(f"setting up MediaPipe, once, in {folder}: 105 MB to fetch", file=sys.stderr)
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = tempfile.mkdtemp(prefix=".mediapipe-", dir=folder.parent)
@@ -174,10 +191,9 @@ def packages() -> pathlib.Path:
             told = [
                 line for line in done.stderr.splitlines() if "ERROR" in line or "No mod" in line
             ]
-            version = ".".join(map(str, sys.version_info[:2]))
             raise errors.Unavailable(
-                f"MediaPipe 0.10.14 cannot be set up; it needs pip, PyPI and Python 3.9 to 3.12 "
-                f"(this is {version}): {told[-1] if told else done.stderr.strip()[-300:]}"
+                "MediaPipe 0.10.14 cannot be set up; it needs pip, a package index and Python 3.9 to "
+                f"3.12 (this is {version}): {told[-1] if told else done.stderr.strip()[-300:]}"
             )
         try:
             os.rename(partial, folder)

@@ -13,6 +13,7 @@ import os
 import sys
 import types
 
+MOST_PIXELS = 2**25  # Of a frame: 8K.
 # Values of a frame: those of `landmarks.holistic`.
 PARTS = (("pose", 33), ("face", 468), ("left_hand", 21), ("right_hand", 21))
 
@@ -24,12 +25,17 @@ def decoded(path):
     capture = cv2.VideoCapture(path, cv2.CAP_FFMPEG)
     if not capture.isOpened():
         raise ValueError(f"{path} is no video that can be read")
+    # As it is to be seen: a phone stores the pixels as its camera lies. Width and height follow.
+    capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
     rate = capture.get(cv2.CAP_PROP_FPS)
     usual = rate if 1 <= rate <= 240 else 30.0  # Streams without a rate say 1,000, or nothing.
     count = capture.get(cv2.CAP_PROP_FRAME_COUNT)
     seconds = count / rate if count > 0 and rate > 0 else 0.0
-    size = (capture.get(cv2.CAP_PROP_FRAME_WIDTH), capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
-    yield {"rate": usual, "seconds": seconds, "width": int(size[0]), "height": int(size[1])}
+    sides = cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT
+    width, height = (int(capture.get(side)) for side in sides)
+    if not 0 < width * height <= MOST_PIXELS:
+        raise ValueError(f"{path} has {width} x {height} pixels: at most {MOST_PIXELS} are taken")
+    yield {"rate": usual, "seconds": seconds, "width": width, "height": height}
     first, last = None, -1 / usual
     while True:
         there, picture = capture.read()
@@ -39,11 +45,24 @@ def decoded(path):
         first = at if first is None else first
         # Some containers have no times of their own.
         last = at - first if at - first > last else last + 1 / usual
+        if picture.shape[:2] != (height, width):  # A call's film changes its size on the way.
+            picture = cv2.resize(picture, (width, height))
         yield last, picture
     if first is None:
-        raise ValueError(f"{path} holds no frame")
+        raise ValueError(f"{path} holds no frame that can be decoded{codec(capture, path)}")
     if last + 1 < 0.8 * seconds:
         raise ValueError(f"{path} is damaged: it ends after {last:.1f} of {seconds:.1f} seconds")
+
+
+def codec(capture, path):
+    """What the film is coded with, and what to do."""
+    import cv2  # pyright: ignore[reportMissingImports]
+
+    name = int(capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, "little", signed=True)
+    if not name.isalnum():
+        return ""
+    named = {"av01": "AV1"}.get(name.decode().lower(), name.decode())
+    return f": it is coded as {named}; convert it, as by ffmpeg -i {path} -c:v libx264 NEW.mp4"
 
 
 def timed(frames, fps):

@@ -5,6 +5,7 @@ shirt, and fingers that have a light and a dark side.
 """
 
 import pathlib
+import struct
 from collections.abc import Iterator
 
 import numpy as np
@@ -129,6 +130,14 @@ def spelling_film(text: str, seed: int = 0) -> list[np.ndarray]:
     upright, still = np.broadcast_to(np.eye(3), (frames, 3, 3)), np.zeros((frames, 3))
     pose = body.pose(hand, np.zeros(frames, bool), np.ones(frames), upright, still)
     return [picture(*_trunk(p), *_head(p), *_hand(h)) for p, h in zip(pose, hand, strict=True)]
+
+
+def turned(film: pathlib.Path, path: pathlib.Path, degrees: int) -> None:
+    """A film that says, as a phone's does, that it is to be seen turned clockwise."""
+    raw, at = bytearray(film.read_bytes()), film.read_bytes().index(b"tkhd") + 44
+    a, b, c, d = {90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}[degrees]
+    struct.pack_into(">5i", raw, at, a << 16, b << 16, 0, c << 16, d << 16)
+    path.write_bytes(raw)
 
 
 def cut(film: pathlib.Path, path: pathlib.Path) -> None:

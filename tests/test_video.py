@@ -1,6 +1,9 @@
 """Videos on the command line: drawn films, tracked, read and drawn over."""
 
+import base64
 import pathlib
+import sys
+import zlib
 
 import numpy as np
 import pytest
@@ -121,11 +124,29 @@ def test_a_model_of_images_says_that_it_takes_no_film(run, film, dataset, tmp_pa
     assert "this model reads images" in run(predict, "--workdir", workdir, film).refusal()
 
 
+AV1 = (  # A grey frame of 16 x 16 pixels, compressed.
+    "c-oCpu};G<5WTdOs7eJHI)Kz6l{&Cgq7{rtNGu%~SYTptdyX2_Zlc(=1QYy6B_=jLf`Jd<3z*pv15-Jtsp7V"
+    "PIN82u-@7}X&j1jF`X-4~ECEVjH8Y1@(mk0Rb?NL)#<2kaA<YP3Mau8AAb4O$A>Jx$eSZpnN{L2Cr)*64T93"
+    "1w<sYKqhUb6s`uPNCbJU7-lMAIC4=jAWM~M+55J+6F{eWf#E?=@uXM`eMT1<r8WnR%f?z0IBZaLnCj3yz0hL"
+    "KrN_nK{7*qWH~(79B7nu=h7Jzwd8ApE4XLWeW6jr-*(Y|%dSN%xnG-E(G!frthymK|og8y<V}xn0S0b`N!^)"
+    "vVXU*XIY^5vqj|7g-uVVJgXU+SwTBG=I>o*JUiFv&V*lSFyNBH4InJi#TMv&29U|*)T5n<sH%|Q`ELe$C78-"
+    "O3Q5sH8EvLBHZGt(W2|sFy*#eEs0FKCHA&`c&4vtYn^=q<cVbI"
+)
+
+
 FAULTS = {
     "missing": (lambda film, path: None, "there is no file"),
     "empty": (lambda film, path: path.touch(), "no video that can be read"),
     "a text": (lambda film, path: path.write_text("hello\n" * 99), "no video that can be read"),
     "cut": (person.cut, "no video that can be read"),
+    "of AV1": (
+        lambda film, path: path.write_bytes(zlib.decompress(base64.b85decode(AV1))),
+        "it is coded as AV1; convert it, as by ffmpeg -i",
+    ),
+    "an image": (
+        lambda film, path: Image.new("RGB", (9, 9)).save(path, "PNG"),
+        "is an image, and this model reads parquet files of landmarks and videos",
+    ),
 }
 
 
@@ -136,6 +157,35 @@ def test_what_is_no_film_is_one_clear_line(run, fault, film, transcriber, tmp_pa
     spoil(film, path)
     said = run(predict, "--workdir", transcriber, path).refusal()
     assert words in said and str(path) in said
+
+
+def test_what_a_film_is_called_does_not_matter(film, tmp_path):
+    starts = {
+        "a.3gp": b"\0\0\0\x18ftyp3gp4",
+        "a.ts": (b"\x47" + bytes(187)) * 3,
+        "a.mts": (bytes(4) + b"\x47" + bytes(187)) * 3,
+        "a.flv": b"FLV\x01",
+        "a.gif": b"GIF89a",
+        "film": film.read_bytes()[:100],
+    }
+    for name, start in starts.items():
+        (tmp_path / name).write_bytes(start)
+        assert video.is_video(tmp_path / name), name
+    (tmp_path / "x.mp4").write_bytes(b"\x89PNG\r\n\x1a\n")
+    assert not video.is_video(tmp_path / "x.mp4") and video.is_video(tmp_path / "none.mts")
+
+
+@pytest.mark.parametrize("degrees", [90, 180, 270])
+def test_a_phones_film_is_seen_upright_whatever_way_it_was_held(degrees, wall, tmp_path):
+    y, x = np.mgrid[:96, :64]
+    shown = np.stack([2 * x, 2 * y, 255 - x - y], -1).astype(np.uint8)  # Every corner is another.
+    lying = np.ascontiguousarray(np.rot90(shown, degrees // 90))
+    video.write(tmp_path / "lying.mp4", iter([lying] * 3), 30, *lying.shape[1::-1])
+    person.turned(tmp_path / "lying.mp4", tmp_path / "phone.mp4", degrees)
+    with video.pictures(tmp_path / "phone.mp4") as pictures:
+        for picture in pictures:
+            assert picture.shape == shown.shape
+            assert np.abs(picture.astype(int) - shown).mean() < 6
 
 
 def test_a_film_that_ends_early_is_damaged(film, tmp_path):
@@ -179,9 +229,19 @@ def test_where_mediapipe_cannot_be_installed_one_line_says_so(
     for name, value in nowhere.items():
         monkeypatch.setenv(name, value)
     done = run(predict, "--workdir", transcriber, path)
-    assert done.status == 2 and "MediaPipe 0.10.14 cannot be set up" in done.err
-    assert done.err.splitlines()[-1].startswith("error: ")
+    assert done.status == 75
+    assert done.err.splitlines()[-1].startswith(
+        "error: MediaPipe 0.10.14 cannot be set up; it needs"
+    )
     assert not list((tmp_path / "aslx").glob("*mediapipe*"))
+
+
+def test_a_python_without_mediapipe_is_told_at_once(run, monkeypatch, transcriber, tmp_path):
+    (tmp_path / "clip.mp4").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(sys, "version_info", (3, 13, 0))
+    said = run(predict, "--workdir", transcriber, tmp_path / "clip.mp4").refusal()
+    assert "Python 3.9 to 3.12, and this is 3.13" in said
 
 
 def test_an_overlay_has_every_frame_and_shows_the_skeleton(run, film, track, transcriber, tmp_path):

@@ -8,6 +8,7 @@ from aslx import files
 
 IMAGE, GIF, VIDEO, PARQUET, NPY, ZIP = "image", "gif", "video", "parquet", "npy", "zip"
 HEIC, AVIF, PAGE, POINTER = "heic", "avif", "page", "pointer"
+POSE, FOLDER = "pose", "folder"
 _START = 512  # Bytes that are looked at.
 _BEGIN = (
     (b"\x89PNG\r\n\x1a\n", IMAGE),
@@ -43,17 +44,22 @@ _WORDS = {
     "Settings, Camera, Formats, Most Compatible)",
     AVIF: "is an AVIF image, which cannot be read here: save it as JPEG or PNG",
     PAGE: "is a web page and not what it links to: download the file itself",
+    FOLDER: "is a folder",
+    POSE: "is a .pose file, which cannot be read here yet",
     POINTER: "is a pointer of Git LFS and not the file: run git lfs pull",
 }
 
 
 def kind(path: str | os.PathLike | BinaryIO) -> str:
-    """One of the names above; empty where it is none of these, or no file."""
+    """One of the names above; empty where it is none of these, or is not there."""
     if isinstance(path, (str, os.PathLike)):
-        if not pathlib.Path(path).is_file():
+        where = pathlib.Path(path)
+        if where.is_dir():
+            return FOLDER
+        if not where.is_file():
             return ""
-        with files.given(str(path)), open(path, "rb") as f:
-            return _kind(f.read(_START))
+        with files.given(where), where.open("rb") as f:
+            return _kind(f.read(_START)) or (POSE if where.suffix.lower() == ".pose" else "")
     path.seek(0)
     start = path.read(_START)
     path.seek(0)
@@ -63,11 +69,6 @@ def kind(path: str | os.PathLike | BinaryIO) -> str:
 def words(kind: str) -> str:
     """The same as half a sentence, with what to do about what nothing here reads."""
     return _WORDS[kind]
-
-
-def foreign(kind: str) -> bool:
-    """Whether nothing here reads such files."""
-    return kind in (HEIC, AVIF, PAGE, POINTER)
 
 
 def _kind(start: bytes) -> str:

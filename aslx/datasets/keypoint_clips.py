@@ -195,10 +195,10 @@ def _frames(clip: pathlib.Path, first: int | None) -> np.ndarray:
     if not found:
         raise errors.BadInput(f"{clip} holds no frames 0.npy, 1.npy, ...")
     first = min(found) if first is None else first
-    missing = [i for i in range(first, max(found)) if i not in found]
-    if missing:
+    missing = next((i for i in range(first, max(found)) if i not in found), None)
+    if missing is not None:
         like = next(iter(found.values())).name
-        name = _NUMBER.sub(str(missing[0]), like.removesuffix(".npy"))
+        name = _NUMBER.sub(lambda m: f"{missing:0{len(m[0])}}", pathlib.Path(like).stem)
         raise errors.BadInput(
             f"{clip} has no {name}.npy, and later frames: record the clip again, or remove it"
         )

@@ -11,6 +11,7 @@ import hashlib
 import io
 import json
 import pathlib
+import posixpath
 from collections.abc import Sequence
 
 import numpy as np
@@ -19,7 +20,7 @@ import pyarrow.parquet as pq
 import tqdm
 
 from aslx import errors, files, kaggle, video, vocab
-from aslx.datasets import fingerspelling, layout, workers
+from aslx.datasets import fingerspelling, layout, listing, workers
 
 _FOLDER, _FACTS = "train_landmarks", "video.json"
 _MADE_BY = b"aslx.video"  # Of the parquet's metadata: how it was made.
@@ -32,7 +33,7 @@ class Line:
 
     path: str  # Of the video, under the csv's folder.
     phrase: str
-    signer: int
+    signer: str  # A number or a name; empty where nobody knows.
 
     @property
     def sequence_id(self) -> int:
@@ -53,34 +54,31 @@ def lines(source: pathlib.Path, name: str) -> list[Line]:
         raise errors.BadInput(
             f"{table} is missing: a csv with the columns path, phrase and, if known, participant_id"
         )
-    found = []
-    with io.StringIO(table.read_bytes().decode("utf-8-sig", "replace"), newline="") as f:
-        reader = csv.DictReader(f)
-        lacking = [c for c in ("path", "phrase") if c not in (reader.fieldnames or ())]
-        if lacking:
-            raise errors.BadInput(f"{table} has no column {lacking[0]!r}")
-        for row in reader:
-            found.append(_line(row, source, f"{table} line {reader.line_num}"))
+    found: dict[str, Line] = {}
+    for row in listing.read(table, ("path", "phrase")):
+        line = _line(row, source)
+        if line.path in found:
+            raise errors.BadInput(f"{table} lists {line.path} more than once")
+        found[line.path] = line
     if not found:
         raise errors.BadInput(f"{table} lists no video")
-    twice = [line.path for line in found if [other.path for other in found].count(line.path) > 1]
-    if twice:
-        raise errors.BadInput(f"{table} lists {twice[0]} more than once")
-    return found
+    if not any((source / path).is_file() for path in found):
+        raise errors.BadInput(f"none of the {len(found)} videos in {table} is there: "
+                              f"{source / next(iter(found))} is missing")  # fmt: skip
+    return list(found.values())
 
 
-def _line(row: dict[str, str], source: pathlib.Path, where: str) -> Line:
-    path, phrase = row["path"] or "", row["phrase"] or ""
+def _line(row: listing.Line, source: pathlib.Path) -> Line:
+    path, phrase = posixpath.normpath(row.path()), row["phrase"]
+    if not (source / path).resolve().is_relative_to(source.resolve()):
+        raise errors.BadInput(f"{row.where}: {path} is a link that leads out of {source}: copy it")
     try:
         vocab.encode(phrase)
-        signer = int(row.get("participant_id") or 0)
-        if not (path and phrase):
-            raise errors.BadInput("an empty path or phrase")
-    except ValueError as error:
-        raise errors.BadInput(f"{where}: {error}; correct or remove the line") from error
-    if not (source / path).is_file():
-        raise errors.BadInput(f"{where}: {source / path} is missing")
-    return Line(pathlib.PurePath(path).as_posix(), phrase, signer)
+        if not phrase:
+            raise errors.BadInput("an empty phrase")
+    except errors.BadInput as error:
+        raise errors.BadInput(f"{row.where}: {error}; correct or remove the line") from error
+    return Line(path, phrase, row.values.get("participant_id", "").strip())
 
 
 def prepare(
