@@ -13,6 +13,7 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -160,9 +161,21 @@ def _worker(task: str, path: str | os.PathLike, *rest: object) -> Iterator[subpr
             process.wait()
         if status:
             log.seek(0)
-            lines = log.read().decode(errors="replace").splitlines() or [f"status {status}"]
-            told = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
-            raise errors.BadInput(told[-1] if told else f"MediaPipe failed on {path}: {lines[-1]}")
+            raise _fault(path, status, log.read().decode(errors="replace").splitlines())
+
+
+def _fault(path: str | os.PathLike, status: int, lines: list[str]) -> Exception:
+    """What the worker ended with: a word on the file, the end of the machine's memory, or a bug."""
+    told = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+    if told:
+        return errors.BadInput(told[-1])
+    if status == -signal.SIGKILL:
+        return errors.Unavailable(f"what reads {path} was killed, perhaps for want of memory")
+    if status < 0:
+        return errors.BadInput(
+            f"{path} crashes its decoder (signal {-status}): it is damaged, convert it"
+        )
+    return RuntimeError("\n".join(["the worker that reads videos failed", *lines[-30:]]))
 
 
 def packages() -> pathlib.Path:
@@ -192,8 +205,8 @@ def packages() -> pathlib.Path:
                 line for line in done.stderr.splitlines() if "ERROR" in line or "No mod" in line
             ]
             raise errors.Unavailable(
-                "MediaPipe 0.10.14 cannot be set up; it needs pip, a package index and Python 3.9 to "
-                f"3.12 (this is {version}): {told[-1] if told else done.stderr.strip()[-300:]}"
+                "MediaPipe 0.10.14 cannot be set up; it needs pip, a package index and Python 3.9 "
+                f"to 3.12 (this is {version}): {told[-1] if told else done.stderr.strip()[-300:]}"
             )
         try:
             os.rename(partial, folder)

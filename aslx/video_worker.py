@@ -128,9 +128,15 @@ def write(path, fps, width, height):
     if not out.isOpened():
         raise ValueError(f"{path} cannot be written")
     size = width * height * 3
+    frames = 0
     while len(raw := sys.stdin.buffer.read(size)) == size:
         out.write(np.frombuffer(raw, np.uint8).reshape(height, width, 3)[..., ::-1])
+        frames += 1
     out.release()
+    # The writer does not say whether it could write.
+    written = cv2.VideoCapture(path, cv2.CAP_FFMPEG).get(cv2.CAP_PROP_FRAME_COUNT)
+    if written != frames:
+        raise ValueError(f"{path} holds {written:.0f} of {frames} frames: is the disk full?")
 
 
 def main(packages, task, path, fps, *size):

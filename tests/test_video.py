@@ -1,7 +1,11 @@
 """Videos on the command line: drawn films, tracked, read and drawn over."""
 
 import base64
+import os
 import pathlib
+import resource
+import signal
+import subprocess
 import sys
 import zlib
 
@@ -11,6 +15,7 @@ from PIL import Image
 
 from aslx import (
     clip_features,
+    errors,
     features,
     image_features,
     landmarks,
@@ -186,6 +191,30 @@ def test_a_phones_film_is_seen_upright_whatever_way_it_was_held(degrees, wall, t
         for picture in pictures:
             assert picture.shape == shown.shape
             assert np.abs(picture.astype(int) - shown).mean() < 6
+
+
+def test_a_worker_that_is_killed_is_no_fault_of_the_film(wall):
+    with (
+        pytest.raises(errors.Unavailable, match="killed, perhaps for want of memory"),
+        video._reading("pictures", wall, None),
+    ):
+        for line in subprocess.run(["ps", "-wweo", "pid,ppid,args"], capture_output=True, text=True,
+                                   check=True).stdout.splitlines()[1:]:  # fmt: skip
+            pid, parent, *command = line.split()
+            if int(parent) == os.getpid() and "pictures" in command:
+                os.kill(int(pid), signal.SIGKILL)
+
+
+def test_a_film_that_cannot_be_written_whole_is_refused_and_does_not_appear(tmp_path, wall):
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    frames = (np.random.default_rng(i).integers(0, 255, (96, 96, 3), np.uint8) for i in range(60))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limit[1]))
+    try:
+        with pytest.raises(errors.BadInput):
+            video.write(tmp_path / "x.mp4", frames, 30, 96, 96)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_film_that_ends_early_is_damaged(film, tmp_path):
