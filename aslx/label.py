@@ -91,6 +91,9 @@ def read(run: Any, clips: Iterator[tuple[Any, np.ndarray]]) -> Iterator[tuple[An
 
     waiting: dict[int, list] = {}
     for name, clip in clips:
+        if run.cfg.features.source.blank(clip):
+            yield name, "", 0.0
+            continue
         frames = _LEAST
         while frames < len(clip):
             frames *= 2

@@ -47,6 +47,11 @@ class _Clip:
     values: Any  # As the source of the run's features has it.
     track: video.Track | None = None  # Of a video.
 
+    @property
+    def visible(self) -> bool:
+        """Not a video without a hand."""
+        return self.track is None or bool(self.track.hands.any())
+
 
 def main() -> int | None:
     command = tyro.cli(Command)
@@ -107,7 +112,8 @@ def _read(run: Any, file: str, command: Command) -> None:
     if not clips:
         print(f"{file} holds no sequence")
         return
-    shown = [clip for clip in clips if clip.track is None or clip.track.hands.any()]
+    blank = run.cfg.features.source.blank
+    shown = [clip for clip in clips if clip.visible and not blank(clip.values)]
     answers = iter(inference.answers(run, [clip.values for clip in shown]))
     for clip in clips:
         answer = next(answers) if clip in shown else None
@@ -118,6 +124,8 @@ def _read(run: Any, file: str, command: Command) -> None:
             line |= {"frames": len(clip.track.hands), "frames_with_a_hand": hands}
             if not hands:
                 line["note"] = f"no hand was found in any of {len(clip.track.hands)} frames"
+        elif answer is None:
+            line["note"] = f"nothing was tracked in any of {len(clip.values)} frames"
         print(json.dumps(line), flush=True)
         if command.draw or command.overlay:
             _draw(run, clip, answer, command)

@@ -177,7 +177,8 @@ def _run(command: Command) -> None:
     clips = {part: counts["clips"] for part, counts in report["parts"].items()}
     print((labelled if "all" not in report else summary).text(report))
     print(f"\n{command.to.out}: {size / 1e6:,.1f} MB of shards in {seconds} s; see figures/ in it")
-    counted = {"clips": clips, "dropped": sum(report["dropped"].values())}
+    dropped = report["dropped"]
+    counted = {"clips": clips, "dropped": sum(dropped.values()), "reasons": dropped}
     print(json.dumps({"path": command.to.out, **counted, "bytes": size, "seconds": seconds}))
 
 

@@ -90,6 +90,10 @@ class Columns:
         for line in mending.said(counts):
             print(f"{path}: {line}", file=sys.stderr)
 
+    def blank(self, clip: np.ndarray) -> bool:
+        """Whether a clip shows nothing that could be read."""
+        return bool(np.isnan(clip).all())
+
     def tracked(self, values_TD: np.ndarray) -> np.ndarray:
         """The clip that a video's frames are; `landmarks.holistic` says what they hold."""
         return _tracked(values_TD, self.selection)
@@ -138,6 +142,9 @@ class Frames:
         for line in mending.said(dict.fromkeys(clip.mended, 1)):
             print(f"{path}: {line}", file=sys.stderr)
         yield path, clip.points[:, landmarks.ALL.indices(*self.selection.points)]
+
+    def blank(self, clip: np.ndarray) -> bool:
+        return bool(np.isnan(clip).all())
 
     def tracked(self, values_TD: np.ndarray) -> np.ndarray:
         return _tracked(values_TD, self.selection)
@@ -195,6 +202,9 @@ class Keypoints:
 
         yield from keypoint_clips.clips(path, self.field)
 
+    def blank(self, clip: np.ndarray) -> bool:
+        return not np.nan_to_num(clip).any()
+
     def tracked(self, values_TD: np.ndarray) -> np.ndarray:
         # Zeros stand for what was lost.
         return self.field({"values": fields.KEYPOINTS}).take(np.nan_to_num(values_TD))
@@ -246,6 +256,10 @@ class Image:
         from aslx.datasets import images
 
         yield path, images.read(path, self.shape)
+
+    def blank(self, clip: np.ndarray) -> bool:
+        del clip
+        return False
 
     def batch(self, inputs: jax.Array, frames: jax.Array | None = None) -> Batch:
         del frames

@@ -5,9 +5,10 @@ import dataclasses
 import json
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
-from aslx import config, inference, label, prepare
+from aslx import config, inference, label, predict, prepare
 from aslx.data import records
 from tests import runs, tiny
 from tests.datasets import kaggle
@@ -70,6 +71,27 @@ def test_clips_are_read_together_as_each_alone(source, workdir):
     assert len(together) == len(clips)
     alone = [answer.text for answer in inference.answers(run, [clip for _, clip in clips])]
     assert [together[number] for number, _ in clips] == alone
+
+
+def test_a_clip_without_a_landmark_is_read_as_nothing(run, workdir, tmp_path):
+    lines = kaggle.some(2, frames=9)
+    values = [kaggle.columns(line) for line in lines]
+    values[0][:] = np.nan
+    table = kaggle.table(lines, values)
+    order = np.r_[
+        np.arange(lines[0].frames), np.arange(table.num_rows - 1, lines[0].frames - 1, -1)
+    ]
+    source = tmp_path / "kaggle"
+    source.mkdir()
+    pq.write_table(table.take(order), source / "a.parquet")
+    done = run(predict, "--workdir", workdir, source / "a.parquet")
+    blank, other = done.lines()
+    assert blank["note"] == "nothing was tracked in any of 9 frames"
+    assert blank["text"] == "" and blank["confidence"] == 0 and "note" not in other
+    assert done.err.startswith(f"{source / 'a.parquet'}: 1 clip had frames out of order: sorted\n")
+    done = run(label, "--workdir", workdir, "--source", source, "--out", tmp_path / "read.csv")
+    told = json.loads(done.out.splitlines()[-1])
+    assert told["clips"] + told["empty"] == 2 and told["empty"] >= 1
 
 
 def test_bad_input_is_one_line(run, dataset, workdir, tmp_path):

@@ -31,6 +31,7 @@ def test_it_prints_a_summary_and_ends_with_one_json_line(run, source, tmp_path):
     *summary, last = out.splitlines()
     result = json.loads(last)
     assert result["path"] == str(tmp_path / "out") and result["dropped"] == 0
+    assert result["reasons"] == {}
     assert result["clips"] == {"train": 12, "validation": 2, "test": 2}
     assert "16 of 16 sequences kept" in summary[0]
     assert any(line.split()[:3] == ["train", "12", "6"] for line in summary)
