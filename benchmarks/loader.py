@@ -98,7 +98,7 @@ def ours(folder: pathlib.Path, rows: int, workers: int) -> Any:
 
 def bare(folder: pathlib.Path, rows: int) -> Any:
     """One thread: pread, CRC, parse, and a copy into the one array that all batches share."""
-    from aslx.data import records
+    from aslx.data import framing, records
 
     data = records.Records(folder, "train")
     index, files = data.index, [os.open(folder / str(f), os.O_RDONLY) for f in data.index.files]
@@ -110,9 +110,8 @@ def bare(folder: pathlib.Path, rows: int) -> Any:
         for _ in range(count):
             for row, i in zip(range(rows), order):  # noqa: B905
                 file, length, offset = places[i]
-                features = records.parse(
-                    records.verified(os.pread(files[file], length, offset), "")
-                )
+                payload = framing.verified(os.pread(files[file], length, offset), "")
+                features = framing.parse(payload, "")
                 clip = np.frombuffer(features["landmarks"].bytes_list.value[0], "<f2")
                 clip_TN3 = clip.reshape(-1, 130, 3)
                 batch_BTN3[row, : len(clip_TN3)] = clip_TN3

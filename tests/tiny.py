@@ -8,7 +8,7 @@ import numpy as np
 from tensorflow_datasets.proto import tf_example_pb2
 
 from aslx import config, features, landmarks, optim, vocab
-from aslx.data import plan, records
+from aslx.data import framing, plan
 from aslx.models import transformer
 from aslx.tasks import heads, transcription
 
@@ -18,7 +18,7 @@ SELECTION = landmarks.HOLISTIC130
 def frame(payload: bytes) -> bytes:
     """A TFRecord around a payload."""
     length = struct.pack("<Q", len(payload))
-    crc = [struct.pack("<I", records.masked_crc(x)) for x in (length, payload)]
+    crc = [struct.pack("<I", framing.masked_crc(x)) for x in (length, payload)]
     return length + crc[0] + payload + crc[1]
 
 

@@ -12,6 +12,7 @@ from absl import flags
 
 from aslx import orphans
 from aslx.data import fields as fields_lib
+from aslx.data import framing
 from aslx.data import plan as plan_lib
 from aslx.data import records as records_lib
 
@@ -94,7 +95,7 @@ class Batches:
             for k, (row, i) in enumerate(zip(rows.tolist(), numbers.tolist(), strict=True)):
                 try:
                     clip.load(out, row, records, i)
-                except records_lib.CorruptRecord as error:
+                except framing.CorruptRecord as error:
                     if not self.skip_corrupt:
                         raise
                     log.warning("skipped a record: %s", error)

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from aslx import errors, files
+from aslx import arrays, errors, files
 from aslx.data import fields
-from aslx.datasets import arrays, folders, labelled, unreadable
+from aslx.datasets import folders, labelled, unreadable
 
 WIDTHS = (fields.KEYPOINTS, fields.KEYPOINTS_NO_FACE)
 _PARTS = {  # Of a data set, as people call the npz that hold them.

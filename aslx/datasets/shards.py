@@ -13,7 +13,7 @@ from etils import epath
 from tensorflow_datasets.proto import tf_example_pb2
 
 from aslx import files
-from aslx.data import records
+from aslx.data import framing, records
 from aslx.datasets import storage, workers
 
 VERSION = "1.0.0"  # Of the records' layout; in dataset_info.json and metadata.json.
@@ -142,9 +142,9 @@ def _write_one(
             words.update(mended(item))
             payload = parse(serialized).SerializeToString(deterministic=True)
             length = struct.pack("<Q", len(payload))
-            f.write(length + struct.pack("<I", records.masked_crc(length)))
+            f.write(length + struct.pack("<I", framing.masked_crc(length)))
             f.write(payload)
-            f.write(struct.pack("<I", records.masked_crc(payload)))
+            f.write(struct.pack("<I", framing.masked_crc(payload)))
         return f.tell(), words
 
 

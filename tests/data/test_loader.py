@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aslx import features, landmarks, vocab
-from aslx.data import fields, loader, plan, records
+from aslx.data import fields, framing, loader, plan, records
 from tests import tiny
 
 WANTED = features.Modern().selection
@@ -116,7 +116,7 @@ def corrupt(dataset, tmp_path) -> tuple[pathlib.Path, int]:
 def test_a_corrupt_record_is_an_error_that_names_file_and_offset(corrupt):
     directory, _ = corrupt
     source = batches(directory)
-    with pytest.raises(records.CorruptRecord, match="at byte"):
+    with pytest.raises(framing.CorruptRecord, match="at byte"):
         take(source, source.plan.steps_per_epoch)
 
 

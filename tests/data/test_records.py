@@ -1,9 +1,13 @@
 """Records: every byte under a CRC, an index that is only a cache."""
 
+import io
+import json
 import os
 import pathlib
 import shutil
 import struct
+import tracemalloc
+import zipfile
 
 import numpy as np
 import pytest
@@ -11,8 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tensorflow_datasets.proto import tf_example_pb2
 
-from aslx import landmarks
-from aslx.data import records
+from aslx import errors, landmarks
+from aslx.data import framing, records
+from aslx.data import index as index_lib
 from tests import tiny
 
 
@@ -44,7 +49,7 @@ def test_the_masked_crc_is_that_of_the_format():
     # RFC 3720, B.4: the CRC-32C of 32 zero bytes is 8a9136aa; the mask is record_writer.h's.
     crc = 0x8A9136AA
     masked = ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
-    assert records.masked_crc(bytes(32)) == masked
+    assert framing.masked_crc(bytes(32)) == masked
 
 
 @pytest.mark.parametrize(("clip", "indexed"), [(parsed, True), (parsed, False), (read, True)])
@@ -74,7 +79,7 @@ def test_an_error_names_the_file_and_the_offset(copy):
     damaged = bytearray(path.read_bytes())
     damaged[int(data.index.offset[3]) + 40] ^= 1
     path.write_bytes(damaged)
-    with pytest.raises(records.CorruptRecord, match=rf"{path} at byte {data.index.offset[3]}"):
+    with pytest.raises(framing.CorruptRecord, match=rf"{path} at byte {data.index.offset[3]}"):
         data[3]
 
 
@@ -91,7 +96,7 @@ def test_a_bit_flipped_before_in_or_behind_a_clip_is_found_and_named(copy, name,
     damaged[int(index.offset[3] + inside.get(place, place))] ^= 16
     path.write_bytes(damaged)
     where = rf"{path} at byte {index.offset[3]}: damaged {name}"
-    with pytest.raises(records.CorruptRecord, match=where):
+    with pytest.raises(framing.CorruptRecord, match=where):
         read(data, 3)
     assert read(data, 4) == before
 
@@ -109,7 +114,7 @@ def test_a_clip_that_lies_elsewhere_than_the_index_says_is_an_error(copy):
     assert ones == parsed(data, 0) and len(ones) == 5 * 130 * 6
     path.write_bytes(tiny.frame(other + clip))
     data = records.Records(copy, "validation")
-    with pytest.raises(records.CorruptRecord, match=rf"{path} at byte 0: not the record of the "):
+    with pytest.raises(framing.CorruptRecord, match=rf"{path} at byte 0: not the record of the "):
         read(data, 0)
     (copy / "index-validation.npz").unlink()
     assert read(records.Records(copy, "validation"), 0) == ones
@@ -142,6 +147,119 @@ def test_the_index_is_rebuilt_where_it_is_missing_or_damaged(copy):
     assert outcome(copy) == whole
 
 
+def forged(copy: pathlib.Path, **columns: np.ndarray) -> None:
+    """Puts other columns into the index of the validation split."""
+    path = copy / "index-validation.npz"
+    with np.load(path) as f:
+        np.savez(path, **{name: f[name] for name in f.files} | columns)
+
+
+CHANGES = [
+    ("frames", lambda x: np.full_like(x, 10**9)),
+    ("frames", lambda x: x - 1),
+    ("frames", lambda x: -x),
+    ("characters", lambda x: x + 1),
+    ("characters", lambda x: np.full_like(x, -1)),
+    ("text", lambda x: np.roll(x, 1)),
+    ("text", lambda x: np.full_like(x, b"")),
+    ("text", lambda x: x.astype("U")),
+    ("phrase", lambda x: x + 1),
+    ("offset", lambda x: x + 10**9),
+    ("offset", lambda x: x - 1),
+    ("offset", lambda x: np.full_like(x, 2**63 - 1)),
+    ("length", lambda x: x + 10**9),
+    ("length", lambda x: np.full_like(x, 2**63 - 1)),
+    ("length", lambda x: np.zeros_like(x)),
+    ("begin", lambda x: x * 0),
+    ("begin", lambda x: x - 2),
+    ("end", lambda x: x * 0),
+    ("end", lambda x: x + 10**9),
+    ("shard", lambda x: x + 1),
+    ("shard", lambda x: x - 1),
+    ("shard", lambda x: x[:-1]),
+    ("shard", lambda x: x[:, None]),
+    ("label", lambda x: x - 1),
+    ("crc", lambda x: x.astype("i8")),
+    ("signer", lambda x: np.array([None] * len(x))),
+    ("offset", lambda x: np.int64(3)),
+]
+
+
+def test_an_index_that_cannot_be_of_its_shards_is_rebuilt(copy):
+    whole, path = records.Records(copy, "validation").index, copy / "index-validation.npz"
+    clean = path.read_bytes()
+    for name, change in CHANGES:
+        forged(copy, **{name: change(getattr(whole, name))})
+        wrong = path.read_bytes()
+        found = records.Records(copy, "validation").index
+        assert path.read_bytes() != wrong, (name, getattr(found, name))
+        for column in index_lib.DTYPES:
+            np.testing.assert_array_equal(getattr(found, column), getattr(whole, column))
+        path.write_bytes(clean)
+
+
+def test_a_clip_that_the_index_shifts_is_an_error(copy):
+    whole = records.Records(copy, "validation").index
+    forged(copy, begin=whole.begin - 2, end=whole.end - 2)
+    message = outcome(copy, read)
+    assert "not the record of the index; remove" in message and "index-validation.npz" in message
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_an_index_that_claims_more_than_it_holds_is_rebuilt(copy, packed):
+    whole, path = outcome(copy, read), copy / "index-validation.npz"
+    header = io.BytesIO()
+    shape = {"descr": "<i8", "fortran_order": False, "shape": (10**12,)}
+    np.lib.format.write_array_header_1_0(header, shape)
+    with zipfile.ZipFile(path) as old:
+        others = {n: old.read(n) for n in old.namelist() if n != "offset.npy"}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED if packed else zipfile.ZIP_STORED) as new:
+        for name, data in others.items():
+            new.writestr(name, data)
+        with new.open("offset.npy", "w", force_zip64=True) as f:
+            f.write(header.getvalue())
+            for _ in range(300 if packed else 1):
+                f.write(bytes(1 << 20))
+    tracemalloc.start()
+    assert outcome(copy, read) == whole
+    assert tracemalloc.get_traced_memory()[1] < 20 << 20
+    tracemalloc.stop()
+
+
+def test_a_damaged_description_of_a_data_set_is_named(copy):
+    for name in ("metadata.json", "dataset_info.json"):
+        clean = (copy / name).read_text()
+        for text in ("", "{", "[]", "3", '{"splits": 3}', '{"splits": [{}]}'):
+            if name == "metadata.json" and text.startswith('{"'):
+                continue
+            (copy / name).write_text(text)
+            with pytest.raises(errors.BadInput, match=rf"{name} is damaged"):
+                records.Records(copy, "validation")
+        (copy / name).write_text(clean)
+
+
+@pytest.mark.parametrize("values", [{}, {"selection": 3}, {"selection": "nowhere"}])
+def test_a_selection_that_is_none_is_named(copy, values):
+    (copy / "metadata.json").write_text(json.dumps(values))
+    with pytest.raises(errors.BadInput, match=r"metadata.json is damaged|no selection 'nowhere'"):
+        records.Records(copy, "validation")
+
+
+def test_a_record_that_is_none_of_ours_is_named(copy):
+    (path,) = copy.glob("*validation.tfrecord*")
+    empty = tf_example_pb2.Example().SerializeToString()
+    others = {b"\xff" * 9: "no tf.train.Example", empty: "it holds no landmarks"}
+    others[tiny.example(np.ones((5, 3, 3)), "a", 1, 1)] = "its landmarks have 90 bytes, and a frame"
+    for payload, message in others.items():
+        path.write_bytes(tiny.frame(payload))
+        with pytest.raises(framing.CorruptRecord, match=rf"{path} at byte 0: {message}"):
+            records.Records(copy, "validation")
+    length = struct.pack("<Q", 2**62)  # More than any machine has, under a CRC that is right.
+    path.write_bytes(length + struct.pack("<I", framing.masked_crc(length)) + bytes(50))
+    with pytest.raises(framing.CorruptRecord, match="ends inside the record"):
+        records.Records(copy, "validation")
+
+
 def test_the_index_of_other_shards_is_not_believed(copy):
     data = records.Records(copy, "validation")
     (path,) = copy.glob("*validation.tfrecord*")
@@ -156,16 +274,20 @@ def test_a_truncated_shard_is_an_error(copy):
     assert "ends inside the record" in str(outcome(copy))
 
 
-def test_a_shard_that_is_cut_while_it_is_read_is_an_error_and_no_crash(copy):
+@pytest.mark.parametrize("cut", ["before", "between"])
+def test_a_shard_that_is_cut_while_it_is_read_is_an_error_and_no_crash(copy, cut):
     (path,) = copy.glob("*validation.tfrecord*")
     data = records.Records(copy, "validation")
     everything, whole = np.arange(len(data)), read(data, 9)
     for size, number in ((int(data.index.offset[10]), 12), (0, 9)):
         data.expect(everything)
         assert read(data, 9) == whole
+        if cut == "between":
+            data.expect(everything)
         os.truncate(path, size)
-        data.expect(everything)
-        with pytest.raises(records.CorruptRecord, match="ends inside the record"):
+        if cut == "before":
+            data.expect(everything)
+        with pytest.raises(framing.CorruptRecord, match="ends inside the record"):
             read(data, number)
 
 
@@ -173,12 +295,12 @@ def test_a_missing_shard_or_split_is_an_error_that_says_what_there_is(copy):
     with pytest.raises(ValueError, match="no split 'test'; it has train, validation"):
         records.Records(copy, "test")
     next(copy.glob("*train*-00001-*")).unlink()
-    with pytest.raises(FileNotFoundError, match="1 of the 2 shards"):
+    with pytest.raises(errors.BadInput, match="1 of the 2 shards"):
         records.Records(copy, "train")
 
 
 def test_a_folder_without_data_says_what_to_run(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"aslx\.prepare"):
+    with pytest.raises(errors.BadInput, match=r"aslx\.prepare"):
         records.Records(tmp_path, "train")
 
 
@@ -197,9 +319,9 @@ def test_the_index_knows_frames_signers_and_phrases(dataset):
 @given(st.binary(max_size=200), st.data())
 def test_a_frame_of_any_payload_is_verified_and_no_other(payload, data):
     framed = tiny.frame(payload)
-    assert records.verified(framed, "here") == payload
+    assert framing.verified(framed, "here") == payload
     bit = data.draw(st.integers(0, len(framed) * 8 - 1))
     damaged = bytearray(framed)
     damaged[bit // 8] ^= 1 << bit % 8
-    with pytest.raises(records.CorruptRecord):
-        records.verified(bytes(damaged), "here")
+    with pytest.raises(framing.CorruptRecord):
+        framing.verified(bytes(damaged), "here")

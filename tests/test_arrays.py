@@ -9,8 +9,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from aslx import errors
-from aslx.datasets import arrays
+from aslx import arrays, errors
 
 CLIPS = np.arange(60, dtype=np.float32).reshape(3, 4, 5)
 

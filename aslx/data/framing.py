@@ -1,0 +1,79 @@
+"""TFRecords: every byte under a CRC.
+
+A TFRecord is: uint64 length, uint32 CRC of the length, payload, uint32 CRC of the payload; CRCs are
+CRC-32C, masked (tensorflow/core/lib/io/record_writer.h). The payload is a tf.train.Example.
+"""
+
+import functools
+import pathlib
+import struct
+from collections.abc import Iterator
+from typing import Any
+
+import google_crc32c
+
+from aslx import errors
+
+HEADER = struct.Struct("<QI")
+FOOTER = struct.Struct("<I")
+OVERHEAD = HEADER.size + FOOTER.size
+_REMEDY = "restore the file or prepare the data again"
+
+
+class CorruptRecord(errors.BadInput):
+    """A record whose bytes are not those that were written."""
+
+
+def masked_crc(data: bytes) -> int:
+    """CRC-32C rotated and offset, so that the CRC of data that holds CRCs stays strong."""
+    crc = google_crc32c.value(data)
+    return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+def verified(framed: bytes, where: str) -> bytes:
+    """The payload of one framed record; CorruptRecord if any of its bytes was changed."""
+    if len(framed) < OVERHEAD:
+        raise CorruptRecord(f"{where}: the file ends inside the record; {_REMEDY}")
+    length, length_crc = HEADER.unpack_from(framed)
+    if masked_crc(framed[:8]) != length_crc:
+        raise CorruptRecord(f"{where}: damaged header; {_REMEDY}")
+    if length != len(framed) - OVERHEAD:
+        raise CorruptRecord(f"{where}: the file ends inside the record; {_REMEDY}")
+    payload = framed[HEADER.size : -FOOTER.size]
+    if masked_crc(payload) != FOOTER.unpack_from(framed, len(framed) - FOOTER.size)[0]:
+        raise CorruptRecord(f"{where}: damaged payload; {_REMEDY}")
+    return payload
+
+
+def parse(payload: bytes, where: str) -> Any:
+    """The features of a tf.train.Example, by name."""
+    from google.protobuf import message
+
+    try:
+        return _example().FromString(payload).features.feature
+    except message.DecodeError as error:
+        raise CorruptRecord(f"{where}: no tf.train.Example: {error}; {_REMEDY}") from None
+
+
+def walk(path: pathlib.Path) -> Iterator[tuple[int, bytes]]:
+    """(offset, the record with its framing) of each record of a shard, verified."""
+    with open(path, "rb") as f:
+        offset, size = 0, path.stat().st_size
+        while header := f.read(HEADER.size):
+            where = f"{path} at byte {offset}"
+            if len(header) < HEADER.size or masked_crc(header[:8]) != HEADER.unpack(header)[1]:
+                raise CorruptRecord(f"{where}: damaged header; {_REMEDY}")
+            length = HEADER.unpack(header)[0] + OVERHEAD
+            # A header may claim any length: no more is asked for than there is.
+            framed = header + f.read(min(length, size) - HEADER.size)
+            verified(framed, where)
+            yield offset, framed
+            offset += length
+
+
+@functools.cache
+def _example() -> Any:
+    """The message's class. Training parses none, and need not wait for the import."""
+    from tensorflow_datasets.proto import tf_example_pb2
+
+    return tf_example_pb2.Example  # pyright: ignore[reportAttributeAccessIssue]

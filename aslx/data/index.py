@@ -1,0 +1,191 @@
+"""Where each record of a split lies in its shards, and what little of it a batch needs.
+
+So shuffling is global and exact, and the kernel puts a clip where it belongs. The index is a file
+beside the shards, and only a cache: it is checked against the shards and against itself, and
+rebuilt by a scan where it is missing, stale or says what cannot be.
+"""
+
+import dataclasses
+import functools
+import os
+import pathlib
+from typing import Any
+
+import google_crc32c
+import numpy as np
+
+from aslx import arrays, errors, files, landmarks
+from aslx.data import framing
+
+_VALUES = "landmarks", "keypoints", "image"
+
+
+@dataclasses.dataclass(frozen=True)
+class Index:
+    """One row a record, in file order. `length` counts the record with its framing."""
+
+    shard: np.ndarray  # i32: position in `files`.
+    offset: np.ndarray  # i64: bytes.
+    length: np.ndarray  # i64: bytes.
+    crc: np.ndarray  # u32: CRC-32C of the record with its framing.
+    begin: np.ndarray  # i64: byte of the record at which its clip or image begins,
+    end: np.ndarray  # i64: and ends.
+    frames: np.ndarray  # i32: of the clip; 1 for an image.
+    signer: np.ndarray  # i64: -1 where unknown.
+    label: np.ndarray  # i64: number of the class, -1 where there is none.
+    text: np.ndarray  # bytes: the phrase, empty where there is none.
+    phrase: np.ndarray  # i64: CRC-32C of the phrase, -1 where there is none.
+    characters: np.ndarray  # i32: of the phrase, -1 where there is none.
+    confidence: np.ndarray  # f32: of a phrase that a model read; 1 of any other.
+    files: np.ndarray  # Names of the shards,
+    sizes: np.ndarray  # and their bytes: what the index is checked against.
+
+    @functools.cached_property
+    def places(self) -> np.ndarray:
+        """Of each record (shard, offset, length, crc, begin, end): one look-up for all of them."""
+        columns = self.shard, self.offset, self.length, self.crc, self.begin, self.end
+        return np.rec.fromarrays(columns).view(np.ndarray)
+
+
+# Of the columns that have a row a record.
+DTYPES = dict.fromkeys(("offset", "length", "begin", "end", "signer", "label", "phrase"), "i8")
+DTYPES |= dict.fromkeys(("shard", "frames", "characters"), "i4")
+DTYPES |= {"crc": "u4", "text": "S", "confidence": "f4"}
+
+
+def path(directory: pathlib.Path, split: str) -> pathlib.Path:
+    return directory / f"index-{split}.npz"
+
+
+def load(
+    directory: pathlib.Path, split: str, metadata: dict, shards: list[pathlib.Path]
+) -> Index | None:
+    """The index that is there; None where it is missing, damaged or not of these shards."""
+    try:
+        found = arrays.npz(
+            path(directory, split), [field.name for field in dataclasses.fields(Index)]
+        )
+    except errors.BadInput:
+        return None
+    index = Index(**found)
+    fresh = index.files.tolist() == [shard.name for shard in shards]
+    fresh = fresh and index.sizes.tolist() == [shard.stat().st_size for shard in shards]
+    return index if fresh and _possible(index, metadata) else None
+
+
+def scan(directory: pathlib.Path, split: str, metadata: dict, shards: list[pathlib.Path]) -> Index:
+    """Reads every record once, checks it, and writes the index if the directory can be written."""
+    rows = []
+    for number, shard in enumerate(shards):
+        for offset, framed in framing.walk(shard):
+            row = _row(framed, metadata, f"{shard} at byte {offset}")
+            rows.append({"shard": number, "offset": offset, **row})
+    index = Index(
+        **{name: np.array([row[name] for row in rows], kind) for name, kind in DTYPES.items()},
+        files=np.array([shard.name for shard in shards], "U"),
+        sizes=np.array([shard.stat().st_size for shard in shards], "i8"),
+    )
+    if os.access(directory, os.W_OK):
+        with files.replacing(path(directory, split)) as partial:
+            np.savez(partial, **dataclasses.asdict(index))
+    return index
+
+
+def marker(size: int) -> bytes:
+    """What stands before a value of so many bytes in an Example: its field's number and length."""
+    out = [0x0A]
+    while size > 0x7F:
+        out.append(size & 0x7F | 0x80)
+        size >>= 7
+    return bytes([*out, size])
+
+
+def _row(framed: bytes, metadata: dict, where: str) -> dict[str, Any]:
+    """What the index says of a record that was verified."""
+    features = framing.parse(framed[framing.HEADER.size : -framing.FOOTER.size], where)
+    name = next((name for name in _VALUES if features[name].bytes_list.value), None)
+    if name is None:
+        raise framing.CorruptRecord(f"{where}: it holds no {', '.join(_VALUES)}")
+    value = features[name].bytes_list.value[0]
+    before = marker(len(value))
+    begin = framed.index(before + value, framing.HEADER.size) + len(before)
+    size = _frame_bytes(name, metadata)
+    if size and len(value) % size:
+        raise framing.CorruptRecord(
+            f"{where}: its {name} have {len(value)} bytes, and a frame {size}: metadata.json is of "
+            "other data"
+        )
+    texts = features["phrase"].bytes_list.value[:1]
+    numbers = {k: features[k].int64_list.value[:1] for k in ("signer", "label")}
+    sure = features["confidence"].float_list.value[:1] or [1.0]
+    return {
+        "length": len(framed),
+        "crc": google_crc32c.value(framed),
+        "begin": begin,
+        "end": begin + len(value),
+        "frames": len(value) // size if size else 1,
+        "text": texts[0] if texts else b"",
+        "phrase": google_crc32c.value(texts[0]) if texts else -1,
+        "characters": len(texts[0]) if texts else -1,  # Each is a byte.
+        "confidence": sure[0],
+    } | {name: value[0] if value else -1 for name, value in numbers.items()}
+
+
+def _frame_bytes(name: str, metadata: dict) -> int:
+    """Bytes of a frame; 0 for an image, which has none."""
+    if name == "image":
+        return 0
+    wanted = {"landmarks": "selection", "keypoints": "values"}[name]
+    if wanted not in metadata:
+        raise errors.BadInput(f"metadata.json is damaged: it has no {wanted}, and records {name}")
+    value = metadata[wanted]
+    if name == "landmarks" and isinstance(value, str):
+        return len(landmarks.selection(value).points) * 3 * 2
+    if name == "keypoints" and isinstance(value, int) and value > 0:
+        return 2 * value
+    raise errors.BadInput(f"metadata.json is damaged: its {wanted} is {value!r:.80}")
+
+
+def _possible(index: Index, metadata: dict) -> bool:
+    """Whether an index may be of its shards: that it is, only the CRC of a record that is read
+    says."""
+    columns = {name: getattr(index, name) for name in DTYPES}
+    shapes = {column.shape for column in columns.values()}
+    if shapes != {index.offset.shape} or index.offset.ndim != 1:
+        return False
+    kinds = ((columns[name].dtype, np.dtype(kind)) for name, kind in DTYPES.items())
+    if not all(a == b or a.kind == b.kind == "S" for a, b in kinds):
+        return False
+    if not len(index.offset):
+        return True
+    if index.shard.min() < 0 or index.shard.max() >= len(index.files):
+        return False
+    sizes = index.sizes[index.shard]
+    # In this order, and by differences: a sum of what a file says may pass the largest number.
+    inside = (index.offset >= 0) & (index.offset <= sizes)
+    inside &= (index.length >= framing.OVERHEAD) & (index.length <= sizes - index.offset)
+    inside &= (index.begin >= framing.HEADER.size) & (index.begin <= index.end)
+    inside &= index.end <= index.length - framing.FOOTER.size
+    if not inside.all():
+        return False
+    name = "landmarks" if "selection" in metadata else "keypoints" if "values" in metadata else ""
+    size = _frame_bytes(name, metadata) if name else 0
+    long = index.end - index.begin if size else np.ones_like(index.end)
+    agree = index.frames.astype("i8") * max(size, 1) == long
+    classes = metadata.get("classes")
+    labels = index.label >= -1
+    if isinstance(classes, list):
+        labels &= index.label < len(classes)
+    return bool(agree.all() and labels.all() and _texts_agree(index))
+
+
+def _texts_agree(index: Index) -> bool:
+    """Whether lengths and numbers of phrases are those of the texts."""
+    some = index.characters >= 0
+    if (index.characters[~some] != -1).any() or (index.phrase[~some] != -1).any():
+        return False
+    texts = index.text[some].tolist()
+    long = np.fromiter(map(len, texts), np.int64, len(texts))
+    numbers = np.fromiter(map(google_crc32c.value, texts), np.int64, len(texts))
+    agree = (long == index.characters[some]).all() and (numbers == index.phrase[some]).all()
+    return bool(agree) and not index.text[~some].any()
