@@ -9,6 +9,7 @@ import dataclasses
 import functools
 import logging
 import os
+import pathlib
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -138,7 +139,10 @@ class Checkpoints:
         if not _first_host():
             return
         if not files.in_bucket(self._directory):  # A bucket has checksums of its own.
-            checksums.note(self._directory / str(step))
+            folder = pathlib.Path(self._directory / str(step))
+            checksums.note(folder)
+            files.sync_all(folder)  # Orbax syncs the arrays, and not what says that they are there.
+            files.sync(folder.parent)
         for old in superseded:
             _remove(self._directory / str(old))
 
