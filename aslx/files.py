@@ -23,6 +23,7 @@ from aslx import errors, system
 Path = pathlib.Path | epath.Path  # epath's is pathlib's, and knows gs:// too.
 
 _MOST_JSON = 16 << 20  # Bytes of a file that `read_json` takes.
+_KEPT = 40  # Characters of a name that a temporary one shows: no system takes any length.
 # What is wrong with a path that a user gave, and what to do.
 _AT_FAULT = {
     errno.ENOENT: "is not there",
@@ -98,6 +99,18 @@ def given(path: str | Path) -> Iterator[None]:
         raise errors.BadInput(f"{error.filename or path} {_AT_FAULT[error.errno]}") from error
 
 
+def check_place(path: Path) -> None:
+    """BadInput where no file can be written at `path`: to be known before the work for it."""
+    if in_bucket(path):
+        return
+    with given(path):
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
+        make(path.parent)
+        with _naming(path):
+            tempfile.TemporaryFile(dir=path.parent).close()
+
+
 def read_json(path: Path) -> Any:
     """What a JSON file holds; BadInput names a file that is missing, too large or no JSON."""
     with given(path), path.open("rb") as f:
@@ -133,7 +146,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
     Nobody can have planted it: its name is random, and it is made anew, through no link.
     """
-    partial = path.with_name(f".{uuid.uuid4().hex}.{path.name}")
+    partial = path.with_name(f".{uuid.uuid4().hex}.{path.name[-_KEPT:]}")
     with _naming(path):
         os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     try:
@@ -161,9 +174,9 @@ def replacing_folder(folder: Path, *, keeping: bool = False) -> Iterator[pathlib
     place = pathlib.Path(os.path.realpath(folder))  # Where `folder` is a link, it stays one.
     if place.exists() and not place.is_dir():
         raise errors.BadInput(f"{folder} is a file, and a folder is wanted: choose another name")
+    make(place.parent)
     with _naming(folder):
-        make(place.parent)
-        scratch = pathlib.Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
+        scratch = pathlib.Path(tempfile.mkdtemp(prefix=f".{place.name[:_KEPT]}.", dir=place.parent))
     try:
         new = scratch / "new"
         new.mkdir()  # With the permissions that any new folder has.

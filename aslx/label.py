@@ -38,9 +38,11 @@ def main() -> None:
     import tqdm
 
     from aslx import files, inference
-    from aslx.datasets import fingerspelling
+    from aslx.datasets import fingerspelling, storage
     from aslx.tasks import transcription
 
+    out = storage.path(command.out)
+    files.check_place(out)
     run = inference.open_run(command.workdir, options=command.options)
     if not isinstance(run.cfg.task, transcription.Task):
         raise errors.BadInput(f"{command.workdir} reads no text: take a run that does")
@@ -64,7 +66,7 @@ def main() -> None:
     ]
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([COLUMNS, *rows])
-    files.write(pathlib.Path(command.out), text.getvalue())
+    files.write(out, text.getvalue())
     quartiles = np.quantile([float(row[-1]) for row in rows] or [0.0], (0.25, 0.5, 0.75))
     print(
         "a quarter, half and three quarters of the clips are read with a confidence below", end=" "

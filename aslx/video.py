@@ -112,7 +112,7 @@ def write(
 ) -> None:
     """An mp4 of u8[height, width, 3] pictures, which appears when it is whole."""
     whole = pathlib.Path(path)
-    whole.parent.mkdir(parents=True, exist_ok=True)
+    files.make(whole.parent)
     with (
         files.replacing(whole) as partial,
         _worker("write", partial, fps, width, height) as process,

@@ -94,6 +94,17 @@ def test_a_clip_without_a_landmark_is_read_as_nothing(run, workdir, tmp_path):
     assert told["clips"] + told["empty"] == 2 and told["empty"] >= 1
 
 
+def test_where_nothing_can_be_written_is_known_before_anything_is_read(run, tmp_path):
+    (tmp_path / "file").touch()
+    for out, words in (
+        (tmp_path, f"{tmp_path} is a folder, and a file is wanted"),
+        (tmp_path / "file" / "read.csv", f"{tmp_path / 'file'} is a file, and a folder is wanted"),
+        ("/proc/read.csv", "/proc/read.csv is not there"),
+    ):
+        done = run(label, "--workdir", "no/run", "--source", tmp_path, "--out", out)
+        assert done.refusal() == f"error: {words}\n"
+
+
 def test_bad_input_is_one_line(run, dataset, workdir, tmp_path):
     arguments = ("--out", tmp_path / "read.csv", "--source", tmp_path)
     status, _, err = run(label, "--workdir", workdir, *arguments)

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import hashlib
 import os
 import pathlib
 import random
@@ -98,7 +99,10 @@ def _alone(place: pathlib.Path) -> Iterator[pathlib.Path]:
 
 
 def _prefix(place: files.Path) -> str:
-    return f".{place.name}.incomplete-"
+    name = place.name
+    if len(os.fsencode(name)) > 200:  # No system takes any length.
+        name = hashlib.sha256(os.fsencode(name)).hexdigest()
+    return f".{name}.incomplete-"
 
 
 def _others(place: pathlib.Path, mine: pathlib.Path) -> bool:

@@ -142,7 +142,7 @@ def _one(
     except errors.BadInput as error:
         return {"frames": 0, "hands": 0, "made": 0, "why": str(error)}
     counts = {"frames": len(track.values), "hands": int(track.hands.sum())}
-    path.parent.mkdir(parents=True, exist_ok=True)
+    files.make(path.parent)
     table = _landmarks(track, line.sequence_id)
     facts = {
         b"pandas": table.schema.metadata[b"pandas"],

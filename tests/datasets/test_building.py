@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from aslx import errors, prepare
+from aslx import errors, files, prepare
 from aslx.data import records
 from aslx.datasets import building, shards
 from tests.datasets import kaggle
@@ -201,6 +201,17 @@ def test_an_out_that_is_a_link_stays_one(tmp_path):
     fill(tmp_path / "out", "new", overwrite=True)
     assert (tmp_path / "out").is_symlink() and held(tmp_path / "disk" / "out") == ["new", "new"]
     assert kaggle.left(tmp_path) == ["disk", "out"] and kaggle.left(tmp_path / "disk") == ["out"]
+
+
+def test_a_name_may_be_as_long_as_the_system_takes(tmp_path):
+    out = tmp_path / ("手" * 85)  # 255 bytes.
+    fill(out, "old")
+    fill(out, "new", overwrite=True)
+    assert held(out) == ["new", "new"]
+    files.write(out / ("x" * 250 + ".json"), "")
+    with files.replacing_folder(out) as folder:
+        files.write(folder / "a", "")
+    assert kaggle.left(out) == ["a"] and len(kaggle.left(tmp_path)) == 1
 
 
 def test_a_place_that_cannot_be_taken_is_one_line(tmp_path):

@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from aslx import errors
 from aslx.datasets import workers
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -42,9 +43,10 @@ def test_a_failing_task_raises_its_error(processes):
         list(workers.run(refuse, [(7,), (7,)], processes))
 
 
-def test_a_killed_worker_is_an_error_that_says_what_to_try():
-    with pytest.raises(OSError, match="try fewer --processes"):
+def test_a_killed_worker_is_a_fault_of_the_machine_that_says_what_to_try():
+    with pytest.raises(OSError, match="try fewer --processes") as error:
         list(workers.run(die, [(1,), (2,)], 2))
+    assert errors.is_temporary(error.value)
 
 
 def test_readers_import_neither_tensorflow_nor_jax():
