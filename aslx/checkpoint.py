@@ -26,6 +26,7 @@ log = logging.getLogger("aslx")
 
 _UNFINISHED = ".orbax-checkpoint-tmp"  # Orbax's ending of what it has not finished.
 _DAMAGED = "damaged-"
+_SOUND = "sound"  # Noted beside the progress.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +51,7 @@ class Checkpoints:
         self._worker = concurrent.futures.ThreadPoolExecutor(1)
         self._finishing: concurrent.futures.Future | None = None
         self._scores: dict[int, float | None] = {}
+        self._sound: set[int] = set()
         if _first_host():
             with files.given(self._directory):
                 files.make(self._directory)
@@ -61,8 +63,18 @@ class Checkpoints:
     def steps(self) -> list[int]:
         return sorted(self._scores)
 
-    def save(self, step: int, state: Any, progress: Progress, score: float | None = None) -> None:
-        """Returns once the state is copied off the device; writing goes on beside the training."""
+    def save(
+        self,
+        step: int,
+        state: Any,
+        progress: Progress,
+        score: float | None = None,
+        sound: bool = False,
+    ) -> None:
+        """Returns once the state is copied off the device; writing goes on beside the training.
+
+        What is `sound` a run may roll back to: the last such state is kept, too.
+        """
         if step in self._scores:
             return
         self.wait()
@@ -72,45 +84,43 @@ class Checkpoints:
                 stored.flatten(state),
                 force=True,
                 metrics=None if score is None else {"score": score},
-                custom_metadata=dataclasses.asdict(progress),
+                custom_metadata=dataclasses.asdict(progress) | {_SOUND: sound},
             )
+        if sound:
+            self._sound.add(step)
         self._scores[step] = None if score is None or np.isnan(score) else score
         superseded = self._superseded()
         for old in superseded:
             del self._scores[old]
         self._finishing = self._worker.submit(self._finish, saving, step, superseded)
 
-    def restore_latest(
-        self, abstract: Any, accept: Callable[[Any], bool] = lambda state: True
-    ) -> tuple[Any, Progress] | None:
-        """The newest state that is whole and accepted, placed as `abstract` says, or None.
+    def restore_latest(self, abstract: Any) -> tuple[Any, Progress] | None:
+        """The newest state that is whole, placed as `abstract` says, or None.
 
-        Those that are whole and not accepted are removed: the run will write them again. Those that
-        are damaged are moved aside and kept: BadInput where there are no others. What cannot be
-        read for another reason stays, and is an error.
+        Those that are damaged are moved aside and kept: BadInput where there are no others. What
+        cannot be read for another reason stays, and is an error.
         """
         self.wait()
         self._list()
-        refused = []
         for step in reversed(self.steps):
-            if not _agreed(lambda step=step: self._is_whole(step)):
-                del self._scores[step]
-                continue
-            one = stored.Stored(self._directory / str(step))
-            state = one.restore(abstract)
-            if accept(state):
-                found = state, _progress(one)
-                break
-            refused.append(step)
-        else:
-            found = None
-        self._remove(refused)
-        if found is None and not refused and _agreed(lambda: bool(_aside(self._directory))):
+            if _agreed(lambda step=step: self._is_whole(step)):
+                one = stored.Stored(self._directory / str(step))
+                return one.restore(abstract), _progress(one)
+            del self._scores[step]
+        if _agreed(lambda: bool(_aside(self._directory))):
             raise errors.BadInput(
                 f"{self._directory} has damaged checkpoints and no others: remove "
                 f"{_DAMAGED}* to train from the start, or take another --workdir"
             )
-        return found
+        return None
+
+    def back_to_sound(self) -> None:
+        """Leaves the last sound state as the newest: what is later is removed, the last first, and
+        the run will write it again. Where there is none, all is."""
+        self.wait()
+        self._list()
+        last = int(_told(np.array(max(self._sound, default=-1), np.int32)))
+        self._remove([step for step in reversed(self.steps) if step > last])
 
     def wait(self) -> None:
         """Returns once what was saved stands whole."""
@@ -148,11 +158,12 @@ class Checkpoints:
 
     def _superseded(self) -> list[int]:
         keep = {checkpoint_list.best_of(self._scores), *self.steps[-checkpoint_list.LAST :]}
+        keep.add(max(self._sound & self._scores.keys(), default=None))
         return [step for step in self.steps if step not in keep]
 
     def _list(self) -> None:
         """The checkpoints that there are, the same on all hosts."""
-        self._scores = {}
+        self._scores, self._sound = {}, set()
         if _first_host():
             for one in checkpoint_list.listed(self._directory):
                 try:
@@ -161,6 +172,8 @@ class Checkpoints:
                     _set_aside(one.path, error)
                 else:
                     self._scores[one.step] = one.score
+                    if one.progress.get(_SOUND):
+                        self._sound.add(one.step)
         count = int(_told(np.array(len(self._scores), np.int32)))
         if count:
             steps = _told(np.array(self.steps or [0] * count, np.int32)).tolist()

@@ -79,6 +79,8 @@ class Config:
     mesh: sharding.Config = sharding.Config()
     seed: int = 0
     epochs: int = 10
+    """May be more than a run in WORKDIR has had: it goes on, and from there on its learning rate
+    follows the schedule of all of them."""
     microbatches: int = 1
     """Parts of a batch, each of one device, whose gradients are added up before a step; a multiple
     of the devices, or 1: the whole batch at once."""
@@ -99,6 +101,8 @@ FREE_TO_CHANGE = (
     *("data.path", "data.also.path", "data.workers", "save_every", "log_every"),
     *("mesh.data", "mesh.fsdp", "mesh.cpu_devices"),
 )
+_MAY_GROW = ("epochs",)  # It changes the schedule, and loses nothing (aslx.loop).
+_DATA = "data_sets"  # Beside the config in config.json: what the run was trained on.
 
 Command = TypeVar("Command")
 
@@ -148,8 +152,9 @@ def _at_home(cfg: Config) -> Config:
     return dataclasses.replace(cfg, data=data, weights=files.home(cfg.weights))
 
 
-def save(cfg: Config, path: files.Path) -> None:
-    files.write(path, json.dumps(config_json.to_json(cfg), indent=2) + "\n")
+def save(cfg: Config, path: files.Path, data: dict[str, str] | None = None) -> None:
+    form = config_json.to_json(cfg) | ({_DATA: data} if data else {})
+    files.write(path, json.dumps(form, indent=2) + "\n")
 
 
 def placed(cfg: Config, workdir: files.Path | None = None) -> Config:
@@ -157,9 +162,9 @@ def placed(cfg: Config, workdir: files.Path | None = None) -> Config:
     A part of a batch on each core is faster than a batch on both (benchmarks.scaling)."""
     if cfg.mesh.cpu_devices or cfg.mesh.data > 0:
         return cfg
-    path = workdir and workdir / "config.json"
-    if path and path.exists():
-        devices = read(path).mesh.cpu_devices
+    there = of_run(workdir) if workdir else None
+    if there:
+        devices = there.mesh.cpu_devices
     else:
         power = 1 << ((os.cpu_count() or 1).bit_length() - 1)
         parts = cfg.data.batching.multiple if cfg.microbatches == 1 else cfg.microbatches
@@ -167,26 +172,57 @@ def placed(cfg: Config, workdir: files.Path | None = None) -> Config:
     return dataclasses.replace(cfg, mesh=dataclasses.replace(cfg.mesh, cpu_devices=devices))
 
 
-def claim(workdir: files.Path, cfg: Config) -> None:
-    """Makes `workdir` the run of `cfg`, or checks that it is: BadInput names what differs."""
+def trained(workdir: files.Path) -> bool:
+    """Whether a run directory holds a checkpoint, be it a damaged one."""
+    folder = workdir / "checkpoints"
+    if not folder.exists():
+        return False
+    return any(p.name.removeprefix("damaged-").isdigit() for p in folder.iterdir())
+
+
+def of_run(workdir: files.Path) -> Config | None:
+    """The config of the run that was trained in a directory. One without a checkpoint was not: it
+    loses nothing if another config takes its place."""
     path = workdir / "config.json"
-    if path.exists():
-        different = differences(config_json.to_json(cfg), config_json.to_json(read(path)))
-        if different:
-            raise errors.BadInput(
-                f"{workdir} is a run of another config ({different[0]}): "
-                "take another --workdir, or the same values"
-            )
+    return read(path) if path.exists() and trained(workdir) else None
+
+
+def check(workdir: files.Path, cfg: Config) -> None:
+    """BadInput unless `workdir` is the run of `cfg`, or free; it names what differs."""
+    there = of_run(workdir)
+    different = there and differences(config_json.to_json(cfg), config_json.to_json(there))
+    if different:
+        raise errors.BadInput(
+            f"{workdir} is a run of another config ({different[0]}): "
+            "take another --workdir, or the same values"
+        )
+
+
+def claim(workdir: files.Path, cfg: Config, data: dict[str, str] | None = None) -> None:
+    """Makes `workdir` the run of `cfg`, trained on `data` (see aslx.seen), if it may be."""
+    check(workdir, cfg)
     if jax.process_index() == 0:
-        save(cfg, path)
+        save(cfg, workdir / "config.json", data)
 
 
 def read(path: files.Path) -> Config:
     """The config that `save` wrote, or that a stranger did: BadInput says what it cannot be."""
+    form = files.read_json(path)
+    if isinstance(form, dict):
+        form.pop(_DATA, None)
     try:
-        return config_json.from_json(files.read_json(path), Config)
+        return config_json.from_json(form, Config)
     except errors.BadInput as error:
         raise errors.BadInput(f"{path}: {error}") from None
+
+
+def data(path: files.Path) -> dict[str, str]:
+    """What `claim` noted of the data sets of a run."""
+    form = files.read_json(path)
+    noted = form.get(_DATA, {}) if isinstance(form, dict) else {}
+    if not isinstance(noted, dict) or not all(isinstance(v, str) for v in noted.values()):
+        raise errors.BadInput(f"{path}: {_DATA} cannot be {noted!r:.100}")
+    return noted
 
 
 def differences(a: Any, b: Any, at: str = "") -> list[str]:
@@ -196,4 +232,4 @@ def differences(a: Any, b: Any, at: str = "") -> list[str]:
         return [d for k, (x, y) in pairs.items() for d in differences(x, y, f"{at}.{k}".strip("."))]
     if isinstance(a, list) and isinstance(b, list) and len(a) == len(b):
         return [d for x, y in zip(a, b, strict=True) for d in differences(x, y, at)]
-    return [] if a == b or at in FREE_TO_CHANGE else [f"{at}: {a} here, {b} there"]
+    return [] if a == b or at in (*FREE_TO_CHANGE, *_MAY_GROW) else [f"{at}: {a} here, {b} there"]

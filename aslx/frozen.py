@@ -51,7 +51,8 @@ def table(cfg: config_lib.Config, mesh: jax.sharding.Mesh, state: step.State) ->
     def run(model: Any, batch: step.Batch) -> jax.Array:
         return outputs(cfg, model, batch)
 
-    function = jax.jit(run, out_shardings=sharding.replicated(mesh))
+    options = sharding.repeatable(mesh, cfg.mesh.deterministic)
+    function = jax.jit(run, out_shardings=sharding.replicated(mesh), compiler_options=options)
     split = inference.Evaluation(cfg, mesh, cfg.data.train_split)
     found: np.ndarray | None = None
     for records, rows, answer in split.each(lambda batch: function(state.best_model, batch)):

@@ -69,7 +69,8 @@ def evaluate_step(cfg: config_lib.Config, mesh: jax.sharding.Mesh):
         return step.evaluate(model, batch, task=cfg.task, features=cfg.features)
 
     # Whole on every host, so that each can count.
-    return jax.jit(evaluate, out_shardings=sharding.replicated(mesh))
+    options = sharding.repeatable(mesh, cfg.mesh.deterministic)
+    return jax.jit(evaluate, out_shardings=sharding.replicated(mesh), compiler_options=options)
 
 
 def predict_step(cfg: config_lib.Config):

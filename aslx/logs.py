@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import logging
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -11,6 +12,8 @@ import tensorboardX
 import tqdm
 
 from aslx import files
+
+log = logging.getLogger("aslx")
 
 _DRAW_EVERY = 20.0  # Seconds.
 
@@ -31,16 +34,19 @@ class Clock:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
 
     def report(self) -> str:
-        """Where the time went; goodput is the share of it spent in steps after compilation."""
+        """Where the time went; goodput is the share of it spent in steps after compilation, where
+        there was one."""
         wall = time.perf_counter() - self._start
         shares = ", ".join(f"{k} {v:.1f} s" for k, v in sorted(self.seconds.items()))
-        return f"{wall:.1f} s: {shares}; goodput {self.seconds.get('step', 0.0) / wall:.0%}"
+        steps = self.seconds.get("step", 0.0)
+        goodput = f"; goodput {steps / wall:.0%}" if steps else ""
+        return f"{wall:.1f} s: {shares}{goodput}"
 
 
 class Log:
     """Writes below a run's directory; on process 0 alone.
 
-    Resuming at a step forgets the lines that lie after it: those steps are run again.
+    Beginning at a step forgets the lines that lie after it: those steps are run again.
     """
 
     def __init__(self, workdir: files.Path, *, start: int, steps: int):
@@ -50,11 +56,20 @@ class Log:
         self._bar = tqdm.tqdm(
             total=steps, initial=start, unit="step", disable=not self._enabled, smoothing=0.1
         )
+        self._events: Any = None
+        self.begin(start)
+
+    def begin(self, start: int) -> None:
+        """The next step is the one after `start`."""
+        self._bar.n = start
+        self._bar.refresh()
         if not self._enabled:
             return
         kept = [line for line in read(self._path) if line["step"] <= start]
         files.write(self._path, "".join(json.dumps(line) + "\n" for line in kept))
-        self._events = tensorboardX.SummaryWriter(str(workdir / "events"), purge_step=start)
+        if self._events is not None:
+            self._events.close()
+        self._events = tensorboardX.SummaryWriter(str(self._workdir / "events"), purge_step=start)
 
     def step(self, loss: float | None) -> None:
         self._bar.update()
@@ -84,6 +99,14 @@ class Log:
         self.say(table)
         files.append(self._workdir / "samples.txt", table + "\n\n")
 
+    def sync(self) -> None:
+        """Returns once what was written survives a power cut."""
+        if not self._enabled or files.in_bucket(self._workdir):
+            return
+        for path in (self._path, self._workdir / "samples.txt", self._workdir):
+            if path.exists():
+                files.sync(path)
+
     def draw(self) -> None:
         """The curves, unless they were drawn a moment ago: they take as long as a short epoch."""
         if self._enabled and time.monotonic() > self._drawn + _DRAW_EVERY:
@@ -97,6 +120,7 @@ class Log:
 
     def __exit__(self, *_: object) -> None:
         self._bar.close()
+        self.sync()
         self._drawn = float("-inf")
         self.draw()
         if self._enabled:
@@ -104,11 +128,26 @@ class Log:
 
 
 def read(path: files.Path) -> list[dict]:
-    """The whole lines of a metrics.jsonl; one that a kill cut short is left out."""
+    """The lines of a metrics.jsonl; one that a kill cut short is left out, and one that a disk
+    damaged is named."""
     if not path.exists():
         return []
-    text = path.read_text()
-    return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
+    found = []
+    for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], 1):
+        values = _values(line)
+        if values is None:
+            log.warning("%s line %d is damaged, leaving it out", path, number)
+        else:
+            found.append(values)
+    return found
+
+
+def _values(line: bytes) -> dict | None:
+    try:
+        values = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return values if isinstance(values, dict) and type(values.get("step")) is int else None
 
 
 def last_scores(workdir: files.Path) -> dict[str, float]:

@@ -6,144 +6,31 @@ was interrupted; the host never waits for the step that it has just started.
 
 import contextlib
 import dataclasses
-import functools
+import math
 import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
 
 import jax
-import numpy as np
 
 from aslx import (
     checkpoint,
     errors,
     files,
     frozen,
-    inference,
+    guard,
+    hosts,
+    lock,
     logs,
-    optim,
-    pretrained,
-    sharding,
+    seen,
     step,
 )
 from aslx import config as config_lib
-from aslx.data import loader, plan, pool
+from aslx import setup as setups
+from aslx.data import plan
 
-MAX_STREAK = 10  # Steps in a row without a finite gradient before the run rolls back.
-MAX_ROLLBACKS = 3
 MIN_GAIN = 1e-4  # Less does not renew the patience: a loss may sink towards 0 for ever.
 _SAMPLES = 8
 _PROFILE_FROM = 10  # Steps after the start: compilation would drown the trace.
-
-
-class Diverged(RuntimeError):
-    """Too many steps in a row had no finite gradient."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Setup:
-    """What stays the same over a run: the mesh, the compiled functions, the data."""
-
-    cfg: config_lib.Config
-    mesh: jax.sharding.Mesh
-    pool: pool.Pool
-    shapes: list[plan.Shape]
-    abstract: step.State  # Shapes, dtypes and shardings.
-    init: Callable[[], step.State]
-    train: Callable[[step.State, step.Batch, jax.Array], tuple[step.State, step.Metrics]]
-    evaluation: inference.Evaluation
-    key: jax.Array
-    steps_per_epoch: int
-    cached: np.ndarray | None = None
-    """What frozen layers answered for each record, where that is kept."""
-
-    def plan(self, salt: int) -> plan.Train:
-        return self.pool.train(self.shapes, self.cfg.seed, salt)
-
-    @property
-    def steps(self) -> int:
-        return self.steps_per_epoch * self.cfg.epochs
-
-    @contextlib.contextmanager
-    def batches(
-        self, start: int, salt: int, tally: Callable[[dict], dict] = lambda rows: rows
-    ) -> Iterator[Iterator[step.Batch]]:
-        """Global batches from step `start` on, read ahead while the device computes; `tally` sees
-        this host's rows of each."""
-        rows = self.pool.batches(
-            self.plan(salt),
-            self.steps,
-            shard=jax.process_index(),
-            num_shards=jax.process_count(),
-            skip_corrupt=self.cfg.data.skip_corrupt,
-        )
-        workers = self.cfg.data.workers
-        with contextlib.closing(iter(loader.stream(rows, start=start, workers=workers))) as it:
-            yield sharding.put(self.mesh, map(self._from_cache, map(tally, it)))
-
-    def _from_cache(self, rows: dict) -> dict:
-        return rows if self.cached is None else rows | {"image": self.cached[rows["id"]]}
-
-
-def setup(cfg: config_lib.Config) -> Setup:
-    mesh = sharding.make_mesh(cfg.mesh)
-    data = inference.open_training(cfg)
-    shapes = data.shapes(cfg.data.batching, cfg.seed)
-    for shape in shapes:
-        sharding.check_rows(mesh, shape.rows, cfg.microbatches)
-    steps_per_epoch = data.train(shapes, cfg.seed).steps_per_epoch
-    tx = optim.build(cfg.optim, steps_per_epoch * cfg.epochs)
-    stepped = frozen.config(cfg) if cfg.cache_frozen else cfg
-    abstract, init = state(cfg, mesh, tx)
-    if cfg.weights:
-        init = functools.partial(pretrained.first_state, init, cfg.weights)
-    return Setup(
-        cfg=cfg,
-        mesh=mesh,
-        pool=data,
-        shapes=shapes,
-        abstract=abstract,
-        init=init,
-        train=train_step(stepped, mesh, tx, abstract, steps_per_epoch * cfg.epochs),
-        evaluation=inference.Evaluation(cfg, mesh, cfg.data.eval_split),
-        key=jax.jit(lambda: jax.random.key(cfg.seed), out_shardings=sharding.replicated(mesh))(),
-        steps_per_epoch=steps_per_epoch,
-    )
-
-
-def state(
-    cfg: config_lib.Config, mesh: jax.sharding.Mesh, tx: Any
-) -> tuple[step.State, Callable[[], step.State]]:
-    """The placed, abstract train state, and the compiled function that makes it."""
-    build = functools.partial(inference.build, cfg)
-    init = functools.partial(step.init, build, tx=tx, ema_decay=cfg.ema_decay)
-    abstract = sharding.place(mesh, jax.eval_shape(init))
-    return abstract, jax.jit(init, out_shardings=jax.tree.map(lambda x: x.sharding, abstract))
-
-
-def train_step(
-    cfg: config_lib.Config, mesh: jax.sharding.Mesh, tx: Any, abstract: step.State, steps: int
-):
-    """The jitted step, of `steps`, on states placed as `abstract` is; it takes the old state's
-    memory."""
-    place = jax.tree.map(lambda x: x.sharding, abstract)
-    train = functools.partial(
-        step.train,
-        tx=tx,
-        task=cfg.task,
-        features=cfg.features,
-        augment=cfg.augmentation,
-        microbatches=cfg.microbatches,
-        devices=mesh.size,
-        ema_decay=cfg.ema_decay,
-        awp=cfg.awp,
-        steps=steps,
-        gather=functools.partial(sharding.whole, mesh),
-        scatter=functools.partial(jax.lax.with_sharding_constraint, shardings=place.model),
-        spread=functools.partial(jax.lax.with_sharding_constraint, shardings=sharding.batch(mesh)),
-    )
-    out, options = (place, sharding.replicated(mesh)), sharding.compiler_options(mesh)
-    return jax.jit(train, out_shardings=out, donate_argnums=0, compiler_options=options)
 
 
 def run(
@@ -152,47 +39,68 @@ def run(
     *,
     stop: Callable[[int], bool] = lambda i: False,
     profile: int = 0,
+    other_data: bool = False,
 ) -> tuple[dict[str, float], bool]:
     """Trains to the end, or until `stop(step)`; returns the last evaluation's scores, and whether
-    the run has ended."""
-    s, clock = setup(cfg), logs.Clock()
-    with checkpoint.Checkpoints(workdir / "checkpoints") as saved:
-        first, progress = saved.restore_latest(s.abstract) or (s.init(), checkpoint.Progress())
-        if cfg.cache_frozen:
+    the run has ended.
+
+    BadInput where another process trains in `workdir`, or it is another run; with `other_data` it
+    may have begun on other data sets. What fails before the first step leaves `workdir` as it was.
+    """
+    clock = logs.Clock()
+    with contextlib.ExitStack() as stack:
+        hosts.on_first(lambda: stack.enter_context(lock.held(workdir)))
+        hosts.together(lambda: config_lib.check(workdir, cfg))
+        s = hosts.together(lambda: setups.of(cfg))
+        data, changed = seen.noted(workdir, s.sets, other_data)
+        before = config_lib.of_run(workdir)
+        saved = stack.enter_context(_checkpoints(workdir)) if config_lib.trained(workdir) else None
+        found = saved and saved.restore_latest(s.abstract)
+        first, progress = found or (hosts.together(s.init), checkpoint.Progress())
+        start = int(first.step)
+        if start > s.steps:
+            raise errors.BadInput(
+                f"{workdir} has done {start} steps, and {cfg.epochs} epochs are {s.steps}: "
+                f"ask for --epochs {-(-start // s.steps_per_epoch)} or more"
+            )
+        if cfg.cache_frozen and start < s.steps:
             with clock("frozen layers"):
                 s = dataclasses.replace(s, cached=frozen.table(cfg, s.mesh, first))
-        with logs.Log(workdir, start=int(first.step), steps=s.steps) as writer:
-            if int(first.step):
-                writer.say(f"going on from step {int(first.step)} of {s.steps}")
-            loop = Loop(s, workdir, saved, writer, clock, stop, profile)
-            while True:
-                try:
-                    scores, ended = loop.stretch(first, progress)
-                    break
-                except Diverged as error:
-                    first, progress = roll_back(s, saved, progress, error)
-                    writer.say(f"{error}: rolled back to step {int(first.step)}, new data order")
+        config_lib.claim(workdir, cfg, data)
+        saved = saved or stack.enter_context(_checkpoints(workdir))
+        writer = stack.enter_context(logs.Log(workdir, start=start, steps=s.steps))
+        for line in changed:
+            writer.say(f"warning: {line}; going on")
+        if start == s.steps:
+            writer.say(f"{workdir} has done all of its {start} steps")
+        elif start:
+            writer.say(f"going on from step {start} of {s.steps}")
+        if before and before.epochs != cfg.epochs:
+            writer.say(
+                f"{cfg.epochs} epochs, and it was {before.epochs}: from here on the learning rate "
+                f"follows the schedule of {s.steps} steps"
+            )
+        loop = Loop(s, workdir, saved, writer, clock, stop, profile)
+        while True:
+            try:
+                scores, ended = loop.stretch(first, progress)
+                break
+            except guard.Diverged as error:
+                first, progress = guard.roll_back(s.abstract, s.init, saved, progress, error)
+                writer.begin(int(first.step))
+                writer.say(f"{error}: rolled back to step {int(first.step)}, new data order")
+        if clock.seconds:
             writer.say(clock.report())
     return scores, ended
 
 
-def roll_back(
-    s: Setup, saved: checkpoint.Checkpoints, progress: checkpoint.Progress, error: Diverged
-) -> tuple[step.State, checkpoint.Progress]:
-    """The newest state of a time when gradients were finite, and another order of the data."""
-    if progress.salt == MAX_ROLLBACKS:
-        raise errors.BadInput(
-            f"{error} after {MAX_ROLLBACKS} rollbacks: lower optim.peak_lr, or look at the data"
-        )
-    saved.wait()
-    found = saved.restore_latest(s.abstract, accept=lambda state: int(state.streak) == 0)
-    first, at = found or (s.init(), checkpoint.Progress())
-    return first, dataclasses.replace(at, salt=progress.salt + 1)
+def _checkpoints(workdir: files.Path) -> checkpoint.Checkpoints:
+    return checkpoint.Checkpoints(workdir / "checkpoints")
 
 
 @dataclasses.dataclass
 class Loop:
-    setup: Setup
+    setup: setups.Setup
     workdir: files.Path
     saved: checkpoint.Checkpoints
     writer: logs.Log
@@ -201,6 +109,7 @@ class Loop:
     profile: int
     _seen: set = dataclasses.field(default_factory=set)
     _skipped: int = 0
+    _streak: int = 0
     _corrupt: int = 0
     _clips: int = 0
     _since: float = dataclasses.field(default_factory=time.perf_counter)
@@ -210,7 +119,7 @@ class Loop:
     ) -> tuple[dict[str, float], bool]:
         """Steps from `state` to the end, to `stop`, to lost patience, or to Diverged."""
         s, cfg, start = self.setup, self.setup.cfg, int(state.step)
-        self._skipped = int(state.skipped)
+        self._skipped, self._streak = int(state.skipped), int(state.streak)
         eval_steps = s.steps_per_epoch * cfg.eval_every
         scores: dict[str, float] = logs.last_scores(self.workdir)
         late: tuple[int, step.Metrics] | None = None
@@ -232,18 +141,23 @@ class Loop:
                 evaluated = i % eval_steps == 0 or i == s.steps
                 stopping = self.stop(i)
                 saving = evaluated or stopping or i % cfg.save_every == 0
-                if saving:  # A checkpoint never stands before the lines of its past.
+                if saving:
                     late = self.report(late)
                 if evaluated:
                     with self.clock("evaluate"):
                         scores = self.evaluate(i, state)
                     progress = better(progress, cfg.task.rank(scores))
+                    stopping = stopping or self.stop(i)
                 if saving:
                     with self.clock("checkpoint"):
+                        self.writer.sync()  # Never does a checkpoint stand without its past.
                         score = cfg.task.rank(scores) if evaluated else None
-                        self.saved.save(i, state, progress, score)
-                if stopping:
-                    self.writer.say(f"stopped at step {i}; run the same command to go on")
+                        sound = evaluated and self._streak == 0
+                        self.saved.save(i, state, progress, score, sound)
+                if stopping and i < s.steps:
+                    self.writer.say(
+                        f"stopped at step {i} of {s.steps}; run the same command to go on"
+                    )
                     return scores, False
             self.report(late)
         return scores, True
@@ -267,8 +181,10 @@ class Loop:
         if late is None:
             return
         i, metrics = late
+        self._streak = jax.device_get(metrics["streak"]).item()
         if i % self.setup.cfg.log_every and i != self.setup.steps:
             self.writer.step(None)
+            guard.watch(i, self._streak)
             return
         values = {k: v.item() for k, v in jax.device_get(metrics).items()}
         self.writer.step(values["loss"])
@@ -276,8 +192,7 @@ class Loop:
         if values["skipped"] > self._skipped:
             self.writer.say(f"step {i}: {values['skipped']} steps skipped, gradient not finite")
             self._skipped = values["skipped"]
-        if values["streak"] >= MAX_STREAK:
-            raise Diverged(f"{values['streak']} steps up to {i} had no finite gradient")
+        guard.watch(i, self._streak)
 
     def rate(self) -> dict[str, float]:
         """Clips a second since the last call."""
@@ -306,5 +221,7 @@ class Loop:
 
 
 def better(progress: checkpoint.Progress, score: float) -> checkpoint.Progress:
+    """After an evaluation. A score that is no number is the worst of all."""
+    score = float("-inf") if math.isnan(score) else score
     stale = 0 if score > progress.best + MIN_GAIN else progress.stale + 1
     return dataclasses.replace(progress, best=max(progress.best, score), stale=stale)

@@ -22,6 +22,9 @@ class Config:
     cpu_devices: int = 0
     """Devices that the cores of a host without an accelerator count as; 0: as many, of those that
     batches divide over, and chosen when the run begins."""
+    deterministic: bool = False
+    """On GPUs: only programs that add up in a fixed order, none chosen by timing it. Then a run has
+    the same bits each time, and is slower. CPUs and TPUs have them anyway (docs/exact.md)."""
 
 
 def use_cpu_devices(cfg: Config) -> None:
@@ -42,10 +45,33 @@ def make_mesh(cfg: Config, devices: list | None = None) -> jax.sharding.Mesh:
     return jax.make_mesh((data, cfg.fsdp), ("data", "fsdp"), (AxisType.Auto,) * 2, devices=devices)
 
 
-def compiler_options(mesh: jax.sharding.Mesh) -> dict[str, str]:
-    """What XLA is told when it compiles a training step for a mesh."""
-    if mesh.devices.flat[0].platform != "cpu":
+def platform(mesh: jax.sharding.Mesh) -> str:
+    """ "cpu", "gpu" or "tpu"."""
+    name = mesh.devices.flat[0].platform
+    return "gpu" if name in ("cuda", "rocm") else name
+
+
+def repeatable(mesh: jax.sharding.Mesh, deterministic: bool) -> dict[str, str | bool | int]:
+    """What XLA is told of any program of a run whose bits shall be the same each time. Only on GPUs
+    does it else add up in the order in which threads arrive, and take the program that was fastest
+    in a trial."""
+    if not deterministic or platform(mesh) != "gpu":
         return {}
+    return {
+        "xla_gpu_deterministic_ops": True,
+        "xla_gpu_exclude_nondeterministic_ops": True,
+        "xla_gpu_autotune_level": 0,
+        # Untimed it takes tiles that do not fit some products, and refuses the program.
+        "xla_gpu_enable_triton_gemm": False,
+    }
+
+
+def compiler_options(
+    mesh: jax.sharding.Mesh, deterministic: bool = False
+) -> dict[str, str | bool | int]:
+    """What XLA is told when it compiles a training step for a mesh."""
+    if platform(mesh) != "cpu":
+        return repeatable(mesh, deterministic)
     # By default the CPU's compiler drops optimisation barriers before it fuses (see
     # `layers.materialised`), and leaves half of AVX-512's registers alone.
     passes = ["cse_barrier_expander"]

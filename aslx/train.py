@@ -4,13 +4,11 @@ A run directory that holds checkpoints is resumed from the newest, to the bit.
 """
 
 import dataclasses
-import signal
-import threading
-from collections.abc import Callable
+import pathlib
+import shlex
+from typing import Any
 
-from aslx import cli, errors
-
-TERMINATED = 128 + signal.SIGTERM  # What a shell reports, and launchers start again upon.
+from aslx import errors, stopping
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -25,9 +23,17 @@ class Command:
     """One process on each of several hosts: jax.distributed finds the others."""
     profile: int = 0
     """Steps to trace with jax.profiler into WORKDIR/profile."""
+    other_data: bool = False
+    """Go on even if a data set is not the one that the run began with. From there on it is another
+    run than the unbroken one."""
 
 
-def main() -> int:
+def main(signals: stopping.Signals | None = None) -> int:
+    with signals or stopping.Signals() as stop:
+        return _train(stop)
+
+
+def _train(stop: stopping.Signals) -> int:
     from aslx import config  # After --help: JAX takes seconds.
 
     command, cfg = config.parse(Command, lambda path: Command(config=path))
@@ -36,7 +42,7 @@ def main() -> int:
     import jax
     from etils import epath
 
-    from aslx import inference, loop, memory, sharding
+    from aslx import hosts, inference, loop, memory, sharding
 
     memory.keep()
     workdir = epath.Path(command.workdir)
@@ -44,25 +50,33 @@ def main() -> int:
     sharding.use_cpu_devices(cfg.mesh)
     if command.distributed:
         jax.distributed.initialize()
-    cfg = inference.settled(cfg)
-    config.claim(workdir, cfg)
-    stop = _on_sigterm()
-    scores, ended = loop.run(cfg, workdir, stop=stop, profile=command.profile)
+    cfg = hosts.together(lambda: inference.settled(cfg))
+    scores, ended = loop.run(
+        cfg, workdir, stop=stop, profile=command.profile, other_data=command.other_data
+    )
+    if ended and jax.process_index() == 0:
+        print(_next(cfg, shlex.quote(str(workdir))))
     inference.last_json({"workdir": str(workdir)} | scores)
-    return 0 if ended else TERMINATED
+    return 0 if ended else stop.status
 
 
-def _on_sigterm() -> Callable[[int], bool]:
-    """True, on every host at the same step, once any was told to end."""
-    import jax
-    from jax.experimental import multihost_utils
+def _next(cfg: Any, workdir: str) -> str:
+    """What to do with a run that has ended."""
+    from aslx.data import records
+    from aslx.tasks import pretraining
 
-    if jax.process_count() > 1:
-        return multihost_utils.reached_preemption_sync_point
-    told = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: told.set())
-    return lambda step: told.is_set()
+    if isinstance(cfg.task, pretraining.Task):
+        return f"next: train a recogniser that begins from it, with --weights {workdir}"
+    splits = records.splits(pathlib.Path(cfg.data.path))
+    split = "test" if "test" in splits else cfg.data.eval_split
+    return (
+        f"next: python -m aslx.evaluate --workdir {workdir} --split {split}\n"
+        f"      python -m aslx.export --workdir {workdir}"
+    )
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    signals = stopping.Signals()  # Before the imports: a signal during one is a line, too.
+    from aslx import cli
+
+    cli.run(lambda: main(signals))

@@ -108,17 +108,17 @@ def programs(cfg: Any, mesh: Any, rows: int, frames: int) -> dict[str, tuple[Any
     """The jitted step of each program, and abstract arguments: batches of `rows` clips."""
     import jax
 
-    from aslx import inference, loop, optim, sharding
+    from aslx import inference, optim, setup, sharding
 
     sharding.check_rows(mesh, rows, cfg.microbatches)
     steps = 1000  # How many makes no other program.
     tx = optim.build(cfg.optim, steps)
-    state, _ = loop.state(cfg, mesh, tx)
+    state, _ = setup.state(cfg, mesh, tx)
     examples, key = batch(cfg, mesh, rows, frames), jax.eval_shape(lambda: jax.random.key(0))
     key = jax.ShapeDtypeStruct(key.shape, key.dtype, sharding=sharding.replicated(mesh))
     model = state.best_model
     return {
-        "train": (loop.train_step(cfg, mesh, tx, state, steps), (state, examples, key)),
+        "train": (setup.train_step(cfg, mesh, tx, state, steps), (state, examples, key)),
         "evaluate": (inference.evaluate_step(cfg, mesh), (model, examples)),
         "predict": (inference.predict_step(cfg), (model, examples)),
     }

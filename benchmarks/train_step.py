@@ -49,7 +49,7 @@ def ours(words: str, rows: int, frames: int) -> Any:
     import jax
     import numpy as np
 
-    from aslx import config, frozen, loop, memory, optim, sharding
+    from aslx import config, frozen, memory, optim, setup, sharding
     from aslx.models import layers
     from benchmarks import batches, cost
 
@@ -58,7 +58,7 @@ def ours(words: str, rows: int, frames: int) -> Any:
     cfg = config.placed(config.load(path, tuple(options)))
     sharding.use_cpu_devices(cfg.mesh)
     mesh, tx = sharding.make_mesh(cfg.mesh), optim.build(cfg.optim, 1000)
-    abstract, init = loop.state(cfg, mesh, tx)
+    abstract, init = setup.state(cfg, mesh, tx)
     batch, stepped = batches.noise(cfg, np.full(rows, frames)), cfg
     if cfg.cache_frozen:
         stepped = frozen.config(cfg)
@@ -68,7 +68,7 @@ def ours(words: str, rows: int, frames: int) -> Any:
     key = jax.device_put(jax.random.key(0), sharding.replicated(mesh))
 
     def compiled():
-        step = loop.train_step(stepped, mesh, tx, abstract, 1000)
+        step = setup.train_step(stepped, mesh, tx, abstract, 1000)
         return step.lower(abstract, batch, key).compile()
 
     train = written = compiled()

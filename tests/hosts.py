@@ -47,14 +47,17 @@ def _job() -> int:
                 return job
 
 
-def ended(processes: Sequence[subprocess.Popen], status: int = 0, seconds: float = 600) -> None:
-    """Waits for all; an assertion with their output unless each exits with `status`."""
+def ended(
+    processes: Sequence[subprocess.Popen], status: int = 0, seconds: float = 600
+) -> list[str]:
+    """Waits for all, and returns their outputs; an assertion unless each exits with `status`."""
     try:
         outputs = [p.communicate(timeout=seconds)[0] for p in processes]
     finally:
         for p in processes:
             p.kill()
     assert [p.returncode for p in processes] == [status] * len(processes), "\n\n".join(outputs)
+    return outputs
 
 
 def main() -> None:
@@ -63,11 +66,25 @@ def main() -> None:
     import jax
     from jax.experimental import multihost_utils
 
-    from aslx import config, loop
+    from aslx import config, errors, hosts, setup
 
     path, out = sys.argv[1:]
     jax.distributed.initialize()
-    s = loop.setup(config.load(path))
+    here, count = jax.process_index(), jax.process_count()
+    assert hosts.gathered(f"host {here}") == [f"host {i}" for i in range(count)]
+    assert hosts.together(lambda: here) == here
+
+    def refused() -> None:
+        if here == count - 1:
+            raise errors.BadInput("the last host's copy is damaged")
+
+    try:
+        hosts.together(refused)
+    except errors.BadInput as error:
+        assert str(error) == "the last host's copy is damaged"
+    else:
+        raise AssertionError("a host goes on without another")
+    s = setup.of(config.load(path))
     hashes = []
     with s.batches(0, 0) as batches:
         for _ in range(s.steps_per_epoch):

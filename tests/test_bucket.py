@@ -10,7 +10,7 @@ import urllib.request
 import pytest
 from gcp_storage_emulator import server
 
-from tests import ports
+from tests import ports, test_lock
 
 ROOT = pathlib.Path(__file__).parent.parent
 CONFIG = """
@@ -68,6 +68,29 @@ def test_a_run_in_a_bucket_is_stopped_goes_on_and_is_evaluated(environment, data
         steps = [json.loads(line)["step"] for line in lines]
     assert set(steps) == set(range(1, max(steps) + 1))
     assert not (ROOT / "gs:").exists()
+
+
+def test_a_second_trainer_of_a_bucket_is_told_of_the_first_and_of_a_killed_one_nothing_stays(
+    environment,
+):
+    def begin() -> subprocess.Popen:
+        return test_lock.holder("gs://bucket/locked", environment)
+
+    first = begin()
+    assert test_lock.holds(first)
+    second = begin()
+    _, said = second.communicate(timeout=60)
+    assert second.returncode == 2
+    last = said.splitlines()[-1]
+    assert last.startswith("error: gs://bucket/locked is trained in already, by process ")
+    assert f"process {first.pid} on " in last
+    first.kill()
+    first.communicate()
+    third = begin()
+    assert test_lock.holds(third)
+    _, said = third.communicate(timeout=60)
+    assert third.returncode == 0 and "waiting 2 s for a sign of life" in said
+    assert not [name for name in listed(environment) if name.startswith("locked")]
 
 
 def test_data_are_prepared_in_a_bucket_as_on_a_disk(environment, tmp_path):

@@ -322,15 +322,24 @@ def test_a_score_that_is_no_number_is_never_the_best(tmp_path, scores, kept, bes
     assert sorted(int(path.name) for path in (tmp_path / "checkpoints").iterdir()) == expected
 
 
-def test_states_that_are_not_accepted_are_removed_and_saved_again(copy):
-    with checkpoint.Checkpoints(copy) as checkpoints:
-        checkpoints.save(8, state(8), checkpoint.Progress(), 0.0)
-        found = checkpoints.restore_latest(ABSTRACT, accept=lambda state: int(state["step"]) < 6)
-        assert found and int(found[0]["step"]) == 2
-        assert checkpoints.steps == [2]
-        for step in (6, 8):
-            checkpoints.save(step, state(step), checkpoint.Progress(stale=step), 0.0)
-    assert sorted(path.name for path in copy.iterdir()) == ["2", "6", "8"]
+def test_the_last_sound_state_is_kept_and_a_run_goes_back_to_it(tmp_path):
+    with checkpoint.Checkpoints(tmp_path / "some") as checkpoints:
+        for step in range(1, 8):  # The best is the first, and no evaluation after 3 is sound.
+            score, sound = -float(step), step == 3
+            checkpoints.save(step, state(step), checkpoint.Progress(), score, sound)
+        assert checkpoints.steps == [1, 3, 6, 7]
+    with checkpoint.Checkpoints(tmp_path / "some") as checkpoints:
+        checkpoints.save(8, state(8), checkpoint.Progress())
+        checkpoints.back_to_sound()
+        assert checkpoints.steps == [1, 3]
+        found = checkpoints.restore_latest(ABSTRACT)
+        assert found and int(found[0]["step"]) == 3
+        checkpoints.save(8, state(8), checkpoint.Progress())
+    assert sorted(path.name for path in (tmp_path / "some").iterdir()) == ["1", "3", "8"]
+    with checkpoint.Checkpoints(tmp_path / "none") as checkpoints:
+        checkpoints.save(2, state(2), checkpoint.Progress(), 1.0)
+        checkpoints.back_to_sound()
+        assert checkpoints.restore_latest(ABSTRACT) is None
 
 
 def test_a_state_that_a_device_must_copy_is_saved_where_transfers_are_refused(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aslx import config, config_json, optim
+from aslx import config, config_json, errors, optim
 from aslx.data import plan
 from aslx.models import transformer
 
@@ -43,11 +43,37 @@ def test_cores_are_as_many_devices_as_batches_divide_over_and_stay_so(
     cfg = config.placed(cfg, tmp_path)
     assert cfg.mesh.cpu_devices == devices
     config.claim(tmp_path, cfg)
+    (tmp_path / "checkpoints" / "1").mkdir(parents=True)  # Else nothing was trained there.
     monkeypatch.setattr(os, "cpu_count", lambda: 4)
     again = config.load("configs/fingerspelling_lstm.py", ("--data.batching.rows", "48"))
     assert config.placed(again, tmp_path) == cfg
     asked = config.load("configs/fingerspelling_lstm.py", ("--mesh.cpu-devices", "3"))
     assert config.placed(asked, tmp_path) == asked
+
+
+def test_a_directory_without_a_checkpoint_may_be_taken_by_another_config(tmp_path):
+    cfg = config.load("configs/quickstart.py")
+    other = dataclasses.replace(cfg, seed=7)
+    config.claim(tmp_path, cfg, {"data.train_split": "9 records, 12ab"})
+    for name in ("notes.txt", "5.orbax-checkpoint-tmp"):
+        (tmp_path / "checkpoints" / name).mkdir(parents=True)
+        config.claim(tmp_path, other)
+    assert config.read(tmp_path / "config.json") == other
+    assert config.data(tmp_path / "config.json") == {}
+    (tmp_path / "checkpoints" / "damaged-5").mkdir()  # Something to lose.
+    with pytest.raises(errors.BadInput, match=r"another config .seed: 0 here, 7 there"):
+        config.claim(tmp_path, cfg)
+    config.claim(tmp_path, dataclasses.replace(other, epochs=99))
+
+
+def test_what_is_noted_of_the_data_sets_is_no_field_of_the_config(tmp_path):
+    cfg, path = config.load("configs/quickstart.py"), tmp_path / "config.json"
+    config.save(cfg, path, {"data.train_split": "9 records, 12ab"})
+    assert config.read(path) == cfg
+    assert config.data(path) == {"data.train_split": "9 records, 12ab"}
+    path.write_text(path.read_text().replace('"9 records, 12ab"', "[]"))
+    with pytest.raises(errors.BadInput, match="data_sets cannot be"):
+        config.data(path)
 
 
 def test_a_misspelt_field_is_an_error_that_names_the_right_one(capsys):

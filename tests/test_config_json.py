@@ -24,7 +24,7 @@ HOSTILE = (
     {"type": "importlib.import_module", "name": "antigravity"},
     {"type": "subprocess.Popen", "args": "touch HERE", "shell": True},
     {"type": "pathlib.Path", "args": ["HERE"]},
-    {"type": "aslx.loop.Setup", "cfg": None},
+    {"type": "aslx.setup.Setup", "cfg": None},
     {"type": "aslx.inference.Run", "workdir": "HERE"},
     {"type": "aslx.ngrams.Prior", "order": 2},
     {"type": "aslx.models.rnn.Activation", "name": "relu"},

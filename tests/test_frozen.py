@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from aslx import config, frozen, inference, loop, sharding
+from aslx import config, frozen, inference, loop, setup, sharding
 from aslx.data import loader
 from aslx.models import resnet
 from tests import tiny
@@ -58,7 +58,7 @@ def test_a_step_on_cached_outputs_leaves_three_quarters_of_the_arithmetic_out(cf
     mesh = sharding.make_mesh(cfg.mesh)
     flops = {}
     for keep in (False, True):
-        s = loop.setup(dataclasses.replace(cfg, cache_frozen=keep))
+        s = setup.of(dataclasses.replace(cfg, cache_frozen=keep))
         batch = next(iter(loader.stream(s.pool.batches(s.plan(0), 1))))
         if keep:
             whole = s.abstract.best_model

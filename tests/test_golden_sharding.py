@@ -3,7 +3,7 @@
 import jax
 import pytest
 
-from aslx import config, loop, optim, sharding, stored
+from aslx import config, optim, setup, sharding, stored
 from tests import golden_sharding
 
 
@@ -17,7 +17,7 @@ def test_every_parameter_lies_where_the_reviewed_table_says():
 def test_moments_and_the_average_lie_as_their_parameters_do(fsdp):
     cfg = config.load(golden_sharding.ROOT / "configs" / "quickstart.py")
     mesh = sharding.make_mesh(sharding.Config(fsdp=fsdp), jax.devices()[:8])
-    state, _ = loop.state(cfg, mesh, optim.build(cfg.optim, 10))
+    state, _ = setup.state(cfg, mesh, optim.build(cfg.optim, 10))
     leaves = stored.flatten(state)
     model = {k.removeprefix("model/"): v for k, v in leaves.items() if k.startswith("model/")}
     for name, parameter in model.items():

@@ -8,7 +8,7 @@ import sys
 import jax.numpy as jnp
 import pytest
 
-from aslx import config, loop
+from aslx import config, loop, setup
 from aslx.tasks import transcription
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -47,7 +47,7 @@ def test_a_batch_without_a_finite_gradient_costs_no_score(tmp_path, capsys):
     capsys.readouterr()
     # Late: a run that departs from it early is one more draw, and of four draws the last lies
     # outside the range of the others every second time.
-    s = loop.setup(cfg)
+    s = setup.of(cfg)
     records = tuple(s.plan(0)[s.steps * 3 // 4].records.tolist())
     task = Poisoned(head=cfg.task.head, max_tokens=cfg.task.max_tokens, records=records)
     found, _ = loop.run(dataclasses.replace(cfg, task=task), tmp_path / "bad")

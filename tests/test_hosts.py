@@ -1,6 +1,7 @@
 """Several processes that train as one: the same batches, the same losses, the same checkpoints."""
 
 import json
+import os
 import pathlib
 import shutil
 import signal
@@ -10,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from aslx import logs
+from aslx import lock, logs
 from tests import hosts
 
 CONFIG = """
@@ -104,3 +105,13 @@ def test_what_two_hosts_saved_goes_on_with_another_number(
     copy = shutil.copytree(saved_by_two, tmp_path / "run")
     hosts.ended(train(count, config_file, copy))
     assert losses(copy) == pytest.approx(losses(whole), rel=1e-4)
+
+
+def test_all_hosts_are_refused_where_another_process_trains(config_file, tmp_path):
+    with lock.held(tmp_path):
+        outputs = hosts.ended(train(2, config_file, tmp_path), 2)
+    for output in outputs:
+        assert "Traceback" not in output
+        (line,) = [x for x in output.splitlines() if x.startswith("error: ")]
+        assert f"{tmp_path} is trained in already, by process {os.getpid()} on " in line
+    assert not list(tmp_path.iterdir())

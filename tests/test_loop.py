@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import json
+import os
 import pathlib
 import re
 import shutil
@@ -11,7 +12,20 @@ import jax
 import numpy as np
 import pytest
 
-from aslx import checkpoint, config, logs, loop, sharding, step, stored
+from aslx import (
+    checkpoint,
+    config,
+    errors,
+    files,
+    guard,
+    lock,
+    logs,
+    loop,
+    setup,
+    sharding,
+    step,
+    stored,
+)
 from aslx.data import plan, records
 from aslx.tasks import transcription
 from tests import tiny
@@ -27,7 +41,7 @@ def lines(workdir: pathlib.Path) -> list[dict]:
 
 def state_of(cfg: config.Config, workdir: pathlib.Path) -> dict[str, np.ndarray]:
     """Every leaf of the newest checkpoint."""
-    s = loop.setup(cfg)
+    s = setup.of(cfg)
     with checkpoint.Checkpoints(workdir / "checkpoints") as saved:
         found = saved.restore_latest(s.abstract)
     assert found is not None
@@ -46,10 +60,22 @@ def cfg(dataset) -> config.Config:
 
 
 @pytest.fixture(scope="module")
-def whole(cfg, tmp_path_factory) -> pathlib.Path:
+def ready(cfg) -> setup.Setup:
+    return setup.of(cfg)
+
+
+def reuse(monkeypatch: pytest.MonkeyPatch, s: setup.Setup) -> None:
+    """Runs compile no step that `s` has compiled. Their configs differ in nothing that it sees."""
+    monkeypatch.setattr(setup, "of", lambda cfg: dataclasses.replace(s, cfg=cfg))
+
+
+@pytest.fixture(scope="module")
+def whole(cfg, ready, tmp_path_factory) -> pathlib.Path:
     """A run from start to end: two epochs."""
     workdir = tmp_path_factory.mktemp("whole")
-    loop.run(cfg, workdir)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        reuse(monkeypatch, ready)
+        loop.run(cfg, workdir)
     return workdir
 
 
@@ -61,9 +87,10 @@ def interrupted(cfg, workdir: pathlib.Path, *stops: int) -> None:
 
 @pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_resumed_run_is_bit_identical_in_an_epoch_and_across_its_end(
-    cfg, whole, tmp_path, workers
+    cfg, ready, whole, tmp_path, monkeypatch, workers
 ):
-    epoch = loop.setup(cfg).steps_per_epoch
+    reuse(monkeypatch, ready)
+    epoch = ready.steps_per_epoch
     other = dataclasses.replace(cfg, data=dataclasses.replace(cfg.data, workers=workers))
     interrupted(other, tmp_path, 2, epoch, epoch + 3)
     assert_identical(state_of(cfg, tmp_path), state_of(cfg, whole))
@@ -118,15 +145,15 @@ def test_a_mesh_that_does_not_divide_a_batch_is_an_error(cfg):
     batching = plan.Bucketed(frames=512, buckets=2, multiple=3)
     other = dataclasses.replace(cfg, data=dataclasses.replace(cfg.data, batching=batching))
     with pytest.raises(ValueError, match="multiple of 8"):
-        loop.setup(other)
+        setup.of(other)
 
 
-def first_batch(s: loop.Setup) -> dict:
+def first_batch(s: setup.Setup) -> dict:
     with s.batches(0, 0) as batches:
         return next(batches)
 
 
-def accumulated(s: loop.Setup, microbatches: int, devices: int, spread=lambda parts: parts):
+def accumulated(s: setup.Setup, microbatches: int, devices: int, spread=lambda parts: parts):
     """The compiled function of model, batch and key, and its results for the first batch."""
     state = s.init()
     run = jax.jit(
@@ -152,7 +179,7 @@ def assert_alike(a, b):
 
 def test_accumulated_microbatches_are_one_batch(cfg):
     # No dropout, so that both see the same network.
-    s = loop.setup(dataclasses.replace(cfg, model=dataclasses.replace(cfg.model, dropout=0.0)))
+    s = setup.of(dataclasses.replace(cfg, model=dataclasses.replace(cfg.model, dropout=0.0)))
     (one, a), (four, b) = accumulated(s, 1, 1)[1], accumulated(s, 8, 2)[1]  # In four turns.
     assert_alike(one, four)
     assert float(a["loss"]) == pytest.approx(float(b["loss"]), rel=1e-5)
@@ -160,7 +187,7 @@ def test_accumulated_microbatches_are_one_batch(cfg):
 
 def test_microbatches_are_the_same_on_every_mesh_and_travel_once(cfg):
     batching = plan.Bucketed(frames=1024, buckets=1, multiple=16)
-    s = loop.setup(dataclasses.replace(cfg, data=dataclasses.replace(cfg.data, batching=batching)))
+    s = setup.of(dataclasses.replace(cfg, data=dataclasses.replace(cfg.data, batching=batching)))
     place = sharding.batch(s.mesh)
     spread = functools.partial(jax.lax.with_sharding_constraint, shardings=place)
     program, eight = accumulated(s, 16, 8, spread)
@@ -174,12 +201,12 @@ def test_microbatches_are_the_same_on_every_mesh_and_travel_once(cfg):
 
 def test_microbatches_that_do_not_divide_over_the_devices_are_an_error(cfg):
     with pytest.raises(ValueError, match="make microbatches 1 or a multiple of 8"):
-        loop.setup(dataclasses.replace(cfg, microbatches=4))
+        setup.of(dataclasses.replace(cfg, microbatches=4))
 
 
 def test_the_step_compiles_once_a_bucket(cfg, tmp_path, monkeypatch):
-    s = loop.setup(cfg)
-    monkeypatch.setattr(loop, "setup", lambda cfg: s)
+    s = setup.of(cfg)
+    monkeypatch.setattr(setup, "of", lambda cfg: s)
     loop.run(cfg, tmp_path)
     assert s.train._cache_size() == len(s.shapes) == 2  # type: ignore[attr-defined]
 
@@ -213,10 +240,58 @@ def test_a_step_without_a_finite_gradient_is_skipped_and_counted(cfg, tmp_path):
 def test_too_many_skipped_steps_roll_back_and_then_stop_with_a_message(
     cfg, tmp_path, monkeypatch, capsys
 ):
-    monkeypatch.setattr(loop, "MAX_STREAK", 3)
+    monkeypatch.setattr(guard, "MAX_STREAK", 3)
     with pytest.raises(ValueError, match=r"after 3 rollbacks: lower optim\.peak_lr"):
         loop.run(poisoned(cfg, *range(80)), tmp_path)
     assert "rolled back to step 0, new data order" in capsys.readouterr().out
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Stretch(transcription.Task):
+    """A task whose loss is not a number for these batches, each known by its records."""
+
+    batches: tuple[tuple[int, ...], ...] = ()
+
+    def loss(self, model, inputs, mask, batch, key):
+        total, count, sums = self.head.loss(model, inputs, mask, batch, key)
+        alike = [jax.numpy.array(b) for b in self.batches if len(b) == len(batch["id"])]
+        bad = functools.reduce(jax.numpy.logical_or, ((batch["id"] == b).all() for b in alike))
+        return jax.numpy.where(bad & (key is not None), jax.numpy.nan, total), count, sums
+
+
+def test_a_rollback_depends_on_no_log_no_save_and_no_signal(
+    cfg, ready, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(guard, "MAX_STREAK", 5)
+    cfg, epoch = dataclasses.replace(cfg, epochs=3), ready.steps_per_epoch
+    # The second evaluation lies in the bad stretch, before it is too long.
+    bad = range(2 * epoch - 2, 2 * epoch + 5)
+    batches = tuple(tuple(ready.plan(0)[i - 1].records.tolist()) for i in bad)
+    task = Stretch(head=cfg.task.head, max_tokens=cfg.task.max_tokens, batches=batches)
+    reuse(monkeypatch, setup.of(dataclasses.replace(cfg, task=task)))
+    found = {}
+    monkeypatch.setattr(logs.Log, "draw", lambda self: None)
+    for log_every, save_every, stops in [(1, 500, ()), (20, 3, (bad[3], 2 * epoch))]:
+        workdir = tmp_path / str(log_every)
+        interrupted(
+            dataclasses.replace(cfg, log_every=log_every, save_every=save_every), workdir, *stops
+        )
+        out = capsys.readouterr().out
+        assert f"5 steps up to {bad[4]} had no finite gradient: rolled back to" in out
+        assert f"rolled back to step {epoch}, new data order" in out
+        found[log_every] = state_of(cfg, workdir)
+        scores = [line["step"] for line in lines(workdir) if "score" in line]
+        assert scores == [epoch, 2 * epoch, 3 * epoch]
+    assert_identical(found[1], found[20])
+
+
+def test_a_score_that_is_no_number_is_the_worst(monkeypatch):
+    progress = checkpoint.Progress(best=0.5)
+    after = loop.better(progress, float("nan"))
+    assert (after.best, after.stale) == (0.5, 1)
+    first = loop.better(checkpoint.Progress(), float("nan"))
+    assert (first.best, first.stale) == (float("-inf"), 1)
+    assert loop.better(first, -3.0) == checkpoint.Progress(best=-3.0)
 
 
 def test_corrupt_records_are_skipped_and_counted_where_they_may_be(cfg, tmp_path, capsys):
@@ -244,14 +319,94 @@ def test_training_stops_when_the_score_gets_no_better(cfg, tmp_path, capsys):
     still = dataclasses.replace(cfg.optim, peak_lr=0.0)
     loop.run(dataclasses.replace(cfg, optim=still, patience=1, epochs=4), tmp_path)
     assert "no better score in 1 evaluations" in capsys.readouterr().out
-    epoch = loop.setup(cfg).steps_per_epoch
+    epoch = setup.of(cfg).steps_per_epoch
     assert max(line["step"] for line in lines(tmp_path)) == 2 * epoch
 
 
-def test_a_run_directory_of_another_config_is_refused_by_name(cfg, tmp_path):
-    config.claim(tmp_path, cfg)
-    config.claim(tmp_path, dataclasses.replace(cfg, log_every=7))
+def test_a_run_directory_of_another_config_is_refused_by_name(cfg, whole):
+    config.claim(whole, dataclasses.replace(cfg, log_every=7))
     other = dataclasses.replace(cfg, optim=dataclasses.replace(cfg.optim, peak_lr=0.5))
-    with pytest.raises(ValueError, match=r"optim\.peak_lr: 0\.5 here, 0\.001 there"):
-        config.claim(tmp_path, other)
-    assert json.loads((tmp_path / "config.json").read_text())["optim"]["peak_lr"] == 0.001
+    with pytest.raises(errors.BadInput, match=r"optim\.peak_lr: 0\.5 here, 0\.001 there"):
+        loop.run(other, whole)
+    assert json.loads((whole / "config.json").read_text())["optim"]["peak_lr"] == 0.001
+
+
+def test_a_first_start_that_fails_leaves_nothing_and_does_not_block_the_corrected_one(
+    cfg, ready, tmp_path, monkeypatch
+):
+    long = dataclasses.replace(cfg, task=dataclasses.replace(cfg.task, max_tokens=2))
+    unmeshed = dataclasses.replace(cfg, mesh=sharding.Config(data=3))
+    unweighted = dataclasses.replace(cfg, weights=str(tmp_path / "none.safetensors"))
+    workdir = tmp_path / "runs" / "run"
+    for wrong in (unmeshed, unweighted, long):
+        with pytest.raises(errors.BadInput):
+            loop.run(wrong, workdir)
+        assert not config.trained(workdir)
+        assert wrong is long or not workdir.exists()
+    reuse(monkeypatch, ready)
+    loop.run(cfg, workdir, stop=lambda i: i == 1)
+    assert config.read(workdir / "config.json") == cfg and config.trained(workdir)
+
+
+def test_epochs_may_grow_and_shrink_to_what_was_done(cfg, whole, tmp_path, capsys):
+    copy = shutil.copytree(whole, tmp_path / "run")
+    with pytest.raises(errors.BadInput, match=r"has done .* steps, .*ask for --epochs 2 or more"):
+        loop.run(dataclasses.replace(cfg, epochs=1), copy)
+    capsys.readouterr()
+    loop.run(cfg, copy)
+    said = capsys.readouterr().out
+    assert "has done all of its" in said and "goodput" not in said
+    longer = dataclasses.replace(cfg, epochs=3)
+    _, ended = loop.run(longer, copy)
+    epoch = setup.of(cfg).steps_per_epoch
+    assert f"follows the schedule of {3 * epoch} steps" in capsys.readouterr().out
+    assert ended and lines(copy)[-1]["step"] == 3 * epoch
+    assert config.read(copy / "config.json").epochs == 3
+    assert lines(copy)[: len(lines(whole))] == lines(whole)
+
+
+def test_another_data_set_under_a_run_is_named_and_taken_with_consent_alone(
+    cfg, whole, tmp_path, capsys
+):
+    copy = shutil.copytree(whole, tmp_path / "run")
+    same = shutil.copytree(cfg.data.path, tmp_path / "same")
+    counts = {"train": [42], "validation": [24]}
+    (tmp_path / "other").mkdir()
+    other = tiny.dataset(tmp_path / "other", counts, seed=1)
+
+    def at(path):
+        return dataclasses.replace(cfg, data=dataclasses.replace(cfg.data, path=str(path)))
+
+    assert loop.run(at(same), copy)[1]
+    with pytest.raises(errors.BadInput, match=r"other \(train\) is not .*42 records.* held 80 rec"):
+        loop.run(dataclasses.replace(at(other), epochs=9), copy)
+    capsys.readouterr()
+    more = dataclasses.replace(at(other), epochs=9)
+    loop.run(more, copy, other_data=True, stop=lambda i: True)
+    assert "warning: " in (out := capsys.readouterr().out) and "other (validation)" in out
+    assert config.data(copy / "config.json")["data.train_split"].startswith("42 records, ")
+
+
+def test_a_second_trainer_is_refused_and_told_of_the_first(cfg, tmp_path):
+    with lock.held(tmp_path), pytest.raises(errors.BadInput, match=f"by process {os.getpid()} on"):
+        loop.run(cfg, tmp_path)
+
+
+def test_a_signal_in_an_evaluation_ends_the_run_after_it_saved_upon_lines_that_are_on_the_disk(
+    cfg, ready, tmp_path, monkeypatch
+):
+    reuse(monkeypatch, ready)
+    epoch, asked, done = ready.steps_per_epoch, [], []
+
+    def stop(step: int) -> bool:
+        asked.append(step)
+        return asked.count(epoch) == 2
+
+    saved = checkpoint.Checkpoints.save
+    monkeypatch.setattr(files, "sync", lambda path: done.append(path.name))
+    monkeypatch.setattr(
+        checkpoint.Checkpoints, "save", lambda *a, **k: (done.append(a[1]), saved(*a, **k))
+    )
+    scores, ended = loop.run(cfg, tmp_path, stop=stop)
+    assert not ended and "score" in scores and lines(tmp_path)[-1]["step"] == epoch
+    assert "metrics.jsonl" in done[done.index(3) + 1 : done.index(epoch)]

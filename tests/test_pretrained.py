@@ -10,7 +10,7 @@ import pytest
 from flax import nnx
 from safetensors import numpy as safetensors_numpy
 
-from aslx import config, image_features, loop, optim, pretrained, sharding
+from aslx import config, image_features, optim, pretrained, setup, sharding
 from aslx.models import layers, resnet
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -150,7 +150,7 @@ def test_what_is_frozen_and_what_is_trained_make_up_the_whole():
 def test_frozen_weights_have_no_moments_and_no_average():
     cfg = config.load(ROOT / "configs" / "sign_mnist_resnet50.py", ["--ema-decay", "0.9"])
     mesh = sharding.make_mesh(sharding.Config())
-    state, _ = loop.state(cfg, mesh, optim.build(cfg.optim, 10))
+    state, _ = setup.state(cfg, mesh, optim.build(cfg.optim, 10))
     size = {k: sum(x.size for x in jax.tree.leaves(v)) for k, v in vars(state).items()}
     assert size["model"] == size["ema"] == 3_690_008 and size["frozen"] == 22_532_992
     assert 0 < size["opt_state"] - 2 * 3_690_008 < 10  # Two moments, and counters.

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from aslx import config, loop, optim, sharding, step, stored
+from aslx import config, optim, setup, sharding, step, stored
 from aslx.data import plan
 from tests import tiny
 from tests.test_loop import first_batch, poisoned
@@ -23,7 +23,7 @@ def cfg(dataset) -> config.Config:
 
 def advanced(cfg: config.Config, **changes) -> tuple[dict, dict]:
     """Every leaf of the state after one step on the first batch, and the step's metrics."""
-    s = loop.setup(dataclasses.replace(cfg, **changes))
+    s = setup.of(dataclasses.replace(cfg, **changes))
     state, metrics = s.train(s.init(), first_batch(s), s.key)
     return {k: np.asarray(v) for k, v in stored.flatten(state).items()}, metrics
 
@@ -45,7 +45,7 @@ def test_every_matrix_moves_by_the_radius_along_its_gradient_and_nothing_else_mo
 
 
 def test_the_gradient_that_is_applied_is_that_at_the_perturbed_weights(cfg):
-    s = loop.setup(cfg)
+    s = setup.of(cfg)
     batch, state = first_batch(s), s.init()
     mean = functools.partial(
         step.accumulated,
@@ -76,7 +76,7 @@ def test_the_gradient_that_is_applied_is_that_at_the_perturbed_weights(cfg):
 def test_before_its_start_it_changes_nothing_and_then_it_does_in_the_same_program(cfg):
     # Of programs that differ in a constant alone: others may round otherwise.
     never, late = (optim.AWP(radius=0.3, start=start) for start in (2.0, 0.5))
-    a, b = (loop.setup(dataclasses.replace(cfg, awp=awp)) for awp in (never, late))
+    a, b = (setup.of(dataclasses.replace(cfg, awp=awp)) for awp in (never, late))
     one, other = a.init(), b.init()
     with a.batches(0, 0) as batches:
         for i, batch in enumerate(batches):
@@ -103,7 +103,7 @@ def test_neither_microbatches_nor_the_mesh_change_an_adversarial_step(cfg):
 
 
 def test_an_adversarial_step_without_a_finite_gradient_is_skipped(cfg):
-    s = loop.setup(dataclasses.replace(poisoned(cfg, *range(80)), awp=ALWAYS))
+    s = setup.of(dataclasses.replace(poisoned(cfg, *range(80)), awp=ALWAYS))
     first = s.init()
     before = jax.device_get(first.model)
     state, metrics = s.train(first, first_batch(s), s.key)
@@ -122,7 +122,7 @@ class Told:
 
 
 def test_losses_are_told_how_far_the_training_is(cfg):
-    s = loop.setup(cfg)
+    s = setup.of(cfg)
     train = functools.partial(
         step.train,
         tx=optim.build(cfg.optim, 8),

@@ -1,6 +1,7 @@
 """The training command: real processes, real signals, one line for bad input."""
 
 import json
+import os
 import pathlib
 import random
 import signal
@@ -11,7 +12,7 @@ import time
 import numpy as np
 import pytest
 
-from aslx import checkpoint, logs, loop, stored
+from aslx import checkpoint, lock, logs, setup, stored
 from tests import tiny
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -38,9 +39,17 @@ def run(module: str, *args: object) -> subprocess.CompletedProcess:
     return subprocess.run(command(module, *args), cwd=ROOT, capture_output=True, text=True)
 
 
-def start(config_file: pathlib.Path, workdir: pathlib.Path) -> subprocess.Popen:
-    args = command("train", "--config", config_file, "--workdir", workdir)
-    return subprocess.Popen(args, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+def start(config_file: pathlib.Path, workdir: pathlib.Path, *more: object) -> subprocess.Popen:
+    """In a process group of its own, as a terminal starts it."""
+    args = command("train", "--config", config_file, "--workdir", workdir, *more)
+    return subprocess.Popen(
+        args,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
 
 
 def lines(workdir: pathlib.Path) -> list[dict]:
@@ -49,7 +58,7 @@ def lines(workdir: pathlib.Path) -> list[dict]:
 
 
 def arrays(dataset: pathlib.Path, workdir: pathlib.Path) -> dict[str, np.ndarray]:
-    s = loop.setup(tiny.cfg(dataset, save_every=2, epochs=3))
+    s = setup.of(tiny.cfg(dataset, save_every=2, epochs=3))
     with checkpoint.Checkpoints(workdir / "checkpoints") as saved:
         found = saved.restore_latest(s.abstract)
     assert found is not None
@@ -94,16 +103,36 @@ def test_a_run_killed_anywhere_ends_as_the_unbroken_one_to_the_bit(
             np.testing.assert_array_equal(a[name], b[name], err_msg=name)
 
 
-def test_a_terminated_run_saves_exits_143_and_goes_on(config_file, whole, tmp_path):
-    process = start(config_file, tmp_path)
-    while not lines(tmp_path):
-        assert process.poll() is None
+def test_a_run_that_is_told_to_end_saves_and_goes_on_as_the_unbroken_one(
+    config_file, whole, tmp_path
+):
+    def told(number: signal.Signals, *more: object) -> tuple[int, str]:
+        """What comes of a signal to all of the run's processes, after a further step of it."""
+        process, before = start(config_file, tmp_path, *more), len(lines(tmp_path))
+        while len(lines(tmp_path)) <= before:
+            assert process.poll() is None, process.communicate()[0]
+            time.sleep(0.01)
+        os.killpg(process.pid, number)
+        output = process.communicate(timeout=120)[0]
+        assert "run the same command to go on" in output and "Traceback" not in output
+        return process.returncode, output
+
+    assert told(signal.SIGTERM)[0] == 143
+    status, output = told(signal.SIGINT, "--data.workers", 1)
+    assert status == 130 and "Ctrl-C: ending after this step" in output
+    done = len(lines(tmp_path))
+    early = start(config_file, tmp_path)
+    while not (tmp_path / lock.NAME).exists():
         time.sleep(0.01)
-    process.send_signal(signal.SIGTERM)
-    output = process.communicate(timeout=120)[0].decode()
-    assert process.returncode == 143, output
-    assert "run the same command to go on" in output
-    assert run("train", "--config", config_file, "--workdir", tmp_path).returncode == 0
+    early.send_signal(signal.SIGINT)
+    output = early.communicate(timeout=60)[0]
+    assert early.returncode == 130 and len(lines(tmp_path)) == done, output
+    assert [x for x in output.splitlines() if x.startswith("error: ")] == [
+        "error: Ctrl-C before the first step: there is nothing to save"
+    ]
+    assert "Traceback" not in output
+    last = run("train", "--config", config_file, "--workdir", tmp_path)
+    assert last.returncode == 0 and f"--workdir {tmp_path} --split validation" in last.stdout
     assert lines(tmp_path) == lines(whole)
 
 

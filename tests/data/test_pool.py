@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
-from aslx import config, features, inference, landmarks, loop, vocab
+from aslx import config, features, inference, landmarks, setup, vocab
 from aslx.data import fields, loader, plan, pool, records
 from tests import tiny
 
@@ -97,7 +97,7 @@ def test_hosts_together_read_a_mixture_as_one_would_from_anywhere(dataset, other
 
 def test_a_run_on_a_mixture_goes_on_with_the_batches_that_would_have_followed(dataset, other):
     also = (config.Source(path=str(other), weight=0.5),)
-    setups = [loop.setup(cfg(dataset, also=also, join=0.3, workers=w)) for w in (0, 1)]
+    setups = [setup.of(cfg(dataset, also=also, join=0.3, workers=w)) for w in (0, 1)]
     with setups[0].batches(0, 1) as first, setups[1].batches(5, 1) as second:
         whole = [np.asarray(batch["landmarks"]) for batch in first]
         rest = [np.asarray(batch["landmarks"]) for batch in second]

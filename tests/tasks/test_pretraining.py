@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from aslx import config, export, inference, loop, pretrained, reading, stored
+from aslx import config, export, inference, loop, pretrained, reading, setup, stored
 from aslx.models import lstm, squeezeformer, transformer
 from aslx.tasks import pretraining
 from tests import tiny
@@ -147,7 +147,7 @@ def run(dataset, tmp_path_factory) -> tuple[config.Config, pathlib.Path]:
 
 def test_another_run_begins_with_exactly_the_pretrained_encoder(dataset, run, caplog):
     cfg = tiny.cfg(dataset, weights=str(run[1]))
-    first = stored.flatten(loop.setup(cfg).init())
+    first = stored.flatten(setup.of(cfg).init())
     learnt = stored.flatten(inference.open_run(run[1]).model)
     fresh = stored.flatten(inference.build(cfg))
     encoder = [name for name in fresh if name.startswith(("encoder/", "norm_memory/"))]
@@ -165,7 +165,7 @@ def test_another_run_begins_with_exactly_the_pretrained_encoder(dataset, run, ca
 def test_a_run_of_which_nothing_fits_is_an_error(dataset, run, tmp_path):
     other = dataclasses.replace(run[0].model, dim=24)
     with pytest.raises(ValueError, match="no weight of that run has the name and the shape"):
-        loop.setup(tiny.cfg(dataset, weights=str(run[1]), model=other)).init()
+        setup.of(tiny.cfg(dataset, weights=str(run[1]), model=other)).init()
     with pytest.raises(FileNotFoundError, match="train first"):
         pretrained.from_run(None, str(tmp_path))
 

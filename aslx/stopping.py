@@ -1,0 +1,102 @@
+"""How a training is told to end: Ctrl-C or SIGTERM once, and it saves first.
+
+The first signal ends a training that has not stepped yet at once, since there is nothing to save;
+later it ends one after its step. A second Ctrl-C ends it at once. That a process manager repeats
+SIGTERM, or that a wrapper passes on a Ctrl-C that the terminal has sent to all, changes nothing.
+"""
+
+import contextlib
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+
+_SIGNALS = signal.SIGINT, signal.SIGTERM
+_SAME = 0.5  # Seconds within which a second Ctrl-C is the first, passed on by a wrapper.
+
+
+class Signals:
+    """Listens from its construction until it is left. Call it after each step: whether to end.
+
+    A thread answers the signals, so that the main thread can be anywhere, in a compiler too.
+    """
+
+    def __init__(self) -> None:
+        self.told: int | None = None
+        self._since = 0.0
+        self._stepping = False
+        self._hosts = 1
+        self._here, there = socket.socketpair()
+        self._here.setblocking(False)
+        self._writes = signal.set_wakeup_fd(self._here.fileno(), warn_on_full_buffer=False)
+        self._old = {each: signal.signal(each, lambda *_: None) for each in _SIGNALS}
+        threading.Thread(target=self._listen, args=(there,), daemon=True).start()
+
+    @property
+    def status(self) -> int:
+        """The exit status of a training that was told to end, as a shell reports it."""
+        return 128 + (self.told or signal.SIGTERM)
+
+    def __call__(self, step: int) -> bool:
+        """True, on every host after the same step, once any was told to end."""
+        import jax
+        from jax.experimental import multihost_utils
+
+        self._stepping, self._hosts = True, jax.process_count()
+        if self._hosts > 1:
+            return multihost_utils.reached_preemption_sync_point(step)
+        return self.told is not None
+
+    def _listen(self, there: socket.socket) -> None:
+        with there:
+            while number := there.recv(1):
+                self._answer(number[0])
+
+    def _answer(self, number: int) -> None:
+        now, name = time.monotonic(), "Ctrl-C" if number == signal.SIGINT else "SIGTERM"
+        if not self._stepping:
+            _exit(number, f"error: {name} before the first step: there is nothing to save")
+        if self.told is None:
+            self.told, self._since = number, now
+            _say(f"{name}: ending after this step, with all saved; Ctrl-C again: at once")
+            if self._hosts > 1 and number == signal.SIGINT:
+                os.kill(os.getpid(), signal.SIGTERM)  # JAX passes that on to the other hosts.
+        elif number == signal.SIGINT and now > self._since + _SAME:
+            _exit(number, "error: Ctrl-C again: ended at once; steps since the last save are lost")
+
+    def __enter__(self) -> "Signals":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for each, handler in self._old.items():
+            signal.signal(each, handler)
+        signal.set_wakeup_fd(self._writes)
+        self._here.close()
+
+
+def _exit(number: int, text: str) -> None:
+    _say(text)
+    os._exit(128 + number)  # A thread cannot make the main one unwind.
+
+
+def _say(text: str) -> None:
+    """A line on stderr, below a bar that may stand there."""
+    sys.stderr.write(f"\n{text}\n" if sys.stderr.isatty() else f"{text}\n")
+    sys.stderr.flush()
+
+
+@contextlib.contextmanager
+def kept_from_children() -> Iterator[None]:
+    """What is started within, threads and processes, gets no signal of a terminal: a worker that
+    still imports could not ignore one. This thread gets its own at the end."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
