@@ -1,5 +1,6 @@
-"""How a command ends: its exit status, and what it says on stderr."""
+"""How a command begins and ends: its environment, its exit status, what it says on stderr."""
 
+import glob
 import os
 import pathlib
 import platform
@@ -13,6 +14,32 @@ from aslx import errors, files
 # Exit statuses. Launchers read them: launch/README.md.
 BUG, BAD_INPUT, TEMPORARY, INTERRUPTED, TERMINATED = 1, 2, 75, 130, 143
 
+# Modules that only some commands import, and the extra of pyproject.toml that brings each.
+_EXTRAS = {
+    "ai_edge_litert": "export",
+    "apache_beam": "beam",
+    "fastapi": "serve",
+    "gcsfs": "gcs",
+    "h5py": "pretrained",
+    "keras": "bench",
+    "libtpu": "tpu",
+    "msgpack": "serve",
+    "psutil": "bench",
+    "safetensors": "pretrained",
+    "starlette": "serve",
+    "tensorflow": "export",
+    "uvicorn": "serve",
+    "websockets": "serve",
+}
+# Where a TPU's driver shows its chips.
+_TPUS = ("/dev/accel*", "/dev/vfio/[0-9]*")
+# With these libtpu finds no chip without a word; else it tells, in ten lines, what it did not find.
+_NO_TPU = {
+    "TPU_ACCELERATOR_TYPE": "v5litepod-4",
+    "TPU_LOG_DIR": "disabled",
+    "TPU_WORKER_HOSTNAMES": "localhost",
+}
+
 
 def run(main: Callable[[], int | None]) -> NoReturn:
     """Calls `main` and exits with what it returns (None: 0), or as `failed` says.
@@ -21,11 +48,11 @@ def run(main: Callable[[], int | None]) -> NoReturn:
     JAX_COMPILATION_CACHE_DIR names another place. A ~ that begins an argument, or the value of an
     option, is the user's home.
     """
-    os.environ.setdefault("EPATH_USE_TF", "0")  # gs:// through gcsfs: training needs no TensorFlow.
+    _prepare_environment()
     try:
         if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
             os.environ["JAX_COMPILATION_CACHE_DIR"] = str(_compile_cache())
-        sys.argv[1:] = map(_at_home, sys.argv[1:])
+        sys.argv = [_name(main), *map(_at_home, sys.argv[1:])]
         status = main() or 0
     except KeyboardInterrupt:
         print("error: interrupted", file=sys.stderr)
@@ -38,11 +65,13 @@ def run(main: Callable[[], int | None]) -> NoReturn:
 def failed(error: Exception) -> int:
     """Says what ended a command, and answers its exit status.
 
-    Bad input is one line and 2. A failure of storage or of a network keeps its traceback and ends
+    Bad input, or a package that is not installed, is one line and 2. A failure of storage or of a network keeps its traceback and ends
     with 75, as sysexits.h has it: launchers try again. A bug keeps its traceback and ends with 1.
     """
     line = f"error: {' '.join(str(error).split())}"
-    if isinstance(error, errors.BadInput):
+    if missing := _missing(error):
+        line = f"error: {missing}"
+    if missing or isinstance(error, errors.BadInput):
         print(line, file=sys.stderr)
         return BAD_INPUT
     traceback.print_exception(error)
@@ -52,6 +81,41 @@ def failed(error: Exception) -> int:
         f"{line} (storage, network or machine: the same command may succeed later)", file=sys.stderr
     )
     return TEMPORARY
+
+
+def installing(extra: str) -> str:
+    """The command that installs an extra of pyproject.toml: of this checkout, or of the wheel."""
+    root = pathlib.Path(__file__).parent.parent
+    if (root / "constraints.txt").exists():
+        return f"pip install -c constraints.txt -e '.[{extra}]' in {root}"
+    return f"pip install 'aslx[{extra}]'"
+
+
+def _prepare_environment() -> None:
+    """What libraries read when they are imported or when a backend starts; the user's own settings
+    stay."""
+    os.environ.setdefault("EPATH_USE_TF", "0")  # gs:// through gcsfs: training needs no TensorFlow.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # Errors alone, of XLA and TensorFlow.
+    if "tpu" not in os.environ.get("JAX_PLATFORMS", "") and not any(map(glob.glob, _TPUS)):
+        for name, value in _NO_TPU.items():
+            os.environ.setdefault(name, value)
+
+
+def _name(main: Callable) -> str:
+    """How the command is started, for its usage: `python -m aslx.train`."""
+    spec = sys.modules["__main__"].__spec__
+    if main.__module__ != "__main__" or spec is None:
+        return sys.argv[0]
+    return f"python -m {spec.name}"
+
+
+def _missing(error: Exception) -> str:
+    """Which package of an extra is not installed, and the command that installs it; or nothing."""
+    for each in (error, error.__cause__):  # fsspec raises an ImportError from the one of gcsfs.
+        if isinstance(each, ModuleNotFoundError) and each.name in _EXTRAS:
+            command = installing(_EXTRAS[each.name])
+            return f"this needs {each.name}, which is not installed: {command}"
+    return ""
 
 
 def _at_home(argument: str) -> str:

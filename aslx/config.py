@@ -11,6 +11,7 @@ import math
 import os
 import pathlib
 import runpy
+import traceback
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, TypeVar
 
@@ -137,12 +138,41 @@ def parse(
 
 
 def _from_file(path: str | os.PathLike) -> Config:
-    if not pathlib.Path(path).is_file():
-        raise errors.BadInput(f"no config file {path}; see configs/")
-    get_config = runpy.run_path(str(path)).get("get_config")
-    if get_config is None:
-        raise errors.BadInput(f"{path} has no function get_config()")
-    return _at_home(get_config())
+    file = _file(path)
+    try:
+        get_config = runpy.run_path(str(file)).get("get_config")
+        if not callable(get_config):
+            raise errors.BadInput(f"{file} has no function get_config()")
+        cfg = get_config()
+    except errors.BadInput:
+        raise
+    except Exception as error:
+        if not (place := _place(error, file)):
+            raise
+        what = f"{type(error).__name__}: {getattr(error, 'msg', error)}"
+        raise errors.BadInput(f"{place}: {what}") from error
+    if not isinstance(cfg, Config):
+        raise errors.BadInput(f"{file}: get_config() returns no config.Config: {cfg!r:.60}")
+    return _at_home(cfg)
+
+
+def _file(path: str | os.PathLike) -> pathlib.Path:
+    """The config file of a path or, as `quickstart`, of a name in configs/."""
+    for file in (path, f"{path}.py", f"configs/{path}.py", f"configs/{path}"):
+        if pathlib.Path(file).is_file():
+            return pathlib.Path(file)
+    raise errors.BadInput(f"no config file {path}; see configs/")
+
+
+def _place(error: Exception, file: pathlib.Path) -> str:
+    """Where in a config file `error` arose; nothing where code that it calls raised it: that may be
+    a bug there."""
+    if isinstance(error, SyntaxError) and error.filename in (str(file), None):
+        return f"{file}, line {error.lineno or 1}"
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    if last.filename == __file__:  # It takes arguments.
+        return str(file)
+    return f"{file}, line {last.lineno}" if last.filename == str(file) else ""
 
 
 def _at_home(cfg: Config) -> Config:

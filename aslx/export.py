@@ -9,13 +9,14 @@ program that is not Kaggle's has to know.
 import dataclasses
 import io
 import json
+import os
 import time
 import zipfile
 from typing import Annotated, Any, Literal, get_args
 
 import tyro
 
-from aslx import cli, errors, files, kaggle, reading
+from aslx import cli, errors, files, kaggle, quiet, reading
 
 MAX_ZIP = 40 * 2**20  # Bytes: Kaggle refuses a model over 40 MB.
 # Of the page's models: a browser's runtime takes no dynamic size. Kaggle's longest clip has 807.
@@ -58,11 +59,11 @@ def convert(cfg: Any, model: Any, quantize: Quantize, rows: int | None = None) -
 
     With `rows`, `inputs` has so many, and a second input `frames` i32[1] says how many are real.
     """
-    import tensorflow as tf
     from jax.experimental import jax2tf
 
     from aslx import exported, halves
 
+    tf = _tensorflow()
     shape = cfg.features.source.shape
     sizes = [n if isinstance(n, int) else rows for n in shape]
     spec = [tf.TensorSpec(sizes, tf.float32, name="inputs")]
@@ -83,6 +84,35 @@ def convert(cfg: Any, model: Any, quantize: Quantize, rows: int | None = None) -
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     flatbuffer = converter.convert()
     return halves.halved(flatbuffer) if quantize == "float16" else flatbuffer
+
+
+def _tensorflow() -> Any:
+    # What is converted is not run, so nothing is lost; else TensorFlow tells that it is on.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+    import tensorflow as tf
+
+    return tf
+
+
+def check_versions() -> None:
+    """BadInput where TensorFlow cannot read the programs that JAX writes."""
+    import jax
+    from jax import export
+
+    tf = _tensorflow()
+    from tensorflow.compiler.mlir.stablehlo import stablehlo
+
+    clip = jax.ShapeDtypeStruct(export.symbolic_shape("t"), "float32")
+    program = export.export(jax.jit(lambda x: x + 1), platforms=["cpu"])(clip)
+    try:
+        with quiet.without(b""):
+            stablehlo.deserialize_portable_artifact_str(program.mlir_module_serialized)
+    except ValueError:
+        raise errors.BadInput(
+            f"TensorFlow {tf.__version__} cannot read what jax {jax.__version__} writes "
+            "(TensorFlow 2.21 reads jax 0.10.2 to 0.11.1): install both anew, "
+            f"{cli.installing('export')}"
+        ) from None
 
 
 def web(cfg: Any, model: Any, quantize: Quantize) -> dict[str, bytes]:
@@ -213,6 +243,7 @@ def main() -> None:
     from aslx import inference
 
     run = _opened(command)
+    check_versions()
     out = epath.Path(command.out or run.workdir / "export")
     models, report = _written(command, run, out)
     if command.clips:

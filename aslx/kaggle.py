@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from aslx import vocab
+from aslx import quiet, vocab
 
 
 def columns(clip_TN3: np.ndarray) -> np.ndarray:
@@ -22,4 +22,6 @@ def interpreter(model: bytes) -> Any:
     """inputs -> outputs of a TFLite file, as the competition's evaluator calls them, on a core."""
     from ai_edge_litert.interpreter import Interpreter
 
-    return Interpreter(model_content=model, num_threads=1).get_signature_runner("serving_default")
+    with quiet.without(b"INFO: Created TensorFlow Lite XNNPACK delegate"):
+        interpreter = Interpreter(model_content=model, num_threads=1)
+        return interpreter.get_signature_runner("serving_default")

@@ -1,10 +1,15 @@
 """Scores on the host: what Kaggle computes, what the seeds computed, each under its own name."""
 
 import collections
+import sys
 from collections.abc import Sequence
 
-import editdistance
 import numpy as np
+
+if sys.version_info < (3, 13):
+    from editdistance import eval as levenshtein
+else:  # For which editdistance has no wheels.
+    from rapidfuzz.distance.Levenshtein import distance as levenshtein
 
 _BOOTSTRAPS = 1000
 _BINS = 15  # Of a reliability diagram: Guo et al. 2017, section 4.
@@ -16,7 +21,7 @@ _SPEEDS = (0, 3, 5, 7, 9, 11, 13, 16, 20)  # Frames a character.
 def distances(targets: Sequence[str], predictions: Sequence[str]) -> np.ndarray:
     """Levenshtein distance of each pair, i64[n]."""
     pairs = zip(targets, predictions, strict=True)
-    return np.array([editdistance.eval(t, p) for t, p in pairs], np.int64)
+    return np.array([levenshtein(t, p) for t, p in pairs], np.int64)
 
 
 def normalized_levenshtein(lengths: np.ndarray, distance: np.ndarray) -> float:

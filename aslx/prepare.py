@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import difflib
 import json
 import pathlib
 import signal
@@ -126,16 +127,40 @@ class Video:
 
 
 Command = Annotated[
-    Fingerspelling | Synthetic | KeypointClips | IsolatedSigns | SignMnist | ImageFolder | Video,
+    Fingerspelling
+    | Synthetic
+    | Annotated[KeypointClips, tyro.conf.subcommand("keypoint_clips")]
+    | Annotated[IsolatedSigns, tyro.conf.subcommand("isolated_signs")]
+    | Annotated[SignMnist, tyro.conf.subcommand("sign_mnist")]
+    | Annotated[ImageFolder, tyro.conf.subcommand("image_folder")]
+    | Video,
     tyro.conf.OmitArgPrefixes,
     tyro.conf.OmitSubcommandPrefixes,
 ]
+KINDS = (
+    *("fingerspelling", "synthetic", "keypoint_clips", "isolated_signs"),
+    *("sign_mnist", "image_folder", "video"),
+)
 
 
 def main() -> None:
-    command = tyro.cli(Command, prog="python -m aslx.prepare", description=__doc__)
+    kinds, words = sys.argv[1:2], sys.argv[2:]
+    if kinds and not kinds[0].startswith("-"):
+        kinds = [_kind(kinds[0])]
+    words = [*kinds, *words]
+    command = tyro.cli(Command, prog="python -m aslx.prepare", description=__doc__, args=words)
     with _ending_on_sigterm():
         _run(command)
+
+
+def _kind(word: str) -> str:
+    """The kind of data that is meant; BadInput names the nearest where there is none."""
+    kind = word.replace("-", "_")
+    if kind in KINDS:
+        return kind
+    near = difflib.get_close_matches(kind, KINDS, 1)
+    meant = f"did you mean {near[0]}?" if near else "none is near."
+    raise errors.BadInput(f"there is no kind of data {word!r}: {meant} Kinds: {', '.join(KINDS)}")
 
 
 @contextlib.contextmanager

@@ -5,7 +5,6 @@ import dataclasses
 import glob
 import os
 import pathlib
-import resource
 
 import google_crc32c
 import numpy as np
@@ -46,7 +45,7 @@ class Records:
 
     def expect(self, numbers: np.ndarray) -> None:
         """Has the kernel bring records into memory, all at once, unless the last were there."""
-        blocks = resource.getrusage(resource.RUSAGE_SELF).ru_inblock  # That came from a disk.
+        blocks = shard_lib.disk_reads()
         if blocks != self._blocks:
             self._blocks = blocks
             for shard, offset, length, *_ in self.index.places[numbers].tolist():
