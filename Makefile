@@ -7,9 +7,6 @@ DATA := data/synthetic
 BIN := $(VENV)/bin
 WEB := aslx/web
 PAGE := $(WEB)/dist/.made
-# TensorFlow and absl log at import; their warnings are not the user's.
-export TF_CPP_MIN_LOG_LEVEL ?= 2
-
 .PHONY: train live web test test-slow format clean
 
 train: $(VENV)/.train $(DATA)/metadata.json
@@ -26,6 +23,9 @@ $(RUN)/export/model.json:
 # The page's packages, and what of them runs beside the page, each in a file. Needs Node.js.
 web: $(PAGE)
 $(PAGE): $(WEB)/package.json $(WEB)/package-lock.json $(wildcard $(WEB)/workers/*.js)
+	@command -v npm >/dev/null || { echo "the page needs npm, of Node.js: install it \
+	(Debian: apt-get install npm; macOS: brew install node), or serve the API alone with \
+	python -m aslx.serve" >&2; exit 2; }
 	npm ci --prefix $(WEB)
 	@touch $@
 
@@ -33,15 +33,17 @@ $(DATA)/metadata.json: | $(VENV)/.train
 	$(BIN)/python -m aslx.prepare synthetic --out $(DATA) --sequences 9000 --whole-hands
 
 $(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "aslx needs Python \
+	3.11 or newer, and $(PYTHON) is $$($(PYTHON) --version 2>&1): make PYTHON=python3.12" >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 
 # One stamp an extra: training needs less than the tests.
 $(VENV)/.train: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(BIN)/python -m pip install -q -c constraints.txt -e '.[export]'
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[export,tensorboard]'
 	@touch $@
 
 $(VENV)/.serve: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(BIN)/python -m pip install -q -c constraints.txt -e '.[export,serve]'
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[export,serve,tensorboard]'
 	@touch $@
 
 $(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/bin/python
