@@ -14,27 +14,33 @@ from aslx import errors, files
 # Exit statuses. Launchers read them: launch/README.md.
 BUG, BAD_INPUT, TEMPORARY, INTERRUPTED, TERMINATED = 1, 2, 75, 130, 143
 
-# Modules that only some commands import, and the extra of pyproject.toml that brings each.
-_EXTRAS = {
+# Modules that only some commands import, and the extra of pyproject.toml that brings each; none
+# brings torch.
+EXTRAS = {
     "ai_edge_litert": "export",
     "apache_beam": "beam",
     "fastapi": "serve",
+    "flatbuffers": "export",
     "gcsfs": "gcs",
+    "h11": "serve",
     "h5py": "pretrained",
     "keras": "bench",
     "libtpu": "tpu",
     "msgpack": "serve",
     "psutil": "bench",
+    "pydantic": "serve",
+    "pydantic_core": "serve",
     "safetensors": "pretrained",
     "starlette": "serve",
     "tensorflow": "export",
+    "torch": "",
     "uvicorn": "serve",
     "websockets": "serve",
 }
 # Where a TPU's driver shows its chips.
-_TPUS = ("/dev/accel*", "/dev/vfio/[0-9]*")
+TPUS = ("/dev/accel*", "/dev/vfio/[0-9]*")
 # With these libtpu finds no chip without a word; else it tells, in ten lines, what it did not find.
-_NO_TPU = {
+NO_TPU = {
     "TPU_ACCELERATOR_TYPE": "v5litepod-4",
     "TPU_LOG_DIR": "disabled",
     "TPU_WORKER_HOSTNAMES": "localhost",
@@ -65,8 +71,9 @@ def run(main: Callable[[], int | None]) -> NoReturn:
 def failed(error: Exception) -> int:
     """Says what ended a command, and answers its exit status.
 
-    Bad input, or a package that is not installed, is one line and 2. A failure of storage or of a network keeps its traceback and ends
-    with 75, as sysexits.h has it: launchers try again. A bug keeps its traceback and ends with 1.
+    Bad input, or a package that is not installed, is one line and 2. A failure of storage or of a
+    network keeps its traceback and ends with 75, as sysexits.h has it: launchers try again. A bug
+    keeps its traceback and ends with 1.
     """
     line = f"error: {' '.join(str(error).split())}"
     if missing := _missing(error):
@@ -96,8 +103,8 @@ def _prepare_environment() -> None:
     stay."""
     os.environ.setdefault("EPATH_USE_TF", "0")  # gs:// through gcsfs: training needs no TensorFlow.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # Errors alone, of XLA and TensorFlow.
-    if "tpu" not in os.environ.get("JAX_PLATFORMS", "") and not any(map(glob.glob, _TPUS)):
-        for name, value in _NO_TPU.items():
+    if "tpu" not in os.environ.get("JAX_PLATFORMS", "") and not any(map(glob.glob, TPUS)):
+        for name, value in NO_TPU.items():
             os.environ.setdefault(name, value)
 
 
@@ -112,8 +119,9 @@ def _name(main: Callable) -> str:
 def _missing(error: Exception) -> str:
     """Which package of an extra is not installed, and the command that installs it; or nothing."""
     for each in (error, error.__cause__):  # fsspec raises an ImportError from the one of gcsfs.
-        if isinstance(each, ModuleNotFoundError) and each.name in _EXTRAS:
-            command = installing(_EXTRAS[each.name])
+        if isinstance(each, ModuleNotFoundError) and each.name in EXTRAS:
+            extra = EXTRAS[each.name]
+            command = installing(extra) if extra else f"pip install {each.name}"
             return f"this needs {each.name}, which is not installed: {command}"
     return ""
 

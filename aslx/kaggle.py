@@ -24,4 +24,5 @@ def interpreter(model: bytes) -> Any:
 
     with quiet.without(b"INFO: Created TensorFlow Lite XNNPACK delegate"):
         interpreter = Interpreter(model_content=model, num_threads=1)
+        interpreter.allocate_tensors()  # The runner would at its first call, and say so then.
         return interpreter.get_signature_runner("serving_default")

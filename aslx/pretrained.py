@@ -97,10 +97,7 @@ def into(model: Any, path: str) -> tuple[Any, list[str]]:
 def read(path: str) -> Weights:
     if not pathlib.Path(path).is_file():
         raise errors.BadInput(f"there is no file of weights {path}, and no run")
-    try:
-        return _keras(path) if path.endswith((".h5", ".hdf5")) else _torch(path)
-    except ImportError as error:
-        raise errors.BadInput(f"{path}: {error}; pip install 'aslx[pretrained]'") from error
+    return _keras(path) if path.endswith((".h5", ".hdf5")) else _torch(path)
 
 
 def _keras(path: str) -> Weights:

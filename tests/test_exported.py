@@ -1,6 +1,7 @@
 """The exported function: a clip costs what it needs and is answered as at the longest length."""
 
 import dataclasses
+import sys
 
 import ai_edge_litert.schema_py_generated as schema
 import jax
@@ -9,6 +10,7 @@ import pytest
 from flax import nnx
 
 from aslx import (
+    cli,
     config,
     ensemble,
     export,
@@ -144,3 +146,34 @@ def test_every_weight_is_stored_once_whatever_its_type(reader, float32):
 def test_inference_builds_what_is_exported(reader):
     first, _ = reader
     assert jax.tree.structure(inference.build(first)) == jax.tree.structure(reader[1].members[0])
+
+
+def test_the_installed_jax_and_tensorflow_go_together():
+    export.check_versions()
+
+
+def test_a_jax_that_tensorflow_cannot_read_is_one_line(monkeypatch, capfd):
+    real = jax.export.export
+
+    def newer(*args, **kwargs):
+        def exported(*shapes):
+            program = real(*args, **kwargs)(*shapes)
+            bytecode = program.mlir_module_serialized.replace(b"add_v1", b"add_v9")
+            assert bytecode != program.mlir_module_serialized
+            return dataclasses.replace(program, mlir_module_serialized=bytecode)
+
+        return exported
+
+    monkeypatch.setattr(jax.export, "export", newer)
+    with pytest.raises(SystemExit) as ended:
+        cli.run(export.check_versions)
+    err = capfd.readouterr().err
+    assert ended.value.code == 2 and err.count("\n") == 1
+    assert f"cannot read what jax {jax.__version__} writes" in err and "[export]" in err
+
+
+def test_tensorflow_that_is_not_installed_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    with pytest.raises(ModuleNotFoundError) as error:
+        export.check_versions()
+    assert error.value.name == "tensorflow"  # Of which aslx.cli makes a line.

@@ -8,7 +8,7 @@ write there is refused unread.
 
 import contextlib
 import hmac
-import importlib.util
+import importlib
 import io
 import json
 import logging
@@ -117,10 +117,7 @@ def _seal(key: bytes, place: files.Path, data: bytes) -> bytes:
 def pipeline(options: str) -> "beam.Pipeline":
     """An empty pipeline for the engine that Beam's `options` name, checked as far as it can be
     without running: BadInput names the option that is missing, unknown or wrong."""
-    if importlib.util.find_spec("apache_beam") is None:
-        raise errors.BadInput(
-            "--beam needs Apache Beam: pip install -c constraints.txt -e '.[beam]'"
-        )
+    importlib.import_module("apache_beam")  # Where it is not installed, aslx.cli says what to do.
     said = io.StringIO()
     logging.disable(logging.WARNING)  # What Beam warns of is raised here.
     try:

@@ -1,0 +1,193 @@
+"""What is installed and what is not: extras, versions that do not go together, other systems, an
+old Python, and what libraries say of themselves."""
+
+import ast
+import builtins
+import importlib
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tomllib
+
+import pytest
+
+from aslx import cli, quiet
+from aslx.data import records
+from tests import runs, tiny
+
+ROOT = pathlib.Path(__file__).parent.parent
+EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+# Of absl, oneDNN, libtpu, LiteRT and XNNPACK.
+NOISE = re.compile(
+    r"^(WARNING: (All log|Logging before)|[IWEF]\d{4} |INFO: |Failed to find host bounds"
+    r"|=== Source Loc|learning/)",
+    re.MULTILINE,
+)
+
+
+def needs(module: str, cause: Exception | None = None):
+    def main() -> None:
+        if cause:
+            raise ImportError("please install it") from cause
+        importlib.import_module(module)
+
+    with pytest.raises(SystemExit) as ended:
+        cli.run(main)
+    return ended.value.code
+
+
+@pytest.mark.parametrize(("module", "extra"), [e for e in cli.EXTRAS.items() if e[1]])
+def test_a_package_that_is_not_installed_is_one_line_with_the_command(
+    module, extra, monkeypatch, capsys
+):
+    monkeypatch.setitem(sys.modules, module, None)
+    assert needs(module) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1 and module in err
+    assert f"pip install -c constraints.txt -e '.[{extra}]' in {ROOT}\n" in err
+    distribution = {"tensorflow": "tensorflow-cpu", "libtpu": "jax[tpu]"}
+    distribution |= dict.fromkeys(("pydantic", "pydantic_core", "starlette"), "fastapi")
+    distribution |= {"flatbuffers": "ai-edge-litert", "h11": "uvicorn"}
+    name = distribution.get(module, module.replace("_", "-"))
+    assert any(requirement.startswith(name) for requirement in EXTRAS[extra])
+
+
+def test_a_package_that_another_asks_for_is_named_too(capsys):
+    missing = ModuleNotFoundError("No module named 'gcsfs'", name="gcsfs")
+    assert needs("fsspec", cause=missing) == 2
+    assert "gcsfs" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("module", ["nosuchpackage", "h5py.nosuchmodule", "aslx.nosuchmodule"])
+def test_a_module_that_no_extra_brings_is_a_bug(module, capsys):
+    assert needs(module) == 1
+    assert capsys.readouterr().err.startswith("Traceback")
+
+
+def test_every_optional_package_that_is_imported_belongs_to_an_extra():
+    found = set()
+    for path in [*(ROOT / "aslx").rglob("*.py"), *(ROOT / "benchmarks").glob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                found |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                found.add(node.module.split(".")[0])
+    ours = {"aslx", "benchmarks", "tests", "msvcrt", "cv2", "mediapipe"}  # The last: aslx.video's.
+    base = {"PIL", "absl", "editdistance", "etils", "flax", "fsspec", "google", "google_crc32c"}
+    base |= {"grain", "jax", "jaxlib", "matplotlib", "numpy", "optax", "orbax", "pyarrow"}
+    base |= {"rapidfuzz", "scipy", "tensorboardX", "tensorflow_datasets", "tensorstore"}
+    base |= {"tqdm", "tyro"}
+    assert found - ours - base - sys.stdlib_module_names <= set(cli.EXTRAS)
+
+
+def test_what_a_library_says_of_itself_is_left_out_and_the_rest_stays(capfd):
+    with pytest.raises(ZeroDivisionError), quiet.without(rb"INFO: "):
+        os.write(2, b"INFO: all is well\nERROR: it is not\n")
+        _ = 1 // 0
+    print("after", file=sys.stderr)
+    assert capfd.readouterr().err == "ERROR: it is not\nafter\n"
+
+
+@pytest.mark.parametrize(
+    "commands",
+    [
+        ["export --clips 1"],
+        pytest.param(["train", "evaluate", "predict", "serve"], marks=pytest.mark.slow),
+    ],
+    ids=" ".join,
+)
+def test_libraries_say_nothing_of_themselves(commands, dataset, shared, tmp_path):
+    workdir = runs.untrained(tiny.cfg(dataset), tmp_path / "run")
+    config = tmp_path / "tiny.py"
+    config.write_text(
+        "import pathlib\nfrom tests import tiny\n\n\n"
+        f"def get_config():\n    return tiny.cfg(pathlib.Path({str(dataset)!r}), epochs=1)\n"
+    )
+    clip = next((shared / "fingerspelling_sample").glob("*/*.parquet"))
+    more = {
+        "train": ["--config", config, "--workdir", tmp_path / "new"],
+        "predict": ["--workdir", workdir, clip],
+        "evaluate": ["--workdir", workdir, "--split", "validation"],
+        "export": ["--workdir", workdir, "--split", "validation"],
+        "serve": ["--workdir", workdir, "--port", "0"],
+    }
+    quiet = ("JAX_PLATFORMS", "TF_CPP_MIN_LOG_LEVEL", "TF_ENABLE_ONEDNN_OPTS", *cli.NO_TPU)
+    environment = {k: v for k, v in os.environ.items() if k not in quiet}
+    for command, *words in map(str.split, commands):
+        argv = [sys.executable, "-m", f"aslx.{command}", *words, *map(str, more[command])]
+        with subprocess.Popen(
+            argv, cwd=ROOT, env=environment, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        ) as process:  # fmt: skip
+            if command == "serve":
+                assert process.stdout is not None
+                while "http://" not in (line := process.stdout.readline()):
+                    assert line, process.stderr and process.stderr.read()
+                process.terminate()
+            out, err = process.communicate()
+        assert process.returncode in (0, -15, 143), err
+        assert not NOISE.search(err), err
+        assert not NOISE.search(out), out
+
+
+def test_libtpu_is_left_to_look_where_there_may_be_a_tpu(monkeypatch, tmp_path):
+    def environment(**given) -> dict[str, str]:
+        monkeypatch.setattr(os, "environ", dict(given))
+        with pytest.raises(SystemExit):
+            cli.run(lambda: None)
+        return {k: v for k, v in os.environ.items() if k.startswith("TPU_")}
+
+    monkeypatch.setattr(cli, "TPUS", (f"{tmp_path}/accel*",))
+    assert environment() == cli.NO_TPU
+    assert environment(TPU_WORKER_HOSTNAMES="a,b")["TPU_WORKER_HOSTNAMES"] == "a,b"
+    assert environment(JAX_PLATFORMS="tpu,cpu") == {}
+    (tmp_path / "accel0").touch()
+    assert environment() == {}
+
+
+def test_records_are_read_on_a_system_without_resource_and_fcntl(monkeypatch, dataset):
+    real = builtins.__import__
+
+    def hidden(name, *args):
+        if name in ("resource", "fcntl") and args[0]["__name__"].startswith("aslx."):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+        return real(name, *args)
+
+    monkeypatch.setattr(builtins, "__import__", hidden)
+    data = records.Records(dataset, "train")
+    data.expect(data.number)
+    assert data[0]
+
+
+@pytest.mark.parametrize("version", ["2.7.18", "3.10.1"])
+def test_make_names_a_python_that_is_too_old(version, tmp_path):
+    python = tmp_path / "oldpython"
+    words = f'case $1 in -c) exit 1 ;; --version) echo "Python {version}" ;; *) exit 9 ;; esac'
+    python.write_text(f"#!/bin/sh\n{words}\n")
+    python.chmod(0o755)
+    command = ["make", "-f", ROOT / "Makefile", f"PYTHON={python}", ".venv/bin/python"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    line, *rest = done.stderr.splitlines()
+    assert line.startswith("aslx needs Python 3.11 or newer") and f"Python {version}" in line
+    assert done.returncode == 2 and len(rest) == 1 and not done.stdout
+
+
+def test_make_says_what_the_page_needs(tmp_path):
+    for name in ("package.json", "package-lock.json"):
+        (tmp_path / "aslx" / "web").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "aslx" / "web" / name).touch()
+    command = ["/usr/bin/make", "-f", ROOT / "Makefile", "web"]
+    done = subprocess.run(
+        command, cwd=tmp_path, env={"PATH": str(tmp_path)}, capture_output=True, text=True
+    )
+    assert done.returncode == 2 and "npm" in done.stderr.splitlines()[0]
+    assert "aslx.serve" in done.stderr.splitlines()[0] and "Node.js" in done.stderr
+
+
+def test_what_pip_is_told_of_an_old_python():
+    code = "import sys; sys.version_info = (3, 10, 1); sys.argv = ['setup.py', '--name']\n"
+    code += (ROOT / "setup.py").read_text()
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stderr == "aslx needs Python 3.11 or newer, and this is 3.10\n"
