@@ -102,7 +102,8 @@ def _prepare_environment() -> None:
     """What libraries read when they are imported or when a backend starts; the user's own settings
     stay."""
     os.environ.setdefault("EPATH_USE_TF", "0")  # gs:// through gcsfs: training needs no TensorFlow.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # Errors alone, of XLA and TensorFlow.
+    if os.environ.get("TF_CPP_MIN_LOG_LEVEL", "1") == "1":  # JAX sets 1: warnings too.
+        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
     if "tpu" not in os.environ.get("JAX_PLATFORMS", "") and not any(map(glob.glob, TPUS)):
         for name, value in NO_TPU.items():
             os.environ.setdefault(name, value)

@@ -137,3 +137,49 @@ def test_a_file_without_a_config_is_an_error(tmp_path):
     (tmp_path / "x.py").write_text("")
     with pytest.raises(ValueError, match="no function get_config"):
         config.load(tmp_path / "x.py")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("from aslx.models import nosuch", ", line 1: ImportError: cannot import name 'nosuch'"),
+        ("import nosuch", ", line 1: ModuleNotFoundError: No module named 'nosuch'"),
+        ("def get_config(:", ", line 1: SyntaxError: invalid syntax"),
+        ("x = 1\n\0", ", line 1: SyntaxError: source code"),
+        ("# coding: nosuch", "SyntaxError: unknown encoding: nosuch"),
+        ("from aslx import optim\n\nx = optim.nosuch", ", line 3: AttributeError: module 'aslx"),
+        (
+            "from aslx.models import transformer\ndef get_config():\n"
+            "    return transformer.Config(dims=3)",
+            ", line 3: TypeError: Config.__init__() got an unexpected keyword argument 'dims'",
+        ),
+        ("def get_config():\n    return nosuch", ", line 2: NameError: name 'nosuch' is not"),
+        ("def get_config(n):\n    return n", ": TypeError: get_config() missing 1 required"),
+        ("def get_config():\n    return 3", ": get_config() returns no config.Config: 3"),
+        ("get_config = 3", " has no function get_config()"),
+        ('{"a": true}', ", line 1: NameError: name 'true' is not defined"),
+    ],
+)
+def test_a_fault_in_a_config_file_is_named_with_its_line(text, said, tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(text)
+    with pytest.raises(errors.BadInput) as error:
+        config.load(path)
+    assert str(error.value).startswith(str(path)) and said in str(error.value)
+
+
+@pytest.mark.parametrize("call", ["json.loads('{')", "plan.Bucketed().shapes('x')"])
+def test_a_fault_in_what_a_config_file_calls_may_be_a_bug(call, tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(f"import json\nfrom aslx.data import plan\n\ndef get_config():\n    {call}\n")
+    with pytest.raises(Exception) as error:
+        config.load(path)
+    assert not isinstance(error.value, errors.BadInput)
+
+
+def test_a_config_may_be_called_by_its_name(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    whole = config.load("configs/quickstart.py")
+    assert config.load("quickstart") == config.load("configs/quickstart") == whole
+    with pytest.raises(errors.BadInput, match="no config file quikstart; see configs/"):
+        config.load("quikstart")

@@ -28,9 +28,15 @@ def imports(module: str) -> set[str]:
     return found
 
 
-def test_every_module_can_be_imported_without_touching_a_device_or_a_flag():
+def test_every_module_can_be_imported_on_any_system_without_touching_a_device_or_a_flag():
     code = (
-        "import importlib, sys\n"
+        "import builtins, importlib, sys\n"
+        "real = builtins.__import__\n"
+        "def hidden(name, by=None, *more, **named):\n"
+        "    if name in ('resource', 'fcntl', 'pwd') and by['__name__'].startswith('aslx'):\n"
+        "        raise ModuleNotFoundError(f'Windows has no {name}')\n"
+        "    return real(name, by, *more, **named)\n"
+        "builtins.__import__ = hidden\n"
         "for name in sys.argv[1:]: importlib.import_module(name)\n"
         "from absl import flags\n"
         "from jax._src import xla_bridge\n"

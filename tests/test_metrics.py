@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rapidfuzz.distance import Levenshtein
 
 from aslx import metrics
 
@@ -110,3 +111,11 @@ def test_an_analysis_counts_which_character_is_read_for_which():
     # 12 of 15 characters that were read were written.
     (bin_,) = found["calibration"]["characters"]["bins"]
     assert bin_["weight"] == 15 and bin_["right"] == 0.8
+
+
+@given(st.text(max_size=9), st.text(max_size=9))
+def test_the_libraries_of_all_pythons_count_the_same_edits(target, prediction):
+    editdistance = pytest.importorskip("editdistance")
+    edits = metrics.levenshtein(target, prediction)
+    assert edits == editdistance.eval(target, prediction)
+    assert edits == Levenshtein.distance(target, prediction)

@@ -281,3 +281,18 @@ def test_it_refuses_what_it_does_not_know(run):
         prepare, "fingerspelling", "--source", "x", "--out", "y", "--split", "half"
     )
     assert status == 2 and "signer-and-phrase" in err
+
+
+def test_a_kind_that_is_misspelt_is_one_line_with_the_nearest_first(run):
+    said = run(prepare, "imagefolder", "--source", "a", "--out", "b").refusal()
+    assert said.startswith(
+        "error: there is no kind of data 'imagefolder': did you mean image_folder?"
+    )
+    assert all(kind in said for kind in prepare.KINDS)
+    assert "none is near" in run(prepare, "x").refusal()
+
+
+@pytest.mark.parametrize("kind", prepare.KINDS)
+def test_a_kind_is_called_by_one_name_and_taken_with_hyphens_too(run, kind):
+    shown = run(prepare, kind.replace("_", "-"), "--help")
+    assert shown.status == 0 and f"usage: python -m aslx.prepare {kind} " in shown.out
