@@ -106,7 +106,8 @@ def check_versions() -> None:
     program = export.export(jax.jit(lambda x: x + 1), platforms=["cpu"])(clip)
     try:
         with quiet.without(b""):
-            stablehlo.deserialize_portable_artifact_str(program.mlir_module_serialized)
+            read = stablehlo.deserialize_portable_artifact_str  # pyright: ignore
+            read(program.mlir_module_serialized)
     except ValueError:
         raise errors.BadInput(
             f"TensorFlow {tf.__version__} cannot read what jax {jax.__version__} writes "
