@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tomllib
 
+import numpy as np
 import pytest
 
 from aslx import cli, quiet
@@ -152,7 +153,7 @@ def test_libtpu_is_left_to_look_where_there_may_be_a_tpu(monkeypatch, tmp_path):
     assert environment() == {}
 
 
-def test_records_are_read_on_a_system_without_resource_and_fcntl(monkeypatch, dataset):
+def test_records_are_read_where_the_system_has_nothing_of_posix(monkeypatch, dataset):
     real = builtins.__import__
 
     def hidden(name, by=None, *more, **named):
@@ -160,10 +161,21 @@ def test_records_are_read_on_a_system_without_resource_and_fcntl(monkeypatch, da
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
         return real(name, by, *more, **named)
 
+    whole = records.Records(dataset, "train")
+    expected = [_values(whole, i) for i in range(len(whole))]
     monkeypatch.setattr(builtins, "__import__", hidden)
+    for name in ("preadv", "posix_fadvise", "sched_getaffinity", "getuid"):
+        monkeypatch.delattr(os, name)
     data = records.Records(dataset, "train")
     data.expect(data.number)
-    assert data[0]
+    assert [_values(data, i) for i in range(len(data))] == expected
+
+
+def _values(data: records.Records, i: int) -> bytes:
+    *_, begin, end = data.index.places.item(i)
+    into = np.empty(end - begin, np.uint8)
+    data.read(i, into)
+    return into.tobytes()
 
 
 @pytest.mark.parametrize("version", ["2.7.18", "3.10.1"])
