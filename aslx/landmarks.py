@@ -114,21 +114,21 @@ def holistic(values_TD: np.ndarray) -> np.ndarray:
 
 
 def lost_where_zero(points_TN3: np.ndarray, selection: Selection) -> tuple[np.ndarray, int]:
-    """Points f[T, N, 3] with NaN for a part (a hand, the face, the pose) of which all points are 0
-    in a frame, as other tools write one that they lost; and how many such frames and parts there
-    are. Where there are none, the array itself.
+    """Points f[T, N, 3] with NaN for a part (a hand, the face, the pose) that is 0 in all its
+    points in a frame, as other tools write one that they lost; and how many such frames and parts
+    there are. Where there are none, the array itself.
 
     A single point at 0 stays: that is the wrist where landmarks are told relative to the wrist.
     """
-    found = points_TN3
-    count = 0
+    found, count = points_TN3, 0
     for part in PARTS:
         mine = selection.part(part)
         if not len(mine):
             continue
         # The first point tells nearly always, and looking at all takes as long as reading them.
-        maybe = np.flatnonzero((points_TN3[:, mine[0]] == 0).all(-1))
-        frames = maybe[(points_TN3[np.ix_(maybe, mine)] == 0).all((1, 2))]
+        maybe = np.flatnonzero((points_TN3[:, mine[0], :2] == 0).all(-1))
+        values = points_TN3[np.ix_(maybe, mine)]
+        frames = maybe[((values == 0) | np.isnan(values)).all((1, 2))]  # Some have no z.
         if len(frames):
             found = points_TN3.copy() if found is points_TN3 else found
             found[np.ix_(frames, mine)] = np.nan

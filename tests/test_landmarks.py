@@ -48,3 +48,21 @@ def test_columns_turn_into_points():
 def test_an_unknown_selection_says_which_there_are():
     with pytest.raises(ValueError, match="seed_hands_pose, holistic130"):
         landmarks.selection("holistic131")
+
+
+def test_a_part_of_zeros_alone_is_lost_and_a_single_zero_is_not():
+    selection = landmarks.HOLISTIC130
+    whole = np.random.default_rng(0).random((5, 130, 3)).astype(np.float32)
+    same, count = landmarks.lost_where_zero(whole, selection)
+    assert same is whole and count == 0
+    hand, pose = selection.part("left_hand"), selection.part("pose")
+    zeros = whole.copy()
+    zeros[1, hand] = zeros[2, pose] = 0
+    zeros[3, hand, :2], zeros[3, hand, 2] = 0, np.nan  # Written without a depth.
+    zeros[4, hand[0]] = zeros[4, pose[3]] = 0
+    zeros[0, hand[5:]] = 0
+    found, count = landmarks.lost_where_zero(zeros, selection)
+    expected = zeros.copy()
+    expected[1, hand] = expected[2, pose] = expected[3, hand] = np.nan
+    assert count == 3 and np.array_equal(found, expected, equal_nan=True)
+    assert not np.isnan(zeros[1]).any()  # What was given stays.

@@ -27,6 +27,7 @@ _MOST_FOOTER = 1 << 20  # Bytes of a stranger's; Kaggle's 1,631 columns have 0.3
 _MOST_LISTED = 20_000
 _SHOWN = 40  # Characters of a value in an error.
 _WORDS = {"float": "number that float32 can hold", "double": "number", "int64": "whole number"}
+_TEXTS = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
 _NUMBERS = (
     *(pa.types.is_integer, pa.types.is_floating),
     *(pa.types.is_boolean, pa.types.is_null),
@@ -110,9 +111,13 @@ class Batch:
         )
 
 
+def _is_text(kind: pa.DataType) -> bool:
+    return any(test(kind) for test in _TEXTS)
+
+
 def _plain(values: pa.Array) -> list:
     """Python's values; text of a damaged file may be no UTF-8."""
-    if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
+    if _is_text(values.type):
         raw = values.cast(pa.large_binary()).to_pylist()
         return [word if word is None else word.decode(errors="replace") for word in raw]
     return values.to_pylist()
@@ -210,7 +215,7 @@ def _check_types(
         kind = schema.field(name).type
         if pa.types.is_dictionary(kind):
             kind = kind.value_type
-        text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+        text = _is_text(kind)
         decimal = pa.types.is_decimal(kind)
         number = any(test(kind) for test in _NUMBERS)
         if not (text if name in texts else number or (own and (text or decimal))):
