@@ -211,13 +211,15 @@ def _copy_rest(old: pathlib.Path, new: pathlib.Path) -> None:
 
 
 def _upload(made: pathlib.Path, folder: epath.Path, keeping: bool) -> None:
+    import fsspec
+
+    fs, top = fsspec.url_to_fs(os.fspath(folder))
+    before = [] if keeping else [name.removeprefix(f"{top}/") for name in fs.find(top)]
     names = {path.relative_to(made).as_posix() for path in made.rglob("*") if path.is_file()}
-    there = () if keeping or not folder.exists() else list(folder.rglob("*"))
     for name in sorted(names):
         write(folder / name, (made / name).read_bytes())
-    for path in there:
-        if path.is_file() and path.relative_to(folder).as_posix() not in names:
-            path.unlink()
+    for name in sorted({*before} - names):
+        fs.rm_file(f"{top}/{name}")
 
 
 def write(path: Path, data: bytes | str) -> None:

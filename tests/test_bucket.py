@@ -118,7 +118,80 @@ def test_data_are_prepared_in_a_bucket_as_on_a_disk(environment, tmp_path):
             with urllib.request.urlopen(objects[name]) as data:
                 there[name] = data.read()
         else:
-            assert name.startswith("run/")
+            assert name.startswith(("run/", "sets/"))
     assert {name: data for name, data in there.items() if name.startswith("set/")} == here
     for name in ("fingerspelling-train.tfrecord-00001-of-00002", "index-train.npz", "summary.json"):
         assert there[f"again/{name}"] == here[f"set/{name}"]
+
+
+OVERWRITTEN = """
+import fsspec
+from etils import epath
+from aslx import files
+from aslx.datasets import building, storage
+
+out = epath.Path("gs://bucket/sets/set")
+
+def fill(text, overwrite=True):
+    with building.scratch(out, overwrite=overwrite) as scratch:
+        for name in ("metadata.json", "dataset_info.json", f"shards/{text}"):
+            files.write(scratch / "out" / name, text)
+
+def held():
+    assert [path.name for path in out.parent.iterdir()] == ["set"], list(out.parent.iterdir())
+    fs, top = fsspec.url_to_fs(str(out))
+    names = [name.removeprefix(f"{top}/") for name in fs.find(top)]
+    return sorted(names), (out / "metadata.json").read_text()
+
+def stands(text):
+    return (["dataset_info.json", "metadata.json", f"shards/{text}"], text)
+
+fill("old", overwrite=False)
+assert held() == stands("old")
+copy = storage.copy
+for place in range(1, 4):  # The old one's copy, the new one's and, of the fourth, none fails.
+    calls = []
+    def failing(source, target, last):
+        calls.append(target)
+        if len(calls) == place:
+            copy(source, target, last="nothing")
+            raise ConnectionResetError("the storage is away")
+        copy(source, target, last)
+    storage.copy = failing
+    try:
+        fill("new")
+    except ConnectionResetError:
+        assert held() == stands("old"), (place, held())
+    else:
+        assert place == 3
+assert held() == stands("new")
+storage.copy = copy
+try:
+    with files.writing(out / "half") as f:
+        f.write(b"half")
+        raise KeyboardInterrupt
+except KeyboardInterrupt:
+    assert not (out / "half").exists()
+for keeping, left in ((True, ["a", "b/c", "d"]), (False, ["b/c", "d"])):
+    files.write(out.parent / "export" / "a", "a")
+    with files.replacing_folder(out.parent / "export", keeping=keeping) as folder:
+        files.write(folder / "b" / "c", "c")
+        (folder / "d").write_text("d")
+    fs, top = fsspec.url_to_fs(str(out.parent / "export"))
+    assert [name.removeprefix(f"{top}/") for name in fs.find(top)] == left
+files.write(out.parent / ".set.incomplete-killed" / "out" / "a", "of another run")
+fs.invalidate_cache()
+fill("newer")
+assert (out.parent / ".set.incomplete-killed" / "out" / "a").exists()
+"""
+
+
+def test_a_data_set_in_a_bucket_stands_until_the_new_one_does_whatever_fails(environment):
+    done = subprocess.run(
+        [sys.executable, "-c", OVERWRITTEN], cwd=ROOT, env=environment | {"EPATH_USE_TF": "0"},
+        capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (line,) = done.stderr.splitlines()
+    killed = "gs://bucket/sets/.set.incomplete-killed"
+    assert line == f"{killed} is of another run that works or was killed"

@@ -14,6 +14,7 @@ import pytest
 from aslx import errors, files, prepare
 from aslx.data import records
 from aslx.datasets import building, shards
+from tests import power
 from tests.datasets import kaggle
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
@@ -97,6 +98,18 @@ def test_a_failed_write_leaves_the_old_data_set(run, source, tmp_path, monkeypat
     assert "No space left on device" in last
     assert {path: path.read_bytes() for path in (tmp_path / "out").rglob("*.*")} == before
     assert kaggle.left(tmp_path) == ["out"]
+
+
+def test_a_full_disk_asks_for_room_and_keeps_what_stood(tmp_path):
+    with power.disk(tmp_path, 8) as place:
+        fill(place / "set", "old")
+        with (
+            pytest.raises(errors.Unavailable, match=f"^{place} is full, make room and run again"),
+            building.scratch(place / "set", overwrite=True) as scratch,
+        ):
+            (scratch / "out").write_bytes(bytes(16 << 20))
+        assert held(place / "set") == ["old", "old"]
+        assert kaggle.left(place) == ["lost+found", "set"]
 
 
 LIMITED = """
