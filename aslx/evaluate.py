@@ -35,6 +35,7 @@ def main() -> None:
     import tqdm
 
     from aslx import inference, memory
+    from aslx.data import fingerprint
 
     memory.keep()
     run = inference.open_run(command.workdir, data=command.data, options=command.options)
@@ -46,7 +47,7 @@ def main() -> None:
     scores = evaluation.score(answers) | evaluation.novelty(run.trained_on) | sums
     examples = task.examples(evaluation.data, evaluation.targets, answers)
     everything = scores | task.analysis(examples)
-    of = {"path": os.path.realpath(run.cfg.data.path), "records": len(evaluation.data)}
+    of = {"path": os.path.realpath(run.cfg.data.path), "holds": fingerprint.of(evaluation.data)}
     about = {"step": run.step, "split": command.split, "data": of}
     print(task.worst(examples, command.worst))
     print(task.summary(everything))

@@ -10,6 +10,7 @@ import subprocess
 import pytest
 
 from aslx import evaluate, files, plots
+from aslx.data import fingerprint, records
 from tests import runs, tiny
 
 
@@ -54,7 +55,8 @@ def evaluated(run, workdir: pathlib.Path, *arguments) -> dict:
 
 def test_scores_say_of_what_they_are_and_each_data_set_has_a_folder(run, workdir, tmp_path):
     own = evaluated(run, workdir)
-    trained_on = {"path": os.path.realpath(workdir.parent / "set"), "records": 6}
+    data = records.Records(workdir.parent / "set", "validation")
+    trained_on = {"path": os.path.realpath(data.directory), "holds": fingerprint.of(data)}
     assert (own["step"], own["split"], own["data"]) == (1, "validation", trained_on)
     assert own["signers"] and "unseen_signers" in own and "unseen_phrases" in own
     folder = workdir / "evaluation-validation"
@@ -64,13 +66,13 @@ def test_scores_say_of_what_they_are_and_each_data_set_has_a_folder(run, workdir
 
     related = other(tmp_path / "set", "here")
     same = evaluated(run, workdir, "--data", related)
-    assert same["data"] == {"path": str(related), "records": 5} and "unseen_signers" in same
+    assert same["data"]["path"] == str(related) and "unseen_signers" in same
     (tmp_path / "elsewhere").mkdir()
     strange = evaluated(run, workdir, "--data", other(tmp_path / "elsewhere" / "set", "there"))
     assert "unseen_signers" not in strange and "unseen_phrases" in strange
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     folders = sorted(workdir.glob("evaluation-validation-of-set*"))
-    assert [json.loads((f / "scores.json").read_text())["data"]["records"] for f in folders] == [
+    assert [json.loads((f / "scores.json").read_text())["clips"] for f in folders] == [
         5,
         5,
     ]
