@@ -39,13 +39,13 @@ def npy(path: pathlib.Path) -> np.ndarray:
         return _array(f, path.stat().st_size, str(path))
 
 
-def npz(path: pathlib.Path, names: Sequence[str], optional: Sequence[str] = ()) -> dict:
+def npz(path: files.Path, names: Sequence[str], optional: Sequence[str] = ()) -> dict:
     """Name -> the array of an .npz, of `names` and of those that are there of `optional`.
 
     BadInput says what is wrong with it.
     """
     found = {}
-    with _understood(path), zipfile.ZipFile(path) as archive:
+    with _understood(path), path.open("rb") as f, zipfile.ZipFile(f) as archive:
         there = {member.filename.removesuffix(".npy"): member for member in archive.infolist()}
         for name in (*names, *optional):
             if name in there:
@@ -57,7 +57,7 @@ def npz(path: pathlib.Path, names: Sequence[str], optional: Sequence[str] = ()) 
     return found
 
 
-def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: pathlib.Path) -> np.ndarray:
+def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: files.Path) -> np.ndarray:
     where = f"{path}: {member.filename}"
     if member.flag_bits & 1:
         raise errors.BadInput(f"{where} is encrypted: save it without a password")
@@ -124,7 +124,7 @@ def _header(f: IO[bytes], where: str) -> tuple[tuple[int, ...], bool, np.dtype]:
 
 
 @contextlib.contextmanager
-def _understood(path: pathlib.Path) -> Iterator[None]:
+def _understood(path: files.Path) -> Iterator[None]:
     try:
         with files.given(path):
             yield
@@ -139,5 +139,5 @@ def _understood(path: pathlib.Path) -> Iterator[None]:
         raise errors.BadInput(f"{path} is damaged or no {_kind(path)}: {error}") from error
 
 
-def _kind(path: pathlib.Path) -> str:
+def _kind(path: files.Path) -> str:
     return path.suffix.lower() if path.suffix.lower() in (".npy", ".npz") else ".npy or .npz"

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import json
+import logging
 import pathlib
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -17,6 +18,8 @@ from aslx import checkpoint_list, errors, files, ngrams, reading, sharding, step
 from aslx import config as config_lib
 from aslx.data import loader, plan, pool, records
 from aslx.models import layers
+
+log = logging.getLogger("aslx")
 
 
 def build(cfg: config_lib.Config) -> nnx.Module:
@@ -235,11 +238,16 @@ def _prior(
 ) -> ngrams.Prior:
     """Of the phrases of the training split: counted once, then a file of the run's."""
     path = workdir / f"prior-{order}.npz"
-    if not path.exists():
-        moved = not pathlib.Path(trained_on).exists()
-        data = records.Records(cfg.data.path if moved else trained_on, cfg.data.train_split)
-        files.write(path, ngrams.count(cfg.task.targets(data, len(data)), order).dumps())
-    return ngrams.loads(path.read_bytes())
+    if path.exists():
+        return ngrams.read(path)
+    moved = not pathlib.Path(trained_on).exists()
+    data = records.Records(cfg.data.path if moved else trained_on, cfg.data.train_split)
+    prior = ngrams.count(cfg.task.targets(data, len(data)), order)
+    try:
+        files.write(path, prior.dumps())
+    except OSError as error:  # The run may be another's, or on a disk that cannot be written.
+        log.warning("the prior is counted anew each time: %s", error)
+    return prior
 
 
 def answers(run: Run, clips: list[np.ndarray]) -> list:

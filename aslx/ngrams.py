@@ -15,7 +15,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from aslx import errors, vocab
+from aslx import arrays, errors, files, vocab
 
 END = len(vocab.CHARACTERS)  # Among the symbols.
 SYMBOLS = END + 1
@@ -41,10 +41,16 @@ class Prior:
         return out.getvalue()
 
 
-def loads(npz: bytes) -> Prior:
-    """What `dumps` gave."""
-    with np.load(io.BytesIO(npz)) as f:
-        return Prior(f["logp"], f["after"])
+def read(path: files.Path) -> Prior:
+    """What `dumps` gave, from a file; BadInput where it is damaged."""
+    found = arrays.npz(path, ["logp", "after"])
+    logp, after = found["logp"], found["after"]
+    states = len(logp) if logp.ndim else 0
+    shaped = logp.shape == after.shape == (states, SYMBOLS) and states
+    typed = (logp.dtype, after.dtype) == (np.float32, np.int32)
+    if not shaped or not typed or after.min() < 0 or after.max() >= states or np.isnan(logp).any():
+        raise errors.BadInput(f"{path} is damaged, it is no n-gram model: remove it")
+    return Prior(logp, after)
 
 
 def count(phrases: Iterable[str], order: int) -> Prior:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aslx import ngrams, vocab
+from aslx import errors, ngrams, vocab
 
 BEGIN, END = "<", ">"  # Neither is among the characters.
 
@@ -51,12 +51,41 @@ def test_the_automaton_gives_each_text_what_the_formula_does(phrases, order, tex
     assert found == pytest.approx(slow_logp(phrases, order, text), rel=1e-4)
 
 
-def test_in_every_state_the_probabilities_sum_to_one():
+def test_in_every_state_the_probabilities_sum_to_one(tmp_path):
     prior = ngrams.count(["3 creek road", "www.creek.org", ""], 4)
     np.testing.assert_allclose(np.exp(prior.logp).sum(1), 1, rtol=1e-5)
-    again = ngrams.loads(prior.dumps())
+    (tmp_path / "prior.npz").write_bytes(prior.dumps())
+    again = ngrams.read(tmp_path / "prior.npz")
     np.testing.assert_array_equal(again.logp, prior.logp)
     np.testing.assert_array_equal(again.after, prior.after)
+
+
+LOGP, AFTER = np.zeros((3, ngrams.SYMBOLS), np.float32), np.zeros((3, ngrams.SYMBOLS), np.int32)
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"logp": LOGP},
+        {"logp": LOGP[:0], "after": AFTER[:0]},
+        {"logp": LOGP[0, 0], "after": AFTER[0, 0]},
+        {"logp": LOGP, "after": AFTER[:2]},
+        {"logp": LOGP[:, 1:], "after": AFTER[:, 1:]},
+        {"logp": LOGP, "after": AFTER + 3},
+        {"logp": LOGP, "after": AFTER - 1},
+        {"logp": LOGP, "after": LOGP},
+        {"logp": LOGP + np.nan, "after": AFTER},
+        {"logp": np.array([print]), "after": AFTER},
+    ],
+)
+def test_a_file_that_is_no_model_is_named(tmp_path, columns):
+    path = tmp_path / "prior-5.npz"
+    np.savez(path, **columns)
+    with pytest.raises(errors.BadInput, match=r"prior-5.npz"):
+        ngrams.read(path)
+    path.write_bytes(path.read_bytes()[:40])
+    with pytest.raises(errors.BadInput, match=r"prior-5.npz is damaged"):
+        ngrams.read(path)
 
 
 def test_an_order_that_is_none_is_refused():
