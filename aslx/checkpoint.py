@@ -20,7 +20,7 @@ from etils import epath
 from jax.experimental import multihost_utils
 from orbax.checkpoint import v1 as ocp
 
-from aslx import checkpoint_list, checksums, errors, files, stored
+from aslx import checkpoint_list, checksums, errors, files, hosts, stored
 
 log = logging.getLogger("aslx")
 
@@ -52,11 +52,7 @@ class Checkpoints:
         self._finishing: concurrent.futures.Future | None = None
         self._scores: dict[int, float | None] = {}
         self._sound: set[int] = set()
-        if _first_host():
-            with files.given(self._directory):
-                files.make(self._directory)
-                for path in _unfinished(self._directory):
-                    _remove(path)
+        hosts.on_first(self._make)
         self._list()
 
     @property
@@ -105,7 +101,7 @@ class Checkpoints:
         for step in reversed(self.steps):
             if _agreed(lambda step=step: self._is_whole(step)):
                 one = stored.Stored(self._directory / str(step))
-                return one.restore(abstract), _progress(one)
+                return hosts.together(lambda one=one: (one.restore(abstract), _progress(one)))
             del self._scores[step]
         if _agreed(lambda: bool(_aside(self._directory))):
             raise errors.BadInput(
@@ -161,24 +157,32 @@ class Checkpoints:
         keep.add(max(self._sound & self._scores.keys(), default=None))
         return [step for step in self.steps if step not in keep]
 
+    def _make(self) -> None:
+        with files.given(self._directory):
+            files.make(self._directory)
+            for path in _unfinished(self._directory):
+                _remove(path)
+
     def _list(self) -> None:
         """The checkpoints that there are, the same on all hosts."""
         self._scores, self._sound = {}, set()
-        if _first_host():
-            for one in checkpoint_list.listed(self._directory):
-                try:
-                    _ = one.progress, one.score
-                except stored.Damaged as error:
-                    _set_aside(one.path, error)
-                else:
-                    self._scores[one.step] = one.score
-                    if one.progress.get(_SOUND):
-                        self._sound.add(one.step)
+        hosts.on_first(self._read_notes)
         count = int(_told(np.array(len(self._scores), np.int32)))
         if count:
             steps = _told(np.array(self.steps or [0] * count, np.int32)).tolist()
             # The first host alone chooses by score, and removes.
             self._scores = {step: self._scores.get(step) for step in steps}
+
+    def _read_notes(self) -> None:
+        for one in checkpoint_list.listed(self._directory):
+            try:
+                _ = one.progress, one.score
+            except stored.Damaged as error:
+                _set_aside(one.path, error)
+            else:
+                self._scores[one.step] = one.score
+                if one.progress.get(_SOUND):
+                    self._sound.add(one.step)
 
     def _is_whole(self, step: int) -> bool:
         one = stored.Stored(self._directory / str(step))
@@ -221,7 +225,7 @@ def _told(value: np.ndarray) -> np.ndarray:
 
 def _agreed(answer: Callable[[], bool]) -> bool:
     """What the first host answers, which alone is asked."""
-    return bool(_told(np.array(_first_host() and answer())))
+    return bool(_told(np.array(hosts.together(lambda: _first_host() and answer()))))
 
 
 def _unfinished(directory: files.Path) -> Iterator[files.Path]:

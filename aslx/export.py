@@ -258,7 +258,13 @@ def main() -> None:
         print(f"  {name:<18} {value}")
     scores = run.workdir / f"evaluation-{command.split}" / "scores.json"
     if scores.exists():
-        print(run.cfg.task.summary(json.loads(scores.read_text())))
+        said = files.read_object(scores)
+        try:
+            print(run.cfg.task.summary(said))
+        except (KeyError, TypeError, ValueError) as error:
+            raise errors.BadInput(
+                f"{scores} is not what aslx.evaluate writes ({error!r}): remove it"
+            ) from None
     written = out / ("submission.zip" if "zip_bytes" in report else "model.tflite")
     print(f"written: {written}")
     name = "submission" if "zip_bytes" in report else "model"

@@ -123,6 +123,14 @@ def read_json(path: Path) -> Any:
         raise errors.BadInput(f"{path} is damaged, it is no JSON: {error}") from None
 
 
+def read_object(path: Path) -> dict[str, Any]:
+    """As `read_json`, of a file that holds a JSON object."""
+    found = read_json(path)
+    if not isinstance(found, dict):
+        raise errors.BadInput(f"{path} is damaged: it is no JSON object")
+    return found
+
+
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[IO[bytes]]:
     """A file that replaces `path` when it is whole: a reader, or whoever comes after a crash, sees

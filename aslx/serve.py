@@ -6,7 +6,6 @@ takes landmarks. Exports the model first where that has not been done.
 
 import dataclasses
 import ipaddress
-import json
 import os
 import pathlib
 import signal
@@ -41,13 +40,13 @@ def exported(workdir: pathlib.Path) -> pathlib.Path:
     missing."""
     export = workdir / "export"
     about, report = export / "model.json", export / "report.json"
-    if about.exists() and "web" in json.loads(about.read_text()):
+    if about.exists() and "web" in files.read_object(about):
         return export
     if not (workdir / "config.json").exists():
         raise errors.BadInput(f"{workdir} holds no run (no config.json): train first")
     # As it was, where only the page's are missing.
-    quantize = json.loads(report.read_text())["quantize"] if report.exists() else "none"
-    words = ["aslx.export", "--workdir", str(workdir), "--web", "--quantize", quantize]
+    quantize = files.read_object(report).get("quantize") if report.exists() else "none"
+    words = ["aslx.export", "--workdir", str(workdir), "--web", "--quantize", str(quantize)]
     # A process of its own: TensorFlow and JAX stay out of this one.
     status = subprocess.run([sys.executable, "-m", *words, "--clips", "0"]).returncode
     if status:

@@ -107,10 +107,7 @@ def read_metadata(directory: pathlib.Path) -> dict:
     """What prepare noted of the data set: task, selection, source, how it was split."""
     if not there(directory):
         raise errors.BadInput(f"{directory} holds no prepared data set: run aslx.prepare first")
-    metadata = files.read_json(directory / "metadata.json")
-    if not isinstance(metadata, dict):
-        raise errors.BadInput(f"{directory / 'metadata.json'} is damaged: it is no JSON object")
-    return metadata
+    return files.read_object(directory / "metadata.json")
 
 
 def shards(directory: pathlib.Path, split: str) -> list[pathlib.Path]:

@@ -6,7 +6,6 @@ This process holds neither JAX nor TensorFlow: what it knows of the model stands
 import asyncio
 import concurrent.futures
 import dataclasses
-import json
 import pathlib
 import queue
 from collections.abc import Callable
@@ -14,7 +13,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from aslx import errors, kaggle, landmarks
+from aslx import errors, files, kaggle, landmarks
 from aslx.serving import turns
 
 Answer = dict[str, Any]
@@ -39,7 +38,7 @@ class About:
     def read(cls, path: pathlib.Path) -> "About":
         """BadInput where it is not what aslx.export writes."""
         try:
-            values = json.loads(path.read_text())
+            values = files.read_object(path)
             given = values["input"]
             kind, shape = given["kind"], tuple(n for n in given["shape"] if n != "t")
             columns = tuple(given.get("columns", ()))
@@ -47,7 +46,7 @@ class About:
                 columns = tuple(f"{axis}_{p}" for p in landmarks.POINTS for axis in landmarks.AXES)
             answers = tuple(values["answers"])
             return cls(values["step"], values["task"], kind, shape, columns, answers)
-        except (KeyError, TypeError, json.JSONDecodeError) as error:
+        except (KeyError, TypeError, AttributeError) as error:
             raise errors.BadInput(
                 f"{path} is not what aslx.export writes ({error!r}): export again"
             ) from None

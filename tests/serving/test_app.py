@@ -8,7 +8,7 @@ import sys
 import pytest
 import requests
 
-from aslx import serve
+from aslx import errors, serve
 from aslx.serving import app as app_lib
 from aslx.serving import engine as engine_lib
 from aslx.serving import limits
@@ -168,4 +168,14 @@ def test_a_run_that_cannot_be_exported_says_so(tmp_path, monkeypatch):
     failed = subprocess.CompletedProcess([], 2)
     monkeypatch.setattr(serve.subprocess, "run", lambda command: failed)
     with pytest.raises(ValueError, match="ended with status 2"):
+        serve.exported(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["model.json", "report.json"])
+@pytest.mark.parametrize("text", ["", "[1]", '"web"'])
+def test_what_says_what_was_exported_is_named_where_it_is_damaged(tmp_path, name, text):
+    (tmp_path / "config.json").touch()
+    (tmp_path / "export").mkdir()
+    (tmp_path / "export" / name).write_text(text)
+    with pytest.raises(errors.BadInput, match=rf"export/{name} is damaged"):
         serve.exported(tmp_path)
