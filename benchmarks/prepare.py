@@ -16,7 +16,6 @@ import sys
 import tempfile
 import time
 
-import psutil
 import tyro
 
 from aslx import cli, landmarks
@@ -50,9 +49,11 @@ def half(source: pathlib.Path, target: pathlib.Path) -> None:
     (target / "train_landmarks").symlink_to((source / "train_landmarks").resolve())
 
 
-def resident(process: psutil.Process) -> int:
+def resident(number: int) -> int:
     """Bytes of a process and its children."""
-    total = 0
+    import psutil
+
+    process, total = psutil.Process(number), 0
     for one in (process, *process.children(recursive=True)):
         try:
             total += one.memory_info().rss
@@ -69,9 +70,8 @@ def one(command: Command, source: pathlib.Path, processes: int) -> dict:
         start, most = time.perf_counter(), 0
         call = [sys.executable, "-m", "aslx.prepare", "fingerspelling", *map(str, (*words, *how))]
         with subprocess.Popen(call, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as made:
-            process = psutil.Process(made.pid)
             while made.poll() is None:
-                most = max(most, resident(process))
+                most = max(most, resident(made.pid))
                 time.sleep(0.1)
         if made.returncode:
             raise ValueError(f"{' '.join(call)} ended with status {made.returncode}")

@@ -19,9 +19,7 @@ import sys
 import time
 from typing import Annotated
 
-import psutil
 import tyro
-from scipy import stats
 
 from aslx import cli, train
 from benchmarks import splits
@@ -65,6 +63,8 @@ def train_for(
 ) -> None:
     """Trains, for as long as it may; ValueError where the trainer fails."""
     into = ("--workdir", workdir, "--data.path", command.data, "--seed", seed)
+    import psutil
+
     words = [sys.executable, "-m", "aslx.train", "--config", config, *into, *options]
     used = 0.0
     with subprocess.Popen(list(map(str, words)), stdout=subprocess.DEVNULL) as trainer:
@@ -85,6 +85,8 @@ def interval(scores: list[float]) -> tuple[float, float]:
     n, mean = len(scores), sum(scores) / len(scores)
     if n == 1:
         return mean, math.nan
+    from scipy import stats
+
     std = math.sqrt(sum((s - mean) ** 2 for s in scores) / (n - 1))
     return mean, float(stats.t.ppf(0.975, n - 1)) * std / math.sqrt(n)
 

@@ -18,12 +18,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 import tyro
-import websockets
 
 from aslx import cli
+
+if TYPE_CHECKING:
+    import websockets
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -71,6 +74,8 @@ def serving(workdir: str) -> Iterator[str]:
 
 async def one(command: Command, url: str, seed: int) -> Measured:
     """A stream from its first frame to the answer to its last."""
+    import websockets
+
     rng, measured = np.random.default_rng(seed), Measured()
     async with websockets.connect(url, open_timeout=60, compression=None) as socket:
         await socket.send("{}")
@@ -92,7 +97,7 @@ async def one(command: Command, url: str, seed: int) -> Measured:
 
 
 async def _answers(
-    socket: websockets.ClientConnection, times: list[list[float]], measured: Measured
+    socket: "websockets.ClientConnection", times: list[list[float]], measured: Measured
 ) -> None:
     clip = covered = 0
     async for message in socket:

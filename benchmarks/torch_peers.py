@@ -7,7 +7,12 @@ Shape suffixes: B batch, S frames, M positions, T characters, N heads, H head wi
 """
 
 import functools
+import sys
 from typing import Any
+
+if __name__ == "__main__":  # Before torch, which may not be installed.
+    print("no command: python -m benchmarks.train_step runs it beside ours", file=sys.stderr)
+    sys.exit(2)
 
 import numpy as np
 import torch  # pyright: ignore[reportMissingImports]

@@ -123,7 +123,8 @@ def test_the_dockerfile_copies_what_exists_pins_versions_and_ends_as_no_root():
     }
     assert set(copied) == sent
     assert [name for name in copied if not (ROOT / name).exists()] == []
-    assert re.findall(r"^FROM (.*)$", text, re.MULTILINE) == ["python:3.11-slim"]
+    assert re.findall(r"^FROM (.*)$", text, re.MULTILINE) == ["python:${PYTHON}-slim"]
+    assert "ARG PYTHON=3.11\n" in text and "--build-arg PYTHON=3.12 --build-arg EXTRAS=cuda" in text
     assert "-c constraints.txt" in text
     assert re.findall(r"^USER (.*)$", text, re.MULTILINE) == ["1000"]
     assert not re.search(r"https?://|\b[\w-]+\.(io|com|org|dev)\b", text)

@@ -3,13 +3,17 @@ aslx.predict prints."""
 
 import csv
 import json
+import pathlib
 import subprocess
 import sys
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from aslx import inference, kaggle
+from tests import tiny
 from tests.web import conftest
 
 READ = """
@@ -57,11 +61,25 @@ def test_a_clip_of_any_length_has_the_same_text_in_the_page(run, browser, transc
         assert text == kaggle.text(interpreter(inputs=kept)["outputs"])
 
 
+def learned(run: inference.Run, path: pathlib.Path) -> dict[str, str]:
+    """Writes clips like those that the run has learned to read into a parquet; their phrases."""
+    evaluation, tables = inference.Evaluation(run.cfg, run.mesh, "test"), []
+    phrases = dict(zip(map(str, range(len(evaluation.targets))), evaluation.targets, strict=True))
+    for number, clip in enumerate(evaluation.clips()):
+        columns = dict(zip(tiny.SELECTION.columns, kaggle.columns(clip).T, strict=True))
+        frames = {"frame": np.arange(len(clip)), "sequence_id": np.full(len(clip), number)}
+        tables.append(pa.table(frames | columns))
+    pq.write_table(pa.concat_tables(tables), path)
+    return phrases
+
+
 def test_an_opened_parquet_gives_letter_for_letter_what_predict_prints(
-    run, browser, transcriber, shared
+    run, browser, transcriber, shared, tmp_path
 ):
     folder = shared / "fingerspelling_sample"
     files = [next(folder.glob(f"*/{name}.parquet")) for name in ("5414472", "33432165")]
+    files.append(tmp_path / "learned.parquet")
+    phrases = learned(run, files[-1])
     words = [sys.executable, "-m", "aslx.predict", "--workdir", str(run.workdir), *map(str, files)]
     done = subprocess.run(words, cwd=conftest.ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -75,11 +93,13 @@ def test_an_opened_parquet_gives_letter_for_letter_what_predict_prints(
             conftest.wait_until_read(page)
             names += page.locator("#results .name").all_text_contents()
             texts += page.locator("#results .read").all_text_contents()
-    assert len(names) == len(printed) == 28
-    assert dict(zip(names, texts, strict=True)) == {
-        str(line["sequence_id"]): line["text"] for line in printed
-    }
-    assert len(set(texts)) > 3
+    assert len(names) == len(printed) == 28 + len(phrases)
+    read = dict(zip(names, texts, strict=True))
+    assert read == {str(line["sequence_id"]): line["text"] for line in printed}
+    # The model has not learned the hands of the sample, and may read the same in all of them. Of
+    # what it has learned most is read right: no two files or clips were mixed up.
+    right = [read[name] == phrase for name, phrase in phrases.items()]
+    assert np.mean(right) > 0.5 and len({read[name] for name in phrases}) > len(phrases) / 2
 
 
 @pytest.mark.parametrize(
