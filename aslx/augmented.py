@@ -37,8 +37,10 @@ def draw(cfg: config_lib.Config, path: files.Path) -> None:
     clip of its training split; BadInput where the config's clips are no landmarks with texts."""
     landmarks_read = "landmarks" in cfg.features.source.reads and hasattr(cfg.features, "columns")
     if not landmarks_read or not isinstance(cfg.task, transcription.Task):
+        what = "clips with classes" if "length" in cfg.features.source.reads else "images"
         raise errors.BadInput(
-            "--augment draws clips of landmarks with texts, and this config has none"
+            "--augment draws clips of landmarks with texts, as of configs/quickstart.py, and this "
+            f"config reads {what if not landmarks_read else 'landmarks without texts'}"
         )
     clips = cfg.augmentation or augment_lib.Clips()
     batch, joined = _batches(cfg, cfg.task.max_tokens)
