@@ -48,7 +48,7 @@ def start(command: Command, directory: pathlib.Path) -> float:
                 time.sleep(0.05)
             seconds = time.perf_counter() - begun
             trainer.terminate()
-            if trainer.wait() not in (0, train.TERMINATED):
+            if trainer.wait() not in (0, cli.TERMINATED):
                 raise ValueError(f"{' '.join(call)} ended with status {trainer.returncode}")
     return seconds
 

@@ -75,7 +75,7 @@ def train_for(
                 trainer.send_signal(signal.SIGTERM)
                 told = True
             time.sleep(1)
-    if status not in (0, train.TERMINATED):
+    if status not in (0, cli.TERMINATED):
         raise ValueError(f"{config} ended with status {status}")
     print(f"{workdir}: {used:.2f} minutes", file=sys.stderr, flush=True)
 
