@@ -18,7 +18,7 @@ import time
 
 import tyro
 
-from aslx import cli, train
+from aslx import cli
 from benchmarks import machine
 
 

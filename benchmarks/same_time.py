@@ -21,7 +21,7 @@ from typing import Annotated
 
 import tyro
 
-from aslx import cli, train
+from aslx import cli
 from benchmarks import splits
 
 _CORES = 2
