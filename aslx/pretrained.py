@@ -1,15 +1,18 @@
 """Weights that others trained, read from a file into a network's trunk, or from another run.
 
 Two kinds of file: Keras' own .h5 of ResNet50, and safetensors in the naming that torchvision and
-timm share. Every shape is checked; what the file lacks is an error, what nothing uses is named.
+timm share. Every shape is checked before a value is read; what the file lacks is an error, what
+nothing uses is named. A file may be a stranger's: it is not followed to other files.
 Of a run all is taken that fits, as the encoder under another head; what does not is named.
 """
 
+import contextlib
 import dataclasses
+import functools
 import logging
 import pathlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -17,13 +20,29 @@ import jax.numpy as jnp
 import numpy as np
 from etils import epath
 
-from aslx import errors, inference, step, stored
+from aslx import errors, files, inference, step, stored
 from aslx.models import layers
 
 log = logging.getLogger("aslx")
 
-Weights = dict[str, np.ndarray]  # "conv1_conv/kernel" -> f32, shaped as Keras has it.
 
+@dataclasses.dataclass(frozen=True)
+class Weight:
+    """An array in a file; it is read when it is loaded."""
+
+    shape: tuple[int, ...]  # As Keras has it.
+    load: Callable[[], np.ndarray]  # f32 of this shape.
+
+
+Weights = dict[str, Weight]  # By names as "conv1_conv/kernel".
+
+_KERAS = (
+    "https://storage.googleapis.com/tensorflow/keras-applications/resnet/"
+    "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"
+)
+_MD5 = "4d473c1dd8becc155b73f8504c6f6626"
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+_PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x04")  # Of PyTorch, as a zip and bare.
 _TRUNK = "trunk/"
 _TORCH_LEAVES = {
     "weight": "gamma",
@@ -57,7 +76,10 @@ def from_run(model: Any, workdir: str) -> tuple[Any, list[str]]:
             "network: make features and model those of that run"
         )
     anew = [name.removesuffix("/value") for name in ours if name not in fitting]
-    log.warning("%s: %d weights taken; begun anew: %s", workdir, len(fitting), ", ".join(anew))
+    if anew:
+        log.warning("%s: %d weights taken; begun anew: %s", workdir, len(fitting), ", ".join(anew))
+    else:
+        log.info("%s: all %d weights taken", workdir, len(fitting))
     unused = [name.removesuffix("/value") for name in theirs if name not in fitting]
     return _with(model, {k: np.asarray(v) for k, v in fitting.items()}), unused
 
@@ -76,65 +98,121 @@ def _with(model: Any, arrays: dict[str, np.ndarray]) -> Any:
 
 def into(model: Any, path: str) -> tuple[Any, list[str]]:
     """The model with its trunk's weights from a file, and the names of those without a use."""
-    weights = read(path)
-    found: Weights = {}
+    found: dict[str, np.ndarray] = {}
     wanted = {k: v for k, v in stored.flatten(model).items() if k.startswith(_TRUNK)}
     if not wanted:
         raise errors.BadInput(f"weights {path}: this network has no pretrained trunk")
-    for name, leaf in wanted.items():
-        ours = name.removeprefix(_TRUNK).removesuffix("/value")
-        if ours not in weights:
-            raise errors.BadInput(f"{path} has no weight for {ours}; is it a ResNet50?")
-        array = weights.pop(ours)
-        if array.shape != leaf.shape:
-            raise errors.BadInput(
-                f"{path}: {ours} is {array.shape}, and the network's is {leaf.shape}"
-            )
-        found[name] = array
+    with opened(path) as weights:
+        for name, leaf in wanted.items():
+            ours = name.removeprefix(_TRUNK).removesuffix("/value")
+            if ours not in weights:
+                raise errors.BadInput(f"{path} has no weight for {ours}; is it a ResNet50?")
+            weight = weights.pop(ours)
+            if weight.shape != leaf.shape:
+                raise errors.BadInput(
+                    f"{path}: {ours} is {weight.shape}, and the network's is {leaf.shape}"
+                )
+            found[name] = weight.load()
     return _with(model, found), sorted(weights)
 
 
-def read(path: str) -> Weights:
+@contextlib.contextmanager
+def opened(path: str) -> Iterator[Weights]:
+    """What a file holds. BadInput where there is none, or it is damaged or of another kind."""
     if not pathlib.Path(path).is_file():
-        raise errors.BadInput(f"there is no file of weights {path}, and no run")
-    return _keras(path) if path.endswith((".h5", ".hdf5")) else _torch(path)
+        raise errors.BadInput(
+            f"there is no file of weights {path}, and no run. Keras' weights of ResNet50 are "
+            f"{_KERAS} (MD5 {_MD5})"
+        )
+    with files.given(path), open(path, "rb") as f:
+        start = f.read(len(_HDF5))
+    if start.startswith(_PICKLES):
+        raise errors.BadInput(
+            f"{path} may be a pickle, which can run any code and is not opened: save the weights "
+            "as safetensors"
+        )
+    with (_keras if start == _HDF5 else _torch)(path) as weights:
+        yield weights
 
 
-def _keras(path: str) -> Weights:
+@contextlib.contextmanager
+def _keras(path: str) -> Iterator[Weights]:
     import h5py
 
     found: Weights = {}
 
+    def check(name: str, group: Any) -> None:
+        for key in group:
+            if not isinstance(group.get(key, getlink=True), h5py.HardLink):
+                raise errors.BadInput(f"{path}: {name}/{key} is a link, which is not followed")
+
     def visit(name: str, item: Any) -> None:
-        if isinstance(item, h5py.Dataset):
-            layer, leaf = name.split("/")[-2:]
-            found[f"{layer}/{leaf.split(':')[0]}"] = np.asarray(item, np.float32)
+        if not isinstance(item, h5py.Dataset):
+            check(name, item)
+            return
+        if item.external or item.is_virtual:
+            raise errors.BadInput(f"{path}: {name} lies in another file, which is not opened")
+        layer, _, leaf = name.rpartition("/")
+        found[f"{layer.rpartition('/')[2]}/{leaf.split(':')[0]}"] = Weight(
+            item.shape or (), functools.partial(_numbers, item, f"{path}: {name}")
+        )
 
-    try:
-        with h5py.File(path) as f:
+    with contextlib.ExitStack() as stack:
+        with _whole(path):
+            f = stack.enter_context(h5py.File(path, "r"))
+            check("", f)
             f.visititems(visit)
-    except OSError as error:
-        raise errors.BadInput(f"{path} is no whole .h5 file: {error}") from error
-    return found
+        yield found
 
 
-def _torch(path: str) -> Weights:
+@contextlib.contextmanager
+def _whole(where: str) -> Iterator[None]:
+    """Around what h5py reads: it raises all of these for bytes that are damaged."""
+    try:
+        yield
+    except errors.BadInput:
+        raise
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # The system's.
+            raise
+        raise errors.BadInput(f"{where} is no whole .h5 file: {error}") from error
+
+
+def _numbers(item: Any, where: str) -> np.ndarray:
+    with _whole(where):
+        if item.dtype.kind != "f":
+            raise errors.BadInput(f"{where} holds {item.dtype}, and floats are wanted")
+        return np.asarray(item[()], np.float32)
+
+
+@contextlib.contextmanager
+def _torch(path: str) -> Iterator[Weights]:
     """Convolutions have no bias there: it is 0 here."""
     import safetensors
-    from safetensors import numpy as safetensors_numpy
 
+    found: Weights = {}
     try:
-        loaded = safetensors_numpy.load_file(path)
+        with safetensors.safe_open(path, "numpy") as f:
+            for name in f.keys():  # noqa: SIM118 - it is no dictionary.
+                part, ours = f.get_slice(name), _from_torch(name)
+                shape = tuple(part.get_shape())
+                load = functools.partial(_tensor, f, name, f"{path}: {name}", part.get_dtype())
+                if len(shape) == 4:
+                    shape = (*shape[2:], shape[1], shape[0])
+                    bias = shape[3:]
+                    zeros = functools.partial(np.zeros, bias, np.float32)
+                    found[ours.replace("/kernel", "/bias")] = Weight(bias, zeros)
+                found[ours] = Weight(shape, load)
+            yield found
     except safetensors.SafetensorError as error:
         raise errors.BadInput(f"{path} is no whole .safetensors file: {error}") from error
-    found: Weights = {}
-    for name, array in loaded.items():
-        ours = _from_torch(name)
-        if array.ndim == 4:
-            array = array.transpose(2, 3, 1, 0)
-            found[ours.replace("/kernel", "/bias")] = np.zeros(array.shape[3], np.float32)
-        found[ours] = array.astype(np.float32)
-    return found
+
+
+def _tensor(f: Any, name: str, where: str, dtype: str) -> np.ndarray:
+    if dtype not in ("F16", "F32", "F64"):
+        raise errors.BadInput(f"{where} holds {dtype}, and F16, F32 or F64 are wanted")
+    array = f.get_tensor(name).astype(np.float32)
+    return array.transpose(2, 3, 1, 0) if array.ndim == 4 else array
 
 
 def _from_torch(name: str) -> str:

@@ -10,7 +10,7 @@ import pytest
 from flax import nnx
 from safetensors import numpy as safetensors_numpy
 
-from aslx import config, image_features, optim, pretrained, setup, sharding
+from aslx import config, errors, image_features, optim, pretrained, setup, sharding
 from aslx.models import layers, resnet
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -130,8 +130,96 @@ def test_a_weight_that_is_missing_or_of_another_shape_is_named(torch_file, tmp_p
     (tmp_path / "cut.safetensors").write_bytes(torch_file.read_bytes()[:1000])
     with pytest.raises(ValueError, match="no whole"):
         pretrained.into(model, str(tmp_path / "cut.safetensors"))
-    with pytest.raises(FileNotFoundError, match="there is no file"):
+    with pytest.raises(errors.BadInput, match=r"there is no file .*notop\.h5 \(MD5 4d473c1d"):
         pretrained.into(model, "none.h5")
+    (tmp_path / "torch.pth").write_bytes(b"PK\x03\x04" + bytes(99))
+    with pytest.raises(errors.BadInput, match="may be a pickle"):
+        pretrained.into(model, str(tmp_path / "torch.pth"))
+
+
+@pytest.fixture
+def toy():
+    """A network whose trunk has one kernel."""
+    return nnx.Dict(trunk=nnx.Dict(conv=nnx.Dict(kernel=nnx.Param(jnp.zeros((2, 3))))))
+
+
+def hdf5(path, fill) -> str:
+    import h5py
+
+    with h5py.File(path, "w") as f:
+        fill(h5py, f)
+    return str(path)
+
+
+def test_weights_are_taken_from_one_file_and_no_other(toy, tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_bytes(np.arange(6, dtype="<f4").tobytes())
+    whole = hdf5(tmp_path / "whole.h5", lambda h, f: f.create_dataset("conv/kernel", (2, 3), "f4"))
+    found, unused = pretrained.into(toy, whole)
+    assert not unused and not np.asarray(jax.tree.leaves(found)[0]).any()
+
+    def outside(h5py, f):
+        f.create_dataset("conv/kernel", (2, 3), "f4", external=[(str(secret), 0, 24)])
+
+    def linked(h5py, f):
+        f["conv/kernel"] = h5py.ExternalLink(whole, "/conv/kernel")
+
+    def soft(h5py, f):
+        f.create_dataset("a/kernel", (2, 3), "f4")
+        f["conv"] = h5py.SoftLink("/a")
+
+    def virtual(h5py, f):
+        layout = h5py.VirtualLayout((2, 3), "f4")
+        layout[:] = h5py.VirtualSource(whole, "conv/kernel", (2, 3))
+        f.create_virtual_dataset("conv/kernel", layout)
+
+    for name, fill, words in (
+        ("external", outside, "lies in another file"),
+        ("virtual", virtual, "lies in another file"),
+        ("linked", linked, "conv/kernel is a link"),
+        ("soft", soft, "/conv is a link"),
+    ):
+        with pytest.raises(errors.BadInput, match=words):
+            pretrained.into(toy, hdf5(tmp_path / f"{name}.h5", fill))
+
+
+def test_a_weight_that_says_it_is_vast_is_refused_before_it_is_read(toy, tmp_path):
+    def vast(h5py, f):
+        f.create_dataset("conv/kernel", (2**20, 2**20), "f4", chunks=(64, 64))
+        f.create_dataset("more/kernel", (2**20, 2**20), "f4", chunks=(64, 64))
+
+    with pytest.raises(errors.BadInput, match=r"conv/kernel is \(1048576, 1048576\)"):
+        pretrained.into(toy, hdf5(tmp_path / "vast.h5", vast))
+
+    def words(h5py, f):
+        f.create_dataset("conv/kernel", data=np.full((2, 3), b"abc"))
+
+    with pytest.raises(errors.BadInput, match="floats are wanted"):
+        pretrained.into(toy, hdf5(tmp_path / "words.h5", words))
+    head = b'{"conv.weight":{"dtype":"F32","shape":[1048576,1048576],"data_offsets":[0,8]}}'
+    path = tmp_path / "vast.safetensors"
+    path.write_bytes(len(head).to_bytes(8, "little") + head + bytes(8))
+    with pytest.raises(errors.BadInput, match="no whole"):
+        pretrained.into(toy, str(path))
+
+
+def test_damaged_weights_are_taken_or_refused_in_one_line(toy, tmp_path):
+    rng, path = np.random.default_rng(0), tmp_path / "x.h5"
+    raws = []
+    hdf5(path, lambda h, f: f.create_dataset("conv/kernel", data=np.ones((2, 3), "f4")))
+    raws.append(path.read_bytes())
+    safetensors_numpy.save_file({"conv/kernel": np.ones((2, 3), np.float32)}, path)
+    raws.append(path.read_bytes())
+    for raw in raws:
+        for _ in range(300):
+            data = bytearray(raw[: rng.integers(1, len(raw))] if rng.random() < 0.2 else raw)
+            for _ in range(rng.integers(1, 5)):
+                data[rng.integers(0, len(data))] = rng.integers(0, 256)
+            path.write_bytes(data)
+            try:
+                pretrained.into(toy, str(path))
+            except errors.BadInput as error:
+                assert "\n" not in str(error)
 
 
 def test_what_is_frozen_and_what_is_trained_make_up_the_whole():
