@@ -67,7 +67,7 @@ class Config:
     task: Any
     features: Any
     model: Any
-    augmentation: Any | None = None
+    augmentation: Any = None  # Not `Any | None`: tyro would find no options in a union.
     """augment.Clips, image_augment.Images, or None."""
     weights: str = ""
     """Pretrained weights to begin from: a file, Keras' .h5 or safetensors; or the directory of

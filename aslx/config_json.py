@@ -68,6 +68,9 @@ def _built(value: dict, choices: dict[str, type], at: str) -> Any:
     for name, field in fields.items():
         if name not in values and not _has_default(field):
             raise errors.BadInput(f"{at or 'the config'} has no field {name}")
+    for name, field in fields.items():
+        if field.default is None:  # What may be left out may be None.
+            declared[name] = declared[name] | None
     return choice(
         **{k: from_json(v, declared[k], f"{at}.{k}".strip(".")) for k, v in values.items()}
     )

@@ -27,9 +27,10 @@ def build(cfg: config_lib.Config) -> nnx.Module:
 
 
 def settled(cfg: config_lib.Config) -> config_lib.Config:
-    """With what the data set decides, as the names of its classes, filled in."""
-    task = cfg.task.settled(records.read_metadata(pathlib.Path(cfg.data.path)))
-    return dataclasses.replace(cfg, task=task)
+    """With what the data set decides, as the names of its classes and the size of its images."""
+    metadata = records.read_metadata(pathlib.Path(cfg.data.path))
+    features = dataclasses.replace(cfg.features, **cfg.features.source.settled(metadata))
+    return dataclasses.replace(cfg, task=cfg.task.settled(metadata), features=features)
 
 
 def open_split(cfg: config_lib.Config, split: str, path: str = "") -> records.Records:

@@ -25,6 +25,15 @@ Batch = dict[str, jax.Array]
 Clips = Iterator[tuple[Any, np.ndarray]]  # What a file calls it, and the clip or image.
 
 
+class _Given:
+    """A source whose features need to know nothing of the data set."""
+
+    def settled(self, metadata: dict) -> dict[str, Any]:
+        """What the data set decides of the features' fields."""
+        del metadata
+        return {}
+
+
 def _clip(name: str, clip: jax.Array, frames: jax.Array | None) -> Batch:
     """A batch of one clip [t, ...]; t may be symbolic where `frames` is None."""
     if frames is not None:
@@ -50,7 +59,7 @@ def _tracked(values_TD: np.ndarray, wanted: landmarks.Selection) -> np.ndarray:
 
 
 @dataclasses.dataclass(frozen=True)
-class Columns:
+class Columns(_Given):
     """Landmarks as the fingerspelling competition has them: f32[t, 3 N], all x, all y, all z."""
 
     selection: landmarks.Selection
@@ -114,7 +123,7 @@ class Columns:
 
 
 @dataclasses.dataclass(frozen=True)
-class Frames:
+class Frames(_Given):
     """Landmarks as the isolated-sign competition has them: f32[t, 543, 3]; see `Columns`."""
 
     selection: landmarks.Selection
@@ -171,7 +180,7 @@ class Frames:
 
 
 @dataclasses.dataclass(frozen=True)
-class Keypoints:
+class Keypoints(_Given):
     """The keypoint seed's frames of 1,662 values, or 258 without the face; see `Columns`."""
 
     face: bool
@@ -240,11 +249,20 @@ class Image:
     def about(self) -> dict[str, Any]:
         return {"kind": "image", "shape": self.shape}
 
+    def settled(self, metadata: dict) -> dict[str, Any]:
+        """The stored size; what the network sees is another thing."""
+        size = metadata.get("size", ())
+        if not isinstance(size, list) or len(size) != 3 or size[2] != self.channels:
+            return {}
+        return {"height": size[0], "width": size[1]}
+
     def field(self, metadata: dict | None = None) -> fields.Image:
         metadata = {"size": self.shape, "cutouts": self.cutouts} if metadata is None else metadata
         size, cut = tuple(metadata.get("size", ())), metadata.get("cutouts", False)
         if size != self.shape:
-            raise errors.BadInput(f"its images are {size or 'none'}, and not {self.shape}")
+            raise errors.BadInput(
+                f"its images are {size or 'none'}, and not {self.shape}; image_folder has --size"
+            )
         if self.cutouts and not cut:
             raise errors.BadInput("its images have no cutouts: prepare them with --cutouts")
         stored, wanted = (

@@ -183,3 +183,8 @@ def test_a_config_may_be_called_by_its_name(monkeypatch):
     assert config.load("quickstart") == config.load("configs/quickstart") == whole
     with pytest.raises(errors.BadInput, match="no config file quikstart; see configs/"):
         config.load("quikstart")
+
+
+def test_the_fields_of_what_stands_in_a_config_are_options():
+    cfg = config.load(ROOT / "configs" / "asl_alphabet_cnn.py", ["--augmentation.zoom", "0.3"])
+    assert cfg.augmentation.zoom == 0.3

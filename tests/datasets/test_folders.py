@@ -1,5 +1,6 @@
 """Data sets of classes out of the folders that people have: nothing is taken or lost unsaid."""
 
+import dataclasses
 import json
 import pathlib
 import zipfile
@@ -8,10 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from aslx import prepare
+from aslx import config, errors, inference, prepare
 from aslx.data import records
 from aslx.datasets import folders
 from tests.datasets import test_images
+
+ROOT = pathlib.Path(__file__).parents[2]
 
 
 def draw(path: pathlib.Path, seed: int = 0, **options) -> None:
@@ -135,6 +138,17 @@ def test_all_images_that_cannot_be_read_are_named_or_left_out(letters, made, ref
     (letters / "A" / "bad00.jpg").write_bytes(test_images.PICTURE)
     cut = ("--size", 8, "--cutouts", "--skip-unreadable")
     assert made("image_folder", letters, *cut)[0]["dropped"] == 12
+
+
+def test_a_config_of_images_takes_the_size_that_was_prepared(letters, made, refused, tmp_path):
+    made("image_folder", letters, "--size", 8)
+    options = ["--data.path", str(tmp_path / "made"), "--task.classes", "2"]
+    cfg = inference.settled(config.load(ROOT / "configs" / "asl_alphabet_cnn.py", options))
+    assert (cfg.features.height, cfg.features.width, cfg.features.size) == (8, 8, 100)
+    assert len(inference.open_split(cfg, "train"))
+    grey = dataclasses.replace(cfg, features=dataclasses.replace(cfg.features, channels=1))
+    with pytest.raises(errors.BadInput, match=r"its images are \(8, 8, 3\), and not \(8, 8, 1\)"):
+        inference.open_split(inference.settled(grey), "train")
 
 
 def test_the_same_image_in_two_parts_is_told(letters, made):
