@@ -13,19 +13,25 @@ def lock(opened: int) -> bool:
 
     It ends when the file is closed, at the latest with the process.
     """
-    if sys.platform == "win32":
-        import msvcrt
-
-        try:
-            msvcrt.locking(opened, msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-    import fcntl
-
+    try:
+        import fcntl
+    except ModuleNotFoundError:
+        return _locked_without_posix(opened)
     try:
         fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
+        return False
+    return True
+
+
+def _locked_without_posix(opened: int) -> bool:
+    if sys.platform != "win32":  # A system that has no locks.
+        return True
+    import msvcrt
+
+    try:
+        msvcrt.locking(opened, msvcrt.LK_NBLCK, 1)
+    except OSError:
         return False
     return True
 

@@ -13,7 +13,6 @@ import json
 import os
 import pathlib
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -169,7 +168,7 @@ def _fault(path: str | os.PathLike, status: int, lines: list[str]) -> Exception:
     told = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
     if told:
         return errors.BadInput(told[-1])
-    if status == -signal.SIGKILL:
+    if status == -9:  # SIGKILL, which Windows does not know.
         return errors.Unavailable(f"what reads {path} was killed, perhaps for want of memory")
     if status < 0:
         return errors.BadInput(

@@ -95,6 +95,7 @@ def devices(topology: str) -> list:
     # libtpu looks for a TPU even so, and may be loaded once on a machine unless told otherwise.
     for name, value in _LIBTPU.items():
         os.environ.setdefault(name, value)
+    import libtpu  # noqa: F401 - aslx.cli says how to install it.
     from jax.experimental import topologies
 
     try:

@@ -14,8 +14,10 @@ import tomllib
 import numpy as np
 import pytest
 
-from aslx import cli, quiet
+from aslx import cli, quiet, system
 from aslx.data import records
+from aslx.datasets import building
+from aslx.serving import connections
 
 ROOT = pathlib.Path(__file__).parent.parent
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
@@ -153,7 +155,9 @@ def test_libtpu_is_left_to_look_where_there_may_be_a_tpu(monkeypatch, tmp_path):
     assert environment() == {}
 
 
-def test_records_are_read_where_the_system_has_nothing_of_posix(monkeypatch, dataset):
+@pytest.fixture
+def windows(monkeypatch):
+    """A system that has nothing of POSIX, for aslx's own modules."""
     real = builtins.__import__
 
     def hidden(name, by=None, *more, **named):
@@ -161,14 +165,31 @@ def test_records_are_read_where_the_system_has_nothing_of_posix(monkeypatch, dat
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
         return real(name, by, *more, **named)
 
+    monkeypatch.setattr(builtins, "__import__", hidden)
+    for name in ("O_DIRECTORY", "geteuid", "getuid", "posix_fadvise", "pread", "preadv"):
+        monkeypatch.delattr(os, name)
+
+
+def test_records_are_read_where_the_system_has_nothing_of_posix(dataset, request):
     whole = records.Records(dataset, "train")
     expected = [_values(whole, i) for i in range(len(whole))]
-    monkeypatch.setattr(builtins, "__import__", hidden)
-    for name in ("preadv", "posix_fadvise", "sched_getaffinity", "getuid"):
-        monkeypatch.delattr(os, name)
+    request.getfixturevalue("windows")
     data = records.Records(dataset, "train")
     data.expect(data.number)
     assert [_values(data, i) for i in range(len(data))] == expected
+    assert data[0] == whole[0]
+
+
+def test_a_data_set_is_made_and_replaced_where_the_system_has_nothing_of_posix(windows, tmp_path):
+    for text in ("first", "second"):
+        with building.scratch(tmp_path / "out", overwrite=True) as folder:
+            (folder / "out").mkdir()
+            (folder / "out" / "dataset_info.json").write_text(text)
+        assert (tmp_path / "out" / "dataset_info.json").read_text() == text
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    with open(tmp_path / "lock", "w") as f:
+        assert system.lock(f.fileno())
+    assert connections.most() > 16
 
 
 def _values(data: records.Records, i: int) -> bytes:

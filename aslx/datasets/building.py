@@ -85,6 +85,10 @@ def _on_disk(out: pathlib.Path, overwrite: bool) -> Iterator[pathlib.Path]:
 @contextlib.contextmanager
 def _alone(place: pathlib.Path) -> Iterator[pathlib.Path]:
     """An empty folder beside `place`, while no other process works on it."""
+    if not hasattr(os, "O_DIRECTORY"):  # Windows opens no folder: nobody can tell who works there.
+        with tempfile.TemporaryDirectory(prefix=_prefix(place), dir=place.parent) as folder:
+            yield pathlib.Path(folder)
+        return
     for _ in range(3):
         folder = pathlib.Path(tempfile.mkdtemp(prefix=_prefix(place), dir=place.parent))
         with _opened(folder) as opened, _locked(opened, os.O_CREAT | os.O_EXCL) as free:

@@ -5,7 +5,6 @@ Where there are too many connections, the one that has waited longest for a requ
 """
 
 import asyncio
-import sys
 
 import h11
 from uvicorn.protocols.http import h11_impl
@@ -20,10 +19,10 @@ _OTHERS = 100  # Descriptors that are not of connections: of the model, the read
 def most() -> int:
     """Connections that this process has descriptors for, each with a file; it takes more
     descriptors where the system gives them."""
-    if sys.platform == "win32":  # Sockets are no descriptors there.
+    try:
+        import resource
+    except ModuleNotFoundError:  # Windows, where sockets are no descriptors.
         return _DESCRIPTORS // 2
-    import resource
-
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(_DESCRIPTORS, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
