@@ -58,13 +58,13 @@ class Line:
         return number
 
     def path(self, column: str = "path") -> str:
-        """A path inside the csv's folder; BadInput where it is none, or leads out of it."""
+        """A path inside the folder of the data; BadInput where it is none, or leads out of it."""
         text = self[column]
         if not text:
             raise errors.BadInput(f"{self.where}: an empty {column}; correct or remove the line")
         if posixpath.isabs(text) or posixpath.normpath(text).split("/")[0] == "..":
             raise errors.BadInput(
-                f"{self.where}: {text!r} leads out of the folder of the csv: name a file inside it"
+                f"{self.where}: {text!r} leads out of the folder of the data: name a file inside it"
             )
         return text
 

@@ -154,7 +154,7 @@ def test_a_line_that_cannot_be_is_named(tmp_path):
         (
             ("clips/x.parquet,1,hi", "clips/x.parquet is missing"),
             ("clips/a.parquet,1,hello", "the sign 'hello' is not in sign_to_prediction"),
-            ("../kaggle0/clips/b.parquet,1,hi", "leads out of the folder of the csv"),
+            ("../kaggle0/clips/b.parquet,1,hi", "leads out of the folder of the data"),
             ("clips/a.parquet,1,hi", "clips/a.parquet is listed a second time"),
             (f"clips/{'a' * 300}.parquet,1,hi", "is too long a name"),
         )
