@@ -181,7 +181,7 @@ class Checkpoints:
                 _set_aside(one.path, error)
             else:
                 self._scores[one.step] = one.score
-                if one.progress.get(_SOUND):
+                if one.progress.get(_SOUND, one.score is not None):
                     self._sound.add(one.step)
 
     def _is_whole(self, step: int) -> bool:

@@ -55,7 +55,7 @@ def _on_disk(workdir: files.Path) -> Iterator[None]:
         if sys.platform != "win32":  # Which removes no open file; a closed one another may hold.
             path.unlink(missing_ok=True)
         os.close(opened)
-        if made and not any(workdir.iterdir()):
+        if made and workdir.exists() and not any(workdir.iterdir()):
             workdir.rmdir()
 
 

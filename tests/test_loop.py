@@ -121,7 +121,7 @@ def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(cfg, whole, tm
         if path.is_file():
             path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     loop.run(cfg, copy)
-    assert f"checkpoint {newest} is damaged" in caplog.text
+    assert f"moved to {copy / 'checkpoints' / f'damaged-{newest}'}" in caplog.text
     assert_identical(state_of(cfg, copy), state_of(cfg, whole))
 
 
