@@ -34,11 +34,12 @@ def main() -> None:
 
     import jax
 
-    from aslx import inference, step
+    from aslx import inference, optim, step
     from aslx.models import layers
 
     model = jax.eval_shape(functools.partial(inference.build, cfg))
-    trained, frozen = (sizes(part) for part in layers.parted(model))
+    parts = layers.parted(model)
+    trained, frozen = map(sizes, parts)
     batch = cfg.features.source.field().allocate(1, command.frames)
 
     def forward(model, batch):
@@ -49,6 +50,7 @@ def main() -> None:
     read = {name: list(array.shape[1:]) for name, array in batch.items()}
     print(f"inputs: {read}; features: {cfg.features.num_features}")
     print(f"FLOPs of a forward pass over them: {flops / 1e6:.1f} M")
+    print(optim.shares(cfg.optim, parts[0]))
     print(f"frozen parameters: {frozen}")
     print(f"trainable parameters: {trained}")
     inference.last_json(

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 import optax.contrib
+from flax import nnx
 
 _VECTORS = ("bias", "scale", "scales", "shifts")
 _FLAT = 1e-12  # A gradient with a smaller norm moves nothing far.
@@ -24,9 +25,9 @@ class Config:
     weight_decay: float = 0.01
     """Decoupled (AdamW), of matrices only: not of biases, scales and norms."""
     muon_lr: float = 0.0
-    """Peak rate of Muon (Jordan et al. 2024) for kernels of two axes, on the same schedule: their
-    steps are orthogonal matrices, so that a layer of thousands of inputs moves no farther than one
-    of few. All else keeps AdamW; 0: everything does."""
+    """Peak rate of Muon (Jordan et al. 2024) for kernels, on the same schedule: their steps are
+    orthogonal matrices, so that a layer of thousands of inputs moves no farther than one of few.
+    All else keeps AdamW; 0: everything does."""
     clip_norm: float = 1.0
     """Global norm that gradients are clipped to; 0: never."""
     b2: float = 0.999
@@ -76,17 +77,61 @@ def build(cfg: Config, steps: int) -> optax.GradientTransformation:
     )
     if not cfg.muon_lr:
         return optax.chain(*parts, adam)
-    muon = optax.contrib.muon(schedule(cfg, steps, cfg.muon_lr), weight_decay=cfg.weight_decay)
+    muon = optax.contrib.muon(
+        schedule(cfg, steps, cfg.muon_lr),
+        weight_decay=cfg.weight_decay,
+        muon_weight_dimension_numbers=_kernels,
+    )
     return optax.chain(*parts, optax.partition({"adam": adam, "muon": muon}, _kinds))
 
 
+def shares(cfg: Config, params: Any) -> str:
+    """Which optimiser moves how much of the trained parameters, in words."""
+    moved = {"muon": 0, "adam": 0}
+    for kind, part in zip(jax.tree.leaves(_kinds(params)), _variables(params), strict=True):
+        moved[kind if cfg.muon_lr else "adam"] += sum(leaf.size for leaf in jax.tree.leaves(part))
+    total = max(1, sum(moved.values()))
+    muon, adam = (f"{n / total:.1%} of the parameters ({n:,})" for n in moved.values())
+    return f"Muon moves {muon}, AdamW {adam}" if cfg.muon_lr else f"AdamW moves {adam}"
+
+
+def _is_variable(x: Any) -> bool:
+    return isinstance(x, nnx.Variable)
+
+
+def _variables(params: Any) -> list:
+    return jax.tree.leaves(params, is_leaf=_is_variable)
+
+
 def _kinds(params: Any) -> Any:
-    """Which optimiser moves a leaf."""
+    """Which optimiser moves a parameter."""
 
-    def kind(path: Any, x: jax.Array) -> str:
-        return "muon" if x.ndim == 2 and _name(path) == "kernel" else "adam"
+    def kind(path: Any, x: Any) -> str:
+        return "adam" if _kernel(path, x) is None else "muon"
 
-    return jax.tree.map_with_path(kind, params)
+    return jax.tree.map_with_path(kind, params, is_leaf=_is_variable)
+
+
+def _kernels(params: Any) -> Any:
+    return jax.tree.map_with_path(_kernel, params, is_leaf=_is_variable)
+
+
+def _kernel(path: Any, x: Any) -> optax.contrib.MuonDimensionNumbers | None:
+    """The axes of the matrix that a parameter is to its layer: those of its inputs, those of its
+    outputs; of stacked blocks each has one. None of what is no matrix.
+
+    Biases and norms add and scale. Of an embedding a step sees few rows, and of a depthwise
+    convolution no product mixes the channels: there is no matrix whose directions Muon could even
+    out. `layers.kernel` notes which axes are the inputs'; elsewhere a kernel of two axes is a
+    matrix, of its inputs and outputs, and of one with more nobody knows.
+    """
+    about = x.get_metadata() if _is_variable(x) else {}
+    axes = tuple(range(about.get("stacked", 0), len(x.shape)))
+    known = 1 if _name(path) == "kernel" and len(axes) == 2 else 0
+    inputs = about.get("inputs", known)
+    if not 0 < inputs < len(axes):
+        return None
+    return optax.contrib.MuonDimensionNumbers(axes[:inputs], axes[inputs:])
 
 
 def _name(path: Any) -> str:

@@ -1,14 +1,18 @@
 """What is decayed, what is perturbed, and which optimiser moves what."""
 
+import dataclasses
 import functools
 import pathlib
+import re
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
 from aslx import config, inference, optim, stored
+from aslx.models import attention, layers, projection
 
 CONFIGS = sorted((pathlib.Path(__file__).parent.parent / "configs").glob("*.py"))
 
@@ -40,3 +44,69 @@ def test_muon_moves_kernels_along_all_directions_alike_and_adam_the_rest():
     assert sizes.max() < 1.3 * 0.02 and sizes.max() < 2 * sizes.min()
     for name in ("taps", "bias"):
         np.testing.assert_array_equal(ours[name], adam[name])
+
+
+def first(params, grads):
+    """Muon's first update of an array, or of a module."""
+    cfg = optim.Config(warmup=0.0, clip_norm=0.0, weight_decay=0.0, muon_lr=0.02)
+    tx = optim.build(cfg, 10)
+    return jax.jit(lambda p, g: tx.update(g, tx.init(p), p)[0])(params, grads)
+
+
+def random_like(tree, seed=0):
+    rng = np.random.default_rng(seed)
+    return jax.tree.map(lambda x: jnp.asarray(rng.normal(size=x.shape), jnp.float32), tree)
+
+
+def test_muon_moves_each_of_stacked_blocks_as_it_would_alone():
+    blocks = [nnx.Linear(12, 8, rngs=nnx.Rngs(i)) for i in range(3)]
+    grads = [random_like(block, i) for i, block in enumerate(blocks)]
+    found = first(layers.stack(blocks), layers.stack(grads))
+    for i in range(3):
+        alone = first(blocks[i], grads[i])
+        np.testing.assert_allclose(found.kernel[i], alone.kernel[...], rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize(("into", "out"), [((12,), (2, 5)), ((2, 5), (12,))])
+def test_muon_moves_a_kernel_of_heads_as_the_matrix_that_it_is(into, out):
+    make = functools.partial(
+        projection.Projection, into, out, kernel_init=nnx.initializers.normal()
+    )
+    heads = [make(rngs=nnx.Rngs(i)) for i in range(2)]
+    grads = [random_like(each, i) for i, each in enumerate(heads)]
+    together = first(layers.stack(heads), layers.stack(grads))
+    for i in range(2):
+        matrix = {"kernel": grads[i].kernel[...].reshape(np.prod(into), -1)}
+        alone = first(jax.tree.map(jnp.zeros_like, matrix), matrix)["kernel"].reshape(*into, *out)
+        found = first(heads[i], grads[i]).kernel[...]
+        np.testing.assert_allclose(found, alone, rtol=1e-5, atol=1e-7)
+        np.testing.assert_allclose(together.kernel[i], alone, rtol=1e-5, atol=1e-7)
+
+
+def test_taps_of_a_depthwise_convolution_are_no_matrix_for_muon_however_they_are_stacked():
+    f32 = jnp.dtype("float32")
+    make = functools.partial(layers.DepthwiseConv, 8, 5, dtype=f32)
+    for module in (make(rngs=nnx.Rngs(0)), layers.stack([make(rngs=nnx.Rngs(i)) for i in (0, 1)])):
+        found = first(module, random_like(module))
+        # Adam's first steps are all of one size.
+        np.testing.assert_allclose(np.abs(found.kernel[...]), 1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_muon_moves_nearly_all_of_every_network_and_says_so(path):
+    cfg = config.load(path)
+    model, _ = layers.parted(jax.eval_shape(functools.partial(inference.build, cfg)))
+    said = optim.shares(dataclasses.replace(cfg.optim, muon_lr=0.02), model)
+    muon, adam = map(float, re.findall(r"([\d.]+)%", said))
+    assert muon > 90 and muon + adam == pytest.approx(100, abs=0.11)
+    assert optim.shares(dataclasses.replace(cfg.optim, muon_lr=0.0), model).startswith(
+        "AdamW moves 100.0% of the parameters"
+    )
+
+
+def test_attention_is_muons_in_all_its_parts():
+    module = attention.Attention(8, 2, dtype=jnp.dtype("float32"), rngs=nnx.Rngs(0))
+    kinds = stored.flatten(optim._kinds(module))
+    assert {name for name, kind in kinds.items() if kind == "muon"} == {
+        f"{part}/kernel" for part in ("q", "k", "v", "out")
+    }

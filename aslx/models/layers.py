@@ -6,7 +6,6 @@ Matrices start as LeCun normal, biases and the shifts of norms at zero, unless s
 
 import contextlib
 import contextvars
-import functools
 import math
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -17,7 +16,6 @@ import numpy as np
 from flax import nnx
 
 KEPT = "product"  # The name of results that `scan` keeps beside those of plain products.
-_TINY = 3  # Pixels along a side of images that a 3 x 3 window nearly covers.
 _exporting = contextvars.ContextVar("exporting", default=False)
 
 
@@ -154,7 +152,7 @@ class DepthwiseConv(nnx.Module):
 
     def __init__(self, dim: int, taps: int, *, dtype: jnp.dtype, rngs: nnx.Rngs):
         self.dtype = dtype
-        self.kernel = nnx.Param(rngs.params.normal((taps, dim)) / math.sqrt(taps))
+        self.kernel = kernel(rngs.params.normal((taps, dim)) / math.sqrt(taps), inputs=0)
         self.bias = nnx.Param(jnp.zeros(dim))
 
     def __call__(self, x_BSD: jax.Array, mask_BS: jax.Array) -> jax.Array:
@@ -199,50 +197,6 @@ class Linear(nnx.Module):
         return product(x, self.kernel[...]) + self.bias[...]
 
 
-def convolution(x_BHWC: jax.Array, kernel_KKCD: jax.Array, stride: int) -> jax.Array:
-    """Of images; padded on both sides alike, so that stride 1 keeps their size.
-
-    On a CPU a product of two matrices, of all windows and the kernel, where windows are single
-    pixels or nearly the whole image: of f32[256,2,2,256] and 3 x 3 taps 3 ms instead of 184. Of
-    larger images XLA's own convolution is the faster, 17 ms instead of 27 of f32[32,28,28,128]."""
-    pad, size = kernel_KKCD.shape[0] // 2, min(x_BHWC.shape[1:3])
-
-    def as_such(x_BHWC: jax.Array, kernel_KKCD: jax.Array) -> jax.Array:
-        numbers = ("NHWC", "HWIO", "NHWC")
-        return jax.lax.conv_general_dilated(
-            x_BHWC, kernel_KKCD, (stride, stride), [(pad, pad)] * 2, dimension_numbers=numbers
-        )
-
-    def as_product(x_BHWC: jax.Array, kernel_KKCD: jax.Array) -> jax.Array:
-        _, height, width, _ = x_BHWC.shape
-        padded = jnp.pad(x_BHWC, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
-        rows, columns = (stride * (-(-n // stride) - 1) + 1 for n in (height, width))
-        # Of a single pixel the taps beside the middle see padding alone.
-        up, along = (range(pad, pad + 1) if n == 1 else range(2 * pad + 1) for n in (height, width))
-        windows = [
-            padded[:, i : i + rows : stride, j : j + columns : stride] for i in up for j in along
-        ]
-        x_BHWK = jnp.concatenate(windows, -1) if len(windows) > 1 else windows[0]
-        kernel = kernel_KKCD[up.start : up.stop, along.start : along.stop]
-        return product(x_BHWK, kernel.reshape(-1, kernel.shape[-1]))
-
-    if is_exporting() or (pad and size > _TINY):
-        return as_such(x_BHWC, kernel_KKCD)
-    return jax.lax.platform_dependent(x_BHWC, kernel_KKCD, cpu=as_product, default=as_such)
-
-
-def max_pool(x_BHWC: jax.Array) -> jax.Array:
-    """The largest of 3 x 3 at every other pixel, padded on both sides alike. Slices, for they take
-    half the time of a reduce_window on CPUs and have a gradient there."""
-    if _exporting.get():
-        window, strides, pads = (1, 3, 3, 1), (1, 2, 2, 1), [(0, 0), (1, 1), (1, 1), (0, 0)]
-        return jax.lax.reduce_window(x_BHWC, -jnp.inf, jax.lax.max, window, strides, pads)
-    _, height, width, _ = x_BHWC.shape
-    padded = jnp.pad(x_BHWC, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=-jnp.inf)
-    near = [padded[:, i : i + height : 2, j : j + width : 2] for i in range(3) for j in range(3)]
-    return functools.reduce(jnp.maximum, near)
-
-
 def shift(x_BSD: jax.Array, mask_BS: jax.Array) -> jax.Array:
     """A quarter of the channels from the frame before, a quarter from the one after: a convolution
     over time that costs nothing (Lin et al. 2019, the temporal shift module)."""
@@ -264,9 +218,20 @@ def stack_frames(x_BSD: jax.Array, mask_BS: jax.Array, stride: int) -> tuple[jax
     return x_BSD.reshape(b, m, stride * d), mask_BS.reshape(b, m, stride).any(-1)
 
 
+def kernel(value: jax.Array, inputs: int, kind: type = nnx.Param) -> Any:
+    """A parameter by which a layer maps its inputs: as many first axes are those of the inputs,
+    the others those of the outputs, so that an optimiser knows the matrix that it is. With 0 it is
+    none: each output has weights of its own, as a depthwise convolution's."""
+    return kind(value, inputs=inputs)
+
+
 def stack(blocks: list) -> Any:
-    """Blocks of one shape as one block whose parameters have a leading axis of layers."""
-    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *blocks)
+    """Blocks of one shape as one block whose parameters have a leading axis of layers; each notes
+    that it has."""
+    whole = jax.tree.map(lambda *leaves: jnp.stack(leaves), *blocks)
+    for leaf in jax.tree.leaves(whole, is_leaf=_is_variable):
+        leaf.set_metadata(stacked=leaf.get_metadata().get("stacked", 0) + 1)
+    return whole
 
 
 def scan(

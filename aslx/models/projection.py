@@ -58,7 +58,7 @@ class Projection(nnx.Module):
     ):
         self.axes, self.dtype = len(into), dtype
         kernel = kernel_init(rngs.params(), (math.prod(into), math.prod(out)))
-        self.kernel = nnx.Param(kernel.reshape(*into, *out))
+        self.kernel = layers.kernel(kernel.reshape(*into, *out), inputs=len(into))
         self.bias = nnx.Param(jnp.zeros(out))
 
     def __call__(self, x: jax.Array) -> jax.Array:

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from aslx import errors
-from aslx.models import layers
+from aslx.models import layers, pixels
 
 # Blocks and channels of the stages conv2 to conv5.
 _STAGES = {"conv2": (3, 64), "conv3": (4, 128), "conv4": (6, 256), "conv5": (3, 512)}
@@ -68,11 +68,11 @@ class Config:
 class Conv(nnx.Module):
     def __init__(self, size: int, wide: int, narrow: int, kind: type, rngs: nnx.Rngs):
         he = nnx.initializers.he_normal()
-        self.kernel = kind(he(rngs.params(), (size, size, wide, narrow)))
+        self.kernel = layers.kernel(he(rngs.params(), (size, size, wide, narrow)), 3, kind)
         self.bias = kind(jnp.zeros(narrow))
 
     def __call__(self, x_BHWC: jax.Array, stride: int) -> jax.Array:
-        return layers.convolution(x_BHWC, self.kernel[...], stride) + self.bias[...]
+        return pixels.convolution(x_BHWC, self.kernel[...], stride) + self.bias[...]
 
 
 class BatchNorm(nnx.Module):
@@ -110,7 +110,7 @@ class Trunk(nnx.Module):
     def frozen(self, image_BHW3: jax.Array) -> jax.Array:
         """What leaves the last block before those that are trained."""
         x = jax.nn.relu(self._conv("conv1_conv", image_BHW3, 2))
-        x = layers.materialised(layers.max_pool(x))
+        x = layers.materialised(pixels.max_pool(x))
         return functools.reduce(self._block, _BLOCKS[: self.first_trained], x)
 
     def _block(self, x: jax.Array, name: str) -> jax.Array:

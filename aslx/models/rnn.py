@@ -240,7 +240,7 @@ class LSTM(nnx.Module):
         self.activation, self.dtype = activation, dtype
         glorot, orthogonal = nnx.initializers.glorot_uniform(), nnx.initializers.orthogonal()
         self.kernel = nnx.Param(glorot(rngs.params(), (num_features, 4 * dim)))
-        self.recurrent = nnx.Param(orthogonal(rngs.params(), (dim, 4 * dim)))
+        self.recurrent = layers.kernel(orthogonal(rngs.params(), (dim, 4 * dim)), inputs=1)
         self.bias = nnx.Param(jnp.zeros((4, dim)).at[1].set(1).reshape(-1))
 
     def first(self, batch: int) -> Carry:

@@ -49,7 +49,7 @@ def _attention(rngs: nnx.Rngs) -> attention.Attention:
 
 class Convolution(nnx.Module):
     def __init__(self, wide: int, rngs: nnx.Rngs):
-        self.kernel = nnx.Param(_GLOROT(rngs.params(), (_TAPS, wide, _DIM)))
+        self.kernel = layers.kernel(_GLOROT(rngs.params(), (_TAPS, wide, _DIM)), inputs=2)
         self.bias = nnx.Param(jnp.zeros(_DIM))
 
     def __call__(self, x_BSC: jax.Array) -> jax.Array:
