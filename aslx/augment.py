@@ -1,9 +1,10 @@
 """Clips shown in another way: on the device, keyed, and in the shapes that they came in.
 
 `Clips` has one object for each way; its `rate` is the share of clips that it happens to, and a way
-of rate 0 costs nothing. Those here happen before the features; those of masks.py leave values out
-of what the model sees. The ways, and strengths of about these sizes, are those of the
-fingerspelling competition's first place (Henkel and Hanley 2023).
+of rate 0 costs nothing. Those that mix clips happen first, to the whole batch; the others here
+before the features; those of masks.py leave values out of what the model sees. The ways, and
+strengths of about these sizes, are those of the fingerspelling competition's first place (Henkel
+and Hanley 2023).
 
 Shape suffixes: B clips, T frames of the clip, S frames that the model sees, N points, F features,
 L characters, W windows.
@@ -174,7 +175,7 @@ class CutMix:
     margin: float = 0.2
     """Least share of either clip."""
 
-    def apply(self, batch: Batch, key: jax.Array, features: Any) -> Batch:
+    def mix(self, batch: Batch, key: jax.Array, features: Any) -> Batch:
         del features
         x_BTN3, length_B, tokens = batch["landmarks"], batch["length"], batch["tokens"]
         count_B = (tokens != vocab.PAD).sum(1)
@@ -253,14 +254,21 @@ class Clips:
     face_drop: masks.PartDrop = masks.PartDrop()
     pose_drop: masks.PartDrop = masks.PartDrop(parts=("pose",))
 
+    def mixed(self, batch: Batch, key: jax.Array, features: Any) -> Batch:
+        """What rows have of one another: of a whole batch, before it is parted."""
+        return self._applied("mix", batch, key, features)
+
     def clips(self, batch: Batch, key: jax.Array, features: Any) -> Batch:
-        """`landmarks` f16 or f32 [B,T,N,3] becomes f32; `given` i32[B,L] may join, the characters
-        that the decoder is told."""
+        """Each row by itself. `landmarks` f16 or f32 [B,T,N,3] becomes f32; `given` i32[B,L] may
+        join, the characters that the decoder is told."""
         batch = batch | {"landmarks": batch["landmarks"].astype(jnp.float32)}
-        for i, way in enumerate(self._ways("apply")):
+        return self._applied("apply", batch, key, features)
+
+    def _applied(self, kind: str, batch: Batch, key: jax.Array, features: Any) -> Batch:
+        for i, way in enumerate(self._ways(kind)):
             happens_key, way_key = jax.random.split(jax.random.fold_in(key, i))
             happens_B = jax.random.bernoulli(happens_key, way.rate, batch["length"].shape)
-            batch = _chosen(happens_B, way.apply(batch, way_key, features), batch)
+            batch = _chosen(happens_B, getattr(way, kind)(batch, way_key, features), batch)
         return batch
 
     def inputs(

@@ -95,7 +95,12 @@ def _apply(cfg: config_lib.Config, name: str, way: Any, batch: dict) -> Shown:
     certain = dataclasses.replace(way, rate=1.0)
     clips, key = dataclasses.replace(augment_lib.Clips(), **{name: certain}), jax.random.key(5)
     if not hasattr(way, "kept"):
-        after = jax.jit(lambda batch, key: clips.clips(batch, key, cfg.features))(batch, key)
+        features = cfg.features
+
+        def shown(batch: dict, key: Any) -> dict:
+            return clips.clips(clips.mixed(batch, key, features), key, features)
+
+        after = jax.jit(shown)(batch, key)
         return _shown(cfg, batch, {k: np.asarray(v) for k, v in after.items()}, None)
     x, mask = jax.jit(lambda batch: step.inputs(batch, cfg.features))(batch)
     kept = certain.kept(mask, key, cfg.features.columns)

@@ -49,8 +49,22 @@ class Images:
     paste_zoom: float = 0.6
     """Largest change of its scale, either way, as a share."""
 
+    def mixed(self, batch: Batch, key: jax.Array, features: Any) -> Batch:
+        """What rows have of one another, of a whole batch: before a hand is pasted, half of the
+        images get the background of the one before them."""
+        if not self.paste:
+            return batch
+        if not features.cutouts:
+            raise errors.BadInput("augmentation.paste needs the hands: set features.cutouts")
+        ends = features.channels, 2 * features.channels
+        picture_BHWC, behind_BHWC, hand_BHW1 = jnp.split(batch["image"], ends, -1)
+        other_B = jax.random.bernoulli(key, shape=(len(behind_BHWC),))[:, None, None, None]
+        behind_BHWC = jnp.where(other_B, jnp.roll(behind_BHWC, 1, 0), behind_BHWC)
+        return batch | {"image": jnp.concatenate([picture_BHWC, behind_BHWC, hand_BHW1], -1)}
+
     def clips(self, batch: Batch, key: jax.Array, features: Any) -> Batch:
-        """`image` u8[B,H,W,C or, with cutouts, 2 C + 1] becomes f32[B,H,W,C], of 0 to 255."""
+        """Each row by itself. `image` u8[B,H,W,C or, with cutouts, 2 C + 1] becomes f32[B,H,W,C],
+        of 0 to 255."""
         x_BHWC = batch["image"].astype(jnp.float32)
         paste_key, place_key, warp_key, light_key = jax.random.split(key, 4)
         if self.paste:
@@ -106,16 +120,11 @@ class Images:
         return jnp.maximum(0.0, 1.0 - jnp.abs(from_BS[:, :, None] - at))
 
     def _pasted(self, key: jax.Array, x_BHWV: jax.Array, features: Any) -> jax.Array:
-        """Images whose hand was found stand on the background of the next one, or on their own;
-        the others stay."""
-        if not features.cutouts:
-            raise errors.BadInput("augmentation.paste needs the hands: set features.cutouts")
+        """Images whose hand was found stand on the background that they have; the others stay."""
         (rows, height, width, _), channels = x_BHWV.shape, features.channels
-        keys = jax.random.split(key, (4, rows))
+        keys = jax.random.split(key, (3, rows))
         picture_BHWC, behind_BHWC, hand_BHW1 = jnp.split(x_BHWV, (channels, 2 * channels), -1)
         seen_BHWC = jnp.concatenate([picture_BHWC, hand_BHW1 / 255], -1)
-        other_B = jax.vmap(jax.random.bernoulli)(keys[0])[:, None, None, None]
-        behind_BHWC = jnp.where(other_B, jnp.roll(behind_BHWC, 1, 0), behind_BHWC)
         size_2, grid_2HW = np.array([height, width]), np.mgrid[:height, :width]
 
         def one(bend_key, place_key, seen_HWC, behind_HWC) -> jax.Array:
@@ -131,9 +140,9 @@ class Images:
             moved_HWC, hand_HW1 = jnp.split(_picked(seen_HWC, at), (channels,), -1)
             return hand_HW1 * moved_HWC + (1 - hand_HW1) * behind_HWC
 
-        pasted_BHWC = jax.vmap(one)(keys[1], keys[2], seen_BHWC, behind_BHWC)
+        pasted_BHWC = jax.vmap(one)(keys[0], keys[1], seen_BHWC, behind_BHWC)
         share_B = seen_BHWC[..., -1].mean((1, 2))
-        chosen_B = jax.vmap(functools.partial(jax.random.bernoulli, p=self.paste))(keys[3])
+        chosen_B = jax.vmap(functools.partial(jax.random.bernoulli, p=self.paste))(keys[2])
         chosen_B &= (_FOUND[0] < share_B) & (share_B < _FOUND[1])
         return jnp.where(chosen_B[:, None, None, None], pasted_BHWC, picture_BHWC)
 

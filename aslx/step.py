@@ -16,6 +16,8 @@ from aslx.models import layers
 Batch = dict[str, jax.Array]
 Metrics = dict[str, jax.Array]
 
+_MIX = 0x3A17  # `fold_in` of a small number gives a microbatch's key.
+
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -147,12 +149,14 @@ def train(
     """The next of `steps` steps. Losses find in the batch how far the training is:
     `progress` f32[B], from 0 to 1. `gather` makes parameters whole on every device, `scatter`
     leaves each its part of their gradient, and `spread` lays a first axis over the `devices`."""
-    progress = state.step / steps
+    progress, key = state.step / steps, jax.random.fold_in(key, state.step)
+    if augment is not None:  # Rows find one another in the whole batch: a part may have one alone.
+        batch = augment.mixed(batch, jax.random.fold_in(key, _MIX), features)
     of = functools.partial(
         accumulated,
         frozen=gather(state.frozen),
         batch=batch | {"progress": jnp.full_like(batch["weight"], progress)},
-        key=jax.random.fold_in(key, state.step),
+        key=key,
         task=task,
         features=features,
         augment=augment,

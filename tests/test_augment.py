@@ -177,7 +177,12 @@ def test_of_a_batch_on_several_devices_no_clip_travels_to_all_of_them():
     everything = dataclasses.replace(
         augment.Clips(), **{name: getattr(ways.only(name), name) for name in ways.MOVED}
     )
-    run = jax.jit(lambda rows, key: everything.clips(rows, key, ways.FEATURES))
+
+    @jax.jit
+    def run(rows: dict, key: jax.Array) -> dict:
+        mixed = everything.mixed(rows, key, ways.FEATURES)
+        return everything.clips(mixed, key, ways.FEATURES)
+
     program = run.lower(rows, jax.random.key(0)).compile().as_text()
     assert "collective-permute" in program
     gathered = re.findall(r"= (\w+\[[\d,]*\]).* all-gather", program)

@@ -12,7 +12,8 @@ def augmented(image: np.ndarray, **options) -> np.ndarray:
     """Of images, or of images with their cutouts."""
     batch, augment = {"image": jnp.asarray(image)}, image_augment.Images(**options)
     features = image_features.Image(height=1, width=1, size=1, cutouts=image.shape[-1] == 7)
-    return np.array(augment.clips(batch, jax.random.key(0), features)["image"])
+    mixed = augment.mixed(batch, jax.random.key(1), features)
+    return np.array(augment.clips(mixed, jax.random.key(0), features)["image"])
 
 
 def changed(**options) -> tuple[np.ndarray, np.ndarray]:
@@ -108,6 +109,17 @@ def test_a_pasted_hand_is_elsewhere_in_another_size_on_its_own_or_the_next_backg
     )
     assert np.abs(middle - before).max() < 0.25 * 50 + 1 and np.abs(middle - before).max() > 6
     assert (middle > 0.15 * 50 - 1).all() and (middle < 0.85 * 50 + 1).all()
+
+
+def test_a_hand_stands_on_another_background_also_where_a_microbatch_has_one_image():
+    features = image_features.Image(height=1, width=1, size=1, cutouts=True)
+    augment, images = image_augment.Images(paste=1.0), with_hands()
+    mixed = augment.mixed({"image": jnp.asarray(images)}, jax.random.key(1), features)["image"]
+    one = jax.jit(lambda row, key: augment.clips({"image": row[None]}, key, features)["image"])
+    keys = jax.random.split(jax.random.key(0), len(images))
+    shown = np.concatenate([one(row, key) for row, key in zip(mixed, keys, strict=True)])
+    other = np.median(shown, (1, 2, 3)) == np.roll(images[:, 0, 0, 3], 1)
+    assert 4 <= other.sum() <= 12
 
 
 def test_no_image_is_pasted_whose_hand_was_not_found():

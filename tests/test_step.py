@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from aslx import config, optim, setup, sharding, step, stored
+from aslx import augment, config, optim, setup, sharding, step, stored
 from aslx.data import plan
 from tests import tiny
 from tests.test_loop import first_batch, poisoned
@@ -141,3 +141,45 @@ def test_losses_are_told_how_far_the_training_is(cfg):
     state, batch = s.init(), first_batch(s)
     at = dataclasses.replace(state, step=jnp.asarray(6))
     assert float(jax.jit(train)(at, batch, s.key)[1]["loss"]) == 0.75
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Spelled:
+    """A task whose loss is a number that tells which characters are where in which row."""
+
+    def loss(self, model, inputs, mask, batch, key):
+        del inputs, mask, key
+        unused = sum(0 * x.sum() for x in jax.tree.leaves(model))
+        tokens = batch["tokens"].astype(jnp.float32)
+        row = (tokens * jnp.arange(1, tokens.shape[1] + 1)).sum(1) * jnp.sin(batch["id"] + 1.0)
+        return row.sum() + unused, batch["weight"].sum(), {}
+
+
+def test_clips_are_mixed_alike_however_small_the_microbatches_and_whatever_the_mesh(cfg):
+    batching = plan.Bucketed(frames=1024, buckets=1, multiple=16)
+    s = setup.of(dataclasses.replace(cfg, data=dataclasses.replace(cfg.data, batching=batching)))
+    state, batch = s.init(), first_batch(s)
+
+    def spelled(rate: float, microbatches: int, devices: int) -> float:
+        train = functools.partial(
+            step.train,
+            tx=optim.build(cfg.optim, 8),
+            task=Spelled(),
+            features=cfg.features,
+            augment=augment.Clips(cutmix=augment.CutMix(rate=rate)),
+            microbatches=microbatches,
+            devices=devices,
+            ema_decay=cfg.ema_decay,
+            awp=cfg.awp,
+            steps=8,
+            gather=lambda model: model,
+            scatter=lambda grads: grads,
+            spread=lambda parts: parts,
+        )
+        return float(jax.jit(train)(state, batch, s.key)[1]["loss"])
+
+    rows = len(batch["weight"])
+    whole = spelled(1.0, 1, 1)
+    assert whole != pytest.approx(spelled(0.0, 1, 1), rel=1e-2)
+    for devices in (1, 8):  # A row each.
+        assert spelled(1.0, rows, devices) == pytest.approx(whole, rel=1e-4)

@@ -38,7 +38,7 @@ def only(name: str, rate: float = 1.0, **strengths) -> augment.Clips:
 
 
 def changed(ways: augment.Clips, rows: dict, seed: int = 0) -> dict:
-    run = jax.jit(lambda rows, key: ways.clips(rows, key, FEATURES))
+    run = jax.jit(lambda rows, key: ways.clips(ways.mixed(rows, key, FEATURES), key, FEATURES))
     return {k: np.asarray(v) for k, v in run(rows, jax.random.key(seed)).items()}
 
 
