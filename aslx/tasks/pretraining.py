@@ -19,7 +19,7 @@ from flax import nnx
 
 from aslx import errors, files, reading
 from aslx.data import records as records_lib
-from aslx.models import layers, recogniser
+from aslx.models import layers, recogniser, stateless
 
 Array = jax.Array
 Sums = dict[str, tuple[Array, Array]]
@@ -85,7 +85,8 @@ class Task:
         )
 
     def build(self, model: Any, features: Any, rngs: nnx.Rngs) -> nnx.Module:
-        network = model.build(features.num_features, rngs=rngs)
+        # Checked first: the guesser has the network encode.
+        network = stateless.checked(model.build(features.num_features, rngs=rngs))
         if not isinstance(network, recogniser.Recogniser):
             raise errors.BadInput(
                 f"{type(network).__name__} has no encoder to pretrain apart from it"
@@ -118,6 +119,11 @@ class Task:
         seen_BSF = layers.masked(x_BSF, mask_BS & ~hidden_BS & ~after_BS)
         right_BS = codes(x_BSF, mask_BS, self.codes)
         return model(seen_BSF, mask_BS, model_key), right_BS, hidden_BS
+
+    def unaligned(self, model: Any, features: Any, data: records_lib.Records) -> int:
+        """There is no CTC here."""
+        del model, features, data
+        return 0
 
     def loss(
         self, model: Any, inputs: Array, mask: Array, batch: dict, key: Array | None
@@ -177,7 +183,7 @@ class Task:
         del targets
         rows = [
             {
-                "record": i,
+                "record": int(records.number[i]),
                 "signer": int(records.index.signer[i]),
                 "frames": int(records.index.frames[i]),
                 "guessed": round(_guessed(answer), 4),

@@ -1,0 +1,52 @@
+"""Networks hold parameters and nothing else: what else one keeps would be trained, averaged and
+decayed as if it were a parameter, or changed where nobody may change it."""
+
+from typing import Any
+
+import jax
+from flax import nnx
+
+from aslx import errors
+from aslx.models import layers
+
+_INSTEAD = {
+    nnx.BatchNorm: "use nnx.LayerNorm",
+    nnx.Dropout: "use aslx.models.layers.dropout and the key that the call is given",
+    nnx.MultiHeadAttention: "use aslx.models.attention.Attention",
+    nnx.RNN: "use aslx.models.rnn.LSTM",
+    nnx.LSTMCell: "use aslx.models.rnn.LSTM",
+    nnx.OptimizedLSTMCell: "use aslx.models.rnn.LSTM",
+}
+
+
+def checked(network: Any) -> Any:
+    """The network; BadInput names the first part that keeps state, and what to use instead."""
+    modules = {tuple(map(str, path)): module for path, module in nnx.iter_modules(network)}
+    for place, module in modules.items():
+        for name, value in vars(module).items():
+            if isinstance(value, jax.Array):
+                raise errors.BadInput(
+                    f"{_called(network, (*place, name))} is an array that is no parameter: make it "
+                    "an nnx.Param, to train it, or an aslx.models.layers.Frozen"
+                )
+    leaves = jax.tree.leaves_with_path(network, is_leaf=lambda x: isinstance(x, nnx.Variable))
+    for path, leaf in leaves:
+        if isinstance(leaf, (nnx.Param, layers.Frozen)):
+            continue
+        words = tuple(jax.tree_util.keystr(path, simple=True, separator="/").split("/"))
+        for n in range(len(words)):  # From the outermost module that it lies in.
+            kind = type(modules.get(words[:n]))
+            if kind in _INSTEAD:
+                raise errors.BadInput(
+                    f"{_called(network, words[:n])} is an nnx.{kind.__name__}, which keeps state: "
+                    f"{_INSTEAD[kind]}"
+                )
+        raise errors.BadInput(
+            f"{_called(network, words)} is an nnx.{type(leaf).__name__}, which is state and no "
+            "parameter: keys, caches and statistics are arguments and results of a call"
+        )
+    return network
+
+
+def _called(network: Any, words: tuple[str, ...]) -> str:
+    return ".".join((type(network).__name__, *words))
