@@ -62,8 +62,9 @@ def main() -> int | None:
             )
         if len(command.files) != 1 or not video.is_video(command.files[0]):
             raise errors.BadInput(f"--overlay {command.overlay}: needs one video to read")
-    from aslx import inference
+    from aslx import inference, memory
 
+    memory.share()
     run = inference.open_run(command.workdir)
     if command.files:
         return max(_status(run, file, command) for file in command.files)

@@ -4,7 +4,7 @@ Shape suffixes: B clips, T frames of the clip (may be symbolic in an export), S 
 model sees (always static), N points, C coordinates (3 N, point by point), D values of a frame.
 
 Along a symbolic axis gathers, slices, sorts and cumsum do not export; products do. So whatever has
-T is a product.
+T is a product; of a known T none takes memory that grows with its square.
 """
 
 import jax
@@ -16,6 +16,7 @@ from aslx import landmarks
 _RIGHT, _LEFT = "right_hand", "left_hand"
 EXACT = jax.lax.Precision.HIGHEST
 _MISSING = 1e30
+_BLOCK = 1024  # Frames: more than nearly all clips have.
 
 
 def coordinates(landmarks_BTN3: jax.Array) -> jax.Array:
@@ -49,10 +50,8 @@ def weights(keep_BT: jax.Array, frames: int, at_least: int = 0) -> tuple[jax.Arr
     clip. The kept ones, moved together; interpolated where they are more than `frames`, or fewer
     than `at_least` and not none. Positions are those of tf.image.resize's bilinear method
     (half-pixel centres)."""
-    t = jnp.arange(keep_BT.shape[1])
     keep = keep_BT.astype(jnp.float32)
-    before_TT = (t[:, None] < t[None, :]).astype(jnp.float32)
-    place_BT = jnp.matmul(keep, before_TT, precision=EXACT)
+    place_BT = _before(keep)
     count_B1 = keep.sum(1, keepdims=True)
     used_B1 = jnp.clip(count_B1, jnp.where(count_B1 > 0, at_least, 0), frames)
     s_1S = jnp.arange(frames, dtype=jnp.float32)[None, :]
@@ -63,6 +62,21 @@ def weights(keep_BT: jax.Array, frames: int, at_least: int = 0) -> tuple[jax.Arr
     mask_BS = s_1S < used_B1
     hat_BST = jnp.maximum(0.0, 1.0 - jnp.abs(at_BS[:, :, None] - place_BT[:, None, :]))
     return hat_BST * keep[:, None, :] * mask_BS[:, :, None], mask_BS
+
+
+def _before(keep_BT: jax.Array) -> jax.Array:
+    """f32[B,T]: how many of the frames before each one are kept; exact up to 2^24 of them. A
+    product of T by T, of a longer clip one within each block and this of the blocks."""
+    frames = keep_BT.shape[1]
+    if not isinstance(frames, int) or frames <= _BLOCK:
+        t = jnp.arange(frames)
+        before_TT = (t[:, None] < t[None, :]).astype(jnp.float32)
+        return jnp.matmul(keep_BT, before_TT, precision=EXACT)
+    blocks_BNT = jnp.pad(keep_BT, ((0, 0), (0, -frames % _BLOCK)))
+    blocks_BNT = blocks_BNT.reshape(len(keep_BT), -1, _BLOCK)
+    within_BNT = _before(blocks_BNT.reshape(-1, _BLOCK)).reshape(blocks_BNT.shape)
+    before_BNT = within_BNT + _before(blocks_BNT.sum(2))[..., None]
+    return before_BNT.reshape(len(keep_BT), -1)[:, :frames]
 
 
 def mixed(weight_BST: jax.Array, x_BTD: jax.Array) -> jax.Array:

@@ -62,3 +62,10 @@ def test_points_are_picked_alike_along_a_length_that_nobody_knows():
     np.testing.assert_array_equal(exported.call(x_BTC), dominant(jnp.asarray(x_BTC)))
     mirrored = x_BTC[1].reshape(9, -1, 3)[:, selection.mirror[points]] * [-1, 1, 1] + [1, 0, 0]
     np.testing.assert_allclose(dominant(x_BTC)[1], mirrored.reshape(9, -1), atol=1e-6)
+
+
+@pytest.mark.parametrize("frames", [1, 1024, 1025, 5000])
+def test_what_was_kept_before_each_frame_is_counted_exactly_however_long_the_clip(frames):
+    keep = np.random.default_rng(frames).random((2, frames)) < 0.6
+    found = jax.jit(resampling._before)(keep.astype("f4"))
+    np.testing.assert_array_equal(found, np.cumsum(keep, 1) - keep)

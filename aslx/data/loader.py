@@ -4,9 +4,8 @@ import dataclasses
 import functools
 import logging
 import signal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import grain
 import numpy as np
 from absl import flags
 
@@ -15,6 +14,9 @@ from aslx.data import fields as fields_lib
 from aslx.data import framing
 from aslx.data import plan as plan_lib
 from aslx.data import records as records_lib
+
+if TYPE_CHECKING:
+    import grain
 
 log = logging.getLogger("aslx")
 
@@ -108,16 +110,20 @@ class Batches:
         return f"Batches({self.records!r}, {self.count})"
 
 
-def stream(batches: Batches, *, start: int = 0, workers: int = 0) -> grain.IterDataset:
+def stream(batches: Batches, *, start: int = 0, workers: int = 0) -> "grain.IterDataset":
     """Batches start, start + 1, ...: the same on any number of workers."""
+    import grain  # Memory that readers of single clips do without.
+
     if not flags.FLAGS.is_parsed():
         flags.FLAGS.mark_as_parsed()  # grain's worker pool reads absl flags.
     source: Any = batches  # grain asks for __len__ and __getitem__ only.
     dataset = grain.MapDataset.source(source)[start:]
     if workers:
         options = grain.MultiprocessingOptions(workers, per_worker_buffer_size=BATCHES_AHEAD)
-        return dataset.to_iter_dataset(_reads(1)).mp_prefetch(options, _serve)
-    return dataset.to_iter_dataset(_reads(BATCHES_AHEAD))
+        one = grain.ReadOptions(num_threads=1, prefetch_buffer_size=1)
+        return dataset.to_iter_dataset(one).mp_prefetch(options, _serve)
+    ahead = grain.ReadOptions(num_threads=1, prefetch_buffer_size=BATCHES_AHEAD)
+    return dataset.to_iter_dataset(ahead)
 
 
 def _serve(worker: int, workers: int) -> None:
@@ -127,7 +133,3 @@ def _serve(worker: int, workers: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     orphans.end_with_parent()
-
-
-def _reads(ahead: int) -> grain.ReadOptions:
-    return grain.ReadOptions(num_threads=1, prefetch_buffer_size=ahead)
