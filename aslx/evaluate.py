@@ -26,6 +26,9 @@ class Command:
     """The folder to write scores, figures and every example to; by default
     WORKDIR/evaluation-SPLIT, and with --data evaluation-SPLIT-of-NAME."""
     options: Annotated[reading.Options, tyro.conf.arg(name="")] = reading.Options()
+    skip_corrupt: bool = False
+    """Leave corrupt records out and count them, as a run does that was trained so; else the first
+    one ends the evaluation."""
     worst: int = 10
     """Examples to print, those with the most errors."""
 
@@ -40,9 +43,12 @@ def main() -> None:
     memory.keep()
     run = inference.open_run(command.workdir, data=command.data, options=command.options)
     task = run.cfg.task
+    if command.skip_corrupt:
+        data = dataclasses.replace(run.cfg.data, skip_corrupt=True)
+        run = dataclasses.replace(run, cfg=dataclasses.replace(run.cfg, data=data))
     evaluation = inference.Evaluation(run.cfg, run.mesh, command.split)
     out = _place(command, run)
-    with tqdm.tqdm(total=len(evaluation.data), unit="clip") as bar:
+    with tqdm.tqdm(total=len(evaluation.data), unit="clip", disable=None) as bar:
         answers, sums = evaluation.run(run.model, bar.update)
     scores = evaluation.score(answers) | evaluation.novelty(run.trained_on) | sums
     examples = task.examples(evaluation.data, evaluation.targets, answers)
@@ -51,6 +57,8 @@ def main() -> None:
     about = {"step": run.step, "split": command.split, "data": of}
     print(task.worst(examples, command.worst))
     print(task.summary(everything))
+    if evaluation.corrupt:
+        print(f"left out, because they are corrupt: {evaluation.corrupt} records")
     try:
         with contextlib.ExitStack() as stack:
             with files.given(out):

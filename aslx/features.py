@@ -5,6 +5,7 @@ model sees (always static), N points, C coordinates (3 N, point by point), D fea
 """
 
 import dataclasses
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -56,6 +57,8 @@ class Seed:
     The dominant hand, standardised per frame and axis, and the pose's five points of that arm as
     they are; zero-padded, or resized bilinearly; zero where a value that enters is missing.
     """
+
+    min_frames: ClassVar[int] = 0
 
     @property
     def selection(self) -> landmarks_lib.Selection:

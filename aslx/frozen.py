@@ -46,7 +46,8 @@ def outputs(cfg: config_lib.Config, model: Any, batch: step.Batch) -> jax.Array:
 
 
 def table(cfg: config_lib.Config, mesh: jax.sharding.Mesh, state: step.State) -> np.ndarray:
-    """f32[n, ...]: the frozen layers' outputs for every record of the training split."""
+    """f32[n, ...]: the frozen layers' outputs for every record of the training split; zeros for
+    those that are corrupt, whose rows weigh nothing either."""
 
     def run(model: Any, batch: step.Batch) -> jax.Array:
         return outputs(cfg, model, batch)
@@ -57,7 +58,8 @@ def table(cfg: config_lib.Config, mesh: jax.sharding.Mesh, state: step.State) ->
     found: np.ndarray | None = None
     for records, rows, answer in split.each(lambda batch: function(state.best_model, batch)):
         if found is None:
-            found = np.empty((len(split.data), *answer.shape[1:]), answer.dtype)
+            found = np.zeros((len(split.data), *answer.shape[1:]), answer.dtype)
         found[records] = answer[rows]
-    assert found is not None  # A split that is empty was refused.
+    if found is None:  # A split that is empty was refused.
+        raise errors.BadInput(f"every record of {split.data} is corrupt: prepare the data again")
     return found

@@ -17,13 +17,18 @@ from flax import nnx
 from aslx import checkpoint_list, errors, files, ngrams, reading, sharding, step
 from aslx import config as config_lib
 from aslx.data import loader, plan, pool, records
-from aslx.models import layers
+from aslx.models import layers, stateless
+
+log = logging.getLogger("aslx")
+
+_LONG = 1024  # Frames: Kaggle's longest clip has 807.
 
 log = logging.getLogger("aslx")
 
 
 def build(cfg: config_lib.Config) -> nnx.Module:
-    return cfg.task.build(cfg.model, cfg.features, nnx.Rngs(cfg.seed))
+    """The config's network; BadInput where it keeps more than parameters."""
+    return stateless.checked(cfg.task.build(cfg.model, cfg.features, nnx.Rngs(cfg.seed)))
 
 
 def settled(cfg: config_lib.Config) -> config_lib.Config:
@@ -50,12 +55,18 @@ def open_split(cfg: config_lib.Config, split: str, path: str = "") -> records.Re
     return data
 
 
+def checked_fields(cfg: config_lib.Config, data: records.Records) -> tuple:
+    """What the config reads of records. What it cannot use of any is told now, from the index, and
+    not when that record's turn comes."""
+    clip, *others = cfg.task.fields(data.metadata, cfg.features)
+    for field in others:
+        field.check(data)
+    return clip, *others
+
+
 def open_training(cfg: config_lib.Config) -> pool.Pool:
     """All that a config trains on."""
-
-    def fields(data: records.Records) -> tuple:
-        return cfg.task.fields(data.metadata, cfg.features)
-
+    fields = functools.partial(checked_fields, cfg)
     main = pool.evenly(open_split(cfg, cfg.data.train_split), cfg.data.limit)
     found = pool.Pool(((main, fields(main)),))
     for source in cfg.data.also:
@@ -78,64 +89,84 @@ def evaluate_step(cfg: config_lib.Config, mesh: jax.sharding.Mesh):
 
 
 def predict_step(cfg: config_lib.Config):
-    """The jitted way from a batch to what the task answers."""
-
-    def predict(model: Any, batch: step.Batch) -> jax.Array:
-        return cfg.task.predict(model, *step.inputs(batch, cfg.features))
-
-    return jax.jit(predict)
+    """The jitted way from a batch to what the task answers. In two programs: clips of many lengths
+    share that of the network, and compiling one after the other takes less memory than both."""
+    features = jax.jit(lambda batch: step.inputs(batch, cfg.features))
+    network = jax.jit(cfg.task.predict)
+    return lambda model, batch: network(model, *features(batch))
 
 
 class Evaluation:
-    """Every record of a split once through a model; the compiled function is kept."""
+    """Every record of a split once through a model; the compiled function is kept.
+
+    With `data.skip_corrupt` the records that `run` found corrupt are left out of `data`, and of all
+    that is said of it, and counted.
+    """
 
     def __init__(
         self, cfg: config_lib.Config, mesh: jax.sharding.Mesh, split: str, limit: int | None = None
     ):
         self._cfg, self._mesh = cfg, mesh
-        self.data = open_split(cfg, split)
-        self._count = min(len(self.data), limit or len(self.data))
+        data = open_split(cfg, split)
+        self._every = data.only(np.arange(limit)) if limit and limit < len(data) else data
+        self._fields = checked_fields(cfg, self._every)
+        self.data, self.corrupt = self._every, 0
         self._evaluate = evaluate_step(cfg, mesh)
+        # Whole on every host, as the answers are.
+        self._whole = jax.jit(lambda x: x, out_shardings=sharding.replicated(mesh))
 
     @functools.cached_property
     def targets(self) -> list[str]:
-        return self._cfg.task.targets(self.data, self._count)
+        return self._cfg.task.targets(self.data, len(self.data))
 
     @functools.cached_property
     def batches(self) -> loader.Batches:
         """What fills the last batch weighs zero."""
-        lengths = self.data.index.frames[: self._count]
+        lengths = self._every.index.frames
         shapes = self._cfg.data.batching.shapes(lengths)
         for shape in shapes:
             sharding.check_rows(self._mesh, shape.rows)
         planned = plan.evaluation(lengths, shapes)
-        fields = self._cfg.task.fields(self.data.metadata, self._cfg.features)
-        shard, num_shards = jax.process_index(), jax.process_count()
-        return loader.Batches(self.data, planned, len(planned), fields, shard, num_shards)
+        hosts, skip = (jax.process_index(), jax.process_count()), self._cfg.data.skip_corrupt
+        return loader.Batches(self._every, planned, len(planned), self._fields, *hosts, skip)
 
     def run(self, model: Any, progress: Callable[[int], object] = lambda n: None) -> tuple:
-        """What the model answers for every record, in the split's order, and mean losses.
+        """What the model answers for every record of `data`, in its order, and mean losses.
 
         `progress` is told how many records each batch added.
         """
-        answers: list = [None] * self._count
+        answers: dict[int, Any] = {}
         sums: dict[str, np.ndarray] = {}
         for numbers, real, (answer, part) in self.each(functools.partial(self._evaluate, model)):
             decoded = self._cfg.task.decode(answer[real])
-            for record, text in zip(numbers, decoded, strict=True):
-                answers[record] = text
+            answers |= zip(numbers.tolist(), decoded, strict=True)
             for name, pair in part.items():
                 sums[name] = sums.get(name, 0.0) + np.array(pair, np.float64)
             progress(len(real))
-        return answers, {f"eval_{k}": float(t / max(n, 1.0)) for k, (t, n) in sums.items()}
+        self._leave_out(set(range(len(self._every))) - answers.keys())
+        means = {f"eval_{k}": float(t / max(n, 1.0)) for k, (t, n) in sums.items()}
+        return [answer for _, answer in sorted(answers.items(), key=lambda pair: pair[0])], means
 
     def each(self, function: Callable[[step.Batch], Any]) -> Iterator[tuple]:
-        """Of each batch the records' numbers, their rows in it, and what `function` makes of it."""
+        """Of each batch the records' numbers, their rows in it, and what `function` makes of it;
+        corrupt ones are not among them."""
         with contextlib.closing(iter(loader.stream(self.batches))) as stream:
             for i, batch in enumerate(sharding.put(self._mesh, stream)):
-                rows = self.batches.plan[i].records
-                real = np.flatnonzero(rows != plan.NOTHING)
-                yield rows[real], real, jax.device_get(function(batch))
+                made, weight = jax.device_get((function(batch), self._whole(batch["weight"])))
+                real = np.flatnonzero(weight)
+                yield self.batches.plan[i].records[real], real, made
+
+    def _leave_out(self, corrupt: set[int]) -> None:
+        kept = np.array(sorted(set(range(len(self._every))) - corrupt), int)
+        where = f"{self._every.split} in {self._every.directory}"
+        if not len(kept):
+            raise errors.BadInput(f"every record of {where} is corrupt: prepare the data again")
+        if corrupt:
+            log.warning("%d corrupt records of %s are left out", len(corrupt), where)
+        if len(kept) != len(self.data) or corrupt:
+            self.data = self._every.only(kept) if corrupt else self._every
+            self.__dict__.pop("targets", None)
+        self.corrupt = len(corrupt)
 
     def novelty(self, trained_on: str) -> dict[str, int]:
         """How many of the split's signers and phrases training never saw; nothing where the data
@@ -144,11 +175,11 @@ class Evaluation:
             return {}
         data = dataclasses.replace(self._cfg.data, path=trained_on)
         sources = open_training(dataclasses.replace(self._cfg, data=data)).sources
-        related = [source for source, _ in sources if _same_people(source, self.data)]
+        related = [source for source, _ in sources if pool.same_people(source, self.data)]
         counts = {}
         for name, seen in (("signers", related), ("phrases", [source for source, _ in sources])):
             column = name.removesuffix("s")
-            mine = np.unique(getattr(self.data.index, column)[: self._count])
+            mine = np.unique(getattr(self.data.index, column))
             if not seen or (mine == -1).all():  # Not known of these data.
                 continue
             there = np.concatenate([getattr(source.index, column) for source in seen])
@@ -158,18 +189,12 @@ class Evaluation:
     def clips(self) -> Iterator[np.ndarray]:
         """Each record's clip or image as the model's features see it: landmarks f16[T, N, 3]."""
         field = self._cfg.features.source.field(self.data.metadata)
-        for i in range(self._count):
+        for i in range(len(self.data)):
             yield field.read(self.data[i])
 
     def score(self, answers: list) -> dict[str, float]:
-        signers = self.data.index.signer[: self._count]
-        return self._cfg.task.score(self.targets, answers, signers)
-
-
-def _same_people(a: records.Records, b: records.Records) -> bool:
-    """Whether two data sets number the same signers: they are one, or have one origin."""
-    one = a.directory.resolve() == b.directory.resolve()
-    return one or a.metadata.get("source", "") == b.metadata.get("source")
+        scores = self._cfg.task.score(self.targets, answers, self.data.index.signer)
+        return scores | ({"corrupt": self.corrupt} if self._cfg.data.skip_corrupt else {})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -219,8 +244,8 @@ def open_run(
             prior = _prior(workdir, cfg, trained_on, options.prior_order)
             task = dataclasses.replace(task, prior=prior.weighted(options.prior))
         cfg = dataclasses.replace(cfg, task=task)
-    # The run may have been trained on more devices than there are here.
-    mesh = sharding.make_mesh(sharding.Config())
+    # The run may have been trained on more devices than there are here, or on fewer.
+    mesh = sharding.for_reading(cfg.data.batching.multiple)
     name = "ema" if cfg.ema_decay else "model"
     model, frozen = layers.parted(jax.eval_shape(functools.partial(build, cfg)))
     abstract = sharding.place(mesh, {name: model, "frozen": frozen})
@@ -229,7 +254,9 @@ def open_run(
     if not average:
         choose = functools.partial(checkpoint_list.best, directory)
     steps, found = checkpoint_list.read(choose, abstract)
-    mean = jax.tree.map(lambda *leaves: sum(leaves) / len(leaves), *(f[name] for f in found))
+    mean = found[0][name]
+    if len(found) > 1:
+        mean = jax.tree.map(lambda *leaves: sum(leaves) / len(leaves), *(f[name] for f in found))
     model = layers.joined(mean, found[-1]["frozen"])
     return Run(workdir, cfg, mesh, model, steps[-1], trained_on)
 
@@ -254,10 +281,11 @@ def _prior(
 def answers(run: Run, clips: list[np.ndarray]) -> list:
     """What the model answers for clips or images that are in no record, as the source of its
     features reads them from a file."""
-    frames = max(map(len, clips), default=0)
+    # One shape for all, but those that are so long that the others would be mostly padding.
+    frames = max((len(clip) for clip in clips if len(clip) <= _LONG), default=0)
     out = []
     for clip in clips:
-        batch = alone(run, clip, frames)
+        batch = alone(run, clip, frames if len(clip) <= _LONG else -(-len(clip) // _LONG) * _LONG)
         out += run.cfg.task.decode(jax.device_get(run.predict(run.model, batch)))
     return out
 

@@ -21,6 +21,7 @@ from aslx import (
     hosts,
     lock,
     logs,
+    notes,
     seen,
     step,
 )
@@ -71,6 +72,8 @@ def run(
         writer = stack.enter_context(logs.Log(workdir, start=start, steps=s.steps))
         for line in changed:
             writer.say(f"warning: {line}; going on")
+        for line in notes.of(cfg, s.abstract, s.pool, s.evaluation):
+            writer.say(line)
         if start == s.steps:
             writer.say(f"{workdir} has done all of its {start} steps")
         elif start:

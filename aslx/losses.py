@@ -54,8 +54,14 @@ def hits(logits_BTV: Array, target_BT: Array, weight_BT: Array) -> tuple[Array, 
     return hit_BT.sum(), weight_BT.sum()
 
 
-def ctc(logits_BMV: Array, mask_BM: Array, batch: dict) -> tuple[Array, Array]:
-    """Summed over the clips in which the phrase fits; the count is of characters and ends."""
+def ctc(
+    logits_BMV: Array, mask_BM: Array, batch: dict
+) -> tuple[Array, Array, dict[str, tuple[Array, Array]]]:
+    """Summed over the clips in which the phrase fits; the count is of characters and ends.
+
+    Beside them `unaligned`, of how many clips it does not fit: a sum, so it is counted over nothing
+    and no mean is taken.
+    """
     tokens_BL = batch["tokens"]
     pads_BL = (tokens_BL == vocab.PAD).astype(jnp.float32)
     loss_B = optax.ctc_loss(
@@ -66,4 +72,7 @@ def ctc(logits_BMV: Array, mask_BM: Array, batch: dict) -> tuple[Array, Array]:
     # With fewer frames than characters and blanks between twins there is no alignment.
     fits_B = mask_BM.sum(-1) >= length_B + repeats_B
     weight_B = batch["weight"] * fits_B
-    return jnp.where(weight_B > 0, loss_B * weight_B, 0.0).sum(), (weight_B * (length_B + 1)).sum()
+    total = jnp.where(weight_B > 0, loss_B * weight_B, 0.0).sum()
+    unaligned = (batch["weight"] * ~fits_B).sum()
+    sums = {"unaligned": (unaligned, jnp.zeros_like(unaligned))}
+    return total, (weight_B * (length_B + 1)).sum(), sums

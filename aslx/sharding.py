@@ -1,6 +1,7 @@
 """Where arrays live: the mesh and the one rule that places every array on it."""
 
 import dataclasses
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -43,6 +44,12 @@ def make_mesh(cfg: Config, devices: list | None = None) -> jax.sharding.Mesh:
         raise errors.BadInput(f"mesh {data}x{cfg.fsdp} does not cover {n} devices")
     # Under make_mesh's default, Explicit axes, nnx layers fail.
     return jax.make_mesh((data, cfg.fsdp), ("data", "fsdp"), (AxisType.Auto,) * 2, devices=devices)
+
+
+def for_reading(rows: int) -> jax.sharding.Mesh:
+    """A mesh over as many of the devices as batches of `rows` rows divide over."""
+    devices = jax.devices()
+    return make_mesh(Config(), devices[: math.gcd(rows, len(devices))])
 
 
 def platform(mesh: jax.sharding.Mesh) -> str:

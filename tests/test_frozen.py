@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import pathlib
+import re
+import shutil
 import subprocess
 import sys
 
@@ -11,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from aslx import config, frozen, inference, loop, setup, sharding
+from aslx import config, errors, frozen, inference, loop, setup, sharding
 from aslx.data import loader
 from aslx.models import resnet
 from tests import tiny
@@ -68,6 +70,20 @@ def test_a_step_on_cached_outputs_leaves_three_quarters_of_the_arithmetic_out(cf
         analysis = s.train.lower(s.abstract, batch, s.key).compile().cost_analysis()
         flops[keep] = analysis["flops"]
     assert flops[True] < 0.25 * flops[False]
+
+
+def test_a_corrupt_image_has_zeros_in_the_table_and_weighs_nothing(cfg, tmp_path):
+    copy = pathlib.Path(shutil.copytree(cfg.data.path, tmp_path / "data"))
+    where = tiny.damage(copy, cfg.data.train_split, 3)
+    data = dataclasses.replace(cfg.data, path=str(copy))
+    state = setup.of(dataclasses.replace(cfg, data=data)).init()
+    mesh = sharding.make_mesh(cfg.mesh)
+    with pytest.raises(errors.BadInput, match=re.escape(where)):
+        frozen.table(dataclasses.replace(cfg, data=data), mesh, state)
+    data = dataclasses.replace(data, skip_corrupt=True)
+    table = frozen.table(dataclasses.replace(cfg, data=data), mesh, state)
+    empty = ~table.reshape(len(table), -1).any(1)
+    assert np.flatnonzero(empty).tolist() == [3]
 
 
 def test_what_cannot_be_cached_is_one_clear_line(cfg):

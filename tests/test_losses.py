@@ -75,3 +75,17 @@ def test_both_kinds_of_head_read_what_late_dropout_leaves(head):
     dropping = head(late_dropout=losses.LateDropout(rate=0.9))
     dropping.loss(model, x, jnp.ones((1, 5), bool), rows, jax.random.key(0))
     assert len(seen) == 1 and float((seen[0] == 0).mean()) > 0.7
+
+
+def test_clips_too_short_for_their_phrase_are_counted_and_change_no_loss():
+    logits = jnp.asarray(np.random.default_rng(0).normal(size=(4, 5, 60)), jnp.float32)
+    mask = jnp.arange(5) < jnp.array([5, 1, 5, 5])[:, None]
+    rows = batch([3, 4], [3, 4], [5, 5, 5], [5, 5, 5, 5], width=4)  # Twins need a blank between.
+    total, count, sums = losses.ctc(logits, mask, rows)
+    fitting = jnp.array([0, 2])
+    few = {name: x[fitting] for name, x in rows.items()}
+    alone, same, none = losses.ctc(logits[fitting], mask[fitting], few)
+    assert float(total) == float(alone) and float(count) == float(same) == 7
+    assert [float(x) for x in sums["unaligned"]] == [2, 0] and float(none["unaligned"][0]) == 0
+    weightless, _, sums = losses.ctc(logits, mask, rows | {"weight": jnp.zeros(4)})
+    assert float(weightless) == float(sums["unaligned"][0]) == 0

@@ -8,7 +8,7 @@ import numpy as np
 from tensorflow_datasets.proto import tf_example_pb2
 
 from aslx import config, features, landmarks, optim, vocab
-from aslx.data import framing, plan
+from aslx.data import framing, plan, records
 from aslx.models import transformer
 from aslx.tasks import heads, transcription
 
@@ -52,6 +52,7 @@ def dataset(
     seed: int = 0,
     frames=(4, 60),
     alphabet: str = vocab.CHARACTERS,
+    characters=(1, 6),
 ) -> pathlib.Path:
     """Shards of random phrases, spelled; `counts`: clips of each shard, by split."""
     counts = counts or {"train": [50, 30], "validation": [24]}
@@ -62,7 +63,7 @@ def dataset(
             with open(path, "wb") as f:
                 for _ in range(count):
                     number += 1
-                    size = rng.integers(1, 6)
+                    size = rng.integers(*characters)
                     phrase = "".join(rng.choice(list(alphabet), size))
                     length = int(rng.integers(*frames))
                     f.write(
@@ -77,6 +78,16 @@ def dataset(
     metadata = {"task": "transcription", "selection": selection.name}
     (directory / "metadata.json").write_text(json.dumps(metadata))
     return directory
+
+
+def damage(data: pathlib.Path, split: str, i: int) -> str:
+    """One bit of a record; where the record lies."""
+    found = records.Records(data, split)
+    path = data / str(found.index.files[found.index.shard[i]])
+    contents = bytearray(path.read_bytes())
+    contents[int(found.index.offset[i]) + 100] ^= 4
+    path.write_bytes(contents)
+    return f"{path} at byte {found.index.offset[i]}"
 
 
 def cfg(path: pathlib.Path, **changes) -> config.Config:

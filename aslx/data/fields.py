@@ -1,9 +1,10 @@
 """What a record holds and how it lies in a batch: one small class a kind of field.
 
 A task names its fields, the clip or image first; the loader allocates each batch once and lets them
-write its rows. The first has the kernel read into a row and so checks the record; the others take
-what the index says of those that are whole. A second record that is written to a row of clips or of
-text goes on where the first one ends. Numpy only: workers import this and never JAX.
+write its rows, once the others have said (`check`) that no record holds what they cannot write. The
+first has the kernel read into a row and so checks the record; the others take what the index says
+of those that are whole. A second record that is written to a row of clips or of text goes on where
+the first one ends. Numpy only: workers import this and never JAX.
 """
 
 import abc
@@ -184,6 +185,15 @@ class Image:
         batch["image"][batch["weight"] == 0] = 0
 
 
+def _known(records: Records, values: np.ndarray, name: str) -> None:
+    count = int((values < 0).sum())
+    if count:
+        raise errors.BadInput(
+            f"{count} of the {len(records)} records of {records.split} in {records.directory} have "
+            f"no {name}: prepare the data again, for this task"
+        )
+
+
 @dataclasses.dataclass(frozen=True)
 class Label:
     """`label` i32[B]: the number of the class."""
@@ -192,10 +202,11 @@ class Label:
         del frames
         return {"label": np.zeros(rows, np.int32)}
 
+    def check(self, records: Records) -> None:
+        _known(records, records.index.label, "label")
+
     def write(self, batch: Batch, rows: np.ndarray, records: Records, numbers: np.ndarray) -> None:
-        batch["label"][rows] = labels = records.index.label[numbers]
-        if (labels < 0).any():
-            raise errors.BadInput(f"{records} has a record without a label")
+        batch["label"][rows] = records.index.label[numbers]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -205,6 +216,9 @@ class Signer:
     def allocate(self, rows: int, frames: int) -> Batch:
         del frames
         return {"signer": np.full(rows, -1, np.int32)}
+
+    def check(self, records: Records) -> None:
+        """Nobody need be known."""
 
     def write(self, batch: Batch, rows: np.ndarray, records: Records, numbers: np.ndarray) -> None:
         batch["signer"][rows] = records.index.signer[numbers]
@@ -220,17 +234,22 @@ class Text:
         del frames
         return {"tokens": np.full((rows, self.max_tokens), vocab.PAD, np.int32)}
 
+    def check(self, records: Records) -> None:
+        characters = records.index.characters
+        _known(records, characters, "phrase")
+        count, longest = int((characters > self.max_tokens).sum()), characters.max(initial=0)
+        if count:
+            raise errors.BadInput(
+                f"{count} of the {len(records)} phrases of {records.split} in {records.directory} "
+                f"do not fit task.max_tokens={self.max_tokens}, the longest has {longest} "
+                f"characters: train with --task.max-tokens {longest}"
+            )
+
     def write(self, batch: Batch, rows: np.ndarray, records: Records, numbers: np.ndarray) -> None:
         count = records.index.characters[numbers]
-        if (count < 0).any():
-            raise errors.BadInput(f"{records} has a record without a phrase")
         tokens = batch["tokens"]
         at = (tokens[rows] != vocab.PAD).sum(1)
         at += at > 0
-        if (longest := (at + count).max()) > self.max_tokens:
-            raise errors.BadInput(
-                f"a phrase of {longest} characters does not fit task.max_tokens={self.max_tokens}"
-            )
         tokens[rows[at > 0], at[at > 0] - 1] = SPACE
         row, character = np.nonzero(np.arange(count.max()) < count[:, None])
         ids = vocab.encode(b"".join(records.index.text[numbers].tolist()))

@@ -30,6 +30,12 @@ def confident(data: records.Records, least: float) -> records.Records:
     return data.only(kept)
 
 
+def same_people(a: records.Records, b: records.Records) -> bool:
+    """Whether two data sets number the same signers: they are one, or have one origin."""
+    one = a.directory.resolve() == b.directory.resolve()
+    return one or a.metadata.get("source", "") == b.metadata.get("source")
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Pool:
     """Each source's records, and the fields that read them: the first is visited once a pass."""

@@ -62,6 +62,11 @@ class Task:
             raise errors.BadInput("its classes are not those that the model was trained on")
         return features.source.field(metadata), fields_lib.Label()
 
+    def unaligned(self, model: Any, features: Any, data: records_lib.Records) -> int:
+        """There is no CTC here."""
+        del model, features, data
+        return 0
+
     def loss(
         self, model: Any, inputs: Array, mask: Array, batch: dict, key: Array | None
     ) -> tuple[Array, Array, Sums]:
@@ -129,7 +134,7 @@ class Task:
         """One row a clip or image, those that its class was given least probability first."""
         rows = [
             {
-                "record": i,
+                "record": int(records.number[i]),
                 "file": records[i]["file"].bytes_list.value[0].decode(),
                 "signer": int(records.index.signer[i]),
                 "target": target,

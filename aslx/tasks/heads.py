@@ -5,7 +5,7 @@ that batches, microbatches and hosts add up to one mean.
 """
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +23,9 @@ class PerPosition:
 
     Pads count in the loss and in the accuracy, as they did there: 70 % accuracy is little.
     """
+
+    aligns: ClassVar[bool] = False
+    """Whether CTC has to lay the characters along the frames."""
 
     def loss(
         self, model: Any, inputs: Array, mask: Array, batch: dict, key: Array | None
@@ -60,6 +63,10 @@ class Autoregressive:
     """Times the loss of the decoder that reads backwards, for a model that has it (`reverse`)."""
     late_dropout: losses.LateDropout = losses.LateDropout()
 
+    @property
+    def aligns(self) -> bool:
+        return self.ctc_weight > 0
+
     def loss(
         self, model: Any, inputs: Array, mask: Array, batch: dict, key: Array | None
     ) -> tuple[Array, Array, Sums]:
@@ -76,8 +83,8 @@ class Autoregressive:
             sums["reverse_loss"] = more, n
             total = total + self.reverse_weight * more
         if self.ctc_weight:
-            ctc, ctc_count = losses.ctc(model.ctc(memory), memory_mask, batch)
-            sums["ctc_loss"] = ctc, ctc_count
+            ctc, ctc_count, beside = losses.ctc(model.ctc(memory), memory_mask, batch)
+            sums |= {"ctc_loss": (ctc, ctc_count)} | beside
             total = (1 - self.ctc_weight) * total + self.ctc_weight * ctc
         return total, count, sums
 
@@ -123,14 +130,14 @@ class CTC:
     """A character or nothing at each frame of the encoder (Graves et al. 2006)."""
 
     late_dropout: losses.LateDropout = losses.LateDropout()
+    aligns: ClassVar[bool] = True
 
     def loss(
         self, model: Any, inputs: Array, mask: Array, batch: dict, key: Array | None
     ) -> tuple[Array, Array, Sums]:
         memory, memory_mask = model.encode(inputs, mask, key=key)
         memory = self.late_dropout(memory, batch, key)
-        total, count = losses.ctc(model.ctc(memory), memory_mask, batch)
-        return total, count, {}
+        return losses.ctc(model.ctc(memory), memory_mask, batch)
 
     def read(
         self, model: Any, inputs: Array, mask: Array, max_tokens: int, beams: int, prior: Prior

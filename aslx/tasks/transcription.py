@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import tyro
 from flax import nnx
@@ -85,6 +86,22 @@ class Task:
         what it lacks."""
         landmarks = features.source.field(metadata)
         return landmarks, fields_lib.Signer(), fields_lib.Text(self.max_tokens)
+
+    def unaligned(self, model: Any, features: Any, data: records_lib.Records) -> int:
+        """Clips of which CTC learns nothing: all of their frames make fewer positions than the
+        phrase has characters, and blanks between equal ones. There may be more, of which features
+        leave frames out: the loss counts those too. `model` may be abstract."""
+        if not self.head.aligns:
+            return 0
+        frames, index = 64, data.index
+        inputs, mask = jnp.zeros((1, frames, features.num_features)), jnp.ones((1, frames), bool)
+        memory, _ = jax.eval_shape(lambda m: m.encode(inputs, mask), model)
+        least = np.where(index.frames > 0, features.min_frames, 0)
+        seen = np.clip(index.frames, least, features.max_frames)
+        positions = -(-seen * memory.shape[1] // frames)
+        letters_NL = index.text.view(np.uint8).reshape(len(data), -1)
+        twins = (letters_NL[:, 1:] == letters_NL[:, :-1]) & (letters_NL[:, 1:] > 0)
+        return int((positions < index.characters + twins.sum(1)).sum())
 
     def loss(
         self, model: Any, inputs: Array, mask: Array, batch: dict, key: Array | None

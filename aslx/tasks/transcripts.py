@@ -28,7 +28,7 @@ def examples(
     edits = metrics.distances(targets, [answer.text for answer in answers])
     rows = [
         {
-            "record": i,
+            "record": int(records.number[i]),
             "signer": int(records.index.signer[i]),
             "frames": int(records.index.frames[i]),
             "edits": int(edits[i]),
@@ -64,6 +64,11 @@ def summary(scores: dict[str, Any]) -> str:
         lines.append(
             f"never seen in training: {scores['unseen_signers']} of the signers and "
             f"{scores['unseen_phrases']} of the {scores['phrases']} phrases"
+        )
+    if scores.get("eval_unaligned"):
+        lines.append(
+            f"CTC cannot align {scores['eval_unaligned']:.0f} of the clips: they have fewer frames "
+            "than their phrases need"
         )
     if "eval_token_accuracy" in scores:
         lines.append(
