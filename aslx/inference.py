@@ -92,7 +92,7 @@ def predict_step(cfg: config_lib.Config):
     """The jitted way from a batch to what the task answers. In two programs: clips of many lengths
     share that of the network, and compiling one after the other takes less memory than both."""
     features = jax.jit(lambda batch: step.inputs(batch, cfg.features))
-    network = jax.jit(cfg.task.predict)
+    network = jax.jit(lambda model, x, mask: cfg.task.predict(model, x, mask))
     return lambda model, batch: network(model, *features(batch))
 
 
