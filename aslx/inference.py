@@ -23,8 +23,6 @@ log = logging.getLogger("aslx")
 
 _LONG = 1024  # Frames: Kaggle's longest clip has 807.
 
-log = logging.getLogger("aslx")
-
 
 def build(cfg: config_lib.Config) -> nnx.Module:
     """The config's network; BadInput where it keeps more than parameters."""
@@ -145,7 +143,7 @@ class Evaluation:
             progress(len(real))
         self._leave_out(set(range(len(self._every))) - answers.keys())
         means = {f"eval_{k}": float(t / max(n, 1.0)) for k, (t, n) in sums.items()}
-        return [answer for _, answer in sorted(answers.items(), key=lambda pair: pair[0])], means
+        return [answers[i] for i in sorted(answers)], means
 
     def each(self, function: Callable[[step.Batch], Any]) -> Iterator[tuple]:
         """Of each batch the records' numbers, their rows in it, and what `function` makes of it;
@@ -157,16 +155,15 @@ class Evaluation:
                 yield self.batches.plan[i].records[real], real, made
 
     def _leave_out(self, corrupt: set[int]) -> None:
-        kept = np.array(sorted(set(range(len(self._every))) - corrupt), int)
         where = f"{self._every.split} in {self._every.directory}"
-        if not len(kept):
+        if len(corrupt) == len(self._every):
             raise errors.BadInput(f"every record of {where} is corrupt: prepare the data again")
         if corrupt:
             log.warning("%d corrupt records of %s are left out", len(corrupt), where)
-        if len(kept) != len(self.data) or corrupt:
-            self.data = self._every.only(kept) if corrupt else self._every
+        if corrupt or self.corrupt:
+            kept = np.setdiff1d(np.arange(len(self._every)), list(corrupt))
+            self.data, self.corrupt = self._every.only(kept), len(corrupt)
             self.__dict__.pop("targets", None)
-        self.corrupt = len(corrupt)
 
     def novelty(self, trained_on: str) -> dict[str, int]:
         """How many of the split's signers and phrases training never saw; nothing where the data
@@ -282,8 +279,7 @@ def answers(run: Run, clips: list[np.ndarray]) -> list:
     """What the model answers for clips or images that are in no record, as the source of its
     features reads them from a file."""
     # One shape for all, but those that are so long that the others would be mostly padding.
-    frames = max((len(clip) for clip in clips if len(clip) <= _LONG), default=0)
-    out = []
+    frames, out = max((len(clip) for clip in clips if len(clip) <= _LONG), default=0), []
     for clip in clips:
         batch = alone(run, clip, frames if len(clip) <= _LONG else -(-len(clip) // _LONG) * _LONG)
         out += run.cfg.task.decode(jax.device_get(run.predict(run.model, batch)))
