@@ -56,6 +56,17 @@ def home(path: str) -> str:
     return found
 
 
+def real(folder: Path) -> pathlib.Path:
+    """Where a folder is, or is to be: a link of the user's own stays one. BadInput where somebody
+    else made it, who may want something of the user's replaced."""
+    path = pathlib.Path(os.fspath(folder))
+    if path.is_symlink() and path.lstat().st_uid not in (0, system.user()):
+        raise errors.BadInput(
+            f"{folder} is a link that another user made: remove it, or choose another name"
+        )
+    return path.resolve()
+
+
 def cache() -> pathlib.Path:
     """Where commands keep what they can make again: ~/.cache/aslx, or in XDG_CACHE_HOME.
 
@@ -69,7 +80,7 @@ def cache() -> pathlib.Path:
         there = next(folder for folder in (kept, *kept.parents) if folder.exists())
         if there == kept or os.access(there, os.W_OK):
             return kept
-    return _own(pathlib.Path(tempfile.gettempdir(), f"aslx-{os.getuid()}"))
+    return _own(pathlib.Path(tempfile.gettempdir(), f"aslx-{system.user()}"))
 
 
 def _own(folder: pathlib.Path) -> pathlib.Path:
@@ -77,7 +88,7 @@ def _own(folder: pathlib.Path) -> pathlib.Path:
     with contextlib.suppress(FileExistsError):
         folder.mkdir(0o700)
     about = folder.lstat()
-    if not stat.S_ISDIR(about.st_mode) or about.st_uid != os.getuid() or about.st_mode & 0o022:
+    if not stat.S_ISDIR(about.st_mode) or about.st_uid != system.user() or about.st_mode & 0o022:
         raise errors.BadInput(
             f"{folder} may be written by others, and what is kept there is run: "
             "remove it, or name another folder in XDG_CACHE_HOME"
@@ -157,6 +168,8 @@ def replacing(path: Path) -> Iterator[Path]:
     partial = path.with_name(f".{uuid.uuid4().hex}.{path.name[-_KEPT:]}")
     with _naming(path):
         os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        if path.is_file() and not os.path.islink(path):  # What others may not read stays so.
+            os.chmod(partial, os.stat(path).st_mode & 0o666 | 0o600)
     try:
         yield partial
         sync(partial)
@@ -179,7 +192,7 @@ def replacing_folder(folder: Path, *, keeping: bool = False) -> Iterator[pathlib
             yield pathlib.Path(made)
             _upload(pathlib.Path(made), epath.Path(folder), keeping)
         return
-    place = pathlib.Path(os.path.realpath(folder))  # Where `folder` is a link, it stays one.
+    place = real(folder)
     if place.exists() and not place.is_dir():
         raise errors.BadInput(f"{folder} is a file, and a folder is wanted: choose another name")
     make(place.parent)

@@ -7,7 +7,6 @@ that does not change was left by a trainer that died, which costs the next a wai
 
 import contextlib
 import datetime
-import errno
 import logging
 import os
 import platform
@@ -25,8 +24,6 @@ NAME = "train.lock"
 BEAT = 5.0  # Seconds between two signs of life in a bucket.
 _LOST = 4  # So many beats without one: the trainer died.
 _WIDTH = 160  # Bytes, always: a client that kept an object's size reads it whole.
-# Of disks that know no locks: Lustre without -o flock, some of FUSE.
-_NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 
 
 @contextlib.contextmanager
@@ -86,7 +83,7 @@ def _lock(opened: int, path: files.Path) -> None:
     try:
         free = system.lock(opened)
     except OSError as error:
-        if error.errno not in _NO_LOCKS:
+        if error.errno not in system.NO_LOCKS:
             raise
         log.warning("%s: this disk knows no locks, start no second training there", path.parent)
     else:

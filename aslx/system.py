@@ -1,4 +1,4 @@
-"""What systems do each in their way: locks, and folders that change places."""
+"""What systems do each in their way: users, locks, and folders that change places."""
 
 import ctypes
 import errno
@@ -6,6 +6,14 @@ import os
 import pathlib
 import sys
 import uuid
+
+# Of `lock`, where the disk knows none: Lustre without -o flock, some of FUSE.
+NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
+
+
+def user() -> int:
+    """The number of the user; on Windows, where every file has it, 0."""
+    return os.geteuid() if hasattr(os, "geteuid") else 0
 
 
 def lock(opened: int) -> bool:

@@ -62,7 +62,7 @@ def check_free(out: files.Path, overwrite: bool) -> None:
 @contextlib.contextmanager
 def _on_disk(out: pathlib.Path, overwrite: bool) -> Iterator[pathlib.Path]:
     check_free(out, overwrite)
-    place = out.resolve()  # Where `out` is a link, it stays one.
+    place = files.real(out)
     with files.given(place.parent):
         files.make(place.parent)
     if not os.access(place.parent, os.W_OK | os.X_OK):
@@ -93,7 +93,7 @@ def _alone(place: pathlib.Path) -> Iterator[pathlib.Path]:
         folder = pathlib.Path(tempfile.mkdtemp(prefix=_prefix(place), dir=place.parent))
         with _opened(folder) as opened, _locked(opened, os.O_CREAT | os.O_EXCL) as free:
             try:
-                if free and not _others(place, folder):
+                if free is not False and not _others(place, folder):
                     yield folder
                     return
             finally:
@@ -121,12 +121,12 @@ def _others(place: pathlib.Path, mine: pathlib.Path) -> bool:
             continue
         with contextlib.suppress(OSError), _opened(path) as opened:
             about = os.fstat(opened)
-            if about.st_uid != os.geteuid() or stat.S_IMODE(about.st_mode) & 0o077:
+            if about.st_uid != system.user() or stat.S_IMODE(about.st_mode) & 0o077:
                 continue
             with _locked(opened) as free:
                 if free:
                     _remove(path, opened)
-                busy |= not free
+                busy |= free is False
     return busy
 
 
@@ -141,11 +141,18 @@ def _opened(folder: pathlib.Path) -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def _locked(opened: int, flags: int = 0) -> Iterator[bool]:
-    """Whether the lock of an opened scratch folder could be taken; OSError without a mark."""
+def _locked(opened: int, flags: int = 0) -> Iterator[bool | None]:
+    """Whether the lock of an opened scratch folder could be taken; None where the disk knows no
+    locks, and OSError without a mark."""
     mark = os.open(_MARK, os.O_RDWR | os.O_NOFOLLOW | flags, 0o600, dir_fd=opened)
     try:
-        yield system.lock(mark)
+        try:
+            free = system.lock(mark)
+        except OSError as error:
+            if error.errno not in system.NO_LOCKS:
+                raise
+            free = None
+        yield free
     finally:
         os.close(mark)
 

@@ -63,14 +63,17 @@ def _uninterrupted() -> Iterator[None]:
         yield  # Only the main thread has signals.
         return
     waiting: list[int] = []
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # They inherit this,
-    # and not a handler: SIGTERM ends them.
-    before = signal.signal(signal.SIGTERM, lambda number, _: waiting.append(number))
+    before = {
+        number: signal.signal(number, lambda number, _: waiting.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # They inherit this alone.
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for number, handler in before.items():
+            signal.signal(number, handler)
     for number in waiting:
         signal.raise_signal(number)
 

@@ -1,5 +1,6 @@
 """A data set is whole at --out or not there, whoever is killed, and nothing else is overwritten."""
 
+import errno
 import inspect
 import os
 import pathlib
@@ -11,7 +12,7 @@ import time
 
 import pytest
 
-from aslx import errors, files, prepare
+from aslx import errors, files, prepare, system
 from aslx.data import records
 from aslx.datasets import building, shards
 from tests import power
@@ -205,6 +206,51 @@ def test_a_scratch_folder_is_open_to_its_user_alone_and_the_data_set_to_all(tmp_
     usual = tmp_path / "usual"
     usual.mkdir()
     assert (tmp_path / "out").stat().st_mode == usual.stat().st_mode
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_a_link_that_another_user_made_is_not_followed(tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "dataset_info.json").touch()
+    link = tmp_path / "out"
+    link.symlink_to("photos")
+    os.chown(link, 12345, -1, follow_symlinks=False)
+    with pytest.raises(errors.BadInput, match="out is a link that another user made"):
+        fill(link, "new", overwrite=True)
+    with pytest.raises(errors.BadInput, match="another user made"), files.replacing_folder(link):
+        pass
+    assert kaggle.left(tmp_path / "photos") == ["dataset_info.json"]
+
+
+def test_a_disk_without_locks_will_do_and_what_was_left_stays(tmp_path, monkeypatch):
+    def none(opened):
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    left = tmp_path / ".out.incomplete-left"
+    left.mkdir(0o700)
+    (left / building._MARK).touch()
+    monkeypatch.setattr(system, "lock", none)
+    fill(tmp_path / "out", "new")
+    assert kaggle.left(tmp_path) == [".out.incomplete-left", "out"]
+
+
+def test_what_others_may_not_read_stays_so(tmp_path):
+    path = tmp_path / "read.csv"
+    files.write(path, "old")
+    assert os.stat(path).st_mode & 0o777 == 0o666 & ~umask()
+    path.chmod(0o600)
+    files.write(path, "new")
+    assert os.stat(path).st_mode & 0o777 == 0o600
+    path.unlink()
+    path.symlink_to("elsewhere")
+    files.write(path, "newer")
+    assert os.stat(path).st_mode & 0o777 == 0o666 & ~umask() and not path.is_symlink()
+
+
+def umask() -> int:
+    now = os.umask(0)
+    os.umask(now)
+    return now
 
 
 def test_an_out_that_is_a_link_stays_one(tmp_path):
