@@ -10,10 +10,20 @@ a file is a line on stderr that begins with "error: ".
 
 import json
 import os
+import re
+import struct
 import sys
 import types
 
 MOST_PIXELS = 2**25  # Of a frame: 8K.
+MOST_HEADER = 64 << 20  # Bytes of an MP4's.
+# From the pixels that are stored to those in the mirror; OpenCV knows turns alone.
+MIRRORS = {
+    (-1, 0, 0, 1): lambda picture: picture[:, ::-1],
+    (1, 0, 0, -1): lambda picture: picture[::-1],
+    (0, 1, 1, 0): lambda picture: picture.swapaxes(0, 1),
+    (0, -1, -1, 0): lambda picture: picture[::-1, ::-1].swapaxes(0, 1),
+}
 # Values of a frame: those of `landmarks.holistic`.
 PARTS = (("pose", 33), ("face", 468), ("left_hand", 21), ("right_hand", 21))
 
@@ -21,18 +31,22 @@ PARTS = (("pose", 33), ("face", 468), ("left_hand", 21), ("right_hand", 21))
 def decoded(path):
     """A dict of what the container says, then (seconds, BGR picture) of every frame."""
     import cv2  # pyright: ignore[reportMissingImports]
+    import numpy as np
 
     capture = cv2.VideoCapture(path, cv2.CAP_FFMPEG)
     if not capture.isOpened():
         raise ValueError(f"{path} is no video that can be read")
     # As it is to be seen: a phone stores the pixels as its camera lies. Width and height follow.
-    capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
+    mirrored = MIRRORS.get(matrix(path))
+    capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0 if mirrored else 1)
     rate = capture.get(cv2.CAP_PROP_FPS)
     usual = rate if 1 <= rate <= 240 else 30.0  # Streams without a rate say 1,000, or nothing.
     count = capture.get(cv2.CAP_PROP_FRAME_COUNT)
     seconds = count / rate if count > 0 and rate > 0 else 0.0
     sides = cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT
     width, height = (int(capture.get(side)) for side in sides)
+    if mirrored:
+        height, width = mirrored(np.empty((height, width, 0))).shape[:2]
     if not 0 < width * height <= MOST_PIXELS:
         raise ValueError(f"{path} has {width} x {height} pixels: at most {MOST_PIXELS} are taken")
     yield {"rate": usual, "seconds": seconds, "width": width, "height": height}
@@ -45,6 +59,7 @@ def decoded(path):
         first = at if first is None else first
         # Some containers have no times of their own.
         last = at - first if at - first > last else last + 1 / usual
+        picture = np.ascontiguousarray(mirrored(picture)) if mirrored else picture
         if picture.shape[:2] != (height, width):  # A call's film changes its size on the way.
             picture = cv2.resize(picture, (width, height))
         yield last, picture
@@ -52,6 +67,34 @@ def decoded(path):
         raise ValueError(f"{path} holds no frame that can be decoded{codec(capture, path)}")
     if last + 1 < 0.8 * seconds:
         raise ValueError(f"{path} is damaged: it ends after {last:.1f} of {seconds:.1f} seconds")
+
+
+def matrix(path):
+    """How the film's first picture track is to be seen, as signs of a 2 x 2 matrix; MP4 and
+    QuickTime have one, and other films none."""
+    begin, end = 0, os.path.getsize(path)
+    with open(path, "rb") as f:
+        while len(head := f.read(16)) >= 8:
+            size = int.from_bytes(head[:4], "big")
+            size = int.from_bytes(head[8:], "big") if size == 1 else size
+            if head[4:8] == b"moov":
+                return first_matrix(f.read(min(size, MOST_HEADER)))
+            begin += size
+            if size < 8 or begin >= end:  # 0: to the end.
+                return None
+            f.seek(begin)
+    return None
+
+
+def first_matrix(moov):
+    for found in re.finditer(b"tkhd", moov):
+        at = found.end() + (52 if moov[found.end() : found.end() + 1] == b"\1" else 40)
+        numbers = moov[at : at + 44]
+        if len(numbers) == 44:
+            a, b, _, c, d, *_, width, height = struct.unpack(">11i", numbers)
+            if width and height:
+                return tuple((n > 0) - (n < 0) for n in (a, b, c, d))
+    return None
 
 
 def codec(capture, path):

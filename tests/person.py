@@ -132,10 +132,21 @@ def spelling_film(text: str, seed: int = 0) -> list[np.ndarray]:
     return [picture(*_trunk(p), *_head(p), *_hand(h)) for p, h in zip(pose, hand, strict=True)]
 
 
-def turned(film: pathlib.Path, path: pathlib.Path, degrees: int) -> None:
-    """A film that says, as a phone's does, that it is to be seen turned clockwise."""
+SEEN = {  # The matrix of a film's header, and what it makes of a picture.
+    "turned 90": ((0, 1, -1, 0), lambda x: np.rot90(x, 3)),
+    "turned 180": ((-1, 0, 0, -1), lambda x: x[::-1, ::-1]),
+    "turned 270": ((0, -1, 1, 0), lambda x: np.rot90(x)),
+    "mirrored": ((-1, 0, 0, 1), lambda x: x[:, ::-1]),
+    "upside down in a mirror": ((1, 0, 0, -1), lambda x: x[::-1]),
+    "turned 90 in a mirror": ((0, 1, 1, 0), lambda x: x.swapaxes(0, 1)),
+    "turned 270 in a mirror": ((0, -1, -1, 0), lambda x: x[::-1, ::-1].swapaxes(0, 1)),
+}
+
+
+def turned(film: pathlib.Path, path: pathlib.Path, way: str) -> None:
+    """A film that says, as a phone's does, how it is to be seen."""
     raw, at = bytearray(film.read_bytes()), film.read_bytes().index(b"tkhd") + 44
-    a, b, c, d = {90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}[degrees]
+    a, b, c, d = SEEN[way][0]
     struct.pack_into(">5i", raw, at, a << 16, b << 16, 0, c << 16, d << 16)
     path.write_bytes(raw)
 

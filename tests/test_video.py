@@ -180,13 +180,13 @@ def test_what_a_film_is_called_does_not_matter(film, tmp_path):
     assert not video.is_video(tmp_path / "x.mp4") and video.is_video(tmp_path / "none.mts")
 
 
-@pytest.mark.parametrize("degrees", [90, 180, 270])
-def test_a_phones_film_is_seen_upright_whatever_way_it_was_held(degrees, wall, tmp_path):
+@pytest.mark.parametrize("way", person.SEEN)
+def test_a_phones_film_is_seen_as_it_is_meant_whatever_way_it_was_held(way, wall, tmp_path):
     y, x = np.mgrid[:96, :64]
-    shown = np.stack([2 * x, 2 * y, 255 - x - y], -1).astype(np.uint8)  # Every corner is another.
-    lying = np.ascontiguousarray(np.rot90(shown, degrees // 90))
-    video.write(tmp_path / "lying.mp4", iter([lying] * 3), 30, *lying.shape[1::-1])
-    person.turned(tmp_path / "lying.mp4", tmp_path / "phone.mp4", degrees)
+    stored = np.stack([2 * x, 2 * y, 255 - x - y], -1).astype(np.uint8)  # Every corner is another.
+    video.write(tmp_path / "stored.mp4", iter([stored] * 3), 30, 64, 96)
+    person.turned(tmp_path / "stored.mp4", tmp_path / "phone.mp4", way)
+    shown = person.SEEN[way][1](stored)
     with video.pictures(tmp_path / "phone.mp4") as pictures:
         for picture in pictures:
             assert picture.shape == shown.shape
