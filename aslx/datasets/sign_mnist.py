@@ -74,7 +74,10 @@ def _rows(path: pathlib.Path) -> tuple[list[str], list[tuple[int, bytes]]]:
 
 
 def _is_byte(value: str) -> bool:
-    return value.strip().isdecimal() and int(value) < 256
+    try:
+        return 0 <= int(value) < 256
+    except ValueError:
+        return False
 
 
 def _label(path: pathlib.Path, header: Sequence[str], rows: Sequence[bytes]) -> int:

@@ -322,6 +322,7 @@ def test_a_csv_of_sign_mnist_that_cannot_be_is_named(refused, tmp_path):
         (whole + "1,2,3\n", "line 26 has 3 values"),
         (whole + "1," + "0.5," * 783 + "0\n", "line 26 holds '0.5'"),
         (whole + "1," + "9999," * 783 + "0\n", "line 26 holds '9999'"),
+        (whole + "1," + "\x1d8," * 783 + "0\n", "line 26 holds '\\x1d8'"),
         (whole + "9," + "0," * 783 + "0\n", "line 26: label 9"),
         (whole + '"' + "x" * 200_000, "is no csv"),
         (whole.replace(",", ";"), "values"),
