@@ -100,11 +100,13 @@ def _own(folder: pathlib.Path) -> pathlib.Path:
 def given(path: str | Path) -> Iterator[None]:
     """Around what opens a path that a user gave: BadInput where the path is at fault.
 
-    A fault of the disk stays what it is.
+    A fault of the disk stays what it is, and names the path.
     """
     try:
         yield
     except OSError as error:
+        if error.filename is None:  # Of a file that was open.
+            error.filename = os.fspath(path)
         if error.errno not in _AT_FAULT:
             raise
         raise errors.BadInput(f"{error.filename or path} {_AT_FAULT[error.errno]}") from error
