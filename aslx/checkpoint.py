@@ -161,7 +161,10 @@ class Checkpoints:
         with files.given(self._directory):
             files.make(self._directory)
             for path in _unfinished(self._directory):
-                _remove(path)
+                if files.in_bucket(path) and stored.Stored(path).was_committed:
+                    _set_aside(path, errors.BadInput(f"{path} lacks what says that it is whole"))
+                else:
+                    _remove(path)
 
     def _list(self) -> None:
         """The checkpoints that there are, the same on all hosts."""

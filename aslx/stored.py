@@ -85,6 +85,19 @@ class Stored:
                 raise Damaged(f"{self.path / _SCORE} is damaged: it has no score")
             return None if math.isnan(score) else float(score)
 
+    @property
+    def was_committed(self) -> bool:
+        """Whether a save came to its end, though in a bucket the object that says so may be lost.
+
+        Damaged notes are none of a save that was cut short: objects appear when they are whole.
+        """
+        try:
+            return self._json(_METADATA).get("commit_timestamp_nsecs") is not None
+        except _Missing:
+            return False
+        except Damaged:
+            return True
+
     def summed(self) -> bool:
         """Whether checksums say that every byte is the one that was saved; False where there are
         none."""

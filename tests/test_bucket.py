@@ -93,6 +93,38 @@ def test_a_second_trainer_of_a_bucket_is_told_of_the_first_and_of_a_killed_one_n
     assert not [name for name in listed(environment) if name.startswith("locked")]
 
 
+CHECKPOINTS = """
+import jax.numpy as jnp
+from etils import epath
+from aslx import checkpoint, checkpoint_list
+
+folder = epath.Path("gs://bucket/other/checkpoints")
+with checkpoint.Checkpoints(folder) as saved:
+    for step in range(1, 7):
+        saved.save(step, {"step": jnp.int32(step)}, checkpoint.Progress(), 1 / step)
+assert sorted(checkpoint_list.names(folder)) == ["1", "5", "6"]
+(folder / "6" / "commit_success.txt").unlink()  # As by an accident.
+(folder / "5" / "state" / "manifest.ocdbt").write_bytes(b"no manifest")
+(folder / "7" / "state" / "part").write_text("of a save that was cut short")
+(folder / "old" / "7" / "notes").write_text("a user's")
+assert checkpoint_list.best(folder)[0].step == 1
+with checkpoint.Checkpoints(folder) as saved:
+    state, _ = saved.restore_latest({"step": jnp.int32(0)})
+assert int(state["step"]) == 1
+assert sorted(checkpoint_list.names(folder)) == ["1", "damaged-5", "damaged-6", "old"]
+assert (folder / "damaged-6" / "state" / "manifest.ocdbt").exists()
+assert (folder / "old" / "7" / "notes").read_text() == "a user's"
+"""
+
+
+@pytest.mark.slow
+def test_in_a_bucket_too_no_checkpoint_is_lost(environment):
+    environment |= {"EPATH_USE_TF": "0", "JAX_PLATFORMS": "cpu"}
+    command = [sys.executable, "-c", CHECKPOINTS]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_data_are_prepared_in_a_bucket_as_on_a_disk(environment, tmp_path):
     def prepare(*arguments: object) -> None:
         command = [sys.executable, "-m", "aslx.prepare", *map(str, arguments), "--shards", "2"]

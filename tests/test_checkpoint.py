@@ -196,7 +196,7 @@ def test_a_disk_that_fails_costs_no_checkpoint(copy):
         path, aside = copy / "6" / name, copy.parent / "aside"
         path.rename(aside)
         path.symlink_to("/proc/self/mem")  # Whose first byte is an input/output error to read.
-        with pytest.raises(OSError, match="Input/output error: '.*/6'") as failed:
+        with pytest.raises(OSError, match=r"Input/output error: '.*/6'") as failed:
             restored(copy)
         assert errors.is_temporary(failed.value)
         path.unlink()

@@ -68,6 +68,7 @@ def test_a_bug_keeps_its_traceback_and_ends_with_1(error, capsys):
         (errors.Unavailable("the registry does not answer"), None),
         (KeyError("no entry"), OSError(errno.EIO, "Input/output error", "a")),
         (ValueError('INTERNAL: Failed to open "a" [OS error 5: EIO Input/output error]'), None),
+        (ValueError("UNKNOWN: Failed to write [os_error_code='28']"), None),
     ],
 )
 def test_a_fault_of_storage_or_network_keeps_its_traceback_and_ends_with_75(error, cause, capsys):
