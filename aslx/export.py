@@ -8,20 +8,20 @@ program that is not Kaggle's has to know.
 
 import dataclasses
 import io
-import json
 import os
-import time
+import sys
 import zipfile
 from typing import Annotated, Any, Literal, get_args
 
 import tyro
 
-from aslx import cli, errors, files, kaggle, quiet, reading
+from aslx import cli, comparison, errors, exports, quiet, reading, scored
 
 MAX_ZIP = 40 * 2**20  # Bytes: Kaggle refuses a model over 40 MB.
 # Of the page's models: a browser's runtime takes no dynamic size. Kaggle's longest clip has 807.
 WEB_FRAMES = (64, 128, 256, 512, 1024)
 Quantize = Literal["none", "float16", "int8"]
+_ZIP = "submission.zip"
 VARIANTS: tuple[Quantize, ...] = get_args(Quantize)
 
 
@@ -123,28 +123,29 @@ def web(cfg: Any, model: Any, quantize: Quantize) -> dict[str, bytes]:
     return {f"web/{n}.tflite": convert(cfg, model, quantize, n) for n in WEB_FRAMES}
 
 
-def about(cfg: Any, step: int, *, web: bool) -> bytes:
-    """model.json: what goes into the model, what comes out, and which files the page takes."""
+def about(cfg: Any, step: int, scores: list[dict], *, web: bool) -> dict[str, Any]:
+    """What model.json says beside its files: what goes into the model, what comes out, how well it
+    did, and which files the page takes."""
     source = cfg.features.source
     clips = "t" in source.shape
     values = {
         "step": step,
+        "scores": scores,
         "input": source.about,
         "max_frames": cfg.features.max_frames if clips else None,
     } | cfg.task.about()
     if web and clips:
         values["web"] = [{"frames": n, "file": f"web/{n}.tflite"} for n in WEB_FRAMES]
     elif web:
-        values["web"] = [{"file": "model.tflite"}]
-    return json.dumps(values, indent=1).encode()
+        values["web"] = [{"file": exports.MODEL}]
+    return values
 
 
-def submission(path: files.Path, model: bytes, beside: dict[str, bytes]) -> int:
-    """Writes submission.zip below `path`: model.tflite and what a competition wants beside it;
-    returns the zip's bytes."""
+def submission(model: bytes, beside: dict[str, bytes]) -> bytes:
+    """submission.zip: model.tflite and what a competition wants beside it."""
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as z:
-        for name, data in {"model.tflite": model, **beside}.items():
+        for name, data in {exports.MODEL: model, **beside}.items():
             # A fixed date: the same run gives the same bytes.
             z.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)
     size = archive.tell()
@@ -153,42 +154,7 @@ def submission(path: files.Path, model: bytes, beside: dict[str, bytes]) -> int:
             f"submission.zip would have {size / 2**20:.1f} MB and Kaggle takes 40: "
             "use --quantize float16 or int8, or a smaller model"
         )
-    files.write(path / "submission.zip", archive.getvalue())
-    return size
-
-
-def compare(
-    cfg: Any, model: Any, mesh: Any, flatbuffers: dict[Quantize, bytes], split: str, clips: int
-) -> dict[Quantize, dict]:
-    """Answers of each flatbuffer beside JAX's on the first clips of a split, and its speed: CPU
-    time of the one core that it runs on, which other work does not lengthen."""
-    import numpy as np
-
-    from aslx import inference
-
-    task, source = cfg.task, cfg.features.source
-    evaluation = inference.Evaluation(cfg, mesh, split, limit=clips)
-    expected, _ = evaluation.run(model)
-    reports: dict[Quantize, dict] = {}
-    for quantize, flatbuffer in flatbuffers.items():
-        run, found, seconds = kaggle.interpreter(flatbuffer), [], []
-        for clip in evaluation.clips():
-            inputs = source.pack(clip)
-            start = time.process_time()
-            outputs = run(inputs=inputs)["outputs"]
-            seconds.append(time.process_time() - start)
-            found.append(task.read(outputs))
-        same = [task.text(a) == task.text(b) for a, b in zip(expected, found, strict=True)]
-        reports[quantize] = {
-            "model_bytes": len(flatbuffer),
-            "clips": len(found),
-            "same_text": float(np.mean(same)),
-            "score": evaluation.score(found)["score"],
-            "score_jax": evaluation.score(expected)["score"],
-            "latency_ms_median": round(float(np.median(seconds)) * 1e3, 2),
-            "latency_ms_p95": round(float(np.quantile(seconds, 0.95)) * 1e3, 2),
-        }
-    return reports
+    return archive.getvalue()
 
 
 def _opened(command: Command) -> Any:
@@ -205,36 +171,56 @@ def _opened(command: Command) -> Any:
     return ensemble.together(runs) if command.ensemble else runs[0]
 
 
-def _written(command: Command, run: Any, out: Any) -> tuple[dict[Quantize, bytes], dict]:
-    """Writes the models and what stands beside them; the models, and what a report says first."""
+def _evaluation(command: Command, run: Any) -> Any:
+    """Of the clips to compare with, or None; opened before the conversion, which takes minutes."""
+    from aslx import inference
+
+    if not command.clips:
+        return None
+    try:
+        return inference.Evaluation(run.cfg, run.mesh, command.split, limit=command.clips)
+    except errors.BadInput as error:
+        raise errors.BadInput(f"{error}; or pass --clips 0 to compare nothing") from None
+
+
+def _converted(command: Command, run: Any) -> tuple[dict[Quantize, bytes], dict[str, bytes]]:
+    """The models by their weights, the wanted ones first, and all files by their names."""
     others: list[Quantize] = list(VARIANTS) if command.variants else []
     wanted: list[Quantize] = [command.quantize, *(q for q in others if q != command.quantize)]
     print(f"converting step {run.step} of {run.workdir}, weights as {', '.join(wanted)}")
     models: dict[Quantize, bytes] = {q: convert(run.cfg, run.model, q) for q in wanted}
     names = [f"model_{'float32' if q == 'none' else q}.tflite" for q in wanted[1:]]
-    every = dict(zip(["model.tflite", *names], models.values(), strict=True))
+    every = dict(zip([exports.MODEL, *names], models.values(), strict=True))
     beside = run.cfg.features.source.submission
     every |= {**run.cfg.task.beside(), **(beside or {})}
+    if beside is not None:
+        try:
+            every[_ZIP] = submission(models[command.quantize], beside)
+        except errors.BadInput as error:
+            if not command.web:
+                raise
+            print(f"no {_ZIP}: {error}", file=sys.stderr)  # The page needs none.
     if command.web:
         every |= web(run.cfg, run.model, command.quantize)
-    # The last: who finds it finds what it names.
-    every["model.json"] = about(run.cfg, run.step, web=command.web)
-    for name, data in every.items():
-        files.write(out / name, data)
-    report = {"step": run.step, "quantize": command.quantize}
-    report["model_bytes"] = len(models[command.quantize])
-    if beside is not None:
-        report["zip_bytes"] = submission(out, models[command.quantize], beside)
-    return models, report
+    return models, every
 
 
-def _table(variants: dict[Quantize, dict]) -> str:
-    names = ("model_bytes", "score", "same_text", "latency_ms_median", "latency_ms_p95")
-    lines = [f"  {'weights':<8}" + "".join(f"{name:>20}" for name in names)]
-    for quantize, report in variants.items():
-        values = "".join(f"{round(report[name], 4):>20}" for name in names)
-        lines.append(f"  {quantize:<8}{values}")
-    return "\n".join(lines)
+def _scores(command: Command, run: Any, found: dict | None, split: int) -> list[dict]:
+    """The checkpoint's own score, where it is the export's too, and what the export scored on so
+    many clips of the split."""
+    scores = []
+    plain = not command.average and not command.ensemble and command.options == reading.Options()
+    for saved in scored.saved(run.workdir) if plain else ():
+        if saved.step == run.step and saved.score is not None:
+            # A run that keeps the checkpoint of the least loss ranks by that.
+            loss = getattr(run.cfg.task, "best_by_loss", False)
+            name, value = ("loss", -saved.score) if loss else ("score", saved.score)
+            scores.append({"name": name, "value": value, "on": run.cfg.data.eval_split})
+    if found:
+        of = "all" if found["clips"] == split else f"the first {found['clips']}"
+        on = f"{of} of the {split} in {command.split}"
+        scores.append({"name": "score", "value": found["score"], "on": on})
+    return scores
 
 
 def main() -> None:
@@ -243,32 +229,36 @@ def main() -> None:
 
     from aslx import inference
 
+    out = epath.Path(command.out or f"{command.workdir}/export")
+    exports.check(out)
     run = _opened(command)
     check_versions()
-    out = epath.Path(command.out or run.workdir / "export")
-    models, report = _written(command, run, out)
-    if command.clips:
-        reports = compare(run.cfg, run.model, run.mesh, models, command.split, command.clips)
+    evaluation = _evaluation(command, run)
+    models, every = _converted(command, run)
+    report: dict[str, Any] = {"step": run.step, "quantize": command.quantize}
+    report["model_bytes"] = len(models[command.quantize])
+    if _ZIP in every:
+        report["zip_bytes"] = len(every[_ZIP])
+    if evaluation:
+        reports = comparison.compare(evaluation, run.cfg, run.model, models)
         report |= reports[command.quantize]
         if command.variants:
-            print(_table(reports))
+            print(comparison.table(reports))
             report["variants"] = reports
-    files.write(out / "report.json", json.dumps(report, indent=2) + "\n")
+    clips = len(evaluation.data) if evaluation else 0
+    scores = _scores(command, run, report if evaluation else None, clips)
+    # How it was made, so that serve can make it anew.
+    made = {name: getattr(command, name) for name in ("quantize", "average", "ensemble")}
+    made["options"] = dataclasses.asdict(command.options)
+    described = about(run.cfg, run.step, scores, web=command.web)
+    exports.write(out, described, report | {"made": made}, every)
     for name, value in report.items():
         print(f"  {name:<18} {value}")
-    scores = run.workdir / f"evaluation-{command.split}" / "scores.json"
-    if scores.exists():
-        said = files.read_object(scores)
-        try:
-            print(run.cfg.task.summary(said))
-        except (KeyError, TypeError, ValueError) as error:
-            raise errors.BadInput(
-                f"{scores} is not what aslx.evaluate writes ({error!r}): remove it"
-            ) from None
-    written = out / ("submission.zip" if "zip_bytes" in report else "model.tflite")
-    print(f"written: {written}")
-    name = "submission" if "zip_bytes" in report else "model"
-    inference.last_json({name: str(written)} | report)
+    for score in scores:
+        print(f"step {run.step}: {score['name']} {score['value']:.4f} on {score['on']}")
+    name = _ZIP if _ZIP in every else exports.MODEL
+    print(f"written: {out / name}")
+    inference.last_json({name.partition(".")[0]: str(out / name)} | report)
 
 
 if __name__ == "__main__":

@@ -5,18 +5,15 @@ takes landmarks. Exports the model first where that has not been done.
 """
 
 import dataclasses
-import ipaddress
 import os
 import pathlib
 import signal
 import socket
-import subprocess
 import sys
 
 import tyro
 
-from aslx import cli, errors, files
-from aslx.serving import guard
+from aslx import cli, errors, exports, files
 from aslx.serving.limits import Limits
 
 
@@ -32,26 +29,9 @@ class Command:
     """0: any that is free."""
     threads: int = 0
     """That read clips; 0: one for each core, and 8 at most."""
+    reload: bool = False
+    """Export the model again where the run has a better checkpoint than its export."""
     limits: Limits = Limits()
-
-
-def exported(workdir: pathlib.Path) -> pathlib.Path:
-    """The directory of the run's exported model, which is made where it, or the page's, is
-    missing."""
-    export = workdir / "export"
-    about, report = export / "model.json", export / "report.json"
-    if about.exists() and "web" in files.read_object(about):
-        return export
-    if not (workdir / "config.json").exists():
-        raise errors.BadInput(f"{workdir} holds no run (no config.json): train first")
-    # As it was, where only the page's are missing.
-    quantize = files.read_object(report).get("quantize") if report.exists() else "none"
-    words = ["aslx.export", "--workdir", str(workdir), "--web", "--quantize", str(quantize)]
-    # A process of its own: TensorFlow and JAX stay out of this one.
-    status = subprocess.run([sys.executable, "-m", *words, "--clips", "0"]).returncode
-    if status:
-        raise errors.BadInput(f"the export of {workdir} ended with status {status}")
-    return export
 
 
 def bound(host: str, port: int) -> socket.socket:
@@ -73,39 +53,33 @@ def bound(host: str, port: int) -> socket.socket:
     return found
 
 
-def names(host: str) -> tuple[str, ...]:
-    """The names under which a server on this address answers; none: under all."""
-    try:
-        return guard.LOOPBACK if ipaddress.ip_address(host).is_loopback else ()
-    except ValueError:
-        return guard.LOOPBACK if host == "localhost" else ()
-
-
 def main() -> None:
     command = tyro.cli(Command)
     if files.in_bucket(command.workdir):
         raise errors.BadInput(f"{command.workdir} is in a bucket: copy it to a disk and serve that")
+    from aslx.serving import fresh
+
     # Before the export, which takes minutes.
     with bound(command.host, command.port) as listener:
-        serve(command, exported(pathlib.Path(command.workdir)), listener)
+        serve(command, fresh.folder(pathlib.Path(command.workdir), command.reload), listener)
 
 
-def serve(command: Command, export: pathlib.Path, listener: socket.socket) -> None:
+def serve(command: Command, folder: pathlib.Path, listener: socket.socket) -> None:
     """Until a signal ends it."""
     import uvicorn
 
     from aslx.serving import app as app_lib
-    from aslx.serving import connections, streams
+    from aslx.serving import connections, guard, opened, streams
     from aslx.serving import engine as engine_lib
 
-    about = engine_lib.About.read(export / "model.json")
-    model = (export / "model.tflite").read_bytes()
-    engine = engine_lib.Engine(model, about, command.threads or min(8, os.cpu_count() or 1))
+    export = opened.export(folder)
+    threads = command.threads or min(8, os.cpu_count() or 1)
+    engine = engine_lib.Engine(export.files[exports.MODEL].read(), export.about, threads)
     try:
         app_lib.packages(app_lib.WEB)
     except errors.BadInput as error:
         print(f"no page, only the API: {error}", file=sys.stderr)
-    allowed = names(command.host)
+    allowed = guard.names(command.host)
     if not allowed:
         print(
             f"warning: whoever reaches {command.host} may use this server: it has no password, and "
@@ -128,7 +102,9 @@ def serve(command: Command, export: pathlib.Path, listener: socket.socket) -> No
     host, port = listener.getsockname()[:2]
     where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     # What is asked from here on waits in the socket until the server runs.
-    print(f"serving step {about.step} of {command.workdir} on http://{where}", flush=True)
+    scores = ", ".join(f"{s.name} {s.value:.4f} on {s.on}" for s in export.scores)
+    what = f"step {export.about.step} of {command.workdir} ({scores or 'score unknown'})"
+    print(f"serving {what} on http://{where}", flush=True)
     # uvicorn ends in good order, and then raises the signal again.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

@@ -13,8 +13,8 @@ import pydantic
 from fastapi import responses, staticfiles
 from starlette import datastructures, types
 
-from aslx import errors
-from aslx.serving import api, guard, streams, turns
+from aslx import errors, exports
+from aslx.serving import api, guard, opened, streams, turns
 from aslx.serving import engine as engine_lib
 from aslx.serving.limits import Limits
 
@@ -82,6 +82,8 @@ class Health(pydantic.BaseModel):
     """In work or waiting."""
     streams: int
     """Open."""
+    newer_export: bool
+    """Whether another export has taken the place of the one that is served: start again."""
 
 
 class Headers:
@@ -117,14 +119,14 @@ def packages(web: pathlib.Path) -> dict[str, pathlib.Path]:
 
 
 def build(
-    export: pathlib.Path,
+    export: opened.Export,
     engine: engine_lib.Engine,
     limits: Limits,
     web: pathlib.Path = WEB,
     hosts: Collection[str] = guard.LOOPBACK,
 ) -> fastapi.FastAPI:
-    """The application on a directory that aslx.export wrote and the engine of its model, under
-    these names; under any where none is given."""
+    """The application on an opened export and the engine of its model, under these names; under
+    any where none is given."""
     for suffix, kind in _TYPES.items():
         mimetypes.add_type(kind, suffix)
     app = fastapi.FastAPI(title="aslx", description=_ABOUT, docs_url=None, redoc_url=None)
@@ -141,6 +143,7 @@ def build(
             step=about.step,
             requests=requests.taken,
             streams=open_streams.taken,
+            newer_export=export.replaced,
         )
 
     @app.websocket("/api/stream")
@@ -148,12 +151,31 @@ def build(
         await streams.serve(socket, engine, limits, open_streams)
 
     api.add(app, engine, limits, requests)
-    app.mount("/model", staticfiles.StaticFiles(directory=export))
+    _model(app, export)
     try:
         _page(app, web, packages(web))
     except errors.BadInput as error:
         _no_page(app, str(error))
     return app
+
+
+def _model(app: fastapi.FastAPI, export: opened.Export) -> None:
+    """The export's files as they were opened, whatever stands in their folder now."""
+
+    async def file(request: fastapi.Request) -> responses.Response:
+        name = request.path_params["name"]
+        kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
+        if name == exports.ABOUT:
+            return responses.Response(export.described, media_type=kind)
+        found = export.files.get(name)
+        if found is None:
+            return responses.PlainTextResponse("Not Found", 404)
+        headers = {"ETag": f'"{found.sha256}"', "Content-Length": str(found.size)}
+        if request.headers.get("if-none-match") == headers["ETag"]:
+            return responses.Response(status_code=304, headers={"ETag": headers["ETag"]})
+        return responses.StreamingResponse(found.chunks(), headers=headers, media_type=kind)
+
+    app.add_route("/model/{name:path}", file, include_in_schema=False)
 
 
 def _page(app: fastapi.FastAPI, web: pathlib.Path, vendor: dict[str, pathlib.Path]) -> None:

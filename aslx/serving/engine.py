@@ -6,14 +6,13 @@ This process holds neither JAX nor TensorFlow: what it knows of the model stands
 import asyncio
 import concurrent.futures
 import dataclasses
-import pathlib
 import queue
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numpy as np
 
-from aslx import errors, files, kaggle, landmarks
+from aslx import errors, kaggle
 from aslx.serving import turns
 
 Answer = dict[str, Any]
@@ -33,23 +32,6 @@ class About:
     shape: tuple[int, ...]  # Of a frame, or of the image.
     columns: tuple[str, ...]  # Kaggle's names of a frame's values; () where they have none.
     answers: tuple[str, ...]  # Characters by column of the outputs, or classes.
-
-    @classmethod
-    def read(cls, path: pathlib.Path) -> "About":
-        """BadInput where it is not what aslx.export writes."""
-        try:
-            values = files.read_object(path)
-            given = values["input"]
-            kind, shape = given["kind"], tuple(n for n in given["shape"] if n != "t")
-            columns = tuple(given.get("columns", ()))
-            if kind == "frames":  # All points, x, y and z of each together.
-                columns = tuple(f"{axis}_{p}" for p in landmarks.POINTS for axis in landmarks.AXES)
-            answers = tuple(values["answers"])
-            return cls(values["step"], values["task"], kind, shape, columns, answers)
-        except (KeyError, TypeError, AttributeError) as error:
-            raise errors.BadInput(
-                f"{path} is not what aslx.export writes ({error!r}): export again"
-            ) from None
 
     @property
     def classifies(self) -> bool:

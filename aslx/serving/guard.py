@@ -1,10 +1,19 @@
 """What is refused before anything looks at it."""
 
+import ipaddress
 from collections.abc import Collection
 
 from starlette import datastructures, responses, types
 
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+
+
+def names(host: str) -> tuple[str, ...]:
+    """The names under which a server on this address answers; none: under all."""
+    try:
+        return LOOPBACK if ipaddress.ip_address(host).is_loopback else ()
+    except ValueError:
+        return LOOPBACK if host == "localhost" else ()
 
 
 class Guard:
@@ -14,7 +23,7 @@ class Guard:
     """
 
     def __init__(self, app: types.ASGIApp, hosts: Collection[str]):
-        """`hosts`: names without ports; none: every name is taken."""
+        """`hosts` as `names` gives them."""
         self._app, self._hosts = app, frozenset(hosts)
 
     async def __call__(self, scope: types.Scope, receive: types.Receive, send: types.Send) -> None:

@@ -1,5 +1,6 @@
 """The command, and what it serves beside the API."""
 
+import json
 import pathlib
 import signal
 import subprocess
@@ -8,10 +9,10 @@ import sys
 import pytest
 import requests
 
-from aslx import errors, serve
+from aslx import errors, exports
 from aslx.serving import app as app_lib
 from aslx.serving import engine as engine_lib
-from aslx.serving import limits
+from aslx.serving import fresh, limits, opened
 from tests.serving import servers
 from tests.serving.test_streams import stream
 
@@ -34,9 +35,8 @@ def web(tmp_path_factory) -> pathlib.Path:
 
 
 def application(trained, web):
-    export = trained.workdir / "export"
-    about = engine_lib.About.read(export / "model.json")
-    engine = engine_lib.Engine((export / "model.tflite").read_bytes(), about, 1)
+    export = opened.export(trained.workdir / "export")
+    engine = engine_lib.Engine(export.files["model.tflite"].read(), export.about, 1)
     return app_lib.build(export, engine, limits.Limits(), web)
 
 
@@ -142,40 +142,110 @@ def test_a_port_that_is_taken_is_refused(trained, server):
     assert f"cannot listen on 127.0.0.1:{port}" in refusal(trained.workdir, "--port", port)
 
 
-@pytest.mark.parametrize("before", ["none", "float16"])
-def test_a_run_that_was_not_exported_for_the_page_is_exported_first(tmp_path, monkeypatch, before):
+def saved(workdir: pathlib.Path, step: int, score: float) -> None:
+    """A checkpoint, as far as a server looks at it."""
+    metrics = workdir / "checkpoints" / str(step) / "metrics"
+    metrics.mkdir(parents=True)
+    (metrics / "metrics").write_text(json.dumps({"score": score}))
+
+
+class Exporter:
+    """Stands in for `python -m aslx.export`, and notes how it was called."""
+
+    def __init__(self, status: int = 0):
+        self.calls: list[list[str]] = []
+        self._status = status
+
+    def __call__(self, command: list[str]) -> subprocess.CompletedProcess:
+        self.calls.append(command[1:])
+        if not self._status:
+            folder = pathlib.Path(command[command.index("--workdir") + 1]) / "export"
+            made = {"quantize": command[command.index("--quantize") + 1]}
+            exports.write(folder, {"step": 9, "web": []}, {"made": made}, {})
+        return subprocess.CompletedProcess(command, self._status)
+
+
+@pytest.fixture
+def exporter(monkeypatch, tmp_path) -> Exporter:
     (tmp_path / "config.json").touch()
-    export, commands = tmp_path / "export", []
-    export.mkdir()
-    if before != "none":
-        (export / "model.json").write_text('{"step": 1}')
-        (export / "report.json").write_text(f'{{"quantize": "{before}"}}')
-
-    def run(command):
-        commands.append(command)
-        (export / "model.json").write_text('{"web": []}')
-        return subprocess.CompletedProcess(command, 0)
-
-    monkeypatch.setattr(serve.subprocess, "run", run)
-    assert serve.exported(tmp_path) == serve.exported(tmp_path) == export
-    (command,) = commands  # Once.
-    words = ["aslx.export", "--workdir", str(tmp_path), "--web", "--quantize", before]
-    assert command[1:] == ["-m", *words, "--clips", "0"]
+    monkeypatch.setattr(fresh.subprocess, "run", exporter := Exporter())
+    return exporter
 
 
-def test_a_run_that_cannot_be_exported_says_so(tmp_path, monkeypatch):
-    (tmp_path / "config.json").touch()
-    failed = subprocess.CompletedProcess([], 2)
-    monkeypatch.setattr(serve.subprocess, "run", lambda command: failed)
-    with pytest.raises(ValueError, match="ended with status 2"):
-        serve.exported(tmp_path)
+def words(workdir: pathlib.Path, *more: str) -> list[str]:
+    return ["-m", "aslx.export", "--workdir", str(workdir), "--web", "--clips", "0", *more]
 
 
-@pytest.mark.parametrize("name", ["model.json", "report.json"])
-@pytest.mark.parametrize("text", ["", "[1]", '"web"'])
-def test_what_says_what_was_exported_is_named_where_it_is_damaged(tmp_path, name, text):
-    (tmp_path / "config.json").touch()
-    (tmp_path / "export").mkdir()
-    (tmp_path / "export" / name).write_text(text)
-    with pytest.raises(errors.BadInput, match=rf"export/{name} is damaged"):
-        serve.exported(tmp_path)
+def test_a_run_that_was_not_exported_is_exported_once(tmp_path, exporter):
+    for _ in range(2):
+        assert fresh.folder(tmp_path, False) == tmp_path / "export"
+    assert exporter.calls == [words(tmp_path, "--quantize", "none", "--average", "0")]
+
+
+def test_a_run_that_was_not_exported_for_the_page_is_exported_as_it_was(tmp_path, exporter):
+    options = {"beams": 4, "ctc": True, "fallback": "--x"}
+    made = {"quantize": "int8", "average": 2, "ensemble": ["a", "b"], "options": options}
+    exports.write(tmp_path / "export", {"step": 1}, {"made": made}, {})
+    fresh.folder(tmp_path, False)
+    assert exporter.calls == [
+        words(
+            tmp_path,
+            *("--quantize", "int8", "--average", "2", "--ensemble", "a", "b"),
+            *("--ctc", "--beams=4", "--fallback=--x"),
+        )
+    ]
+
+
+def test_a_better_checkpoint_than_the_exports_is_told_and_reload_exports_it(
+    tmp_path, exporter, capsys
+):
+    def told(reload: bool = False) -> str:
+        fresh.folder(tmp_path, reload)
+        return capsys.readouterr().err
+
+    saved(tmp_path, 3, 0.5)
+    exports.write(tmp_path / "export", {"step": 3, "web": []}, {"made": {}}, {})
+    saved(tmp_path, 6, 0.4)
+    (tmp_path / "checkpoints" / "12.orbax-checkpoint-tmp").mkdir()
+    saved(tmp_path, 8, float("nan"))
+    assert not told() and not told(reload=True) and not exporter.calls
+    saved(tmp_path, 9, 0.6)
+    (line,) = told().splitlines()
+    assert "step 3 (score 0.5000), and the run has the better step 9 (score 0.6000)" in line
+    assert f"python -m aslx.serve --workdir {tmp_path} --reload" in line and not exporter.calls
+    told(reload=True)
+    assert exporter.calls == [words(tmp_path, "--quantize", "none", "--average", "0")]
+    assert not told()
+
+
+def test_a_mean_of_checkpoints_is_old_when_there_is_a_newer_one(tmp_path, exporter, capsys):
+    saved(tmp_path, 3, 0.5)
+    made = {"average": 2}
+    exports.write(tmp_path / "export", {"step": 6, "web": []}, {"made": made}, {})
+    fresh.folder(tmp_path, False)
+    assert not capsys.readouterr().err
+    saved(tmp_path, 9, 0.4)
+    fresh.folder(tmp_path, False)
+    assert "holds step 6, and the run has step 9" in capsys.readouterr().err and not exporter.calls
+
+
+def test_a_run_that_cannot_be_exported_says_so(tmp_path, monkeypatch, exporter):
+    monkeypatch.setattr(fresh.subprocess, "run", Exporter(2))
+    with pytest.raises(errors.BadInput, match="ended with status 2"):
+        fresh.folder(tmp_path, False)
+
+
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [
+        ({"quantize": "--out=/etc"}, "does not say how"),
+        ({"ensemble": ["--out=/etc"]}, "does not say how"),
+        ({"options": {"beams": "4 --out /etc"}}, "does not say how"),
+        ({"out": "/etc"}, "does not say how"),
+    ],
+)
+def test_a_strangers_report_adds_no_arguments(tmp_path, exporter, made, words):
+    exports.write(tmp_path / "export", {"step": 1}, {"made": made}, {})
+    with pytest.raises(errors.BadInput, match=words):
+        fresh.folder(tmp_path, False)
+    assert not exporter.calls

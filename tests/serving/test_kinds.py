@@ -9,9 +9,9 @@ import pytest
 import requests
 from PIL import Image
 
-from aslx import landmarks
+from aslx import exports, landmarks
 from aslx.serving import app as app_lib
-from aslx.serving import bodies, limits
+from aslx.serving import bodies, limits, opened
 from aslx.serving import engine as engine_lib
 from tests.serving import servers
 from tests.serving.test_streams import closed
@@ -42,14 +42,14 @@ def kind(request, tmp_path_factory):
     """(kind, address, model) of a server in a thread."""
     export, shape = tmp_path_factory.mktemp("export"), SHAPES[request.param]
     model = tflite(shape)
-    about = {"step": 1, "task": "classification", "answers": NAMES, "max_frames": None}
+    about = {"step": 1, "scores": [], "task": "classification", "answers": NAMES}
     about["input"] = {"kind": request.param, "shape": shape}
-    (export / "model.json").write_text(json.dumps(about))
-    read = engine_lib.About.read(export / "model.json")
-    engine = engine_lib.Engine(model, read, 1)
-    app = app_lib.build(export, engine, limits.Limits())
+    exports.write(export, about, {}, {"model.tflite": model})
+    found = opened.export(export)
+    engine = engine_lib.Engine(model, found.about, 1)
+    app = app_lib.build(found, engine, limits.Limits())
     with servers.running(app) as url:
-        run = engine_lib.interpreter(model, read)
+        run = engine_lib.interpreter(model, found.about)
         yield request.param, url, lambda inputs: run(inputs=inputs)["outputs"]
 
 
