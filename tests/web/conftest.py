@@ -5,7 +5,6 @@ Where there is no Chromium, or the page's packages are not installed, these test
 
 import contextlib
 import io
-import json
 import pathlib
 import subprocess
 import sys
@@ -19,7 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from aslx import config, export, features, inference, loop, optim
+from aslx import config, export, exports, features, inference, loop, optim
 from aslx.models import transformer
 from aslx.tasks import heads, transcription
 from tests import person, tiny
@@ -146,15 +145,13 @@ def served(workdir: pathlib.Path) -> Iterator[str]:
 
 def exported(cfg: config.Config, model: Any, step: int, out: pathlib.Path, frames=()) -> None:
     """What `python -m aslx.export --web` writes, at fewer lengths."""
-    said = json.loads(export.about(cfg, step, web=True))
+    said = export.about(cfg, step, [], web=True)
     clips = [entry for entry in said["web"] if "frames" in entry]
     if clips:
         said["web"] = [entry for entry in clips if entry["frames"] in frames]
-    (out / "web").mkdir(parents=True)
-    (out / "model.tflite").write_bytes(export.convert(cfg, model, "none"))
-    for n in frames:
-        (out / f"web/{n}.tflite").write_bytes(export.convert(cfg, model, "none", n))
-    (out / "model.json").write_text(json.dumps(said))
+    every = {"model.tflite": export.convert(cfg, model, "none")}
+    every |= {f"web/{n}.tflite": export.convert(cfg, model, "none", n) for n in frames}
+    exports.write(out, said, {"made": {}}, every)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,179 @@
+"""The folder of an export stands whole or not at all, and is opened as one whole or not at all."""
+
+import json
+import os
+import pathlib
+import signal
+import sys
+
+import pytest
+
+from aslx import errors, exports
+from aslx.serving import opened
+
+ABOUT = {
+    "step": 1,
+    "scores": [],
+    "task": "transcription",
+    "answers": ["a"],
+    "input": {"kind": "keypoints", "shape": ["t", 4]},
+    "web": [{"file": "web/64.tflite"}],
+}
+
+
+def files(content: bytes) -> dict[str, bytes]:
+    names = ("model.tflite", "web/64.tflite", "labels.txt", "submission.zip")
+    return {name: content + name.encode() for name in names}
+
+
+def written(out: pathlib.Path, step: int) -> None:
+    exports.write(out, ABOUT | {"step": step}, {"step": step}, files(b"step %d " % step))
+
+
+def read(out: pathlib.Path) -> dict[str, bytes]:
+    return {p.relative_to(out).as_posix(): p.read_bytes() for p in out.rglob("*") if p.is_file()}
+
+
+def test_an_export_says_its_files_and_is_opened_with_them(tmp_path):
+    written(tmp_path / "new" / "export", 7)
+    found = opened.export(tmp_path / "new" / "export")
+    assert found.about.step == 7 and found.for_page and not found.replaced
+    assert {name: file.read() for name, file in found.files.items()} == files(b"step 7 ")
+    assert (tmp_path / "new" / "export" / "report.json").exists()
+
+
+def test_what_was_opened_outlives_the_export_that_replaces_it(tmp_path):
+    written(tmp_path / "export", 1)
+    found = opened.export(tmp_path / "export")
+    written(tmp_path / "export", 2)
+    assert found.replaced and not opened.export(tmp_path / "export").replaced
+    assert {name: file.read() for name, file in found.files.items()} == files(b"step 1 ")
+    assert json.loads(found.described)["step"] == 1
+    assert {path.name for path in tmp_path.iterdir()} == {"export"}
+
+
+def _lines_until_killed(out: pathlib.Path, line: int) -> bool:
+    """Writes step 2 in a process that is killed at a line of ours; whether it came to its end."""
+    process = os.fork()
+    if process:
+        return os.waitpid(process, 0)[1] == 0
+    count = 0
+
+    def trace(frame, event, argument):
+        nonlocal count
+        if not frame.f_code.co_filename.endswith(("aslx/files.py", "aslx/exports.py")):
+            return None
+        count += event == "line"
+        if count == line:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return trace
+
+    sys.settrace(trace)
+    written(out, 2)
+    os._exit(0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="exchanges two names at once")
+def test_a_kill_at_any_line_leaves_the_old_export_or_the_new(tmp_path):
+    def whole(step: int) -> dict[str, bytes]:
+        written(tmp_path / str(step), step)
+        return read(tmp_path / str(step))
+
+    old, new, seen = whole(1), whole(2), []
+    for line in range(1, 10_000):
+        written(tmp_path / "export", 1)
+        ended = _lines_until_killed(tmp_path / "export", line)
+        found = read(tmp_path / "export")
+        assert found in (old, new), line
+        seen.append(found == new)
+        if ended:
+            break
+    assert seen[-1] and seen == sorted(seen) and seen.count(True) > 1 and len(seen) > 50
+
+
+@pytest.mark.parametrize("name", ["thesis.tex", "web/notes.txt", "model.json.bak", "checkpoints/1"])
+def test_a_folder_with_other_files_is_not_replaced(tmp_path, name):
+    written(tmp_path, 1)
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("mine")
+    before = read(tmp_path)
+    for refused in (lambda: exports.check(tmp_path), lambda: written(tmp_path, 2)):
+        with pytest.raises(errors.BadInput, match="no part of an export"):
+            refused()
+    assert read(tmp_path) == before
+
+
+def test_an_out_that_is_no_folder_is_refused_before_anything_is_made(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    for out in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(errors.BadInput, match="is a file: give a folder"):
+            exports.check(out)
+    exports.check(tmp_path / "new" / "folder")
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_link_to_a_folder_stays_one(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "export")
+    written(tmp_path / "export", 1)
+    written(tmp_path / "link", 2)
+    assert (tmp_path / "link").is_symlink()
+    assert opened.export(tmp_path / "export").about.step == 2
+
+
+def test_files_of_two_exports_are_not_served(tmp_path):
+    written(tmp_path / "one", 1)
+    written(tmp_path / "two", 2)
+    for name in ("model.tflite", "web/64.tflite", "model.json"):
+        before = (tmp_path / "one" / name).read_bytes()
+        (tmp_path / "one" / name).write_bytes((tmp_path / "two" / name).read_bytes())
+        with pytest.raises(errors.BadInput, match=r"is not the file .* export again"):
+            opened.export(tmp_path / "one")
+        (tmp_path / "one" / name).write_bytes(before)
+    (tmp_path / "one" / "web" / "64.tflite").unlink()
+    with pytest.raises(errors.BadInput, match=r"64\.tflite is missing: export again"):
+        opened.export(tmp_path / "one")
+
+
+HOSTILE = {
+    "no object": [],
+    "a step that is text": ABOUT | {"step": "1"},
+    "a name that leads out": ABOUT | {"files": {"../secret": {"bytes": 1, "sha256": ""}}},
+    "a name with a root": ABOUT | {"files": {"/etc/passwd": {"bytes": 1, "sha256": ""}}},
+    "a name two folders deep": ABOUT | {"files": {"a/b/c": {"bytes": 1, "sha256": ""}}},
+    "a page's file that leads out": ABOUT | {"web": [{"file": "../secret"}]},
+    "a page's file that is not described": ABOUT | {"web": [{"file": "web/7.tflite"}]},
+    "a shape of billions": ABOUT | {"input": {"kind": "keypoints", "shape": ["t", 2**40]}},
+    "an image of no size": ABOUT | {"input": {"kind": "image", "shape": ["t", 4, 3]}},
+    "a clip of no frames": ABOUT | {"input": {"kind": "keypoints", "shape": [4, 4]}},
+    "other columns than values": ABOUT
+    | {"input": {"kind": "columns", "shape": ["t", 4], "columns": ["a"]}},
+    "an unknown task": ABOUT | {"task": "os.system"},
+    "answers that are no text": ABOUT | {"answers": [{}]},
+}
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_a_strangers_model_json_is_data_of_a_known_form_or_refused(tmp_path, case):
+    (tmp_path / "secret").write_text("s")
+    written(tmp_path / "export", 1)
+    path = tmp_path / "export" / "model.json"
+    whole, said = json.loads(path.read_text()), HOSTILE[case]
+    if isinstance(said, dict):
+        said = whole | said | {"files": whole["files"] | said.get("files", {})}
+    path.write_text(json.dumps(said))
+    with pytest.raises(errors.BadInput, match="export again") as refused:
+        opened.export(tmp_path / "export")
+    assert "\n" not in str(refused.value) and len(str(refused.value)) < 500
+
+
+def test_a_pipe_or_a_link_out_of_the_folder_is_no_file_of_an_export(tmp_path):
+    written(tmp_path / "export", 1)
+    labels = tmp_path / "export" / "labels.txt"
+    labels.unlink()
+    os.mkfifo(labels)
+    with pytest.raises(errors.BadInput, match=r"labels\.txt is missing"):
+        opened.export(tmp_path / "export")
+    labels.unlink()
+    labels.symlink_to("/etc/passwd")
+    with pytest.raises(errors.BadInput, match="is not the file"):
+        opened.export(tmp_path / "export")
