@@ -5,6 +5,7 @@ This process holds neither JAX nor TensorFlow: what it knows of the model stands
 
 import asyncio
 import concurrent.futures
+import contextlib
 import dataclasses
 import queue
 from collections.abc import Callable
@@ -80,8 +81,13 @@ class Engine:
         loop = asyncio.get_running_loop()
         await self._turns.take(client, cost)
         future = self._threads.submit(work)
+
+        def give(_: object) -> None:
+            with contextlib.suppress(RuntimeError):  # The server, and so the loop, has ended.
+                loop.call_soon_threadsafe(self._turns.give)
+
         # Not before the thread is free, even where who asked has gone.
-        future.add_done_callback(lambda _: loop.call_soon_threadsafe(self._turns.give))
+        future.add_done_callback(give)
         try:
             return await asyncio.wrap_future(future)
         finally:

@@ -1,7 +1,8 @@
 """Whose work is done next, and how many may ask.
 
-Turns are shared fairly (self-clocked fair queueing, Golestani 1994): what a client asked for before
-counts against it, and a small piece of work does not wait for a large one that came with it.
+Turns are shared by weighted fair queueing (Demers et al. 1989): work is done in the order in which
+it would end if all who wait were served at the same time. So a small piece of work does not wait
+for large ones, and what a client asked for before counts against it.
 """
 
 import asyncio
@@ -17,7 +18,7 @@ class Client:
     """Who asks, and asks again: a stream, or one request."""
 
     finish: float = 0.0
-    """Where its last piece of work ends, on the clock of all work that was begun."""
+    """When its last piece of work would end, on the clock of `Turns`."""
 
 
 class Turns:
@@ -25,14 +26,14 @@ class Turns:
 
     def __init__(self, places: int):
         self._free, self._clock = places, 0.0
-        self._line: list[tuple[float, int, asyncio.Future]] = []
+        self._line: list[tuple[float, int, float, asyncio.Future]] = []
         self._numbers = itertools.count()
 
     async def take(self, client: Client, cost: float) -> None:
         """Returns when it is the client's turn; `give` ends the turn."""
         client.finish = max(self._clock, client.finish) + cost
         turn = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._line, (client.finish, next(self._numbers), turn))
+        heapq.heappush(self._line, (client.finish, next(self._numbers), cost, turn))
         self._next()
         try:
             await turn
@@ -47,10 +48,11 @@ class Turns:
 
     def _next(self) -> None:
         while self._free and self._line:
-            finish, _, turn = heapq.heappop(self._line)
+            waiting = len(self._line)
+            _, _, cost, turn = heapq.heappop(self._line)
             if not turn.done():  # Or the client has gone.
                 self._free -= 1
-                self._clock = max(self._clock, finish)
+                self._clock += cost / waiting  # What each had of it, served at the same time.
                 turn.set_result(None)
 
 

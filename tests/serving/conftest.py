@@ -88,6 +88,23 @@ def narrow(trained) -> Iterator[servers.Server]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def web(tmp_path_factory) -> pathlib.Path:
+    """A page and its packages."""
+    web = tmp_path_factory.mktemp("web")
+    files = {
+        "index.html": "<!doctype html>",
+        "page.js": "export {};",
+        "package.json": '{"dependencies": {"@scope/wanted": "1"}}',
+        "node_modules/@scope/wanted/wanted.wasm": "",
+        "node_modules/unwanted/unwanted.js": "",
+    }
+    for name, text in files.items():
+        (web / name).parent.mkdir(parents=True, exist_ok=True)
+        (web / name).write_text(text)
+    return web
+
+
 def as_json(clip: np.ndarray) -> list[list[float | None]]:
     """Rows with null where a value is missing."""
     return json.loads(json.dumps(clip.tolist()).replace("NaN", "null"))

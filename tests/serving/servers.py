@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import fastapi
 import uvicorn
@@ -27,17 +28,19 @@ class Server:
         return self.http.replace("http", "ws", 1) + "/api/stream"
 
 
-def start(workdir: pathlib.Path, *options: object) -> subprocess.Popen:
-    words = [sys.executable, "-m", "aslx.serve", "--workdir", workdir, "--port", 0, *options]
+def start(workdir: pathlib.Path, *options: object, before=()) -> subprocess.Popen:
+    """`before`: a command that runs the one that follows it."""
+    words = [*before, sys.executable, "-m", "aslx.serve", "--workdir", workdir, "--port", 0]
+    words += options
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     return subprocess.Popen(list(map(str, words)), cwd=ROOT, env=environment, **pipes)
 
 
 @contextlib.contextmanager
-def serving(workdir: pathlib.Path, *options: object) -> Iterator[Server]:
+def serving(workdir: pathlib.Path, *options: object, before=()) -> Iterator[Server]:
     """The command, in a process of its own, from its first line to its end."""
-    process = start(workdir, *options)
+    process = start(workdir, *options, before=before)
     line = process.stdout.readline()
     if " on http://" not in line:
         raise AssertionError(line + process.stderr.read())
@@ -62,9 +65,9 @@ def serving(workdir: pathlib.Path, *options: object) -> Iterator[Server]:
 
 
 @contextlib.contextmanager
-def running(app: fastapi.FastAPI) -> Iterator[str]:
+def running(app: fastapi.FastAPI, **options: Any) -> Iterator[str]:
     """An application in a thread: its http://127.0.0.1:PORT."""
-    config = uvicorn.Config(app, port=0, log_level="warning")
+    config = uvicorn.Config(app, port=0, log_level="warning", **options)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()

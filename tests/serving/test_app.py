@@ -17,23 +17,6 @@ from tests.serving import servers
 from tests.serving.test_streams import stream
 
 
-@pytest.fixture(scope="module")
-def web(tmp_path_factory) -> pathlib.Path:
-    """A page and its packages."""
-    web = tmp_path_factory.mktemp("web")
-    files = {
-        "index.html": "<!doctype html>",
-        "page.js": "export {};",
-        "package.json": '{"dependencies": {"@scope/wanted": "1"}}',
-        "node_modules/@scope/wanted/wanted.wasm": "",
-        "node_modules/unwanted/unwanted.js": "",
-    }
-    for name, text in files.items():
-        (web / name).parent.mkdir(parents=True, exist_ok=True)
-        (web / name).write_text(text)
-    return web
-
-
 def application(trained, web):
     export = opened.export(trained.workdir / "export")
     engine = engine_lib.Engine(export.files["model.tflite"].read(), export.about, 1)

@@ -1,0 +1,38 @@
+"""A server stays as large as it is, whatever it refuses."""
+
+import collections
+import itertools
+import sys
+
+import pytest
+
+from tests.serving import bodies
+from tests.serving.test_api import post
+from tests.serving.test_hostile import resident
+
+FLAT = 50  # Megabytes.
+
+
+def flat(trained, server, count: int, settled: int) -> None:
+    """Bodies that are made to take memory are refused, and none is kept after the first few."""
+    sizes, statuses = [], collections.Counter()
+    for name, kind, body in itertools.islice(bodies.hostile(trained.columns), count):
+        response = post(server, body, kind)
+        statuses[response.status_code] += 1
+        assert response.status_code in (400, 413, 422), (name, response.text)
+        assert len(response.content) < 400, name
+        sizes.append(resident(server.process))
+    after = sizes[settled:]
+    print(dict(statuses), f"{sizes[0]:.0f} MB, then {min(after):.0f} to {max(after):.0f} MB")
+    assert max(after) - sizes[settled] < FLAT and max(after) < 400, after
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_hostile_bodies_leave_no_memory_behind(trained, server):
+    flat(trained, server, count=60, settled=30)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_thousand_hostile_bodies_leave_no_memory_behind(trained, server):
+    flat(trained, server, count=1000, settled=50)
