@@ -132,7 +132,7 @@ def test_a_model_of_fixed_length_reads_every_shorter_clip_as_the_other_does(run,
 def test_model_json_says_what_goes_in_and_comes_out(run):
     cfg = run.cfg
     scores = [{"name": "score", "value": 0.5, "on": "validation"}]
-    said = export.about(cfg, run.step, scores, web=False)
+    said = json.loads(json.dumps(export.about(cfg, run.step, scores, web=False)))
     assert said == {
         "step": run.step,
         "scores": scores,
