@@ -1,6 +1,7 @@
 """What exported models answer beside what JAX does, and in which time."""
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from aslx import kaggle
 
 
 def compare(
-    evaluation: Any, cfg: Any, model: Any, flatbuffers: dict[str, bytes]
+    evaluation: Any, cfg: Any, model: Any, flatbuffers: Mapping[Any, bytes]
 ) -> dict[str, dict]:
     """Answers of each flatbuffer beside JAX's on the clips of an evaluation, and its speed: CPU
     time of the one core that it runs on, which other work does not lengthen."""

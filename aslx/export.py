@@ -116,6 +116,17 @@ def check_versions() -> None:
         ) from None
 
 
+def runtime(flatbuffer: bytes) -> str:
+    """The oldest TensorFlow Lite that has all operations of a model, as its converter noted."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    model: Any = schema.ModelT.InitFromPackedBuf(flatbuffer, 0)
+    for note in model.metadata or ():
+        if note.name == b"min_runtime_version":
+            return bytes(model.buffers[note.buffer].data).rstrip(b"\0").decode()
+    return "unknown"
+
+
 def web(cfg: Any, model: Any, quantize: Quantize) -> dict[str, bytes]:
     """The page's models by file name; none of images, whose model.tflite has a fixed size."""
     if "t" not in cfg.features.source.shape:
@@ -245,6 +256,7 @@ def main() -> None:
         if command.variants:
             print(comparison.table(reports))
             report["variants"] = reports
+    report["runtime"] = runtime(models[command.quantize])
     clips = len(evaluation.data) if evaluation else 0
     scores = _scores(command, run, report if evaluation else None, clips)
     # How it was made, so that serve can make it anew.
@@ -256,6 +268,9 @@ def main() -> None:
         print(f"  {name:<18} {value}")
     for score in scores:
         print(f"step {run.step}: {score['name']} {score['value']:.4f} on {score['on']}")
+    print(
+        f"{exports.MODEL} needs LiteRT, or TensorFlow Lite of version {report['runtime']} or later"
+    )
     name = _ZIP if _ZIP in every else exports.MODEL
     print(f"written: {out / name}")
     inference.last_json({name.partition(".")[0]: str(out / name)} | report)

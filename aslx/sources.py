@@ -10,7 +10,7 @@ import collections
 import dataclasses
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 import jax
@@ -34,14 +34,21 @@ class _Given:
         return {}
 
 
-def _clip(name: str, clip: jax.Array, frames: jax.Array | None) -> Batch:
-    """A batch of one clip [t, ...]; t may be symbolic where `frames` is None."""
+def _clip(
+    name: str,
+    inputs: jax.Array,
+    frames: jax.Array | None,
+    arranged: Callable[[jax.Array], jax.Array] = lambda inputs: inputs,
+) -> Batch:
+    """A batch of one clip, what `arranged` makes of [t, ...]; t may be symbolic where `frames` is
+    None."""
     if frames is not None:
-        return {name: clip[None], "length": frames}
-    t = clip.shape[0]
-    # One frame more, all missing: XNNPACK refuses an empty clip.
-    more = jnp.pad(clip, ((0, 1), *((0, 0),) * (clip.ndim - 1)), constant_values=jnp.nan)
-    return {name: more[None], "length": jnp.array([t], jnp.int32)}
+        return {name: arranged(inputs)[None], "length": frames}
+    t = inputs.shape[0]
+    # One frame more, all missing, and before anything else: XNNPACK refuses an empty clip, and
+    # tflite-runtime 2.14 divides by its size where it transposes one.
+    more = jnp.pad(inputs, ((0, 1), *((0, 0),) * (inputs.ndim - 1)), constant_values=jnp.nan)
+    return {name: arranged(more)[None], "length": jnp.array([t], jnp.int32)}
 
 
 def _landmarks_field(wanted: landmarks.Selection, metadata: dict | None) -> fields.Landmarks:
@@ -114,8 +121,12 @@ class Columns(_Given):
     def batch(self, inputs: jax.Array, frames: jax.Array | None = None) -> Batch:
         """The exported model's inputs, as a batch of one; `frames` i32[1]: how many of the rows
         are real, None: all."""
-        points_T3N = inputs.reshape(inputs.shape[0], 3, len(self.selection.points))
-        return _clip("landmarks", points_T3N.transpose(0, 2, 1), frames)
+
+        def points_TN3(inputs: jax.Array) -> jax.Array:
+            points_T3N = inputs.reshape(inputs.shape[0], 3, len(self.selection.points))
+            return points_T3N.transpose(0, 2, 1)
+
+        return _clip("landmarks", inputs, frames, points_TN3)
 
     def pack(self, clip: np.ndarray) -> np.ndarray:
         """A clip f[T, N, 3] as the exported model takes it."""

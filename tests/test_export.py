@@ -83,9 +83,10 @@ def test_float16_weights_change_one_text_in_a_hundred_at_most(run):
     assert report["same_text"] >= 0.99
 
 
-def test_int8_weights_make_a_file_that_answers(run, exported):
+def test_int8_weights_make_a_file_that_answers_and_says_which_runtime_it_needs(run, exported):
     model = export.convert(run.cfg, run.model, "int8")
     assert len(model) < len(exported)
+    assert export.runtime(exported) < "2.14" < export.runtime(model) < "3"
     columns = len(run.cfg.features.selection.columns)
     outputs = kaggle.interpreter(model)(inputs=np.zeros((20, columns), np.float32))["outputs"]
     assert outputs.shape[1] == vocab.PAD + 1
@@ -199,6 +200,18 @@ def tflite_runtime() -> str:
         subprocess.run([python, "-m", "pip", "install", "-q", *pins], check=True)
         (home / "ready").touch()
     return python
+
+
+def test_tflite_runtime_answers_a_clip_of_no_frames(tflite_runtime, exported, tmp_path):
+    (tmp_path / "model.tflite").write_bytes(exported)
+    code = (
+        "import sys, numpy as np\n"
+        "from tflite_runtime.interpreter import Interpreter\n"
+        "run = Interpreter(model_path=sys.argv[1]).get_signature_runner('serving_default')\n"
+        "columns = run.get_input_details()['inputs']['shape_signature'][1]\n"
+        "assert len(run(inputs=np.zeros((0, columns), np.float32))['outputs'])\n"
+    )
+    subprocess.run([tflite_runtime, "-c", code, str(tmp_path / "model.tflite")], check=True)
 
 
 def test_tflite_runtime_answers_the_same(tflite_runtime, submission, competition):
