@@ -86,8 +86,8 @@ def _newer(workdir: pathlib.Path, step: int, made: _Made) -> str:
 
 def _noted(path: pathlib.Path) -> tuple[int, bool]:
     """The step of an export, and whether it holds the page's models."""
-    said = files.read_json(path)
-    if not isinstance(said, dict) or type(said.get("step")) is not int:
+    said = files.read_object(path)
+    if type(said.get("step")) is not int:
         raise errors.BadInput(f"{path} is not what aslx.export writes: export again")
     return said["step"], "web" in said
 

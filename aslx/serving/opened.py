@@ -132,7 +132,7 @@ def _mark(folder: pathlib.Path) -> tuple[int, int] | None:
 
 def _export(folder: pathlib.Path, mark: tuple[int, int] | None) -> Export:
     path = folder / exports.ABOUT
-    values = files.read_json(path)
+    values = files.read_object(path)
     try:
         said = _Described.model_validate(values)
     except pydantic.ValidationError as error:

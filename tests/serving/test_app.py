@@ -232,3 +232,12 @@ def test_a_strangers_report_adds_no_arguments(tmp_path, exporter, made, words):
     with pytest.raises(errors.BadInput, match=words):
         fresh.folder(tmp_path, False)
     assert not exporter.calls
+
+
+@pytest.mark.parametrize("name", ["model.json", "report.json"])
+@pytest.mark.parametrize("text", ["", "[1]", '"web"'])
+def test_what_says_what_was_exported_is_named_where_it_is_damaged(tmp_path, name, text):
+    exports.write(tmp_path / "export", {"step": 1}, {"made": {}}, {})
+    (tmp_path / "export" / name).write_text(text)
+    with pytest.raises(errors.BadInput, match=rf"export/{name} is damaged"):
+        fresh.folder(tmp_path, False)
