@@ -112,9 +112,14 @@ def test_the_command_compares_every_type_of_weights_of_two_runs_in_one_file(
     one, two = (str(runs.untrained(cfg, tmp_path / f"run{cfg.seed}")) for cfg in cfgs)
     words = ["aslx.export", "--workdir", one, "--ensemble", two, "--variants", "--clips", "6"]
     monkeypatch.setattr(sys, "argv", words)
+    old = tmp_path / "run0" / "evaluation-test"  # Of one run alone: none of the ensemble's.
+    old.mkdir()
+    (old / "scores.json").write_text('{"score": 0.123456}')
     export.main()
     report = json.loads((tmp_path / "run0" / "export" / "report.json").read_text())
-    assert json.loads(capsys.readouterr().out.splitlines()[-1])["variants"] == report["variants"]
+    said = capsys.readouterr().out
+    assert json.loads(said.splitlines()[-1])["variants"] == report["variants"]
+    assert f"score {report['score']:.4f} on all of the 6 in test" in said and "0.1235" not in said
     assert list(report["variants"]) == ["none", "float16", "int8"]
     assert report["same_text"] == report["variants"]["none"]["same_text"] == 1.0
     files = {path.name: path.stat().st_size for path in (tmp_path / "run0" / "export").iterdir()}

@@ -1,5 +1,7 @@
 """POST /api/transcribe: clips in one of a few formats, answers with confidences."""
 
+import asyncio
+import contextlib
 import functools
 from typing import Any
 
@@ -68,6 +70,7 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
 def add(app: fastapi.FastAPI, engine: Engine, limits: Limits, requests: Places) -> None:
     """Adds the route to the application."""
     classifies = engine.about.classifies
+    alone = asyncio.Lock()
     receiving = Receiving(limits.bodies, limits.body, 8 * limits.body)
 
     @app.post(
@@ -85,7 +88,8 @@ def add(app: fastapi.FastAPI, engine: Engine, limits: Limits, requests: Places) 
             with requests.one():
                 client = Client()
                 parse = functools.partial(bodies.clips, body, kind, engine.about, limits)
-                clips = await engine.run(parse, client, 1 + len(body) / _BYTES)
+                async with alone if bodies.is_large(body, kind) else contextlib.nullcontext():
+                    clips = await engine.run(parse, client, 1 + len(body) / _BYTES)
                 return {"answers": [await _answer(engine, client, *clip) for clip in clips]}
         except Full as error:
             return _refusal(503, str(error), {"Retry-After": "1"})

@@ -4,10 +4,8 @@ JSON and msgpack have the same form, `Clip`; parquet is Kaggle's. Numbers may be
 the tracker lost a point.
 """
 
-import contextlib
 import dataclasses
 import io
-import threading
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -34,8 +32,7 @@ SEQUENCES = 100  # Of a parquet.
 _DECODED = 2**26  # Bytes of a parquet's columns.
 _LISTS = 2**17  # And objects, of a JSON message.
 _PIXELS, _SIDE = 2**24, 2**14  # Of an image, before it is made small.
-# Bodies that are larger are parsed one at a time: numbers take ten times the bytes of their text.
-_LARGE, _one_large = 2**18, threading.Lock()
+_LARGE = 2**18  # Bytes of a body.
 
 # Millions of wrong or empty values are refused at the first.
 _Short = pydantic.Field(max_length=packed.LENGTH, fail_fast=True)
@@ -113,18 +110,22 @@ def takes(about: About) -> tuple[str, ...]:
     return _TAKES[about.kind]
 
 
+def is_large(body: bytes, kind: str) -> bool:
+    """Whether to parse it alone: numbers take many times the bytes of their text."""
+    return len(body) > _LARGE or kind == PARQUET
+
+
 def clips(body: bytes, kind: str, about: About, limits: Limits) -> Clips:
     """All clips of a body of this content type; Refused where there is none."""
     if kind not in takes(about):
         raise Refused(415, f"content type {kind!r}: the model takes {', '.join(takes(about))}")
-    with _one_large if len(body) > _LARGE or kind == PARQUET else contextlib.nullcontext():
-        if kind in (PNG, JPEG):
-            return [(None, _image(body, about.shape))]
-        if kind == PARQUET:
-            return _parquet(body, about, limits)
-        clip = parsed(Clip, body, kind)
-        check_frames(len(clip.frames), limits)
-        return [(None, Columns(about, clip.columns).rows(clip.frames))]
+    if kind in (PNG, JPEG):
+        return [(None, _image(body, about.shape))]
+    if kind == PARQUET:
+        return _parquet(body, about, limits)
+    clip = parsed(Clip, body, kind)
+    check_frames(len(clip.frames), limits)
+    return [(None, Columns(about, clip.columns).rows(clip.frames))]
 
 
 def parsed(model: type[pydantic.BaseModel], body: bytes | str, kind: str) -> Any:

@@ -93,7 +93,7 @@ def _noted(path: pathlib.Path) -> tuple[int, bool]:
 
 
 def _made(path: pathlib.Path) -> _Made:
-    report = files.read_json(path)
+    report = files.read_json(path) if path.exists() else {"made": {}}
     made = report.get("made") if isinstance(report, dict) else None
     try:
         return _Made.model_validate_json(json.dumps(made))

@@ -91,8 +91,6 @@ class Export:
     about: About
     scores: tuple[Score, ...]
     """The checkpoint's, and the exported file's own, where they are known."""
-    for_page: bool
-    """Whether it holds the models that the page runs."""
     described: bytes
     """model.json."""
     files: dict[str, File]
@@ -147,8 +145,8 @@ def _export(folder: pathlib.Path, mark: tuple[int, int] | None) -> Export:
             raise errors.BadInput(f"{path} does not describe {name}: {_AGAIN}")
     described = path.read_bytes()
     return Export(
-        *(folder, _about(path, said), tuple(said.scores), bool(said.web)),
-        *(described, found, mark),
+        *(folder, _about(path, said), tuple(said.scores), described),
+        *(found, mark),
     )
 
 

@@ -51,7 +51,8 @@ def trained(tmp_path_factory) -> Trained:
     loop.run(cfg, workdir)
     run = inference.open_run(workdir)
     model = export.convert(run.cfg, run.model, "none")
-    about = export.about(run.cfg, run.step, [], web=True)
+    scores = [{"name": "score", "value": 0.5, "on": "validation"}]
+    about = export.about(run.cfg, run.step, scores, web=True)
     about["web"] = about["web"][:1]  # Of models that no test here runs.
     every = {"model.tflite": model, "web/64.tflite": b"of the page"}
     exports.write(workdir / "export", about, {"made": {}}, every)

@@ -21,7 +21,8 @@ ROOT = pathlib.Path(__file__).parent.parent.parent
 @dataclasses.dataclass
 class Server:
     http: str  # "http://127.0.0.1:PORT"
-    process: subprocess.Popen
+    process: Any
+    line: str = ""  # The first that it says.
 
     @property
     def socket(self) -> str:
@@ -53,7 +54,7 @@ def serving(workdir: pathlib.Path, *options: object, before=()) -> Iterator[Serv
     for reader in readers:
         reader.start()
     try:
-        yield Server(line.split()[-1], process)
+        yield Server(line.split()[-1], process, line)
     finally:
         process.send_signal(signal.SIGTERM)
         status = process.wait(timeout=20)

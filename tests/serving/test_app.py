@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -120,9 +121,48 @@ def test_a_directory_without_a_run_is_refused(tmp_path):
     assert f"error: {tmp_path} holds no run" in refusal(tmp_path)
 
 
+def test_files_of_two_exports_are_refused_in_one_line(trained, tmp_path):
+    shutil.copytree(trained.workdir / "export", tmp_path / "export")
+    (tmp_path / "export" / "model.tflite").write_bytes(b"of another export")
+    assert "is not the file that model.json describes: export again" in refusal(tmp_path)
+
+
+def test_the_first_line_says_the_step_and_the_score(trained, server):
+    assert f"serving step {trained.run.step} of {trained.workdir} (score 0.5000 on " in server.line
+
+
 def test_a_port_that_is_taken_is_refused(trained, server):
     port = server.http.rpartition(":")[2]
     assert f"cannot listen on 127.0.0.1:{port}" in refusal(trained.workdir, "--port", port)
+
+
+def test_the_port_is_looked_at_before_the_export(tmp_path, server):
+    port = server.http.rpartition(":")[2]
+    assert f"cannot listen on 127.0.0.1:{port}" in refusal(tmp_path, "--port", port)
+    assert "--port 70000 is no port" in refusal(tmp_path, "--port", 70000)
+
+
+def test_an_export_beside_it_does_not_change_what_is_served(trained, web, tmp_path):
+    shutil.copytree(trained.workdir / "export", tmp_path / "export")
+    found = opened.export(tmp_path / "export")
+    engine = engine_lib.Engine(found.files["model.tflite"].read(), found.about, 1)
+    app = app_lib.build(found, engine, limits.Limits(), web)
+    names = ("model.json", "model.tflite", "web/64.tflite")
+    with servers.running(app) as url:
+
+        def served() -> list[bytes]:
+            return [requests.get(f"{url}/model/{name}", timeout=30).content for name in names]
+
+        before = served()
+        assert before == [(tmp_path / "export" / name).read_bytes() for name in names]
+        assert not requests.get(f"{url}/health", timeout=30).json()["newer_export"]
+        exports.write(tmp_path / "export", {"step": 9}, {}, {"model.tflite": b"another"})
+        assert served() == before
+        assert requests.get(f"{url}/health", timeout=30).json()["newer_export"]
+        tag = requests.get(f"{url}/model/model.tflite", timeout=30).headers["ETag"]
+        again = requests.get(f"{url}/model/model.tflite", headers={"If-None-Match": tag})
+        assert again.status_code == 304 and not again.content
+        assert requests.head(f"{url}/model/model.tflite").headers["Content-Length"]
 
 
 def saved(workdir: pathlib.Path, step: int, score: float) -> None:
