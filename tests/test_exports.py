@@ -3,13 +3,16 @@
 import json
 import os
 import pathlib
-import signal
+import subprocess
 import sys
 
 import pytest
 
 from aslx import errors, export, exports
 from aslx.serving import opened
+from tests import killed
+
+ROOT = pathlib.Path(__file__).parent.parent
 
 ABOUT = {
     "step": 1,
@@ -21,24 +24,15 @@ ABOUT = {
 }
 
 
-def files(content: bytes) -> dict[str, bytes]:
-    names = ("model.tflite", "web/64.tflite", "labels.txt", "submission.zip")
-    return {name: content + name.encode() for name in names}
-
-
 def written(out: pathlib.Path, step: int) -> None:
-    exports.write(out, ABOUT | {"step": step}, {"step": step}, files(b"step %d " % step))
-
-
-def read(out: pathlib.Path) -> dict[str, bytes]:
-    return {p.relative_to(out).as_posix(): p.read_bytes() for p in out.rglob("*") if p.is_file()}
+    killed.write(out, ABOUT, step)
 
 
 def test_an_export_says_its_files_and_is_opened_with_them(tmp_path):
     written(tmp_path / "new" / "export", 7)
     found = opened.export(tmp_path / "new" / "export")
     assert found.about.step == 7 and not found.replaced
-    assert {name: file.read() for name, file in found.files.items()} == files(b"step 7 ")
+    assert {name: file.read() for name, file in found.files.items()} == killed.files(7)
     assert (tmp_path / "new" / "export" / "report.json").exists()
 
 
@@ -47,49 +41,18 @@ def test_what_was_opened_outlives_the_export_that_replaces_it(tmp_path):
     found = opened.export(tmp_path / "export")
     written(tmp_path / "export", 2)
     assert found.replaced and not opened.export(tmp_path / "export").replaced
-    assert {name: file.read() for name, file in found.files.items()} == files(b"step 1 ")
+    assert {name: file.read() for name, file in found.files.items()} == killed.files(1)
     assert json.loads(found.described)["step"] == 1
     assert {path.name for path in tmp_path.iterdir()} == {"export"}
 
 
-def _lines_until_killed(out: pathlib.Path, line: int) -> bool:
-    """Writes step 2 in a process that is killed at a line of ours; whether it came to its end."""
-    process = os.fork()
-    if process:
-        return os.waitpid(process, 0)[1] == 0
-    count = 0
-
-    def trace(frame, event, argument):
-        nonlocal count
-        if not frame.f_code.co_filename.endswith(("aslx/files.py", "aslx/exports.py")):
-            return None
-        count += event == "line"
-        if count == line:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return trace
-
-    sys.settrace(trace)
-    written(out, 2)
-    os._exit(0)
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="exchanges two names at once")
-@pytest.mark.parametrize("step", [13, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("step", [7, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_kill_at_any_line_leaves_the_old_export_or_the_new(tmp_path, step):
-    def whole(step: int) -> dict[str, bytes]:
-        written(tmp_path / str(step), step)
-        return read(tmp_path / str(step))
-
-    old, new, seen = whole(1), whole(2), []
-    for line in range(1, 10_000, step):
-        written(tmp_path / "export", 1)
-        ended = _lines_until_killed(tmp_path / "export", line)
-        found = read(tmp_path / "export")
-        assert found in (old, new), line
-        seen.append(found == new)
-        if ended:
-            break
-    assert seen[-1] and seen == sorted(seen) and len(seen) > 50 // step
+    words = [sys.executable, "-m", "tests.killed", str(tmp_path), str(step)]
+    done = subprocess.run(words, cwd=ROOT, check=True, stdout=subprocess.PIPE)
+    seen = json.loads(done.stdout)
+    assert set(seen) == {1, 2} and seen == sorted(seen) and len(seen) > 50 // step
 
 
 @pytest.mark.parametrize("name", ["thesis.tex", "web/notes.txt", "model.json.bak", "checkpoints/1"])
@@ -97,11 +60,11 @@ def test_a_folder_with_other_files_is_not_replaced(tmp_path, name):
     written(tmp_path, 1)
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_text("mine")
-    before = read(tmp_path)
+    before = killed.read(tmp_path)
     for refused in (lambda: exports.check(tmp_path), lambda: written(tmp_path, 2)):
         with pytest.raises(errors.BadInput, match="no part of an export"):
             refused()
-    assert read(tmp_path) == before
+    assert killed.read(tmp_path) == before
 
 
 def test_an_out_that_is_no_folder_is_refused_before_anything_is_made(tmp_path):
