@@ -93,10 +93,9 @@ def _noted(path: pathlib.Path) -> tuple[int, bool]:
 
 
 def _made(path: pathlib.Path) -> _Made:
-    report = files.read_json(path) if path.exists() else {"made": {}}
-    made = report.get("made") if isinstance(report, dict) else None
+    report = files.read_object(path) if path.exists() else {"made": {}}
     try:
-        return _Made.model_validate_json(json.dumps(made))
+        return _Made.model_validate_json(json.dumps(report.get("made")))
     except pydantic.ValidationError:
         raise errors.BadInput(
             f"{path} does not say how the model was exported: export again"
