@@ -50,7 +50,7 @@ def read(path: str | os.PathLike | BinaryIO, shape: tuple[int, int, int]) -> np.
     image = _eight_bits(path, image)
     image = image.transpose(_TURNS[orientation]) if orientation in _TURNS else image
     image = _on_white(image) if image.has_transparency_data else image
-    image = image.convert("L" if channels == 1 else "RGB")
+    image = _converted(image, "L" if channels == 1 else "RGB")
     small = image.resize((width, height), Image.Resampling.BILINEAR)
     return np.asarray(small, np.uint8).reshape(shape)
 
@@ -126,8 +126,13 @@ def _silent() -> Iterator[None]:
         os.close(stderr)
 
 
+def _converted(image: Image.Image, mode: str) -> Image.Image:
+    """Without a copy where there is nothing to do: a photograph has 200 MB."""
+    return image if image.mode == mode else image.convert(mode)
+
+
 def _on_white(image: Image.Image) -> Image.Image:
-    image = image.convert("RGBA")
+    image = _converted(image, "RGBA")
     shown = Image.new("RGB", image.size, "white")
     shown.paste(image, mask=image)
     return shown
