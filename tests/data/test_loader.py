@@ -132,23 +132,27 @@ def test_a_corrupt_record_weighs_nothing_where_it_may_be_skipped(corrupt, caplog
         assert not batch["landmarks"][batch["weight"] == 0].any()
 
 
-def test_a_phrase_too_long_for_the_task_is_an_error_that_names_the_field(dataset):
-    source = batches(dataset)
-    short = loader.Batches(source.records, source.plan, 1, (FIELDS[0], fields.Text(1)))
-    with pytest.raises(ValueError, match=r"task\.max_tokens=1"):
-        take(short, 1)
+def test_phrases_too_long_for_the_task_are_told_by_their_number_the_longest_and_the_option(dataset):
+    records = batches(dataset).records
+    fields.Text(5).check(records)
+    said = (
+        r"^\d+ of the 80 phrases of train in .* do not fit task\.max_tokens=1, the longest has 5 "
+    )
+    with pytest.raises(ValueError, match=said + r"characters: train with --task\.max-tokens 5$"):
+        fields.Text(1).check(records)
 
 
 @pytest.mark.parametrize(
     ("field", "column", "name"),
     [(fields.Text(8), "characters", "phrase"), (fields.Label(), "label", "label")],
 )
-def test_a_record_that_lacks_what_the_task_needs_is_an_error(dataset, field, column, name):
-    source = batches(dataset)
-    lacking = dataclasses.replace(source.records.index, **{column: np.full(80, -1)})
-    source.records.index = lacking
-    with pytest.raises(ValueError, match=f"a record without a {name}"):
-        take(dataclasses.replace(source, fields=(FIELDS[0], field)), 1)
+def test_records_that_lack_what_the_task_needs_are_an_error(dataset, field, column, name):
+    records = batches(dataset).records
+    values = np.full(80, 3)
+    values[[7, 9]] = -1
+    records.index = dataclasses.replace(records.index, **{column: values})
+    with pytest.raises(ValueError, match=rf"^2 of the 80 records of train in .* have no {name}: "):
+        field.check(records)
 
 
 def test_a_worker_that_dies_is_an_error_and_not_a_hang(dataset):
