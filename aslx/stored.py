@@ -140,7 +140,8 @@ class Stored:
         array = opened.result()
         there, here = (array.shape, array.dtype.name), (leaf.shape, leaf.dtype.name)
         # A chunk is decoded as a whole: one that is larger than its array is not of a training.
-        if there != here or _chunk(array) > max(leaf.size, 1):
+        chunk: Any = array.chunk_layout.write_chunk.shape or ()
+        if there != here or math.prod(chunk) > max(leaf.size, 1):
             raise OtherNetwork(
                 f"{self.path}: {name} is {there[1]}{list(there[0])}, and the network of the config "
                 f"has {here[1]}{list(here[0])}: train it in another --workdir"
@@ -293,9 +294,3 @@ def _placed(leaf: jax.ShapeDtypeStruct, parts: dict[tuple, Any]) -> jax.Array:
         return found[_key(index, leaf.shape)]
 
     return jax.make_array_from_callback(leaf.shape, leaf.sharding, part)
-
-
-def _chunk(array: ts.TensorStore) -> int:
-    """Elements that are decoded at a time."""
-    shape: Any = array.chunk_layout.write_chunk.shape or ()
-    return math.prod(shape)
