@@ -139,3 +139,9 @@ def test_a_cache_that_another_may_have_filled_is_refused(planted, monkeypatch, t
             os.chown(cache, 12345, -1)
     with pytest.raises(errors.BadInput, match="what is kept there is run"):
         files.cache()
+
+
+def test_the_usage_of_a_command_is_what_starts_it():
+    command = [sys.executable, "-m", "aslx.train"]
+    done = subprocess.run([*command, "--help"], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.startswith("usage: python -m aslx.train [-h] --config"), done
