@@ -105,7 +105,7 @@ def given(path: str | Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.filename is None:  # Of a file that was open.
+        if error.errno is not None and error.filename is None:  # Of a file that was open.
             error.filename = os.fspath(path)
         if error.errno not in _AT_FAULT:
             raise
