@@ -117,20 +117,7 @@ def test_all_hosts_are_refused_where_another_process_trains(config_file, tmp_pat
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.slow
-def test_hosts_go_on_alike_from_before_a_damaged_checkpoint(config_file, whole, tmp_path):
-    processes = train(2, config_file, tmp_path)
-    waited_for(lambda: len(saved(tmp_path)) > 1, processes)
-    processes[0].send_signal(signal.SIGTERM)
-    hosts.ended(processes, 143)
-    kept = saved(tmp_path)
-    newest = tmp_path / "checkpoints" / str(kept[-1])
-    (newest / "state" / "manifest.ocdbt").write_bytes(b"")
-    hosts.ended(train(2, config_file, tmp_path))
-    assert losses(tmp_path) == pytest.approx(losses(whole), rel=1e-4)
-    assert newest.with_name(f"damaged-{newest.name}").is_dir()
-    for step in saved(tmp_path):
-        (tmp_path / "checkpoints" / str(step) / "_CHECKPOINT_METADATA").unlink()
-    lines = (tmp_path / "metrics.jsonl").read_bytes()
-    hosts.ended(train(2, config_file, tmp_path), 2)
-    assert not saved(tmp_path) and (tmp_path / "metrics.jsonl").read_bytes() == lines
+def test_hosts_go_on_alike_from_before_a_damaged_checkpoint(tmp_path):
+    hosts.ended(hosts.start(2, "tests.saved_by_hosts", tmp_path / "checkpoints"), 2)
+    names = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
+    assert names == ["damaged-1", "damaged-2", "damaged-3", "damaged-5"]
