@@ -18,7 +18,7 @@ import types
 MOST_PIXELS = 2**25  # Of a frame: 8K.
 MOST_HEADER = 64 << 20  # Bytes of an MP4's.
 # From the pixels that are stored to those in the mirror; OpenCV knows turns alone.
-MIRRORS = {
+MIRRORS: dict = {
     (-1, 0, 0, 1): lambda picture: picture[:, ::-1],
     (1, 0, 0, -1): lambda picture: picture[::-1],
     (0, 1, 1, 0): lambda picture: picture.swapaxes(0, 1),
