@@ -12,7 +12,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aslx import config, errors, export, features, inference, kaggle, loop, optim, vocab
+from aslx import (
+    comparison,
+    config,
+    errors,
+    export,
+    features,
+    inference,
+    kaggle,
+    loop,
+    optim,
+    vocab,
+)
 from aslx.models import lstm, transformer
 from aslx.tasks import heads, transcription
 from tests import tiny
@@ -67,7 +78,7 @@ def submission(run, exported, tmp_path_factory) -> pathlib.Path:
 
 def compared(run, models) -> dict:
     evaluation = inference.Evaluation(run.cfg, run.mesh, "test", limit=CLIPS)
-    return export.compare(evaluation, run.cfg, run.model, models)
+    return comparison.compare(evaluation, run.cfg, run.model, models)
 
 
 def test_the_exported_text_is_jaxs_on_200_clips(run, exported):
