@@ -151,7 +151,7 @@ def test_every_command_refuses_a_hostile_run_before_anything_happens(command, da
     config_file = ROOT / "configs" / "quickstart.py"
     plain = written(config.load(config_file))
     run = tmp_path / "RUN"
-    (run / "checkpoints").mkdir(parents=True)
+    (run / "checkpoints" / "1").mkdir(parents=True)
     bait = tmp_path / "bait"
     hostile = {"type": "aslx.files.write", "path": str(bait), "data": "x"}
     (run / "config.json").write_text(json.dumps(put(plain, ("data", "batching"), hostile)))
