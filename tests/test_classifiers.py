@@ -129,7 +129,7 @@ def test_predict_takes_paths_or_asks_for_them_until_x(trained, pictures):
     given = result("predict", file, "--workdir", trained / "run")
     assert given["class"] == "split" and given["probability"] > 0.5
     done = run("predict", "--workdir", trained / "run", stdin=f"none.png\n{file}\nx\n")
-    assert done.returncode == 0 and "error: there is no file none.png" in done.stdout
+    assert done.returncode == 0 and "error: none.png is not there" in done.stdout
     (answer,) = (line for line in done.stdout.splitlines() if "{" in line)
     assert json.loads(answer[answer.index("{") :]) == given
 

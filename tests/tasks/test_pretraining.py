@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from aslx import config, export, inference, loop, pretrained, reading, setup, stored
+from aslx import config, errors, export, inference, loop, pretrained, reading, setup, stored
 from aslx.models import lstm, squeezeformer, transformer
 from aslx.tasks import pretraining
 from tests import tiny
@@ -166,7 +166,7 @@ def test_a_run_of_which_nothing_fits_is_an_error(dataset, run, tmp_path):
     other = dataclasses.replace(run[0].model, dim=24)
     with pytest.raises(ValueError, match="no weight of that run has the name and the shape"):
         setup.of(tiny.cfg(dataset, weights=str(run[1]), model=other)).init()
-    with pytest.raises(FileNotFoundError, match="train first"):
+    with pytest.raises(errors.BadInput, match="train first"):
         pretrained.from_run(None, str(tmp_path))
 
 
