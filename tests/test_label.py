@@ -55,7 +55,11 @@ def test_what_was_read_is_prepared_with_its_confidence_and_trained_on(
     least = float(np.median(data.index.confidence))
     also = config.Source(path=str(tmp_path / "set"), min_confidence=least)
     cfg = tiny.cfg(dataset)
-    cfg = dataclasses.replace(cfg, data=dataclasses.replace(cfg.data, also=(also,)))
+    cfg = dataclasses.replace(
+        cfg,
+        data=dataclasses.replace(cfg.data, also=(also,)),
+        task=dataclasses.replace(cfg.task, max_tokens=13),
+    )
     kept = inference.open_training(cfg).sources[1][0]
     assert 0 < len(kept) < len(data) and (kept.index.confidence >= np.float32(least)).all()
 

@@ -1,5 +1,7 @@
 """Real servers on loopback."""
 
+import asyncio
+import concurrent.futures
 import contextlib
 import dataclasses
 import os
@@ -9,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from typing import Any
 
 import fastapi
@@ -79,3 +81,9 @@ def running(app: fastapi.FastAPI, **options: Any) -> Iterator[str]:
     finally:
         server.should_exit = True
         thread.join()
+
+
+def ran(work: Coroutine) -> Any:
+    """What a coroutine answers; in a thread, as a browser's tests keep a loop in this one."""
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, work).result()

@@ -88,7 +88,7 @@ def test_what_arrives_together_is_bounded():
         with pytest.raises(refusals.Refused, match="more than 100 bytes"):
             await receiving.body(Request(b"x" * 101))  # type: ignore[arg-type]
 
-    asyncio.run(run())
+    servers.ran(run())
 
 
 @contextlib.contextmanager

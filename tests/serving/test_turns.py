@@ -9,6 +9,7 @@ import pytest
 
 from aslx.serving import engine as engine_lib
 from aslx.serving import refusals, turns
+from tests.serving import servers
 
 
 async def order(places: int, *asked: tuple[turns.Client, float]) -> list[int]:
@@ -35,13 +36,13 @@ async def order(places: int, *asked: tuple[turns.Client, float]) -> list[int]:
 def test_a_small_piece_of_work_does_not_wait_for_large_ones_that_came_before():
     clients = [turns.Client() for _ in range(9)]
     asked = [*((client, 1200) for client in clients[:8]), (clients[8], 1)]
-    assert asyncio.run(order(1, *asked))[0] == 8
+    assert servers.ran(order(1, *asked))[0] == 8
 
 
 def test_who_has_had_much_waits_for_who_has_had_little():
     greedy, modest = turns.Client(), turns.Client()
     asked = [*((greedy, 10) for _ in range(5)), *((modest, 10) for _ in range(2))]
-    assert asyncio.run(order(1, *asked)) == [0, 5, 1, 6, 2, 3, 4]
+    assert servers.ran(order(1, *asked)) == [0, 5, 1, 6, 2, 3, 4]
 
 
 def test_a_large_piece_of_work_is_done_though_small_ones_keep_coming():
@@ -63,8 +64,8 @@ def test_a_large_piece_of_work_is_done_though_small_ones_keep_coming():
             assert done < 50
         return done
 
-    assert asyncio.run(order(1, *asked))[-1] == 0
-    assert asyncio.run(run()) > 1
+    assert servers.ran(order(1, *asked))[-1] == 0
+    assert servers.ran(run()) > 1
 
 
 def test_who_has_gone_holds_no_turn():
@@ -80,7 +81,7 @@ def test_who_has_gone_holds_no_turn():
         await asyncio.gather(*gone, return_exceptions=True)
         await asyncio.wait_for(line.take(turns.Client(), 1), 5)
 
-    asyncio.run(run())
+    servers.ran(run())
 
 
 class Held(list):
@@ -105,7 +106,7 @@ def test_what_a_refused_piece_of_work_held_is_freed_at_once(trained):
 
     gc.disable()
     try:
-        asyncio.run(run())
+        servers.ran(run())
         assert held[0]() is None
     finally:
         gc.enable()
