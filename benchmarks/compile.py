@@ -18,7 +18,7 @@ import time
 
 import tyro
 
-from aslx import cli
+from aslx import cli, errors
 from benchmarks import machine
 
 
@@ -44,12 +44,14 @@ def start(command: Command, directory: pathlib.Path) -> float:
         with subprocess.Popen(call, env=where, stdout=null, stderr=null) as trainer:
             while not (metrics.exists() and metrics.stat().st_size):
                 if trainer.poll() is not None:
-                    raise ValueError(f"{' '.join(call)} ended with status {trainer.returncode}")
+                    raise errors.BadInput(
+                        f"{' '.join(call)} ended with status {trainer.returncode}"
+                    )
                 time.sleep(0.05)
             seconds = time.perf_counter() - begun
             trainer.terminate()
             if trainer.wait() not in (0, cli.TERMINATED):
-                raise ValueError(f"{' '.join(call)} ended with status {trainer.returncode}")
+                raise errors.BadInput(f"{' '.join(call)} ended with status {trainer.returncode}")
     return seconds
 
 

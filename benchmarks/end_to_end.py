@@ -10,7 +10,7 @@ import time
 
 import tyro
 
-from aslx import cli
+from aslx import cli, errors
 from benchmarks import machine, splits
 
 
@@ -37,7 +37,7 @@ def main() -> None:
         "export": ("aslx.export", "--workdir", run),
     }
     if command.out.exists():
-        raise ValueError(f"--out {command.out} stands already: name another folder")
+        raise errors.BadInput(f"--out {command.out} stands already: name another folder")
     seconds, last = {}, {}
     for name, words in commands.items():
         begun = time.perf_counter()

@@ -18,7 +18,7 @@ import time
 
 import tyro
 
-from aslx import cli, landmarks
+from aslx import cli, errors, landmarks
 from benchmarks import machine
 
 TABLE = "train.csv"
@@ -74,7 +74,7 @@ def one(command: Command, source: pathlib.Path, processes: int) -> dict:
                 most = max(most, resident(made.pid))
                 time.sleep(0.1)
         if made.returncode:
-            raise ValueError(f"{' '.join(call)} ended with status {made.returncode}")
+            raise errors.BadInput(f"{' '.join(call)} ended with status {made.returncode}")
         seconds = time.perf_counter() - start
         summary = json.loads((out / "summary.json").read_text())
     # Nothing is dropped, so that what was kept is what was read.
@@ -92,7 +92,7 @@ def one(command: Command, source: pathlib.Path, processes: int) -> dict:
 def main() -> None:
     command = tyro.cli(Command)
     if not (command.source / TABLE).exists():
-        raise ValueError(f"--source {command.source} has no {TABLE}")
+        raise errors.BadInput(f"--source {command.source} has no {TABLE}")
     rows = []
     with tempfile.TemporaryDirectory() as directory:
         half(command.source, pathlib.Path(directory))

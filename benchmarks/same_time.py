@@ -21,7 +21,7 @@ from typing import Annotated
 
 import tyro
 
-from aslx import cli
+from aslx import cli, errors
 from benchmarks import splits
 
 _CORES = 2
@@ -76,7 +76,7 @@ def train_for(
                 told = True
             time.sleep(1)
     if status not in (0, cli.TERMINATED):
-        raise ValueError(f"{config} ended with status {status}")
+        raise errors.BadInput(f"{config} ended with status {status}")
     print(f"{workdir}: {used:.2f} minutes", file=sys.stderr, flush=True)
 
 

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tyro
 
-from aslx import cli
+from aslx import cli, errors
 
 if TYPE_CHECKING:
     import websockets
@@ -65,7 +65,7 @@ def serving(workdir: str) -> Iterator[str]:
         lines = (line for line in process.stdout if " on http://" in line)
         address = next(lines, "").partition("://")[2].strip()
         if not address:
-            raise ValueError(f"aslx.serve ended with status {process.wait()}")
+            raise errors.BadInput(f"aslx.serve ended with status {process.wait()}")
         yield address
     finally:
         process.terminate()

@@ -19,7 +19,7 @@ import time
 
 import tyro
 
-from aslx import cli
+from aslx import cli, errors
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -47,7 +47,7 @@ def last_line(*words: object) -> dict:
         [sys.executable, "-m", *map(str, words)], stdout=subprocess.PIPE, text=True
     )
     if done.returncode:
-        raise ValueError(f"{' '.join(map(str, words))} ended with status {done.returncode}")
+        raise errors.BadInput(f"{' '.join(map(str, words))} ended with status {done.returncode}")
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -71,7 +71,9 @@ def main() -> None:
     command, words = tyro.cli(Command, args=given[:mine]), given[mine + 1 :]
     cores = sorted(os.sched_getaffinity(0))
     if not 1 <= command.jobs <= len(cores):
-        raise ValueError(f"--jobs {command.jobs} is not between 1 and this machine's {len(cores)}")
+        raise errors.BadInput(
+            f"--jobs {command.jobs} is not between 1 and this machine's {len(cores)}"
+        )
     shares, found = [set(cores[i :: command.jobs]) for i in range(command.jobs)], []
 
     def settle() -> None:

@@ -16,7 +16,7 @@ import re
 import time
 from typing import Any
 
-from aslx import cli
+from aslx import cli, errors
 
 # The compiler's complaint where a program does not fit.
 _TOO_MUCH = "RESOURCE_EXHAUSTED"
@@ -81,7 +81,9 @@ class Command:
 def chip_of(topology: str) -> Chip:
     name = topology.split(":")[0]
     if name not in CHIPS:
-        raise ValueError(f"no figures for the chip of {topology!r}; there are {', '.join(CHIPS)}")
+        raise errors.BadInput(
+            f"no figures for the chip of {topology!r}; there are {', '.join(CHIPS)}"
+        )
     return CHIPS[name]
 
 
@@ -101,7 +103,7 @@ def devices(topology: str) -> list:
     try:
         found = topologies.get_topology_desc(platform="tpu", topology_name=topology).devices
     except RuntimeError as error:
-        raise ValueError(f"no topology {topology!r}: {error}") from None
+        raise errors.BadInput(f"no topology {topology!r}: {error}") from None
     return list(found)
 
 

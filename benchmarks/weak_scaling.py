@@ -17,7 +17,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from aslx import cli
+from aslx import cli, errors
 from benchmarks import machine, tpu_compile
 
 SHAPES = ("2x4", "4x4", "4x8", "8x8", "8x16", "16x16")
@@ -57,7 +57,7 @@ def scaled(lines: list[dict]) -> list[dict[str, Any]]:
     """One line of figures for each of SHAPES."""
     kinds = {(line["config"], line["topology"].split(":")[0]) for line in lines}
     if len(kinds) != 1:
-        raise ValueError(f"want training steps of one config and chip, found {sorted(kinds)}")
+        raise errors.BadInput(f"want training steps of one config and chip, found {sorted(kinds)}")
     ((_, kind),) = kinds
     topologies = [f"{kind}:{shape}" for shape in SHAPES]
     found = [figures(nearest(lines, size(topology)), topology) for topology in topologies]
