@@ -5,7 +5,7 @@ VENV := .venv
 RUN := runs/quickstart
 DATA := data/synthetic
 BIN := $(VENV)/bin
-WEB := aslx/web
+WEB := aslx/serve/web
 PAGE := $(WEB)/dist/.made
 .PHONY: train live web test test-slow format clean
 

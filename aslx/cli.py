@@ -9,7 +9,8 @@ import traceback
 from collections.abc import Callable
 from typing import NoReturn
 
-from aslx import errors, files
+from aslx import errors
+from aslx.storage import files
 
 # Exit statuses. Launchers read them: launch/README.md.
 BUG, BAD_INPUT, TEMPORARY, INTERRUPTED, TERMINATED = 1, 2, 75, 130, 143

@@ -18,9 +18,10 @@ from typing import Annotated, Any, TypeVar
 import jax
 import tyro
 
-from aslx import config_json, errors, files, sharding
+from aslx import config_json, errors, sharding
 from aslx import optim as optim_lib
 from aslx.data import plan
+from aslx.storage import files
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -102,7 +103,7 @@ FREE_TO_CHANGE = (
     *("data.path", "data.also.path", "data.workers", "save_every", "log_every"),
     *("mesh.data", "mesh.fsdp", "mesh.cpu_devices"),
 )
-_MAY_GROW = ("epochs",)  # It changes the schedule, and loses nothing (aslx.loop).
+_MAY_GROW = ("epochs",)  # It changes the schedule, and loses nothing (aslx.train.loop).
 _DATA = "data_sets"  # Beside the config in config.json: what the run was trained on.
 
 Command = TypeVar("Command")
@@ -229,7 +230,7 @@ def check(workdir: files.Path, cfg: Config) -> None:
 
 
 def claim(workdir: files.Path, cfg: Config, data: dict[str, str] | None = None) -> None:
-    """Makes `workdir` the run of `cfg`, trained on `data` (see aslx.seen), if it may be."""
+    """Makes `workdir` the run of `cfg`, trained on `data`, if it may be."""
     check(workdir, cfg)
     if jax.process_index() == 0:
         save(cfg, workdir / "config.json", data)

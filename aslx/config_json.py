@@ -18,9 +18,13 @@ from aslx import errors
 # Where the types of the fields that are annotated with Any are defined.
 _OPEN = {
     "task": ("aslx.tasks.transcription", "aslx.tasks.classification", "aslx.tasks.pretraining"),
-    "features": ("aslx.features", "aslx.clip_features", "aslx.image_features"),
+    "features": (
+        "aslx.inputs.phrase_features",
+        "aslx.inputs.clip_features",
+        "aslx.inputs.image_features",
+    ),
     "model": ("aslx.models",),
-    "augmentation": ("aslx.augment", "aslx.image_augment"),
+    "augmentation": ("aslx.augment.clip_augment", "aslx.augment.image_augment"),
     "batching": ("aslx.data.plan",),
 }
 

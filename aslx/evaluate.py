@@ -10,7 +10,9 @@ from typing import Annotated, Any
 import tyro
 from etils import epath
 
-from aslx import cli, errors, files, reading
+from aslx import cli, errors
+from aslx.decode import decoding_options
+from aslx.storage import files
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -25,7 +27,9 @@ class Command:
     out: str = ""
     """The folder to write scores, figures and every example to; by default
     WORKDIR/evaluation-SPLIT, and with --data evaluation-SPLIT-of-NAME."""
-    options: Annotated[reading.Options, tyro.conf.arg(name="")] = reading.Options()
+    options: Annotated[decoding_options.Options, tyro.conf.arg(name="")] = (
+        decoding_options.Options()
+    )
     skip_corrupt: bool = False
     """Leave corrupt records out and count them, as a run does that was trained so; else the first
     one ends the evaluation."""
@@ -37,16 +41,17 @@ def main() -> None:
     command = tyro.cli(Command)
     import tqdm
 
-    from aslx import inference, memory
+    from aslx import run_directory
     from aslx.data import fingerprint
+    from aslx.kernels import malloc_tuning
 
-    memory.keep()
-    run = inference.open_run(command.workdir, data=command.data, options=command.options)
+    malloc_tuning.keep()
+    run = run_directory.open_run(command.workdir, data=command.data, options=command.options)
     task = run.cfg.task
     if command.skip_corrupt:
         data = dataclasses.replace(run.cfg.data, skip_corrupt=True)
         run = dataclasses.replace(run, cfg=dataclasses.replace(run.cfg, data=data))
-    evaluation = inference.Evaluation(run.cfg, run.mesh, command.split)
+    evaluation = run_directory.Evaluation(run.cfg, run.mesh, command.split)
     out = _place(command, run)
     with tqdm.tqdm(total=len(evaluation.data), unit="clip", disable=None) as bar:
         answers, sums = evaluation.run(run.model, bar.update)
@@ -69,7 +74,7 @@ def main() -> None:
             task.draw(examples, everything, folder)
         print(f"figures and every example: {out}")
     finally:  # The scores took long, and are not lost where they cannot be written.
-        inference.last_json(about | {"workdir": command.workdir} | scores)
+        run_directory.last_json(about | {"workdir": command.workdir} | scores)
 
 
 def _place(command: Command, run: Any) -> files.Path:

@@ -13,7 +13,8 @@ from typing import Annotated, Any
 import numpy as np
 import tyro
 
-from aslx import cli, errors, reading
+from aslx import cli, errors
+from aslx.decode import decoding_options
 
 COLUMNS = ("path", "sequence_id", "participant_id", "phrase", "confidence")
 _LEAST, _FRAMES = 64, 8192  # Frames of the shortest batch's clips, and of a batch in all.
@@ -30,20 +31,23 @@ class Command:
     """A folder with parquet in it, at any depth; Kaggle's csv there, if any, says who signs."""
     out: str
     """The csv to write. A clip in which nothing is read is left out."""
-    options: Annotated[reading.Options, tyro.conf.arg(name="")] = reading.Options()
+    options: Annotated[decoding_options.Options, tyro.conf.arg(name="")] = (
+        decoding_options.Options()
+    )
 
 
 def main() -> None:
     command = tyro.cli(Command)
     import tqdm
 
-    from aslx import files, inference
-    from aslx.datasets import fingerspelling, storage
+    from aslx import run_directory
+    from aslx.prepare import fingerspelling
+    from aslx.storage import files, remote_files
     from aslx.tasks import transcription
 
-    out = storage.path(command.out)
+    out = remote_files.path(command.out)
     files.check_place(out)
-    run = inference.open_run(command.workdir, options=command.options)
+    run = run_directory.open_run(command.workdir, options=command.options)
     if not isinstance(run.cfg.task, transcription.Task):
         raise errors.BadInput(f"{command.workdir} reads no text: take a run that does")
     source = pathlib.Path(command.source)

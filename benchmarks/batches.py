@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from aslx import landmarks
 from aslx.data import loader, plan
+from aslx.schema import landmarks
 
 
 def fillers(cfg: Any, rows: int, frames: int) -> dict[str, np.ndarray]:

@@ -36,13 +36,13 @@ def reader(cfg: Any, rows: int, frames: int, beams: int) -> Any:
     import jax
     import numpy as np
 
-    from aslx import inference, sharding
+    from aslx import run_directory, sharding
     from benchmarks import batches
 
     cfg = dataclasses.replace(cfg, task=dataclasses.replace(cfg.task, beams=beams))
     mesh = sharding.make_mesh(sharding.Config())
     (batch,) = sharding.put(mesh, iter([batches.noise(cfg, np.full(rows, frames))]))
-    model, predict = inference.build(cfg), inference.predict_step(cfg)
+    model, predict = run_directory.build(cfg), run_directory.predict_step(cfg)
 
     def run(count: int) -> None:
         for _ in range(count):

@@ -46,8 +46,8 @@ def prepare(folder: pathlib.Path, clips: int, frames: int) -> None:
     """Random clips as aslx.prepare writes them."""
     import tensorflow_datasets as tfds
 
-    from aslx import landmarks
-    from aslx.datasets import shards, workers
+    from aslx.prepare import shards, workers
+    from aslx.schema import landmarks
 
     shape = (frames, len(landmarks.HOLISTIC130.points), 3)
     encoding = tfds.features.Encoding.BYTES
@@ -78,13 +78,14 @@ def prepare(folder: pathlib.Path, clips: int, frames: int) -> None:
 
 def ours(folder: pathlib.Path, rows: int, workers: int) -> Any:
     """Batches as training reads them: the plan's, shuffled, with texts and signers."""
-    from aslx import landmarks, memory
-    from aslx.data import fields, loader, plan, records
+    from aslx.data import loader, plan, record_fields, records
+    from aslx.kernels import malloc_tuning
+    from aslx.schema import landmarks
 
-    memory.keep()
+    malloc_tuning.keep()
     data, points = records.Records(folder, "train"), landmarks.HOLISTIC130
     shapes = plan.Fixed(rows=rows).shapes(data.index.frames)
-    wanted = fields.Landmarks(points, points), fields.Signer(), fields.Text(64)
+    wanted = record_fields.Landmarks(points, points), record_fields.Signer(), record_fields.Text(64)
     planned = plan.Train(data.index.frames, shapes, 0)
     batches = iter(loader.stream(loader.Batches(data, planned, 1 << 30, wanted), workers=workers))
 
@@ -123,8 +124,8 @@ def seeds(folder: pathlib.Path, rows: int) -> Any:
     """As both fingerspelling seeds do: a list of floats a column, one record after the other."""
     import tensorflow as tf
 
-    from aslx import landmarks
     from aslx.data import records
+    from aslx.schema import landmarks
 
     columns, path = landmarks.HOLISTIC130.columns, str(folder / "seeds.tfrecord")
     data = records.Records(folder, "train")

@@ -18,7 +18,8 @@ import time
 
 import tyro
 
-from aslx import cli, errors, landmarks
+from aslx import cli, errors
+from aslx.schema import landmarks
 from benchmarks import machine
 
 TABLE = "train.csv"

@@ -22,7 +22,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from aslx import cli, config, export, exported, inference, kaggle, vocab
+from aslx import cli, config, run_directory
+from aslx.export import __main__ as export
+from aslx.export import export_graph, kaggle
+from aslx.schema import vocab
 from aslx.tasks import heads, transcription
 
 CHARACTERS = 18  # Of Kaggle's mean phrase.
@@ -79,7 +82,7 @@ def milliseconds(model: bytes, clip: np.ndarray, repeat: int) -> dict[str, float
 def main() -> None:
     command, cfg = config.parse(Command, lambda path: Command(config=path))
     cfg = prepared(command, cfg)
-    cfg, model = exported.exact(cfg, inference.build(cfg))
+    cfg, model = export_graph.exact(cfg, run_directory.build(cfg))
     model = ending(model)
     rng, columns = np.random.default_rng(0), len(cfg.features.selection.columns)
     for quantize in command.quantize:
@@ -92,7 +95,7 @@ def main() -> None:
             "quantize": quantize,
             "parameters": sum(leaf.size for leaf in jax.tree.leaves(model)),
             "model_bytes": len(flatbuffer),
-            "lengths": exported.lengths(cfg, model),
+            "lengths": export_graph.lengths(cfg, model),
         }
         for frames in command.frames:
             clip = rng.random((frames, columns), np.float32)

@@ -20,7 +20,8 @@ from torch import nn  # pyright: ignore[reportMissingImports]
 from torch.nn import functional  # pyright: ignore[reportMissingImports]
 from torch.optim import swa_utils  # pyright: ignore[reportMissingImports]
 
-from aslx import config, vocab
+from aslx import config
+from aslx.schema import vocab
 from benchmarks import turns
 
 

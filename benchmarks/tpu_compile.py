@@ -111,7 +111,8 @@ def programs(cfg: Any, mesh: Any, rows: int, frames: int) -> dict[str, tuple[Any
     """The jitted step of each program, and abstract arguments: batches of `rows` clips."""
     import jax
 
-    from aslx import inference, optim, setup, sharding
+    from aslx import optim, run_directory, sharding
+    from aslx.train import setup
 
     sharding.check_rows(mesh, rows, cfg.microbatches)
     steps = 1000  # How many makes no other program.
@@ -122,8 +123,8 @@ def programs(cfg: Any, mesh: Any, rows: int, frames: int) -> dict[str, tuple[Any
     model = state.best_model
     return {
         "train": (setup.train_step(cfg, mesh, tx, state, steps), (state, examples, key)),
-        "evaluate": (inference.evaluate_step(cfg, mesh), (model, examples)),
-        "predict": (jax.jit(inference.predict_step(cfg)), (model, examples)),
+        "evaluate": (run_directory.evaluate_step(cfg, mesh), (model, examples)),
+        "predict": (jax.jit(run_directory.predict_step(cfg)), (model, examples)),
     }
 
 

@@ -49,11 +49,13 @@ def ours(words: str, rows: int, frames: int) -> Any:
     import jax
     import numpy as np
 
-    from aslx import config, frozen, memory, optim, setup, sharding
+    from aslx import config, optim, sharding
+    from aslx.kernels import malloc_tuning
     from aslx.models import layers
+    from aslx.train import frozen_cache, setup
     from benchmarks import batches, cost
 
-    memory.keep()
+    malloc_tuning.keep()
     path, *options = words.split()
     cfg = config.placed(config.load(path, tuple(options)))
     sharding.use_cpu_devices(cfg.mesh)
@@ -61,8 +63,10 @@ def ours(words: str, rows: int, frames: int) -> Any:
     abstract, init = setup.state(cfg, mesh, tx)
     batch, stepped = batches.noise(cfg, np.full(rows, frames)), cfg
     if cfg.cache_frozen:
-        stepped = frozen.config(cfg)
-        outputs = jax.eval_shape(functools.partial(frozen.outputs, cfg), abstract.best_model, batch)
+        stepped = frozen_cache.config(cfg)
+        outputs = jax.eval_shape(
+            functools.partial(frozen_cache.outputs, cfg), abstract.best_model, batch
+        )
         batch["image"] = np.random.default_rng(0).random(outputs.shape, np.float32)
     (batch,) = sharding.put(mesh, iter([batch]))
     key = jax.device_put(jax.random.key(0), sharding.replicated(mesh))

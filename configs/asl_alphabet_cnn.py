@@ -7,8 +7,10 @@ Kaggle's 87,000 images are frames of one signer's videos: neighbours fall into d
 random split, which flatters every score on it.
 """
 
-from aslx import config, image_augment, image_features, optim
+from aslx import config, optim
+from aslx.augment import image_augment
 from aslx.data import plan
+from aslx.inputs import image_features
 from aslx.models import cnn
 from aslx.tasks import classification
 

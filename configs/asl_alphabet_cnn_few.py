@@ -10,8 +10,10 @@ dense layer looks for it. There is no validation split to spare: the scores whil
 those of its own images, and the best loss of these is the last.
 """
 
-from aslx import config, image_augment, image_features, optim
+from aslx import config, optim
+from aslx.augment import image_augment
 from aslx.data import plan
+from aslx.inputs import image_features
 from aslx.models import cnn
 from aslx.tasks import classification
 

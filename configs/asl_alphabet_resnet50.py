@@ -8,8 +8,10 @@ All but the last four layers are frozen (Keras counts conv5_block3_3_conv, its n
 relu); two dense layers read all positions.
 """
 
-from aslx import config, image_augment, image_features, optim, sharding
+from aslx import config, optim, sharding
+from aslx.augment import image_augment
 from aslx.data import plan
+from aslx.inputs import image_features
 from aslx.models import resnet
 from aslx.tasks import classification
 

@@ -6,8 +6,9 @@ It encodes 128 frames into one vector and reads 64 characters out of it, pads co
 it learns to spell addresses in general, not the one that was signed.
 """
 
-from aslx import config, features, optim
+from aslx import config, optim
 from aslx.data import plan
+from aslx.inputs import phrase_features
 from aslx.models import lstm
 from aslx.tasks import heads, transcription
 
@@ -16,7 +17,7 @@ def get_config() -> config.Config:
     return config.Config(
         data=config.Data(batching=plan.Fixed(rows=64)),
         task=transcription.Task(head=heads.PerPosition(), max_tokens=62),
-        features=features.Seed(),
+        features=phrase_features.Seed(),
         model=lstm.Seed(),
         # Keras' "adam".
         optim=optim.Config(

@@ -3,8 +3,9 @@
 python -m aslx.train --config configs/fingerspelling_lstm_attention.py --workdir runs/lstm_attention
 """
 
-from aslx import config, features, optim
+from aslx import config, optim
 from aslx.data import plan
+from aslx.inputs import phrase_features
 from aslx.models import lstm
 from aslx.tasks import heads, transcription
 
@@ -13,7 +14,7 @@ def get_config() -> config.Config:
     return config.Config(
         data=config.Data(batching=plan.Bucketed(frames=16384, buckets=8)),
         task=transcription.Task(head=heads.Autoregressive(ctc_weight=0.3)),
-        features=features.Modern(max_frames=256),
+        features=phrase_features.Modern(max_frames=256),
         model=lstm.Config(ctc=True),
         optim=optim.Config(peak_lr=2e-3),
         epochs=30,

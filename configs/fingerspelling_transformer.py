@@ -4,8 +4,9 @@ python -m aslx.train --config configs/fingerspelling_transformer.py \
     --workdir runs/fingerspelling_transformer
 """
 
-from aslx import config, features, optim
+from aslx import config, optim
 from aslx.data import plan
+from aslx.inputs import phrase_features
 from aslx.models import transformer
 from aslx.tasks import heads, transcription
 
@@ -17,7 +18,7 @@ def get_config() -> config.Config:
             head=heads.Autoregressive(label_smoothing=0.1, mean_over_pads=True),
             max_tokens=62,
         ),
-        features=features.Seed(),
+        features=phrase_features.Seed(),
         model=transformer.Seed(),
         # Keras' Adam.
         optim=optim.Config(

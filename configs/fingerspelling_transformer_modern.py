@@ -4,8 +4,9 @@ python -m aslx.train --config configs/fingerspelling_transformer_modern.py \
     --workdir runs/transformer_modern
 """
 
-from aslx import config, features, optim
+from aslx import config, optim
 from aslx.data import plan
+from aslx.inputs import phrase_features
 from aslx.models import transformer
 from aslx.tasks import heads, transcription
 
@@ -14,7 +15,7 @@ def get_config() -> config.Config:
     return config.Config(
         data=config.Data(batching=plan.Bucketed(frames=32768, buckets=10, cap=384)),
         task=transcription.Task(head=heads.Autoregressive(ctc_weight=0.3)),
-        features=features.Modern(parts=("right_hand", "pose", "face"), max_frames=384),
+        features=phrase_features.Modern(parts=("right_hand", "pose", "face"), max_frames=384),
         model=transformer.Config(
             dim=256, num_layers=8, num_heads=4, decoder_layers=2, remat=True, dtype="bfloat16"
         ),

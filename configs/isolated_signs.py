@@ -7,8 +7,9 @@ Validation and test hold signers whom training never saw. The export takes f32[n
 scores, and stands in a submission.zip.
 """
 
-from aslx import clip_features, config, optim
+from aslx import config, optim
 from aslx.data import plan
+from aslx.inputs import clip_features
 from aslx.models import signs
 from aslx.tasks import classification
 

@@ -7,8 +7,9 @@ Its variants: --model.dropout 0.2; --features.no-face (258 values a frame); --mo
 --task.classes 5 (596,741 parameters).
 """
 
-from aslx import clip_features, config, optim, sharding
+from aslx import config, optim, sharding
 from aslx.data import plan
+from aslx.inputs import clip_features
 from aslx.models import keypoints
 from aslx.tasks import classification
 

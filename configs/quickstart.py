@@ -7,8 +7,9 @@ text off the encoder: an autoregressive decoder would need some thousands of ste
 look.
 """
 
-from aslx import config, features, optim
+from aslx import config, optim
 from aslx.data import plan
+from aslx.inputs import phrase_features
 from aslx.models import transformer
 from aslx.tasks import heads, transcription
 
@@ -17,7 +18,7 @@ def get_config() -> config.Config:
     return config.Config(
         data=config.Data(path="data/synthetic", batching=plan.Bucketed(frames=12288, buckets=2)),
         task=transcription.Task(head=heads.CTC()),
-        features=features.Modern(min_frames=96, max_frames=96),
+        features=phrase_features.Modern(min_frames=96, max_frames=96),
         model=transformer.Config(
             dim=128, num_layers=4, num_heads=2, decoder_layers=0, ctc=True, stride=2, kernel=0
         ),

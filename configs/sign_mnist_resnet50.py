@@ -8,8 +8,10 @@ ResNet50 on ImageNet's weights (Keras' own .h5, see `weights`), trained from con
 the seed's own decay is not told.
 """
 
-from aslx import config, image_augment, image_features, optim, sharding
+from aslx import config, optim, sharding
+from aslx.augment import image_augment
 from aslx.data import plan
+from aslx.inputs import image_features
 from aslx.models import resnet
 from aslx.tasks import classification
 

@@ -6,26 +6,28 @@ python -m aslx.train --config configs/squeezeformer.py --workdir runs/squeezefor
 The network of the first place (Henkel and Hanley 2023) on widths that accelerators like.
 """
 
-from aslx import augment, config, features, masks, optim
+from aslx import config, optim
+from aslx.augment import clip_augment, input_dropout
 from aslx.data import plan
+from aslx.inputs import phrase_features
 from aslx.models import squeezeformer
 from aslx.tasks import heads, transcription
 
-FEATURES = features.Modern(
+FEATURES = phrase_features.Modern(
     parts=("right_hand", "left_hand", "pose", "face"), max_frames=384, only_hands=False
 )
-AUGMENTATION = augment.Clips(
-    cutmix=augment.CutMix(rate=0.3),
-    resample=augment.Resample(rate=0.8),
-    warp=augment.Resample(rate=0.3, windows=5),
-    affine=augment.Affine(rate=0.75),
-    noise=augment.Noise(rate=0.3),
-    tokens=augment.TokenMask(rate=0.5),
-    time_mask=masks.TimeMask(rate=0.5),
-    point_mask=masks.PointMask(rate=0.3),
-    finger_drop=masks.FingerDrop(rate=0.3),
-    face_drop=masks.PartDrop(rate=0.3),
-    pose_drop=masks.PartDrop(rate=0.3, parts=("pose",)),
+AUGMENTATION = clip_augment.Clips(
+    cutmix=clip_augment.CutMix(rate=0.3),
+    resample=clip_augment.Resample(rate=0.8),
+    warp=clip_augment.Resample(rate=0.3, windows=5),
+    affine=clip_augment.Affine(rate=0.75),
+    noise=clip_augment.Noise(rate=0.3),
+    tokens=clip_augment.TokenMask(rate=0.5),
+    time_mask=input_dropout.TimeMask(rate=0.5),
+    point_mask=input_dropout.PointMask(rate=0.3),
+    finger_drop=input_dropout.FingerDrop(rate=0.3),
+    face_drop=input_dropout.PartDrop(rate=0.3),
+    pose_drop=input_dropout.PartDrop(rate=0.3, parts=("pose",)),
 )
 
 

@@ -6,20 +6,22 @@ python -m aslx.train --config configs/squeezeformer_large.py --workdir runs/sque
 On eight chips or more: --mesh.fsdp 8 shares out its parameters.
 """
 
-from aslx import augment, config, features, masks, optim
+from aslx import config, optim
+from aslx.augment import clip_augment, input_dropout
 from aslx.data import plan
+from aslx.inputs import phrase_features
 from aslx.models import squeezeformer
 from aslx.tasks import heads, transcription
 
-FEATURES = features.Modern(
+FEATURES = phrase_features.Modern(
     parts=("right_hand", "left_hand", "pose", "face"), max_frames=384, only_hands=False
 )
-AUGMENTATION = augment.Clips(
-    resample=augment.Resample(rate=0.5, by=0.3),
-    affine=augment.Affine(rate=0.5),
-    tokens=augment.TokenMask(rate=0.3),
-    time_mask=masks.TimeMask(rate=0.3),
-    finger_drop=masks.FingerDrop(rate=0.2),
+AUGMENTATION = clip_augment.Clips(
+    resample=clip_augment.Resample(rate=0.5, by=0.3),
+    affine=clip_augment.Affine(rate=0.5),
+    tokens=clip_augment.TokenMask(rate=0.3),
+    time_mask=input_dropout.TimeMask(rate=0.3),
+    finger_drop=input_dropout.FingerDrop(rate=0.2),
 )
 
 

@@ -6,12 +6,14 @@ As in quickstart.py, time is stretched or pressed into 96 frames, and CTC reads 
 encoder: an autoregressive decoder would need some thousands of steps to learn where to look.
 """
 
-from aslx import augment, config, features, optim
+from aslx import config, optim
+from aslx.augment import clip_augment
 from aslx.data import plan
+from aslx.inputs import phrase_features
 from aslx.models import squeezeformer
 from aslx.tasks import heads, transcription
 
-FEATURES = features.Modern(min_frames=96, max_frames=96)
+FEATURES = phrase_features.Modern(min_frames=96, max_frames=96)
 
 
 def get_config() -> config.Config:
@@ -20,7 +22,7 @@ def get_config() -> config.Config:
         task=transcription.Task(head=heads.CTC()),
         features=FEATURES,
         # Every way is an option, and off: four epochs are too few to learn clips by heart.
-        augmentation=augment.Clips(),
+        augmentation=clip_augment.Clips(),
         model=squeezeformer.Config(
             groups=FEATURES.groups,
             dim=192,

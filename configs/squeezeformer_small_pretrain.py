@@ -8,12 +8,13 @@ A third of the frames is hidden, in spans of about a character; of all, which of
 is guessed, and alike hands have the same.
 """
 
-from aslx import config, features, optim
+from aslx import config, optim
 from aslx.data import plan
+from aslx.inputs import phrase_features
 from aslx.models import squeezeformer
 from aslx.tasks import pretraining
 
-FEATURES = features.Modern(min_frames=96, max_frames=96)
+FEATURES = phrase_features.Modern(min_frames=96, max_frames=96)
 
 
 def get_config() -> config.Config:

@@ -9,7 +9,8 @@ import jax
 import pytest
 from absl import flags
 
-from aslx import cli, errors, video
+from aslx import cli, errors
+from aslx.readers import video
 from tests import person, runs, tiny
 
 ROOT = pathlib.Path(__file__).parent.parent

@@ -66,7 +66,9 @@ def main() -> None:
     import jax
     from jax.experimental import multihost_utils
 
-    from aslx import config, errors, hosts, setup
+    from aslx import config, errors
+    from aslx.checkpoints import hosts
+    from aslx.train import setup
 
     path, out = sys.argv[1:]
     jax.distributed.initialize()

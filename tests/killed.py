@@ -9,7 +9,7 @@ import pathlib
 import signal
 import sys
 
-from aslx import exports
+from aslx.export import exports
 
 
 def files(step: int) -> dict[str, bytes]:
@@ -34,7 +34,9 @@ def _ended(out: pathlib.Path, line: int) -> bool:
 
     def trace(frame, event, argument):
         nonlocal count
-        if not frame.f_code.co_filename.endswith(("aslx/files.py", "aslx/exports.py")):
+        if not frame.f_code.co_filename.endswith(
+            ("aslx/storage/files.py", "aslx/export/exports.py")
+        ):
             return None
         count += event == "line"
         if count == line:

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from aslx.datasets import body, spelling
-from aslx.datasets import signers as people
+from aslx.prepare.synthetic_hand import body, spelling
+from aslx.prepare.synthetic_hand import signers as people
 
 WIDTH, HEIGHT, RATE = 480, 640, 30  # Pixels, and frames a second.
 _SKIN, _HAIR, _SHIRT, _DARK, _LIPS, _WHITE = (

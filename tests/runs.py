@@ -7,7 +7,8 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from aslx import checkpoint, config, inference
+from aslx import config, run_directory
+from aslx.checkpoints import checkpoint
 from aslx.models import layers
 
 
@@ -15,7 +16,7 @@ def untrained(cfg: config.Config, workdir: pathlib.Path) -> pathlib.Path:
     """A run directory with one checkpoint of random weights, those that start at zero too."""
     rng = np.random.default_rng(0)
     model = jax.tree.map(
-        lambda x: x + 0.1 * rng.normal(size=x.shape).astype(x.dtype), inference.build(cfg)
+        lambda x: x + 0.1 * rng.normal(size=x.shape).astype(x.dtype), run_directory.build(cfg)
     )
     part, frozen = layers.parted(model)
     name = "ema" if cfg.ema_decay else "model"

@@ -12,7 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
 
-from aslx import checkpoint, cli, sharding
+from aslx import cli, sharding
+from aslx.checkpoints import checkpoint
 
 WEIGHTS = np.random.default_rng(0).normal(size=(64, 48)).astype(np.float32)
 

@@ -11,8 +11,8 @@ import numpy as np
 import optax
 import pytest
 
-from aslx import sources
 from aslx.data import records
+from aslx.inputs import input_kinds
 
 ROOT = pathlib.Path(__file__).parent.parent
 RESNET = "resnet50_imagenet/resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"
@@ -36,7 +36,7 @@ def test_keypoint_lstm_reaches_092_on_five_stratified_splits(shared, tmp_path):
 def images_of(data: pathlib.Path, split: str) -> tuple[np.ndarray, np.ndarray]:
     """Pixels f32[N, D] of 0 to 1, and labels."""
     found = records.Records(data, split)
-    field = sources.Image(*found.metadata["size"]).field(found.metadata)
+    field = input_kinds.Image(*found.metadata["size"]).field(found.metadata)
     pixels = np.stack([field.read(found[i]).reshape(-1) / 255 for i in range(len(found))])
     labels = [found[i]["label"].int64_list.value[0] for i in range(len(found))]
     return pixels.astype(np.float32), np.array(labels)

@@ -10,7 +10,8 @@ import tempfile
 
 import pytest
 
-from aslx import cli, errors, files
+from aslx import cli, errors
+from aslx.storage import files
 
 ROOT = pathlib.Path(__file__).parent.parent
 

@@ -18,15 +18,15 @@ CONFIGS = sorted((ROOT / "configs").glob("*.py"))
 # Of each what a stranger could hope for: calls, imports, types that build or open something.
 HOSTILE = (
     {"type": "os.system", "command": "touch HERE"},
-    {"type": "aslx.files.write", "path": "HERE", "data": "x"},
+    {"type": "aslx.storage.files.write", "path": "HERE", "data": "x"},
     {"type": "aslx.config.load", "path": "HERE"},
     {"type": "aslx.config.importlib.import_module", "name": "antigravity"},
     {"type": "importlib.import_module", "name": "antigravity"},
     {"type": "subprocess.Popen", "args": "touch HERE", "shell": True},
     {"type": "pathlib.Path", "args": ["HERE"]},
-    {"type": "aslx.setup.Setup", "cfg": None},
-    {"type": "aslx.inference.Run", "workdir": "HERE"},
-    {"type": "aslx.ngrams.Prior", "order": 2},
+    {"type": "aslx.train.setup.Setup", "cfg": None},
+    {"type": "aslx.run_directory.Run", "workdir": "HERE"},
+    {"type": "aslx.decode.ngrams.Prior", "order": 2},
     {"type": "aslx.models.rnn.Activation", "name": "relu"},
     {"type": "aslx.models.transformer.nnx.Linear"},
     {"type": "aslx.models.transformer.dataclasses.make_dataclass", "cls_name": "x", "fields": []},
@@ -153,7 +153,7 @@ def test_every_command_refuses_a_hostile_run_before_anything_happens(command, da
     run = tmp_path / "RUN"
     (run / "checkpoints" / "1").mkdir(parents=True)
     bait = tmp_path / "bait"
-    hostile = {"type": "aslx.files.write", "path": str(bait), "data": "x"}
+    hostile = {"type": "aslx.storage.files.write", "path": str(bait), "data": "x"}
     (run / "config.json").write_text(json.dumps(put(plain, ("data", "batching"), hostile)))
     known = {"RUN": str(run), "CONFIG": str(config_file), "DATA": str(dataset)}
     words = [known.get(w, w) for w in command]
@@ -162,6 +162,6 @@ def test_every_command_refuses_a_hostile_run_before_anything_happens(command, da
         cwd=tmp_path, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert done.returncode == 2, done.stderr
-    assert "data.batching cannot be of type 'aslx.files.write'" in done.stderr
+    assert "data.batching cannot be of type 'aslx.storage.files.write'" in done.stderr
     assert not bait.exists() and "Traceback" not in done.stderr
     assert sorted(p.name for p in run.iterdir()) == ["checkpoints", "config.json"]

@@ -9,8 +9,10 @@ import subprocess
 
 import pytest
 
-from aslx import evaluate, files, plots
+from aslx import evaluate
 from aslx.data import fingerprint, records
+from aslx.figures import plots
+from aslx.storage import files
 from tests import runs, tiny
 
 

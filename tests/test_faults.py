@@ -23,7 +23,8 @@ import numpy as np
 import pytest
 from etils import epath
 
-from aslx import setup, stored
+from aslx.checkpoints import stored
+from aslx.train import setup
 from tests import faults, tiny
 
 pytestmark = pytest.mark.slow

@@ -3,7 +3,9 @@
 import jax
 import pytest
 
-from aslx import config, optim, setup, sharding, stored
+from aslx import config, optim, sharding
+from aslx.checkpoints import stored
+from aslx.train import setup
 from tests import golden_sharding
 
 

@@ -8,8 +8,9 @@ import sys
 import jax.numpy as jnp
 import pytest
 
-from aslx import config, loop, setup
+from aslx import config
 from aslx.tasks import transcription
+from aslx.train import loop, setup
 
 ROOT = pathlib.Path(__file__).parent.parent
 OPTIONS = ("--epochs", "5", "--eval-every", "5", "--ema-decay", "0.9", "--log-every", "20")

@@ -14,10 +14,12 @@ import tomllib
 import numpy as np
 import pytest
 
-from aslx import cli, quiet, system
+from aslx import cli
 from aslx.data import records
-from aslx.datasets import building
-from aslx.serving import connections
+from aslx.export import quiet
+from aslx.prepare import building
+from aslx.serve import connections
+from aslx.storage import system
 
 ROOT = pathlib.Path(__file__).parent.parent
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
@@ -76,7 +78,14 @@ def test_every_optional_package_that_is_imported_belongs_to_an_extra():
                 found |= {alias.name.split(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module:
                 found.add(node.module.split(".")[0])
-    ours = {"aslx", "benchmarks", "tests", "msvcrt", "cv2", "mediapipe"}  # The last: aslx.video's.
+    ours = {
+        "aslx",
+        "benchmarks",
+        "tests",
+        "msvcrt",
+        "cv2",
+        "mediapipe",
+    }  # The last: aslx.readers.video's.
     base = {"PIL", "absl", "editdistance", "etils", "flax", "fsspec", "google", "google_crc32c"}
     base |= {"grain", "jax", "jaxlib", "matplotlib", "numpy", "optax", "orbax", "pyarrow"}
     base |= {"rapidfuzz", "scipy", "tensorboardX", "tensorflow_datasets", "tensorstore"}

@@ -8,10 +8,12 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from aslx import config, inference, label, predict, prepare
+from aslx import config, label, run_directory
 from aslx.data import records
+from aslx.predict import __main__ as predict
+from aslx.prepare import __main__ as prepare
 from tests import runs, tiny
-from tests.datasets import kaggle
+from tests.prepare import kaggle
 
 
 @pytest.fixture(scope="module")
@@ -60,12 +62,12 @@ def test_what_was_read_is_prepared_with_its_confidence_and_trained_on(
         data=dataclasses.replace(cfg.data, also=(also,)),
         task=dataclasses.replace(cfg.task, max_tokens=13),
     )
-    kept = inference.open_training(cfg).sources[1][0]
+    kept = run_directory.open_training(cfg).sources[1][0]
     assert 0 < len(kept) < len(data) and (kept.index.confidence >= np.float32(least)).all()
 
 
 def test_clips_are_read_together_as_each_alone(source, workdir):
-    run = inference.open_run(str(workdir))
+    run = run_directory.open_run(str(workdir))
     clips = [
         (number, clip)
         for path in sorted(source.rglob("*.parquet"))
@@ -73,7 +75,7 @@ def test_clips_are_read_together_as_each_alone(source, workdir):
     ]
     together = {name: text for name, text, _ in label.read(run, iter(clips))}
     assert len(together) == len(clips)
-    alone = [answer.text for answer in inference.answers(run, [clip for _, clip in clips])]
+    alone = [answer.text for answer in run_directory.answers(run, [clip for _, clip in clips])]
     assert [together[number] for number, _ in clips] == alone
 
 

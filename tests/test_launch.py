@@ -15,8 +15,8 @@ import pytest
 import tyro
 from apache_beam.options import pipeline_options
 
-from aslx import prepare
-from aslx.datasets import engine
+from aslx.prepare import __main__ as prepare
+from aslx.prepare import beam_runner
 
 ROOT = pathlib.Path(__file__).parents[1]
 LAUNCH = ROOT / "launch"
@@ -342,5 +342,5 @@ def test_prepare_and_beam_parse_what_a_dry_run_of_beam_prints(options, fakes, mo
     assert command.take.beam and command.take.beam.startswith(options)
     # Dataflow would ask Google about the bucket.
     monkeypatch.setattr(pipeline_options.GoogleCloudOptions, "validate", lambda *_: [])
-    runner = type(engine.pipeline(command.take.beam).runner).__name__
+    runner = type(beam_runner.pipeline(command.take.beam).runner).__name__
     assert f"--runner={runner} " in options or runner == "FnApiRunner"

@@ -11,15 +11,16 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from aslx import config, inference, optim, stored
-from aslx.models import attention, layers, projection
+from aslx import config, optim, run_directory
+from aslx.checkpoints import stored
+from aslx.models import attention, layers, linear
 
 CONFIGS = sorted((pathlib.Path(__file__).parent.parent / "configs").glob("*.py"))
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_what_weighs_a_sum_is_decayed_and_nothing_else(path):
-    model = jax.eval_shape(functools.partial(inference.build, config.load(path)))
+    model = jax.eval_shape(functools.partial(run_directory.build, config.load(path)))
     marked = stored.flatten(optim.matrices(model))
     kinds = {(name.removesuffix("/value").split("/")[-1], yes) for name, yes in marked.items()}
     weights = {"kernel", "recurrent", "embedding", "taps", "channels"}
@@ -69,9 +70,7 @@ def test_muon_moves_each_of_stacked_blocks_as_it_would_alone():
 
 @pytest.mark.parametrize(("into", "out"), [((12,), (2, 5)), ((2, 5), (12,))])
 def test_muon_moves_a_kernel_of_heads_as_the_matrix_that_it_is(into, out):
-    make = functools.partial(
-        projection.Projection, into, out, kernel_init=nnx.initializers.normal()
-    )
+    make = functools.partial(linear.Projection, into, out, kernel_init=nnx.initializers.normal())
     heads = [make(rngs=nnx.Rngs(i)) for i in range(2)]
     grads = [random_like(each, i) for i, each in enumerate(heads)]
     together = first(layers.stack(heads), layers.stack(grads))
@@ -95,7 +94,7 @@ def test_taps_of_a_depthwise_convolution_are_no_matrix_for_muon_however_they_are
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_muon_moves_nearly_all_of_every_network_and_says_so(path):
     cfg = config.load(path)
-    model, _ = layers.parted(jax.eval_shape(functools.partial(inference.build, cfg)))
+    model, _ = layers.parted(jax.eval_shape(functools.partial(run_directory.build, cfg)))
     said = optim.shares(dataclasses.replace(cfg.optim, muon_lr=0.02), model)
     muon, adam = map(float, re.findall(r"([\d.]+)%", said))
     assert muon > 90 and muon + adam == pytest.approx(100, abs=0.11)

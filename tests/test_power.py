@@ -8,10 +8,10 @@ import sys
 
 import pytest
 
-from aslx import files
-from aslx.datasets import building
+from aslx.prepare import building
+from aslx.storage import files
 from tests import power, tiny
-from tests.datasets import kaggle
+from tests.prepare import kaggle
 
 ROOT = pathlib.Path(__file__).parent.parent
 CONFIG = """

@@ -15,7 +15,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aslx import errors, inference, logs
+from aslx import errors, run_directory
+from aslx.train import logs
 from tests import tiny
 
 pytestmark = pytest.mark.slow
@@ -72,7 +73,7 @@ def test_readers_beside_a_training_that_saves_every_step_disturb_nothing(dataset
 
     def opened() -> None:
         try:
-            steps.add(inference.open_run(workdir).step)
+            steps.add(run_directory.open_run(workdir).step)
             outcomes["opened"] += 1
         except errors.BadInput as error:
             assert NONE_YET.fullmatch(f"error: {error}"), error

@@ -7,9 +7,11 @@ import struct
 import numpy as np
 from tensorflow_datasets.proto import tf_example_pb2
 
-from aslx import config, features, landmarks, optim, vocab
+from aslx import config, optim
 from aslx.data import framing, plan, records
+from aslx.inputs import phrase_features
 from aslx.models import transformer
+from aslx.schema import landmarks, vocab
 from aslx.tasks import heads, transcription
 
 SELECTION = landmarks.HOLISTIC130
@@ -97,7 +99,7 @@ def cfg(path: pathlib.Path, **changes) -> config.Config:
             path=str(path), batching=plan.Bucketed(frames=512, buckets=2, multiple=8)
         ),
         "task": transcription.Task(head=heads.CTC(), max_tokens=8),
-        "features": features.Modern(max_frames=32),
+        "features": phrase_features.Modern(max_frames=32),
         "model": transformer.Config(
             dim=16, num_layers=1, num_heads=2, decoder_layers=0, ctc=True, stride=2, kernel=3
         ),

@@ -5,13 +5,16 @@ import dataclasses
 import jax
 import numpy as np
 
-from aslx import augment, features, step, vocab
+from aslx.augment import clip_augment
+from aslx.inputs import phrase_features
+from aslx.schema import vocab
+from aslx.train import step
 from tests import tiny
 
-FEATURES = features.Modern(parts=("right_hand", "pose", "face"), max_frames=32)
+FEATURES = phrase_features.Modern(parts=("right_hand", "pose", "face"), max_frames=32)
 SELECTION = FEATURES.selection
 FRAMES = 40
-NOTHING = augment.Clips()
+NOTHING = clip_augment.Clips()
 WAYS = {field.name: getattr(NOTHING, field.name) for field in dataclasses.fields(NOTHING)}
 SEEN = [name for name, way in WAYS.items() if hasattr(type(way), "kept")]
 MOVED = [name for name in WAYS if name not in SEEN]
@@ -32,17 +35,17 @@ def batch(rows: int = 6, seed: int = 0) -> dict:
     return out
 
 
-def only(name: str, rate: float = 1.0, **strengths) -> augment.Clips:
+def only(name: str, rate: float = 1.0, **strengths) -> clip_augment.Clips:
     way = dataclasses.replace(WAYS[name], rate=rate, **strengths)
-    return dataclasses.replace(augment.Clips(), **{name: way})
+    return dataclasses.replace(clip_augment.Clips(), **{name: way})
 
 
-def changed(ways: augment.Clips, rows: dict, seed: int = 0) -> dict:
+def changed(ways: clip_augment.Clips, rows: dict, seed: int = 0) -> dict:
     run = jax.jit(lambda rows, key: ways.clips(ways.mixed(rows, key, FEATURES), key, FEATURES))
     return {k: np.asarray(v) for k, v in run(rows, jax.random.key(seed)).items()}
 
 
-def seen(ways: augment.Clips, rows: dict, seed: int = 0) -> tuple[np.ndarray, ...]:
+def seen(ways: clip_augment.Clips, rows: dict, seed: int = 0) -> tuple[np.ndarray, ...]:
     """What the model sees before, after, and of which frames."""
     x, mask = step.inputs(rows, FEATURES)
     after = jax.jit(lambda x, mask, key: ways.inputs(x, mask, key, FEATURES))

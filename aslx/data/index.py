@@ -14,8 +14,10 @@ from typing import Any
 import google_crc32c
 import numpy as np
 
-from aslx import arrays, errors, files, landmarks
+from aslx import errors
 from aslx.data import framing
+from aslx.schema import landmarks
+from aslx.storage import files, npy_files
 
 _VALUES = "landmarks", "keypoints", "image"
 
@@ -62,7 +64,7 @@ def load(
 ) -> Index | None:
     """The index that is there; None where it is missing, damaged or not of these shards."""
     try:
-        found = arrays.npz(
+        found = npy_files.npz(
             path(directory, split), [field.name for field in dataclasses.fields(Index)]
         )
     except errors.BadInput:

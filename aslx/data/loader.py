@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from absl import flags
 
-from aslx import orphans
-from aslx.data import fields as fields_lib
-from aslx.data import framing
+from aslx.data import framing, parent_watch
 from aslx.data import plan as plan_lib
+from aslx.data import record_fields as fields_lib
 from aslx.data import records as records_lib
 
 if TYPE_CHECKING:
@@ -132,4 +131,4 @@ def _serve(worker: int, workers: int) -> None:
     del worker, workers
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    orphans.end_with_parent()
+    parent_watch.end_with_parent()

@@ -13,9 +13,9 @@ import dataclasses
 import numpy as np
 
 from aslx import errors
-from aslx.data import passes
+from aslx.data import epoch_draws
 
-NOTHING = passes.NOTHING
+NOTHING = epoch_draws.NOTHING
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,11 +150,11 @@ class Train:
         shapes: list[Shape],
         seed: int,
         salt: int = 0,
-        parts: tuple[passes.Part, ...] = (),
-        join: passes.Join | None = None,
+        parts: tuple[epoch_draws.Part, ...] = (),
+        join: epoch_draws.Join | None = None,
         signers: np.ndarray | None = None,
     ):
-        self._rows, self._shapes = passes.Rows(lengths, parts, join), shapes
+        self._rows, self._shapes = epoch_draws.Rows(lengths, parts, join), shapes
         self._seed, self._salt = seed, salt
         self._signers = np.zeros_like(lengths) if signers is None else signers
         self.steps_per_epoch = self._count(0, salt=0)

@@ -9,10 +9,11 @@ import pathlib
 import google_crc32c
 import numpy as np
 
-from aslx import errors, files
+from aslx import errors
 from aslx.data import framing
 from aslx.data import index as index_lib
 from aslx.data import shard as shard_lib
+from aslx.storage import files
 
 
 class Records:

@@ -12,8 +12,8 @@ import numpy as np
 from flax import nnx
 
 from aslx import errors
-from aslx.models import mixing
-from aslx.models.projection import Projection
+from aslx.models import attention_kernel
+from aslx.models.linear import Projection
 
 Turns = jax.Array | np.ndarray | None
 
@@ -86,7 +86,7 @@ class Attention(nnx.Module):
     def _mix(self, x_BTD, k_BSNH, v_BSNH, mask_BTS, turns: Turns = None) -> jax.Array:
         q_BTNH = self.q(x_BTD)
         q_BTNH = q_BTNH if turns is None else rotate(q_BTNH, turns)
-        return mixing.mix(q_BTNH, k_BSNH, v_BSNH, mask_BTS)
+        return attention_kernel.mix(q_BTNH, k_BSNH, v_BSNH, mask_BTS)
 
     def shares(self, x_BTD: jax.Array, k_BSNH: jax.Array, mask_BTS: jax.Array) -> jax.Array:
         """f32[B, T, S]: what share of its attention each row gives to each place, the heads' mean.

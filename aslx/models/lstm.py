@@ -9,8 +9,9 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from aslx import errors, vocab
+from aslx import errors
 from aslx.models import attention, layers, recogniser, rnn
+from aslx.schema import vocab
 
 # Seed 000: hidden units of its two LSTMs, and the frames and characters of its fixed shapes.
 _READ, _WRITE, _FRAMES, _CHARACTERS = 75, 50, 128, 64

@@ -10,8 +10,9 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from aslx import errors, vocab
+from aslx import errors
 from aslx.models import attention, layers
+from aslx.schema import vocab
 
 Cache = dict[str, Any]
 

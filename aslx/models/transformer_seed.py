@@ -14,9 +14,9 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from aslx import vocab
-from aslx.models import attention, layers, tiled
-from aslx.models.projection import Projection
+from aslx.models import attention, fft_convolution, layers
+from aslx.models.linear import Projection
+from aslx.schema import vocab
 
 Cache = dict[str, Any]
 
@@ -53,7 +53,7 @@ class Convolution(nnx.Module):
         self.bias = nnx.Param(jnp.zeros(_DIM))
 
     def __call__(self, x_BSC: jax.Array) -> jax.Array:
-        return tiled.convolution(x_BSC, self.kernel[...]) + self.bias[...]
+        return fft_convolution.convolution(x_BSC, self.kernel[...]) + self.bias[...]
 
 
 def _norm(rngs: nnx.Rngs) -> nnx.LayerNorm:

@@ -16,9 +16,12 @@ import numpy as np
 import optax
 from flax import nnx
 
-from aslx import errors, files, metrics, reading
-from aslx.data import fields as fields_lib
+from aslx import errors
+from aslx.data import record_fields as fields_lib
 from aslx.data import records as records_lib
+from aslx.decode import decoding_options
+from aslx.storage import files
+from aslx.tasks import metrics
 
 Array = jax.Array
 Sums = dict[str, tuple[Array, Array]]  # Name -> (total, count), over the rows that weigh.
@@ -49,7 +52,7 @@ class Task:
             )
         return dataclasses.replace(self, names=names)
 
-    def searching(self, options: reading.Options) -> "Task":
+    def searching(self, options: decoding_options.Options) -> "Task":
         raise errors.BadInput(
             "a classifier reads no texts: leave out --ctc, --beams, --prior and --fallback"
         )
@@ -180,7 +183,7 @@ class Task:
         self, examples: Sequence[dict], scores: dict[str, float], directory: files.Path
     ) -> None:
         """confusion.png and classes.csv."""
-        from aslx import plots  # Matplotlib, which training does not wait for.
+        from aslx.figures import plots  # Matplotlib, which training does not wait for.
 
         target, answer = self._pairs(examples)
         counts = metrics.confusion(target, answer, len(self.names))

@@ -10,7 +10,9 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 
-from aslx import decoding, evidence, losses, ngrams, search, vocab
+from aslx.decode import attributions, beam_search, decoding, ngrams
+from aslx.schema import vocab
+from aslx.tasks import losses
 
 Array = jax.Array
 Prior = ngrams.Prior | None
@@ -43,7 +45,9 @@ class PerPosition:
         del max_tokens, beams, prior  # The network has as many positions as it has, each by itself.
         return decoding.positions_greedy(model.positions(inputs, mask))
 
-    def evidence(self, model: Any, inputs: Array, mask: Array, max_tokens: int) -> evidence.Found:
+    def evidence(
+        self, model: Any, inputs: Array, mask: Array, max_tokens: int
+    ) -> attributions.Found:
         del model, inputs, mask, max_tokens
         return {}  # Every position sees the same state, of the whole clip.
 
@@ -112,17 +116,21 @@ class Autoregressive:
             return decoding.greedy(model, memory, memory_mask, max_tokens)
         if self.ctc_weight:
             share = self.ctc_weight
-            text = search.joint(model, memory, memory_mask, max_tokens, beams, share, prior)
+            text = beam_search.joint(model, memory, memory_mask, max_tokens, beams, share, prior)
         else:
-            found = search.autoregressive(model, memory, memory_mask, max_tokens, beams, prior)
+            found = beam_search.autoregressive(model, memory, memory_mask, max_tokens, beams, prior)
             text = found[0][:, 0]
-        return text, search.confidence(model, text, memory, memory_mask)
+        return text, beam_search.confidence(model, text, memory, memory_mask)
 
-    def evidence(self, model: Any, inputs: Array, mask: Array, max_tokens: int) -> evidence.Found:
+    def evidence(
+        self, model: Any, inputs: Array, mask: Array, max_tokens: int
+    ) -> attributions.Found:
         memory, memory_mask = model.encode(inputs, mask)
         tokens_BL, _ = decoding.greedy(model, memory, memory_mask, max_tokens)
-        found = evidence.attended(model, memory, memory_mask, tokens_BL)
-        return found | evidence.aligned(model, memory, memory_mask) if self.ctc_weight else found
+        found = attributions.attended(model, memory, memory_mask, tokens_BL)
+        return (
+            found | attributions.aligned(model, memory, memory_mask) if self.ctc_weight else found
+        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -146,9 +154,11 @@ class CTC:
         logits = model.ctc(memory)
         if beams == 1:
             return decoding.ctc_greedy(logits, memory_mask)
-        texts, scores = search.ctc(logits, memory_mask, max_tokens, beams, prior)
-        return texts[:, 0], search.agreed(texts, jax.nn.softmax(scores))
+        texts, scores = beam_search.ctc(logits, memory_mask, max_tokens, beams, prior)
+        return texts[:, 0], beam_search.agreed(texts, jax.nn.softmax(scores))
 
-    def evidence(self, model: Any, inputs: Array, mask: Array, max_tokens: int) -> evidence.Found:
+    def evidence(
+        self, model: Any, inputs: Array, mask: Array, max_tokens: int
+    ) -> attributions.Found:
         del max_tokens
-        return evidence.aligned(model, *model.encode(inputs, mask))
+        return attributions.aligned(model, *model.encode(inputs, mask))

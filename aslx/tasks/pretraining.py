@@ -17,9 +17,11 @@ import numpy as np
 import optax
 from flax import nnx
 
-from aslx import errors, files, reading
+from aslx import errors
 from aslx.data import records as records_lib
+from aslx.decode import decoding_options
 from aslx.models import layers, recogniser, stateless
+from aslx.storage import files
 
 Array = jax.Array
 Sums = dict[str, tuple[Array, Array]]
@@ -79,7 +81,7 @@ class Task:
         del metadata
         return self
 
-    def searching(self, options: reading.Options) -> "Task":
+    def searching(self, options: decoding_options.Options) -> "Task":
         raise errors.BadInput(
             "pretraining reads no texts: leave out --ctc, --beams, --prior and --fallback"
         )

@@ -10,21 +10,16 @@ import numpy as np
 import tyro
 from flax import nnx
 
-from aslx import (
-    decoding,
-    errors,
-    evidence,
-    files,
-    kaggle,
-    metrics,
-    reading,
-    vocab,
-)
-from aslx.data import fields as fields_lib
+from aslx import errors
+from aslx.data import record_fields as fields_lib
 from aslx.data import records as records_lib
-from aslx.tasks import heads, transcripts
+from aslx.decode import attributions, decoding, decoding_options
+from aslx.export import kaggle
+from aslx.schema import vocab
+from aslx.storage import files
+from aslx.tasks import heads, metrics, transcription_report
 
-Answer = transcripts.Answer
+Answer = transcription_report.Answer
 Array = jax.Array
 
 
@@ -57,7 +52,7 @@ class Task:
         if self.prior is not None and isinstance(self.head, heads.PerPosition):
             raise errors.BadInput("the per-position head searches for no text: leave out --prior")
 
-    def searching(self, options: reading.Options) -> "Task":
+    def searching(self, options: decoding_options.Options) -> "Task":
         """The same task, read as the options say; their prior is to be counted yet."""
         head = self.head
         if options.ctc or options.ctc_weight:
@@ -117,7 +112,7 @@ class Task:
             read = decoding.fallback(*read, mask, text, self.fallback_below)
         return decoding.answers(*read)
 
-    def evidence(self, model: Any, inputs: Array, mask: Array) -> evidence.Found:
+    def evidence(self, model: Any, inputs: Array, mask: Array) -> attributions.Found:
         """What `predict` reads its characters from."""
         return self.head.evidence(model, inputs, mask, self.max_tokens)
 
@@ -175,21 +170,21 @@ class Task:
     def examples(
         self, records: records_lib.Records, targets: Sequence[str], answers: Sequence[Answer]
     ) -> list[dict]:
-        return transcripts.examples(records, targets, answers)
+        return transcription_report.examples(records, targets, answers)
 
     def analysis(self, examples: Sequence[dict]) -> dict:
         """What else the examples say: `metrics.analysis`."""
         return metrics.analysis(examples)
 
     def worst(self, examples: Sequence[dict], count: int) -> str:
-        return transcripts.worst(examples, count)
+        return transcription_report.worst(examples, count)
 
     def summary(self, scores: dict[str, Any]) -> str:
-        return transcripts.summary(scores)
+        return transcription_report.summary(scores)
 
     def draw(self, examples: Sequence[dict], scores: dict, directory: files.Path) -> None:
         """scores.png, characters.png and calibration.png."""
-        from aslx import plots  # Matplotlib, which training does not wait for.
+        from aslx.figures import plots  # Matplotlib, which training does not wait for.
 
         del examples
         plots.transcription(scores, directory)

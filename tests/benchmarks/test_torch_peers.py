@@ -5,7 +5,8 @@ import pathlib
 import jax
 import pytest
 
-from aslx import config, describe, inference
+from aslx import config, run_directory
+from aslx.describe import __main__ as describe
 
 torch_peers = pytest.importorskip("benchmarks.torch_peers", exc_type=ImportError)
 CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
@@ -15,7 +16,7 @@ CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 def test_it_has_as_many_parameters_as_ours(name):
     cfg = config.load(CONFIGS / f"{name}.py")
     theirs = torch_peers.Squeezeformer(cfg.model)
-    ours = describe.sizes(jax.eval_shape(lambda: inference.build(cfg)))
+    ours = describe.sizes(jax.eval_shape(lambda: run_directory.build(cfg)))
     assert sum(p.numel() for p in theirs.parameters()) == ours
 
 

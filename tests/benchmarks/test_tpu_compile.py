@@ -12,7 +12,7 @@ import sys
 import jax
 import pytest
 
-from aslx import config, inference, sharding
+from aslx import config, run_directory, sharding
 from aslx.models import squeezeformer
 from aslx.tasks import heads, transcription
 from benchmarks import cost, tpu_compile
@@ -34,7 +34,7 @@ def compiled(cfg: config.Config, topology: str, program: str, rows: int = 8):
 
 
 def parameters(cfg: config.Config) -> int:
-    model = jax.eval_shape(functools.partial(inference.build, cfg))
+    model = jax.eval_shape(functools.partial(run_directory.build, cfg))
     return sum(leaf.size for leaf in jax.tree.leaves(model))
 
 

@@ -16,12 +16,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aslx import features, landmarks, vocab
-from aslx.data import fields, framing, loader, plan, records
+from aslx.data import framing, loader, plan, record_fields, records
+from aslx.inputs import phrase_features
+from aslx.schema import landmarks, vocab
 from tests import tiny
 
-WANTED = features.Modern().selection
-FIELDS = (fields.Landmarks(tiny.SELECTION, WANTED), fields.Text(8))
+WANTED = phrase_features.Modern().selection
+FIELDS = (record_fields.Landmarks(tiny.SELECTION, WANTED), record_fields.Text(8))
 
 
 def batches(directory, **changes) -> loader.Batches:
@@ -69,9 +70,9 @@ def test_rows_read_in_place_are_what_their_records_parse_to(dataset, data):
     first, second = (np.array(data.draw(numbers)) for _ in range(2))
     second[first == plan.NOTHING] = plan.NOTHING
     some = data.draw(st.lists(st.sampled_from(points), unique=True, min_size=1) | st.just(points))
-    field = fields.Landmarks(tiny.SELECTION, landmarks.Selection("some", tuple(some)))
+    field = record_fields.Landmarks(tiny.SELECTION, landmarks.Selection("some", tuple(some)))
     one = plan.Batch(plan.Shape(120, count), first, second)
-    read = (field, fields.Signer(), fields.Text(16))
+    read = (field, record_fields.Signer(), record_fields.Text(16))
     batch = loader.Batches(found, [one], 1, read)[0]
     for row, pair in enumerate(zip(first.tolist(), second.tolist(), strict=True)):
         parsed = [found[i] for i in pair if i != plan.NOTHING]
@@ -134,17 +135,17 @@ def test_a_corrupt_record_weighs_nothing_where_it_may_be_skipped(corrupt, caplog
 
 def test_phrases_too_long_for_the_task_are_told_by_their_number_the_longest_and_the_option(dataset):
     records = batches(dataset).records
-    fields.Text(5).check(records)
+    record_fields.Text(5).check(records)
     said = (
         r"^\d+ of the 80 phrases of train in .* do not fit task\.max_tokens=1, the longest has 5 "
     )
     with pytest.raises(ValueError, match=said + r"characters: train with --task\.max-tokens 5$"):
-        fields.Text(1).check(records)
+        record_fields.Text(1).check(records)
 
 
 @pytest.mark.parametrize(
     ("field", "column", "name"),
-    [(fields.Text(8), "characters", "phrase"), (fields.Label(), "label", "label")],
+    [(record_fields.Text(8), "characters", "phrase"), (record_fields.Label(), "label", "label")],
 )
 def test_records_that_lack_what_the_task_needs_are_an_error(dataset, field, column, name):
     records = batches(dataset).records

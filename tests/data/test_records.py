@@ -15,9 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tensorflow_datasets.proto import tf_example_pb2
 
-from aslx import errors, landmarks
+from aslx import errors
 from aslx.data import framing, records
 from aslx.data import index as index_lib
+from aslx.schema import landmarks
 from tests import tiny
 
 

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from aslx import decoding, reading, vocab
+from aslx.decode import decoding, decoding_options
+from aslx.schema import vocab
 from aslx.tasks import heads, transcription
 
 PAD, START, END = vocab.PAD, vocab.START, vocab.END
@@ -172,7 +173,7 @@ def test_class_weights_weigh_characters():
 
 def test_a_network_with_both_heads_is_read_by_ctc_alone_when_told():
     both = transcription.Task(head=heads.Autoregressive(ctc_weight=0.3), beams=4)
-    options = reading.Options(ctc=True, beams=1)
+    options = decoding_options.Options(ctc=True, beams=1)
     logits = np.random.default_rng(0).normal(size=(2, 5, 60))
     given = Scores(logits), jnp.zeros((2, 5, 1)), jnp.ones((2, 5), bool)
     found = both.searching(options).predict(*given)
@@ -185,11 +186,11 @@ def test_a_network_with_both_heads_is_read_by_ctc_alone_when_told():
 
 def test_the_share_of_ctc_in_a_joint_reading_is_an_option():
     both = transcription.Task(head=heads.Autoregressive(ctc_weight=0.3), beams=4)
-    assert both.searching(reading.Options(beams=2)).head == both.head
-    read = both.searching(reading.Options(ctc_weight=0.9))
+    assert both.searching(decoding_options.Options(beams=2)).head == both.head
+    read = both.searching(decoding_options.Options(ctc_weight=0.9))
     assert (read.head, read.beams) == (heads.Autoregressive(ctc_weight=0.9), 4)
     with pytest.raises(ValueError, match="leave out --ctc and --ctc-weight"):
-        transcription.Task(head=heads.CTC()).searching(reading.Options(ctc_weight=0.9))
+        transcription.Task(head=heads.CTC()).searching(decoding_options.Options(ctc_weight=0.9))
 
 
 def test_what_evaluation_gathers_says_what_the_exported_rows_say():

@@ -18,9 +18,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from aslx import config, export, exports, features, inference, loop, optim
+from aslx import config, optim, run_directory
+from aslx.export import __main__ as export
+from aslx.export import exports
+from aslx.inputs import phrase_features
 from aslx.models import transformer
 from aslx.tasks import heads, transcription
+from aslx.train import loop
 from tests import person, tiny
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
@@ -155,7 +159,7 @@ def exported(cfg: config.Config, model: Any, step: int, out: pathlib.Path, frame
 
 
 @pytest.fixture(scope="session")
-def run(tmp_path_factory) -> inference.Run:
+def run(tmp_path_factory) -> run_directory.Run:
     """A transcriber that has learned to read six letters, exported. It has a decoder, which writes
     something of any clip, be it none that it has learned."""
     data, workdir = tmp_path_factory.mktemp("data"), tmp_path_factory.mktemp("run")
@@ -163,7 +167,7 @@ def run(tmp_path_factory) -> inference.Run:
     tiny.dataset(data, counts, frames=(12, 60), alphabet="abcdef")
     cfg = tiny.cfg(
         data,
-        features=features.Modern(min_frames=32, max_frames=32),
+        features=phrase_features.Modern(min_frames=32, max_frames=32),
         task=transcription.Task(head=heads.Autoregressive(), max_tokens=8),
         model=transformer.Config(
             dim=16, num_layers=1, num_heads=2, decoder_layers=1, stride=2, kernel=3
@@ -174,7 +178,7 @@ def run(tmp_path_factory) -> inference.Run:
     )
     config.claim(workdir, cfg)
     loop.run(cfg, workdir)
-    trained = inference.open_run(workdir)
+    trained = run_directory.open_run(workdir)
     exported(cfg, trained.model, trained.step, workdir / "export", (64, 512))
     return trained
 
@@ -192,7 +196,7 @@ def untrained(name: str, out: pathlib.Path, *options: str, frames=()) -> Iterato
     names = tuple("abcdefgh"[: cfg.task.classes])
     task = type(cfg.task)(classes=len(names), names=names)
     cfg = type(cfg)(**{**vars(cfg), "task": task})
-    exported(cfg, jax.jit(lambda: inference.build(cfg))(), 0, out / "export", frames)
+    exported(cfg, jax.jit(lambda: run_directory.build(cfg))(), 0, out / "export", frames)
     with served(out) as url:
         yield cfg, out / "export", url
 

@@ -5,15 +5,17 @@ import types
 import numpy as np
 import pytest
 
-from aslx import landmarks, sources, video_worker
+from aslx.inputs import input_kinds
+from aslx.readers import video_worker
+from aslx.schema import landmarks
 from tests.web import conftest
 
 SOURCES = {
-    "columns": sources.Columns(landmarks.HOLISTIC130),
-    "columns of a seed": sources.Columns(landmarks.SEED_HANDS_POSE),
-    "frames": sources.Frames(landmarks.HOLISTIC130),
-    "keypoints": sources.Keypoints(face=True),
-    "keypoints without the face": sources.Keypoints(face=False),
+    "columns": input_kinds.Columns(landmarks.HOLISTIC130),
+    "columns of a seed": input_kinds.Columns(landmarks.SEED_HANDS_POSE),
+    "frames": input_kinds.Frames(landmarks.HOLISTIC130),
+    "keypoints": input_kinds.Keypoints(face=True),
+    "keypoints without the face": input_kinds.Keypoints(face=False),
 }
 COUNTS = {"face": 468, "left_hand": 21, "pose": 33, "right_hand": 21}
 PAGE = """

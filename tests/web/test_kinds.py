@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from aslx import kaggle
-from aslx.datasets import images
+from aslx.export import kaggle
+from aslx.readers import images
 from tests import person
 from tests.web import conftest
 

@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from aslx import inference, kaggle
+from aslx import run_directory
+from aslx.export import kaggle
 from tests.web import conftest
 
 READ = """
@@ -32,7 +33,7 @@ def rows(clip: np.ndarray) -> list[list]:
 
 
 def test_50_clips_have_the_same_text_in_the_page_in_python_and_in_jax(run, browser, transcriber):
-    evaluation = inference.Evaluation(run.cfg, run.mesh, "test")
+    evaluation = run_directory.Evaluation(run.cfg, run.mesh, "test")
     of_jax = [answer.text for answer in evaluation.run(run.model)[0]]
     model = (run.workdir / "export" / "model.tflite").read_bytes()
     interpreter = kaggle.interpreter(model)
@@ -47,7 +48,7 @@ def test_50_clips_have_the_same_text_in_the_page_in_python_and_in_jax(run, brows
 
 def test_a_clip_of_any_length_has_the_same_text_in_the_page(run, browser, transcriber):
     interpreter = kaggle.interpreter((run.workdir / "export" / "model.tflite").read_bytes())
-    clips = inference.Evaluation(run.cfg, run.mesh, "test").clips()
+    clips = run_directory.Evaluation(run.cfg, run.mesh, "test").clips()
     stream = np.concatenate([kaggle.columns(clip) for clip in clips])
     with conftest.visit(browser, transcriber) as page:
         page.wait_for_selector("body[data-ready]")
@@ -60,9 +61,9 @@ def test_a_clip_of_any_length_has_the_same_text_in_the_page(run, browser, transc
         assert text == kaggle.text(interpreter(inputs=kept)["outputs"])
 
 
-def learned(run: inference.Run, path: pathlib.Path) -> dict[str, str]:
+def learned(run: run_directory.Run, path: pathlib.Path) -> dict[str, str]:
     """Writes clips like those that the run has learned to read into a parquet; their phrases."""
-    evaluation, tables = inference.Evaluation(run.cfg, run.mesh, "test"), []
+    evaluation, tables = run_directory.Evaluation(run.cfg, run.mesh, "test"), []
     phrases = dict(zip(map(str, range(len(evaluation.targets))), evaluation.targets, strict=True))
     names = run.cfg.features.source.selection.columns
     for number, clip in enumerate(evaluation.clips()):

@@ -1,0 +1,299 @@
+"""Clips shown in another way: on the device, keyed, and in the shapes that they came in.
+
+`Clips` has one object for each way; its `rate` is the share of clips that it happens to, and a way
+of rate 0 costs nothing. Those that mix clips happen first, to the whole batch; the others here
+before the features; those of masks.py leave values out of what the model sees. The ways, and
+strengths of about these sizes, are those of the fingerspelling competition's first place (Henkel
+and Hanley 2023).
+
+Shape suffixes: B clips, T frames of the clip, S frames that the model sees, N points, F features,
+L characters, W windows.
+"""
+
+import dataclasses
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from aslx.augment import input_dropout
+from aslx.schema import vocab
+
+Batch = dict[str, jax.Array]
+
+
+def _frames_at(x_BTN3: jax.Array, at_BT: jax.Array, length_B: jax.Array) -> jax.Array:
+    """The clips at these moments, interpolated; what the nearer frame lacks is missing."""
+    last_B1 = jnp.maximum(length_B - 1, 0)[:, None]
+    at_BT = jnp.clip(at_BT, 0, last_B1)
+    low_BT = jnp.floor(at_BT).astype(jnp.int32)
+    share_BT11 = (at_BT - low_BT)[..., None, None]
+
+    def take(i_BT: jax.Array) -> jax.Array:
+        return jnp.take_along_axis(x_BTN3, i_BT[..., None, None], 1)
+
+    low, high = take(low_BT), take(jnp.minimum(low_BT + 1, last_B1))
+    nearer = share_BT11 < 0.5
+    near, far = jnp.where(nearer, low, high), jnp.where(nearer, high, low)
+    towards = jnp.minimum(share_BT11, 1 - share_BT11) * (far - near)
+    return near + jnp.where(jnp.isnan(far), 0, towards)
+
+
+def _uniform(key: jax.Array, shape: tuple[int, ...], most: float) -> jax.Array:
+    """Of -most to most."""
+    return jax.random.uniform(key, shape, minval=-most, maxval=most)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Resample:
+    """Slower or faster: as a whole, or window by window. No clip outgrows its batch."""
+
+    rate: float = 0.0
+    by: float = 0.5
+    """Most that a window is stretched, as a share; it is pressed by as much."""
+    windows: int = 1
+
+    def apply(self, batch: Batch, key: jax.Array, features: Any) -> Batch:
+        del features
+        x_BTN3, length_B = batch["landmarks"], batch["length"]
+        rows, frames = x_BTN3.shape[:2]
+        spread = math.log1p(self.by)
+        stretch_BW = jnp.exp(_uniform(key, (rows, self.windows), spread))
+        # Where the windows end, in lengths of the clip, before and after.
+        after_BW = jnp.pad(jnp.cumsum(stretch_BW, 1) / self.windows, ((0, 0), (1, 0)))
+        before_W = jnp.linspace(0.0, 1.0, self.windows + 1)
+        whole_B = after_BW[:, -1]
+        new_B = jnp.round(length_B * whole_B).astype(jnp.int32)
+        new_B = jnp.clip(new_B, jnp.minimum(length_B, 1), frames)
+        at_BT = (jnp.arange(frames) + 0.5) * (whole_B / jnp.maximum(new_B, 1))[:, None]
+        at_BT = jax.vmap(jnp.interp, (0, 0, None))(at_BT, after_BW, before_W)
+        x_BTN3 = _frames_at(x_BTN3, at_BT * length_B[:, None] - 0.5, length_B)
+        return batch | {"landmarks": x_BTN3, "length": new_B}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Shift:
+    """Some of the first frames cut off: the strides of a network fall elsewhere."""
+
+    rate: float = 0.0
+    frames: int = 3
+    """Most frames that are cut."""
+
+    def apply(self, batch: Batch, key: jax.Array, features: Any) -> Batch:
+        del features
+        x_BTN3, length_B = batch["landmarks"], batch["length"]
+        cut_B = jax.random.randint(key, length_B.shape, 0, self.frames + 1)
+        cut_B = jnp.minimum(cut_B, jnp.maximum(length_B - 1, 0))
+        at_BT = jnp.arange(x_BTN3.shape[1]) + cut_B[:, None]
+        x_BTN3 = _frames_at(x_BTN3, at_BT.astype(jnp.float32), length_B)
+        return batch | {"landmarks": x_BTN3, "length": length_B - cut_B}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Affine:
+    """Scaled, sheared and turned about the middle of the clip, and shifted."""
+
+    rate: float = 0.0
+    scale: float = 0.2
+    """Largest change of size, as a share."""
+    shear: float = 0.15
+    """Largest way along x for each unit of y."""
+    shift: float = 0.1
+    """Largest way along each axis, in widths and heights of the picture."""
+    degrees: float = 30.0
+    """Largest turn about z, across the picture; about x and y it is half of that."""
+
+    def apply(self, batch: Batch, key: jax.Array, features: Any) -> Batch:
+        del features
+        x_BTN3 = batch["landmarks"]
+        rows, frames = x_BTN3.shape[:2]
+        keys = jax.random.split(key, 4)
+        scale_B = 1 + _uniform(keys[0], (rows,), self.scale)
+        shear_B33 = jnp.zeros((rows, 3, 3)).at[:, 0, 1].set(_uniform(keys[1], (rows,), self.shear))
+        turn_B33 = _rotation(math.radians(self.degrees) * _uniform(keys[2], (rows, 3), 1.0))
+        all_B33 = scale_B[:, None, None] * (jnp.eye(3) + shear_B33) @ turn_B33
+        known = ~jnp.isnan(x_BTN3) & _real(batch, frames)[..., None, None]
+        count = jnp.maximum(known.sum((1, 2), keepdims=True), 1)
+        middle_B113 = jnp.where(known, x_BTN3, 0.0).sum((1, 2), keepdims=True) / count
+        moved = jnp.einsum("bij,btnj->btni", all_B33, x_BTN3 - middle_B113)
+        shift_B113 = _uniform(keys[3], (rows, 1, 1, 3), self.shift)
+        return batch | {"landmarks": moved + middle_B113 + shift_B113}
+
+
+def _rotation(angle_B3: jax.Array) -> jax.Array:
+    """f32[B,3,3]: turns about x, then y, each by half of its angle, then about z."""
+    half_3 = jnp.array([0.5, 0.5, 1.0])
+    (cx, cy, cz), (sx, sy, sz) = (f(angle_B3 * half_3).T for f in (jnp.cos, jnp.sin))
+    zero, one = jnp.zeros_like(cx), jnp.ones_like(cx)
+    about_x = jnp.array([[one, zero, zero], [zero, cx, -sx], [zero, sx, cx]])
+    about_y = jnp.array([[cy, zero, sy], [zero, one, zero], [-sy, zero, cy]])
+    about_z = jnp.array([[cz, -sz, zero], [sz, cz, zero], [zero, zero, one]])
+    return jnp.einsum("ijb,jkb,klb->bil", about_z, about_y, about_x)
+
+
+def _real(batch: Batch, frames: int) -> jax.Array:
+    """bool[B,T]: whether it is a frame of the clip."""
+    return jnp.arange(frames) < batch["length"][:, None]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Mirror:
+    """x about the picture's middle, left points for right ones. Features that mirror left-handers
+    turn it back: it is for those that do not."""
+
+    rate: float = 0.0
+
+    def apply(self, batch: Batch, key: jax.Array, features: Any) -> Batch:
+        del key
+        twin_BTN3 = batch["landmarks"][:, :, features.source.selection.mirror]
+        sign, offset = np.array([-1.0, 1.0, 1.0], "f4"), np.array([1.0, 0.0, 0.0], "f4")
+        return batch | {"landmarks": twin_BTN3 * sign + offset}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Noise:
+    """A tracker's: each point of each frame moves by itself."""
+
+    rate: float = 0.0
+    std: float = 0.003
+    """Of a coordinate, in widths and heights of the picture."""
+
+    def apply(self, batch: Batch, key: jax.Array, features: Any) -> Batch:
+        del features
+        x_BTN3 = batch["landmarks"]
+        return batch | {"landmarks": x_BTN3 + self.std * jax.random.normal(key, x_BTN3.shape)}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CutMix:
+    """The beginning of a clip, then the end of another of the same signer, in the row before or
+    after it (`plan.Train` lays rows by signer); of the phrases the same shares, as if every
+    character took as long."""
+
+    rate: float = 0.0
+    margin: float = 0.2
+    """Least share of either clip."""
+
+    def mix(self, batch: Batch, key: jax.Array, features: Any) -> Batch:
+        del features
+        x_BTN3, length_B, tokens = batch["landmarks"], batch["length"], batch["tokens"]
+        count_B = (tokens != vocab.PAD).sum(1)
+        signer_B = jnp.where(batch["weight"] > 0, batch["signer"], -1)
+        fits = (signer_B >= 0) & (signer_B == jnp.roll(signer_B, 1))
+        before_B, after_B = fits, jnp.roll(fits, -1)
+        cut_key, coin_key = jax.random.split(key)
+        before_B &= ~after_B | jax.random.bernoulli(coin_key, shape=fits.shape)
+
+        def beside(x: jax.Array) -> jax.Array:
+            # Rolled: of a batch on several chips the edges travel. Were rows picked, all would.
+            return _where(before_B, jnp.roll(x, 1, 0), _where(after_B, jnp.roll(x, -1, 0), x))
+
+        cut_B = jax.random.uniform(cut_key, fits.shape, minval=self.margin, maxval=1 - self.margin)
+        x_BTN3, length_B = _joined(x_BTN3, length_B, beside(x_BTN3), beside(length_B), cut_B)
+        tokens, count_B = _joined(tokens, count_B, beside(tokens), beside(count_B), cut_B)
+        tokens = jnp.where(jnp.arange(tokens.shape[1]) < count_B[:, None], tokens, vocab.PAD)
+        return batch | {"landmarks": x_BTN3, "length": length_B, "tokens": tokens}
+
+
+def _where(which_B: jax.Array, x: jax.Array, other: jax.Array) -> jax.Array:
+    """Rows of the one or the other."""
+    return jnp.where(which_B.reshape(-1, *(1,) * (x.ndim - 1)), x, other)
+
+
+def _joined(
+    x_BT: jax.Array,
+    length_B: jax.Array,
+    other_BT: jax.Array,
+    other_length_B: jax.Array,
+    cut_B: jax.Array,
+) -> tuple[jax.Array, jax.Array]:
+    """Each row up to its cut, then another from there on, and how long that is: never longer than
+    the longer of the two."""
+    end_B = jnp.round(cut_B * length_B).astype(jnp.int32)
+    start_B = jnp.round(cut_B * other_length_B).astype(jnp.int32)
+    at_T = jnp.arange(x_BT.shape[1])
+    from_BT = jnp.clip(at_T - (end_B - start_B)[:, None], 0, x_BT.shape[1] - 1)
+    column = (..., *(None,) * (x_BT.ndim - 2))
+    theirs = jnp.take_along_axis(other_BT, from_BT[column], 1)
+    joined = jnp.where((at_T < end_B[:, None])[column], x_BT, theirs)
+    return joined, end_B + other_length_B - start_B
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TokenMask:
+    """Characters that the decoder is told while it learns are hidden, as pads: it has to look."""
+
+    rate: float = 0.0
+    share: float = 0.2
+    """Of the characters."""
+
+    def apply(self, batch: Batch, key: jax.Array, features: Any) -> Batch:
+        del features
+        tokens_BL = batch["tokens"]
+        hidden_BL = jax.random.bernoulli(key, self.share, tokens_BL.shape)
+        return batch | {"given": jnp.where(hidden_BL, vocab.PAD, tokens_BL)}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Clips:
+    """All ways, in the order in which they happen; by default none does."""
+
+    cutmix: CutMix = CutMix()
+    resample: Resample = Resample()
+    warp: Resample = Resample(windows=5)
+    shift: Shift = Shift()
+    affine: Affine = Affine()
+    mirror: Mirror = Mirror()
+    noise: Noise = Noise()
+    tokens: TokenMask = TokenMask()
+    time_mask: input_dropout.TimeMask = input_dropout.TimeMask()
+    point_mask: input_dropout.PointMask = input_dropout.PointMask()
+    finger_drop: input_dropout.FingerDrop = input_dropout.FingerDrop()
+    hand_drop: input_dropout.PartDrop = input_dropout.PartDrop(
+        parts=("right_hand", "left_hand"), share=0.2
+    )
+    face_drop: input_dropout.PartDrop = input_dropout.PartDrop()
+    pose_drop: input_dropout.PartDrop = input_dropout.PartDrop(parts=("pose",))
+
+    def mixed(self, batch: Batch, key: jax.Array, features: Any) -> Batch:
+        """What rows have of one another: of a whole batch, before it is parted."""
+        return self._applied("mix", batch, key, features)
+
+    def clips(self, batch: Batch, key: jax.Array, features: Any) -> Batch:
+        """Each row by itself. `landmarks` f16 or f32 [B,T,N,3] becomes f32; `given` i32[B,L] may
+        join, the characters that the decoder is told."""
+        batch = batch | {"landmarks": batch["landmarks"].astype(jnp.float32)}
+        return self._applied("apply", batch, key, features)
+
+    def _applied(self, kind: str, batch: Batch, key: jax.Array, features: Any) -> Batch:
+        for i, way in enumerate(self._ways(kind)):
+            happens_key, way_key = jax.random.split(jax.random.fold_in(key, i))
+            happens_B = jax.random.bernoulli(happens_key, way.rate, batch["length"].shape)
+            batch = _chosen(happens_B, getattr(way, kind)(batch, way_key, features), batch)
+        return batch
+
+    def inputs(
+        self, x_BSF: jax.Array, mask_BS: jax.Array, key: jax.Array, features: Any
+    ) -> jax.Array:
+        """Zeros in what the model sees, f32[B,S,F], for what is left out."""
+        for i, way in enumerate(self._ways("kept")):
+            happens_key, way_key = jax.random.split(jax.random.fold_in(key, i))
+            happens_B = jax.random.bernoulli(happens_key, way.rate, (len(mask_BS),))
+            kept = way.kept(mask_BS, way_key, features.columns)
+            x_BSF = jnp.where(kept | ~happens_B[:, None, None], x_BSF, 0.0)
+        return x_BSF
+
+    def _ways(self, kind: str) -> list[Any]:
+        ways = (getattr(self, field.name) for field in dataclasses.fields(self))
+        return [way for way in ways if way.rate and hasattr(type(way), kind)]
+
+
+def _chosen(happens_B: jax.Array, changed: Batch, batch: Batch) -> Batch:
+    """The changed rows where it happens; a key that joins starts as the tokens."""
+    batch = {"given": batch["tokens"]} | batch if "given" in changed else batch
+    return {
+        name: x if x is batch.get(name) else _where(happens_B, x, batch[name])
+        for name, x in changed.items()
+    }

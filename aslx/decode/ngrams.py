@@ -1,0 +1,84 @@
+"""How likely a phrase is before anybody signs it: a character n-gram model that searches follow.
+
+Interpolated Witten-Bell smoothing (Witten and Bell 1991; Chen and Goodman 1999, section 2.5):
+p(c | h) = (count(h c) + kinds(h) p(c | h')) / (count(h) + kinds(h)), where kinds(h) is how many
+different symbols followed the history h, and h' is h without its first; below the empty history all
+symbols are equally likely. A history that was never seen is its longest end that was: so the model
+is an automaton of the histories that were, and a text is followed by a table look-up a character.
+Shape suffixes: Z states, S symbols: the 59 characters, then the end of the text.
+"""
+
+import collections
+import dataclasses
+import io
+from collections.abc import Iterable
+
+import numpy as np
+
+from aslx import errors
+from aslx.schema import vocab
+from aslx.storage import files, npy_files
+
+END = len(vocab.CHARACTERS)  # Among the symbols.
+SYMBOLS = END + 1
+_BEGIN = (-1,)  # The history of a text that has no character yet.
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Prior:
+    """Texts begin in state 0."""
+
+    logp: np.ndarray
+    """f32[Z, S]: log-probability of each symbol in each state."""
+    after: np.ndarray
+    """i32[Z, S]: the state after it."""
+
+    def weighted(self, weight: float) -> "Prior":
+        return Prior(weight * self.logp, self.after)
+
+    def dumps(self) -> bytes:
+        """An npz."""
+        out = io.BytesIO()
+        np.savez_compressed(out, logp=self.logp, after=self.after)
+        return out.getvalue()
+
+
+def read(path: files.Path) -> Prior:
+    """What `dumps` gave, from a file; BadInput where it is damaged."""
+    found = npy_files.npz(path, ["logp", "after"])
+    logp, after = found["logp"], found["after"]
+    states = len(logp) if logp.ndim else 0
+    shaped = logp.shape == after.shape == (states, SYMBOLS) and states
+    typed = (logp.dtype, after.dtype) == (np.float32, np.int32)
+    if not shaped or not typed or after.min() < 0 or after.max() >= states or np.isnan(logp).any():
+        raise errors.BadInput(f"{path} is damaged, it is no n-gram model: remove it")
+    return Prior(logp, after)
+
+
+def count(phrases: Iterable[str], order: int) -> Prior:
+    """The model of `order` (2: pairs of characters) that the phrases have; BadInput where the
+    order is not 2 to 5, or a phrase has a character without an id."""
+    if not 2 <= order <= 5:
+        raise errors.BadInput(f"--prior-order {order}: an n-gram has 2 to 5 characters")
+    counts: dict[tuple, np.ndarray] = collections.defaultdict(lambda: np.zeros(SYMBOLS))
+    for state in ((), _BEGIN):  # They are, whatever the phrases.
+        counts[state] *= 1
+    for phrase in phrases:
+        text = (*_BEGIN, *vocab.encode(phrase).tolist(), END)
+        for i in range(1, len(text)):
+            for first in range(max(0, i - order + 1), i + 1):
+                counts[text[first:i]][text[i]] += 1
+    p = {}
+    for history in sorted(counts, key=len):
+        n_S, lower_S = counts[history], p[history[1:]] if history else np.ones(SYMBOLS) / SYMBOLS
+        kinds = max(1, np.count_nonzero(n_S))
+        p[history] = (n_S + kinds * lower_S) / (n_S.sum() + kinds)
+    states = {h: i for i, h in enumerate(sorted(p, key=lambda h: (h != _BEGIN, h)))}
+    after_ZS = np.zeros((len(states), SYMBOLS), np.int32)
+    for history, i in states.items():
+        for c in range(END):
+            longer = (*history, c)[-(order - 1) :]
+            while longer not in states:
+                longer = longer[1:]
+            after_ZS[i, c] = states[longer]
+    return Prior(np.log([p[h] for h in states]).astype(np.float32), after_ZS)

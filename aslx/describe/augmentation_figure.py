@@ -1,0 +1,189 @@
+"""A picture of every way of showing a clip otherwise: the hand before and after."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import numpy as np
+from matplotlib import collections
+from matplotlib.figure import Figure
+
+from aslx import config as config_lib
+from aslx import errors, run_directory
+from aslx.augment import clip_augment as augment_lib
+from aslx.data import loader, plan
+from aslx.figures import dataset_figures, plots
+from aslx.schema import landmarks, vocab
+from aslx.storage import files
+from aslx.tasks import transcription
+from aslx.train import step
+
+_MOMENTS = 10  # Boxes of a strip.
+_COLUMNS = 2
+_CLIPS = 64  # Looked at for one of a right hand that is seen often.
+_HEIGHT = 1.85  # Inches of a way's two strips and title.
+_PALE = "#d5d8dc"
+
+
+@dataclasses.dataclass(frozen=True)
+class Shown:
+    """A clip: points f32[T, N, 2], the text that goes with it, and which points of which frames are
+    left out, bool[T, N]."""
+
+    points: np.ndarray
+    text: str
+    gone: np.ndarray
+
+
+def draw(cfg: config_lib.Config, path: files.Path) -> None:
+    """The ways of the config's `augmentation`, each as if its rate were 1, and of `data.join`, on a
+    clip of its training split; BadInput where the config's clips are no landmarks with texts."""
+    landmarks_read = "landmarks" in cfg.features.source.reads and hasattr(cfg.features, "columns")
+    if not landmarks_read or not isinstance(cfg.task, transcription.Task):
+        what = "clips with classes" if "length" in cfg.features.source.reads else "images"
+        raise errors.BadInput(
+            "--augment draws clips of landmarks with texts, as of configs/quickstart.py, and this "
+            f"config reads {what if not landmarks_read else 'landmarks without texts'}"
+        )
+    clips = cfg.augmentation or augment_lib.Clips()
+    batch, joined = _batches(cfg, cfg.task.max_tokens)
+    before = _shown(cfg, batch, batch, None)
+    drawn = {}
+    for field in dataclasses.fields(clips):
+        way = getattr(clips, field.name)
+        strengths = dataclasses.asdict(way)
+        rate = strengths.pop("rate")
+        words = ", ".join(f"{k} {_word(v)}" for k, v in strengths.items())
+        drawn[f"{field.name}   {words}   rate {rate:g}"] = _apply(cfg, field.name, way, batch)
+    drawn[f"data.join   share of the rows {cfg.data.join:g}"] = _shown(cfg, joined, joined, None)
+    rows = -(-len(drawn) // _COLUMNS)
+    figure = Figure((13.0, _HEIGHT * rows), layout="constrained")
+    boxes = figure.subfigures(rows, _COLUMNS, squeeze=False).ravel()
+    for box, (title, after) in zip(boxes, drawn.items(), strict=False):
+        box.suptitle(title, fontsize=9, x=0.02, ha="left")
+        _strips(box, before, after, cfg, whole=title.startswith(("face_drop", "pose_drop")))
+    plots.save(figure, path)
+
+
+def _word(value: Any) -> str:
+    return "+".join(value) if isinstance(value, tuple) else f"{value:g}"
+
+
+def _batches(cfg: config_lib.Config, max_tokens: int) -> list[dict[str, np.ndarray]]:
+    """Some clips of one signer, of which the first shows the right hand most of the time; the same,
+    with another behind the first where both phrases fit."""
+    data = run_directory.open_split(cfg, cfg.data.train_split)
+    signer, selection = data.index.signer, cfg.features.source.selection
+    field = cfg.features.source.field(data.metadata)
+    wrist = selection.indices("right_hand_0")[0]
+
+    def seen(i: int) -> float:
+        return float(np.isfinite(field.read(data[i])[:, wrist, 0]).mean())
+
+    first = max(range(min(_CLIPS, len(data))), key=seen)
+    others = [i for i in range(min(_CLIPS, len(data))) if signer[i] == signer[first] != -1]
+    rows = np.array([first, *(i for i in others if i != first)])
+    characters = data.index.characters
+    fits = [i for i in rows[1:] if characters[first] + 1 + characters[i] <= max_tokens]
+    second = np.full_like(rows, plan.NOTHING)
+    second[0] = next(iter(fits), plan.NOTHING)
+    (shape,) = plan.Fixed(rows=len(rows)).shapes(2 * data.index.frames[rows])
+    planned = [plan.Batch(shape, rows), plan.Batch(shape, rows, second)]
+    fields = cfg.task.fields(data.metadata, cfg.features)
+    batches = loader.Batches(data, planned, len(planned), fields)
+    return [batches[i] for i in range(len(planned))]
+
+
+def _apply(cfg: config_lib.Config, name: str, way: Any, batch: dict) -> Shown:
+    certain = dataclasses.replace(way, rate=1.0)
+    clips, key = dataclasses.replace(augment_lib.Clips(), **{name: certain}), jax.random.key(5)
+    if not hasattr(way, "kept"):
+        features = cfg.features
+
+        def shown(batch: dict, key: Any) -> dict:
+            return clips.clips(clips.mixed(batch, key, features), key, features)
+
+        after = jax.jit(shown)(batch, key)
+        return _shown(cfg, batch, {k: np.asarray(v) for k, v in after.items()}, None)
+    x, mask = jax.jit(lambda batch: step.inputs(batch, cfg.features))(batch)
+    kept = certain.kept(mask, key, cfg.features.columns)
+    return _shown(cfg, batch, batch, np.broadcast_to(kept, x.shape)[0])
+
+
+def _shown(cfg: config_lib.Config, batch: dict, after: dict, kept_SF: np.ndarray | None) -> Shown:
+    points_TN2 = np.asarray(after["landmarks"][0], np.float32)[: after["length"][0], :, :2]
+    gone_TN = np.zeros(points_TN2.shape[:2], bool)
+    if kept_SF is not None:
+        source = cfg.features.source
+        arrays = [batch[name] for name in source.reads]
+        at_S, (_, mask) = jax.jit(_moments, static_argnums=0)(cfg.features, *arrays)
+        at_S, real_S = np.asarray(at_S)[0], np.asarray(mask)[0]
+        near_T = np.abs(np.arange(len(points_TN2))[:, None] - at_S[real_S]).argmin(1)
+        for n, name in enumerate(source.selection.points):
+            if name in cfg.features.columns:
+                column = cfg.features.columns.index(name)
+                gone_TN[:, n] = ~kept_SF[real_S][near_T, column]
+    ids = after.get("given", after["tokens"])[0]
+    length = (batch["tokens"][0] if "given" in after else ids) != vocab.PAD
+    text = "".join("·" if i == vocab.PAD else vocab.CHARACTERS[i] for i in ids[length])
+    return Shown(points_TN2, text, gone_TN)
+
+
+def _moments(features: Any, *arrays: jax.Array) -> tuple:
+    return features.moments(*arrays), features(*arrays)
+
+
+def _strips(box: Any, before: Shown, after: Shown, cfg: Any, *, whole: bool) -> None:
+    """Both at evenly spaced moments of their own, in one scale. Hands stand in the middle of their
+    boxes; where all frames stand for each other, in the middle of those before."""
+    selection = cfg.features.source.selection
+    hands = [selection.part(part) for part in ("right_hand", "left_hand")]
+    same = len(before.points) == len(after.points) and not whole
+    size = dataset_figures.largest(before.points[_seen(before, hands[0])][:, hands[0]]) * 1.15
+    if whole:
+        each = before.points.reshape(-1, 2)
+        size = float((np.nanmax(each, 0) - np.nanmin(each, 0)).max()) * 1.1
+    for ax, clip, name in zip(
+        box.subplots(2, 1), (before, after), ("before", "after"), strict=True
+    ):
+        hand = max(hands, key=lambda hand, clip=clip: len(_seen(clip, hand)))
+        seen = _seen(clip, hand)
+        picks = seen[np.linspace(0, len(seen) - 1, _MOMENTS).round().astype(int)]
+        for column, t in enumerate(picks.tolist()):
+            points = clip.points[t]
+            middle = (before if same and hand is hands[0] else clip).points[t]
+            middle = middle if whole else middle[hand]
+            place = (points - (np.nanmin(middle, 0) + np.nanmax(middle, 0)) / 2) / size
+            _moment(ax, place + np.array([column, 0]), clip.gone[t], hand, whole=whole)
+            ax.text(
+                column,
+                0.66,
+                f"{t}",
+                fontsize=5,
+                color=dataset_figures.GREY,
+                ha="center",
+                va="center",
+            )
+        ax.set(xlim=(-0.6, _MOMENTS - 0.4), ylim=(0.7, -0.55), aspect="equal")
+        words = f"{name}: {clip.text}   {len(clip.points)} frames"
+        ax.set_title(words, fontsize=7, loc="left", fontfamily="monospace", pad=1)
+        ax.axis("off")
+
+
+def _seen(clip: Shown, hand: np.ndarray) -> np.ndarray:
+    return np.flatnonzero(np.isfinite(clip.points[:, hand[0], 0]))
+
+
+def _moment(
+    ax: Any, place_N2: np.ndarray, gone_N: np.ndarray, hand: np.ndarray, *, whole: bool
+) -> None:
+    """The hand, or all points; what is left out is pale."""
+    if whole:
+        ax.scatter(*place_N2.T, s=0.6, c=np.where(gone_N, _PALE, dataset_figures.BLUE))
+        return
+    segments, colours = dataset_figures.hand(place_N2[hand])
+    lost = [bool(gone_N[hand[b]]) for _, b in landmarks.HAND_EDGES]
+    colours = [_PALE if gone else c for c, gone in zip(colours, lost, strict=True)]
+    ax.add_collection(
+        collections.LineCollection(list(segments), colors=colours, lw=1.2, clip_on=False)
+    )

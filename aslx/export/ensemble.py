@@ -1,0 +1,96 @@
+"""Networks that answer together: what they say is the mean of their probabilities.
+
+An `Ensemble` has the functions of a network, so all that reads one reads it, the exporter too.
+Shape suffixes: B batch, S frames, F features, M memory, D width, T characters, V classes.
+"""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from aslx import config, config_json, errors, run_directory
+
+
+def _mean(logits: list[jax.Array]) -> jax.Array:
+    """f32[..., V]: logits of the mean of the probabilities."""
+    logp = jnp.stack([jax.nn.log_softmax(x.astype(jnp.float32)) for x in logits])
+    return jax.nn.logsumexp(logp, 0) - np.log(len(logits))
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Ensemble:
+    """Its memory is the members' side by side, f[B, M, D1 + D2 ...], its cache a list of theirs."""
+
+    members: tuple[Any, ...]
+    widths: tuple[int, ...] = dataclasses.field(metadata={"static": True})
+    """Of the members' memories; none where they encode nothing."""
+
+    def encode(
+        self, features_BSF: jax.Array, mask_BS: jax.Array, key: jax.Array | None = None
+    ) -> tuple[jax.Array, jax.Array]:
+        found = [member.encode(features_BSF, mask_BS, key) for member in self.members]
+        return jnp.concatenate([memory for memory, _ in found], -1), found[0][1]
+
+    def ctc(self, memory_BMD: jax.Array) -> jax.Array:
+        return _mean([m.ctc(x) for m, x in self._parts(memory_BMD)])
+
+    def decode(self, tokens_BT, memory_BMD, mask_BM, key=None) -> jax.Array:
+        return _mean([m.decode(tokens_BT, x, mask_BM, key) for m, x in self._parts(memory_BMD)])
+
+    def start(self, memory_BMD: jax.Array, mask_BM: jax.Array, max_tokens: int) -> list[Any]:
+        return [m.start(x, mask_BM, max_tokens) for m, x in self._parts(memory_BMD)]
+
+    def advance(self, tokens_B: jax.Array, cache: list[Any]) -> tuple[jax.Array, list[Any]]:
+        each = zip(self.members, cache, strict=True)
+        logits, caches = zip(*(m.advance(tokens_B, c) for m, c in each), strict=True)
+        return _mean(list(logits)), list(caches)
+
+    def positions(self, features_BSF: jax.Array, mask_BS: jax.Array) -> jax.Array:
+        return _mean([m.positions(features_BSF, mask_BS) for m in self.members])
+
+    def classify(self, features: jax.Array, mask: jax.Array) -> jax.Array:
+        return _mean([m.classify(features, mask) for m in self.members])
+
+    def _parts(self, memory_BMD: jax.Array) -> list[tuple[Any, jax.Array]]:
+        parts = jnp.split(memory_BMD, np.cumsum(self.widths)[:-1].tolist(), -1)
+        return list(zip(self.members, parts, strict=True))
+
+
+def together(runs: list[run_directory.Run]) -> run_directory.Run:
+    """The first run with the networks of all; BadInput names what they do not have in common."""
+    first, *others = runs
+    for run in others:
+        for part in ("features", "task"):
+            # Each has the prior that its own data give, and the first's is followed.
+            mine, theirs = (
+                config_json.to_json(getattr(r.cfg, part)) | {"prior": None} for r in (first, run)
+            )
+            different = config.differences(mine, theirs, part)
+            if different:
+                raise errors.BadInput(
+                    f"{first.workdir} and {run.workdir} do not answer together: {different[0]}"
+                )
+    members = tuple(run.model for run in runs)
+    if not all(hasattr(member, "encode") for member in members):
+        return dataclasses.replace(first, model=Ensemble(members, ()))
+    shapes = [_memory(run) for run in runs]
+    for run, shape in zip(others, shapes[1:], strict=True):
+        if shape[1] != shapes[0][1]:
+            raise errors.BadInput(
+                f"{first.workdir} and {run.workdir} do not answer together: of 64 frames one makes "
+                f"{shapes[0][1]} positions and the other {shape[1]}"
+            )
+    widths = tuple(shape[2] for shape in shapes)
+    return dataclasses.replace(first, model=Ensemble(members, widths))
+
+
+def _memory(run: run_directory.Run) -> tuple[int, ...]:
+    """The shape of the memory of a clip of 64 frames."""
+    features = jnp.zeros((1, 64, run.cfg.features.num_features))
+    mask = jnp.ones((1, 64), bool)
+    found = jax.eval_shape(lambda model: model.encode(features, mask), run.model)
+    return found[0].shape

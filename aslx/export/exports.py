@@ -1,0 +1,73 @@
+"""The folder of an exported model: its files appear together, and say what they are.
+
+model.json describes the model and names every other file with its size and SHA-256, so that who
+reads the folder finds a mixture of two exports out. report.json is for people and `aslx.serve`.
+"""
+
+import hashlib
+import json
+import os
+import pathlib
+import re
+from typing import Any
+
+from aslx import errors
+from aslx.storage import files
+
+ABOUT, REPORT, MODEL = "model.json", "report.json", "model.tflite"
+# What may stand in a folder that an export replaces: files of an export, what a killed one left of
+# them, and a file browser's own.
+_OWN = re.compile(
+    r"model(_(float32|float16|int8))?\.tflite|(model|report|inference_args)\.json|submission\.zip"
+    r"|labels\.txt|web|web/[0-9]+\.tflite|\.[0-9a-f]{32}\.[a-z_.]+|(web/)?\.DS_Store"
+)
+
+
+def check(out: files.Path) -> None:
+    """BadInput where an export cannot be written to `out`, or would replace other files."""
+    if files.in_bucket(out):
+        return
+    folder = _local(out)
+    above = next(path for path in folder.parents if path.exists())
+    if not above.is_dir():
+        raise errors.BadInput(f"{above} is a file: give a folder as --out")
+    if not os.access(above, os.W_OK):
+        raise errors.BadInput(f"{above} may not be written to: give another --out")
+    if folder.exists() and not folder.is_dir():
+        raise errors.BadInput(f"{folder} is a file: give a folder as --out")
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if not _OWN.fullmatch(name) or path.is_symlink():
+            raise errors.BadInput(
+                f"{folder} holds {name}, which is no part of an export, and an export replaces the "
+                "folder: move it away, or give another --out"
+            )
+
+
+def _local(out: files.Path) -> pathlib.Path:
+    """The folder itself, where `out` is a link to it."""
+    return pathlib.Path(os.path.realpath(out))
+
+
+def write(
+    out: files.Path, about: dict[str, Any], report: dict[str, Any], every: dict[str, bytes]
+) -> None:
+    """Replaces `out` by a folder of these files: all of them at once, or, in a bucket, model.json
+    last. Until then `out` is what it was."""
+    named = {
+        name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+        for name, data in every.items()
+    }
+    whole = every | {
+        REPORT: (json.dumps(report, indent=2) + "\n").encode(),
+        ABOUT: json.dumps(about | {"files": named}, indent=1).encode(),
+    }
+    if files.in_bucket(out):
+        for name, data in whole.items():
+            files.write(out / name, data)
+        return
+    with files.given(out), files.replacing_folder(_local(out)) as folder:
+        for name, data in whole.items():
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).write_bytes(data)
+        check(out)  # Again: somebody may have put something there since.

@@ -1,0 +1,180 @@
+"""Figures of a run and of an evaluation."""
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib.colors
+import matplotlib.figure
+import numpy as np
+
+from aslx.storage import files
+
+WIDTH, HEIGHT = 8.0, 4.5  # Inches.
+
+
+def save(figure: matplotlib.figure.Figure, path: files.Path) -> None:
+    png = io.BytesIO()
+    figure.savefig(png, dpi=110, bbox_inches="tight")
+    files.write(path, png.getvalue())
+
+
+def new(columns: int = 1) -> tuple[matplotlib.figure.Figure, Any]:
+    """A figure without a window, and its axes."""
+    figure = matplotlib.figure.Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
+    return figure, figure.subplots(1, columns)
+
+
+def curves(lines: Sequence[dict], directory: files.Path) -> None:
+    """loss.png, score.png and, of a classifier, accuracy.png from the lines of metrics.jsonl."""
+    figures = {"loss": ("loss", "eval_loss"), "score": ("score",)}
+    if any("accuracy" in line for line in lines):
+        figures["accuracy"] = ("accuracy", "eval_accuracy")
+    for name, series in figures.items():
+        figure, axes = new()
+        for key in series:
+            points = [(line["step"], line[key]) for line in lines if key in line]
+            if points:
+                marker = "o" if len(points) < 50 else None
+                axes.plot(*zip(*points, strict=True), marker=marker, markersize=3, label=key)
+        axes.set(xlabel="step", ylabel=name, title=f"{name} by step")
+        axes.grid(alpha=0.3)
+        if axes.lines:
+            axes.legend()
+        save(figure, directory / f"{name}.png")
+
+
+def transcription(scores: dict, directory: files.Path) -> None:
+    """scores.png, characters.png and calibration.png of `metrics.transcription` and `.analysis`."""
+    _scores(scores, directory / "scores.png")
+    _characters(scores, directory / "characters.png")
+    _calibration(scores["calibration"], directory / "calibration.png")
+
+
+def _scores(scores: dict, path: files.Path) -> None:
+    """The score by signer, phrase length and speed of signing, each with its 95 % interval."""
+    figure = matplotlib.figure.Figure(figsize=(1.8 * WIDTH, HEIGHT), layout="constrained")
+    left, *others = figure.subplots(1, 3)
+    rows = scores["by_signer"]
+    names = [f"{row['signer']} ({row['clips']})" for row in rows]
+    left.barh(names, [row["score"] for row in rows], xerr=_bars(rows), color="tab:blue", **_CAPS)
+    left.set_xlim(min(0.0, *(row["score_low"] for row in rows)), 1.0)
+    left.axvline(scores["score"], color="black", linewidth=1)
+    left.set(xlabel="score", ylabel="signer (clips)", title=f"by signer; all {scores['score']:.3f}")
+    left.tick_params(axis="y", labelsize=max(3, min(9, 220 // max(1, len(rows)))))
+    for axes, rows, unit in (
+        (others[0], scores["by_length"], "characters of the phrase"),
+        (others[1], scores["by_frames_a_character"], "frames a character"),
+    ):
+        at = range(len(rows))
+        axes.errorbar(at, [row["score"] for row in rows], _bars(rows), marker="o", **_CAPS)
+        axes.set_xticks(at, [f"{_range(row)}\n{row['clips']}" for row in rows], fontsize=8)
+        axes.set(xlabel=f"{unit}; clips below", ylabel="score", title=f"by {unit}")
+        axes.set_ylim(min(0.0, *(row["score_low"] for row in rows)), 1.0)
+        axes.grid(alpha=0.3)
+    save(figure, path)
+
+
+_CAPS: dict[str, Any] = {"ecolor": "tab:gray", "capsize": 2}
+
+
+def _bars(rows: Sequence[dict]) -> np.ndarray:
+    """The intervals as matplotlib has them: [2, N], how far below and above."""
+    score, low, high = (
+        np.array([row[k] for row in rows]) for k in ("score", "score_low", "score_high")
+    )
+    return np.maximum([score - low, high - score], 0)
+
+
+def _range(row: dict) -> str:
+    first, below = row["from"], row["below"]
+    if below is None:
+        return f"{first}+"
+    return f"{first}-{below - 1}" if below - 1 > first else f"{first}"
+
+
+def _characters(scores: dict, path: files.Path) -> None:
+    """Which character is read for which: the share of each that was written, and the worst pairs.
+
+    The last row is what was added where nothing was written, the last column what was dropped.
+    """
+    seen = sorted({c for a, b, _ in scores["confusion"] for c in (a, b) if c})
+    place = {c: i for i, c in enumerate([*seen, ""])}
+    counts = np.zeros((len(place), len(place)))
+    for a, b, n in scores["confusion"]:
+        counts[place[a], place[b]] = n
+    side = 3.0 + 0.15 * len(place)
+    figure = matplotlib.figure.Figure(figsize=(side + 4.5, side), layout="constrained")
+    grid = figure.add_gridspec(2, 2, width_ratios=[side, 3.2])
+    left = figure.add_subplot(grid[:, 0])
+    share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    norm = matplotlib.colors.LogNorm(0.003, 1)
+    image = left.imshow(np.where(share > 0, share, np.nan), cmap="viridis_r", norm=norm, zorder=3)
+    figure.colorbar(image, ax=left, label="share of the row", shrink=0.7)
+    of = [f"{_shown(c)} {int(n)}" for c, n in zip(place, counts.sum(1), strict=True)]
+    left.set_xticks(range(len(place)), [_shown(c) or "dropped" for c in place], rotation=90)
+    left.set_yticks(range(len(place)), [*of[:-1], f"added {int(counts[-1].sum())}"])
+    left.tick_params(labelsize=7)
+    left.grid(alpha=0.3)
+    left.set(xlabel="read", ylabel="written, and how often", title="characters")
+    for i, name in enumerate(("confused", "dropped_or_added")):
+        axes, worst = figure.add_subplot(grid[i, 1]), scores[name][::-1]
+        axes.barh(list(map(words, worst)), [row["count"] for row in worst], color="tab:red")
+        axes.set(xlabel="times", title=name.replace("_", " "))
+    save(figure, path)
+
+
+def _shown(character: str) -> str:
+    return "space" if character == " " else character
+
+
+def words(row: dict) -> str:
+    """A row of `metrics.analysis`'s errors in words."""
+    written, read = _shown(row["written"]), _shown(row["read"])
+    if not written:
+        return f"{read} added"
+    return f"{written} read as {read}" if read else f"{written} dropped"
+
+
+def _calibration(found: dict, path: files.Path) -> None:
+    """Reliability diagrams: how much was right of what the model was so sure of."""
+    figure, panels = new(2)
+    for axes, name, ylabel in zip(
+        panels, ("characters", "clips"), ("share that was right", "score of the clips"), strict=True
+    ):
+        bins = found[name]["bins"]
+        weight = np.array([row["weight"] for row in bins], float)
+        axes.bar(
+            [row["from"] for row in bins],
+            0.25 * weight / max(1.0, weight.max(initial=0)),
+            [row["to"] - row["from"] for row in bins],
+            align="edge",
+            color="tab:gray",
+            alpha=0.4,
+            label="how many characters",
+        )
+        axes.plot([0, 1], [0, 1], color="black", linewidth=1, label="what it should be")
+        sure, good = ([row[k] for row in bins] for k in ("confidence", "right"))
+        axes.plot(sure, good, marker="o", markersize=4, color="tab:blue", label="what it was")
+        axes.set(xlim=(0, 1), ylim=(0, 1), xlabel=f"confidence of {name}", ylabel=ylabel)
+        axes.set_title(f"{name}: ECE {found[name]['ece']:.3f}")
+        axes.grid(alpha=0.3)
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=9)
+    save(figure, path)
+
+
+def confusion(counts: np.ndarray, names: Sequence[str], title: str, path: files.Path) -> None:
+    """Counts [C, C] as a square of blues: rows are the true classes."""
+    side = 3.0 + 0.25 * min(len(names), 60)
+    figure = matplotlib.figure.Figure(figsize=(side, side), layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(counts / np.maximum(counts.sum(1, keepdims=True), 1), cmap="Blues", vmin=0, vmax=1)
+    axes.set(xlabel="answer", ylabel="class", title=title)
+    if len(names) <= 60:
+        axes.set_xticks(range(len(names)), names, rotation=90)
+        axes.set_yticks(range(len(names)), names)
+        for i, j in np.argwhere(counts).tolist():
+            colour = "white" if 2 * counts[i, j] > counts[i].sum() else "black"
+            axes.text(j, i, counts[i, j], ha="center", va="center", fontsize=7, color=colour)
+    save(figure, path)

@@ -1,0 +1,301 @@
+"""Where inputs come from: how a record holds them, how a file does, and how the exported model is
+given them.
+
+A features object has a `source`; the commands ask it and never what kind of input it is. `reads`
+are the batch's arrays, in the order in which the features take them; `takes` are the kinds of
+files that `clips` reads, as `contents` and as people call them.
+"""
+
+import collections
+import dataclasses
+import json
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from aslx import errors
+from aslx.data import record_fields
+from aslx.export import kaggle
+from aslx.readers import file_kinds
+from aslx.schema import landmarks
+
+Batch = dict[str, jax.Array]
+Clips = Iterator[tuple[Any, np.ndarray]]  # What a file calls it, and the clip or image.
+
+
+class _Given:
+    """A source whose features need to know nothing of the data set."""
+
+    def settled(self, metadata: dict) -> dict[str, Any]:
+        """What the data set decides of the features' fields."""
+        del metadata
+        return {}
+
+
+def _clip(
+    name: str,
+    inputs: jax.Array,
+    frames: jax.Array | None,
+    arranged: Callable[[jax.Array], jax.Array] = lambda inputs: inputs,
+) -> Batch:
+    """A batch of one clip, what `arranged` makes of [t, ...]; t may be symbolic where `frames` is
+    None."""
+    if frames is not None:
+        return {name: arranged(inputs)[None], "length": frames}
+    t = inputs.shape[0]
+    # One frame more, all missing, and before anything else: XNNPACK refuses an empty clip, and
+    # tflite-runtime 2.14 divides by its size where it transposes one.
+    more = jnp.pad(inputs, ((0, 1), *((0, 0),) * (inputs.ndim - 1)), constant_values=jnp.nan)
+    return {name: arranged(more)[None], "length": jnp.array([t], jnp.int32)}
+
+
+def _landmarks_field(wanted: landmarks.Selection, metadata: dict | None) -> record_fields.Landmarks:
+    if metadata is None:
+        return record_fields.Landmarks(wanted, wanted)
+    if "selection" not in metadata:
+        raise errors.BadInput("it holds no landmarks")
+    stored = landmarks.selection(metadata["selection"])
+    stored.indices(*wanted.points)
+    return record_fields.Landmarks(stored, wanted)
+
+
+def _tracked(values_TD: np.ndarray, wanted: landmarks.Selection) -> np.ndarray:
+    return landmarks.holistic(values_TD)[:, landmarks.ALL.indices(*wanted.points)]
+
+
+@dataclasses.dataclass(frozen=True)
+class Columns(_Given):
+    """Landmarks as the fingerspelling competition has them: f32[t, 3 N], all x, all y, all z."""
+
+    selection: landmarks.Selection
+    reads: ClassVar = ("landmarks", "length")
+    takes: ClassVar = {file_kinds.PARQUET: "parquet files of landmarks"}
+
+    @property
+    def shape(self) -> tuple:
+        """Of the exported model's `inputs`; a name stands for any number."""
+        return ("t", len(self.selection.columns))
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What model.json says of the exported model's `inputs`."""
+        return {"kind": "columns", "shape": self.shape, "columns": self.selection.columns}
+
+    @property
+    def submission(self) -> dict[str, bytes] | None:
+        """What stands beside the model in the competition's zip; None: there is no competition."""
+        args = {"selected_columns": list(self.selection.columns)}
+        return {"inference_args.json": json.dumps(args).encode()}
+
+    def field(self, metadata: dict | None = None) -> record_fields.Landmarks:
+        """Of the records of a data set with this metadata, or of arrays as `clips` gives them.
+
+        BadInput says what the data set lacks."""
+        return _landmarks_field(self.selection, metadata)
+
+    def clips(self, path: str) -> Clips:
+        """All that a file holds. Says on stderr what it put right."""
+        from aslx.readers import mending, parquet
+
+        counts = collections.Counter()
+        for sequence in parquet.read(path, self.selection):
+            counts.update(sequence.mended)
+            yield sequence.id, sequence.points
+        for line in mending.said(counts):
+            print(f"{path}: {line}", file=sys.stderr)
+
+    def blank(self, clip: np.ndarray) -> bool:
+        """Whether a clip shows nothing that could be read."""
+        return bool(np.isnan(clip).all())
+
+    def tracked(self, values_TD: np.ndarray) -> np.ndarray:
+        """The clip that a video's frames are; `landmarks.holistic` says what they hold."""
+        return _tracked(values_TD, self.selection)
+
+    def points(self, clip: np.ndarray) -> tuple[landmarks.Selection, np.ndarray]:
+        """What can be drawn of a clip: points, and where they are, f[T, N, 3]."""
+        return self.selection, clip
+
+    def batch(self, inputs: jax.Array, frames: jax.Array | None = None) -> Batch:
+        """The exported model's inputs, as a batch of one; `frames` i32[1]: how many of the rows
+        are real, None: all."""
+
+        def points_TN3(inputs: jax.Array) -> jax.Array:
+            points_T3N = inputs.reshape(inputs.shape[0], 3, len(self.selection.points))
+            return points_T3N.transpose(0, 2, 1)
+
+        return _clip("landmarks", inputs, frames, points_TN3)
+
+    def pack(self, clip: np.ndarray) -> np.ndarray:
+        """A clip f[T, N, 3] as the exported model takes it."""
+        return kaggle.columns(clip)
+
+
+@dataclasses.dataclass(frozen=True)
+class Frames(_Given):
+    """Landmarks as the isolated-sign competition has them: f32[t, 543, 3]; see `Columns`."""
+
+    selection: landmarks.Selection
+    reads: ClassVar = ("landmarks", "length")
+    takes: ClassVar = Columns.takes
+    submission: ClassVar[dict[str, bytes]] = {}
+
+    @property
+    def shape(self) -> tuple:
+        return ("t", len(landmarks.POINTS), 3)
+
+    @property
+    def about(self) -> dict[str, Any]:
+        return {"kind": "frames", "shape": self.shape}
+
+    def field(self, metadata: dict | None = None) -> record_fields.Landmarks:
+        return _landmarks_field(self.selection, metadata)
+
+    def clips(self, path: str) -> Clips:
+        from aslx.prepare import isolated_signs
+        from aslx.readers import mending
+
+        clip = isolated_signs.clip(path)
+        if not len(clip.points):
+            raise errors.BadInput(f"{path} is a clip of no frames")
+        for line in mending.said(dict.fromkeys(clip.mended, 1)):
+            print(f"{path}: {line}", file=sys.stderr)
+        yield path, clip.points[:, landmarks.ALL.indices(*self.selection.points)]
+
+    def blank(self, clip: np.ndarray) -> bool:
+        return bool(np.isnan(clip).all())
+
+    def tracked(self, values_TD: np.ndarray) -> np.ndarray:
+        return _tracked(values_TD, self.selection)
+
+    def points(self, clip: np.ndarray) -> tuple[landmarks.Selection, np.ndarray]:
+        return self.selection, clip
+
+    def batch(self, inputs: jax.Array, frames: jax.Array | None = None) -> Batch:
+        batch = _clip("landmarks", inputs, frames)
+        # As a product: points are static, but a gather beside a symbolic axis does not export.
+        take_NP = np.zeros((len(landmarks.POINTS), len(self.selection.points)), np.float32)
+        for i, point in enumerate(landmarks.ALL.indices(*self.selection.points)):
+            take_NP[point, i] = 1
+        lost_BTN3 = jnp.isnan(batch["landmarks"]).astype(jnp.float32)
+        both = jnp.where(lost_BTN3 > 0, 0.0, batch["landmarks"]), lost_BTN3
+        exact = jax.lax.Precision.HIGHEST
+        x, lost = (jnp.einsum("btnc,np->btpc", x, take_NP, precision=exact) for x in both)
+        return batch | {"landmarks": jnp.where(lost > 0, jnp.nan, x)}
+
+    def pack(self, clip: np.ndarray) -> np.ndarray:
+        every = np.full((len(clip), len(landmarks.POINTS), 3), np.nan, np.float32)
+        every[:, landmarks.ALL.indices(*self.selection.points)] = clip
+        return every
+
+
+@dataclasses.dataclass(frozen=True)
+class Keypoints(_Given):
+    """The keypoint seed's frames of 1,662 values, or 258 without the face; see `Columns`."""
+
+    face: bool
+    reads: ClassVar = ("keypoints", "length")
+    takes: ClassVar = {
+        file_kinds.FOLDER: "folders of frames",
+        file_kinds.NPY: "npy",
+        file_kinds.ZIP: "npz files of clips",
+    }
+    submission: ClassVar[None] = None
+
+    @property
+    def shape(self) -> tuple:
+        return ("t", record_fields.KEYPOINTS if self.face else record_fields.KEYPOINTS_NO_FACE)
+
+    @property
+    def about(self) -> dict[str, Any]:
+        return {"kind": "keypoints", "shape": self.shape}
+
+    def field(self, metadata: dict | None = None) -> record_fields.Keypoints:
+        stored = self.shape[1] if metadata is None else metadata.get("values", 0)
+        if stored < self.shape[1]:
+            raise errors.BadInput(f"its frames have {stored} values, and not {self.shape[1]}")
+        return record_fields.Keypoints(stored, self.shape[1])
+
+    def clips(self, path: str) -> Clips:
+        from aslx.prepare import keypoint_clips
+
+        yield from keypoint_clips.clips(path, self.field)
+
+    def blank(self, clip: np.ndarray) -> bool:
+        return not np.nan_to_num(clip).any()
+
+    def tracked(self, values_TD: np.ndarray) -> np.ndarray:
+        # Zeros stand for what was lost.
+        return self.field({"values": record_fields.KEYPOINTS}).take(np.nan_to_num(values_TD))
+
+    def points(self, clip: np.ndarray) -> tuple[landmarks.Selection, np.ndarray]:
+        points_TN3 = landmarks.holistic(clip.astype(np.float32))
+        return landmarks.ALL, np.where((points_TN3 == 0).all(-1, keepdims=True), np.nan, points_TN3)
+
+    def batch(self, inputs: jax.Array, frames: jax.Array | None = None) -> Batch:
+        return _clip("keypoints", inputs, frames)
+
+    def pack(self, clip: np.ndarray) -> np.ndarray:
+        return clip.astype(np.float32)
+
+
+@dataclasses.dataclass(frozen=True)
+class Image:
+    """Images of one size, grey or RGB, f32[H, W, C] from 0 to 255; see `Columns`."""
+
+    height: int
+    width: int
+    channels: int
+    cutouts: bool = False  # Whether batches have them; no file does.
+    reads: ClassVar = ("image",)
+    takes: ClassVar = {file_kinds.IMAGE: "images", file_kinds.GIF: "the first picture of a GIF"}
+    submission: ClassVar[None] = None
+
+    @property
+    def shape(self) -> tuple:
+        return (self.height, self.width, self.channels)
+
+    @property
+    def about(self) -> dict[str, Any]:
+        return {"kind": "image", "shape": self.shape}
+
+    def settled(self, metadata: dict) -> dict[str, Any]:
+        """The stored size; what the network sees is another thing."""
+        size = metadata.get("size", ())
+        if not isinstance(size, list) or len(size) != 3 or size[2] != self.channels:
+            return {}
+        return {"height": size[0], "width": size[1]}
+
+    def field(self, metadata: dict | None = None) -> record_fields.Image:
+        metadata = {"size": self.shape, "cutouts": self.cutouts} if metadata is None else metadata
+        size, cut = tuple(metadata.get("size", ())), metadata.get("cutouts", False)
+        if size != self.shape:
+            raise errors.BadInput(
+                f"its images are {size or 'none'}, and not {self.shape}; image_folder has --size"
+            )
+        if self.cutouts and not cut:
+            raise errors.BadInput("its images have no cutouts: prepare them with --cutouts")
+        stored, wanted = (
+            2 * self.channels + 1 if has else self.channels for has in (cut, self.cutouts)
+        )
+        return record_fields.Image(*self.shape, stored=stored, wanted=wanted)
+
+    def clips(self, path: str) -> Clips:
+        from aslx.readers import images
+
+        yield path, images.read(path, self.shape)
+
+    def blank(self, clip: np.ndarray) -> bool:
+        del clip
+        return False
+
+    def batch(self, inputs: jax.Array, frames: jax.Array | None = None) -> Batch:
+        del frames
+        return {"image": inputs[None]}
+
+    def pack(self, clip: np.ndarray) -> np.ndarray:
+        return clip.astype(np.float32)

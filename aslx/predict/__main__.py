@@ -1,0 +1,158 @@
+"""Reads clips, images or videos: python -m aslx.predict --workdir runs/quickstart clip.mp4 ..."""
+
+import dataclasses
+import json
+import pathlib
+import re
+import sys
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import tyro
+from etils import epath
+
+from aslx import cli, errors
+from aslx.readers import file_kinds, video
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Command:
+    """Prints what a run's best checkpoint reads in files of the kind that it was trained on, or in
+    videos.
+
+    In a video MediaPipe Holistic finds the landmarks; it is set up when it is first needed. All
+    frames are read as they are, whatever the video's rate: Kaggle's clips have about 30 a second.
+    """
+
+    files: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
+    """Kaggle's parquet, folders of keypoint frames, images, videos; none: asks for one after the
+    other. After one that cannot be read the others are, and the exit status is 2."""
+    workdir: str
+    """A directory that aslx.train wrote."""
+    fps: float | None = None
+    """Take as many frames a second of a video; by default all, as they are."""
+    overlay: str | None = None
+    """Write the one video that is read, with skeleton and text over it, to this .mp4 or .gif."""
+    draw: bool = False
+    """Draw each clip: NAME.png has the hand over time, and under it the decoder's attention, the
+    CTC posteriors or the classes' probabilities; NAME.gif moves."""
+    drawings: str | None = None
+    """Where to draw; by default drawings/ in --workdir."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Clip:
+    file: str
+    name: Any  # What the file calls it.
+    values: Any  # As the source of the run's features has it.
+    track: video.Track | None = None  # Of a video.
+
+    @property
+    def visible(self) -> bool:
+        """Not a video without a hand."""
+        return self.track is None or bool(self.track.hands.any())
+
+
+def main() -> int | None:
+    command = tyro.cli(Command)
+    if command.overlay is not None:
+        if pathlib.Path(command.overlay).suffix.lower() not in (".mp4", ".gif"):
+            raise errors.BadInput(
+                f"--overlay {command.overlay}: needs a name that ends in .mp4 or .gif"
+            )
+        if len(command.files) != 1 or not video.is_video(command.files[0]):
+            raise errors.BadInput(f"--overlay {command.overlay}: needs one video to read")
+    from aslx import run_directory
+    from aslx.kernels import malloc_tuning
+
+    malloc_tuning.share()
+    run = run_directory.open_run(command.workdir)
+    if command.files:
+        return max(_status(run, file, command) for file in command.files)
+    while True:
+        try:
+            file = input("file, or x to end: ").strip()
+        except EOFError:
+            return None
+        if file == "x":
+            return None
+        try:
+            _read(run, file, command)
+        except errors.BadInput as error:
+            print("error:", error)
+
+
+def _status(run: Any, file: str, command: Command) -> int:
+    """Reads a file; one that cannot be read has its line too, and those after it are read."""
+    try:
+        _read(run, file, command)
+    except errors.BadInput as error:
+        print(json.dumps({"file": file, "error": str(error)}), flush=True)
+        return cli.failed(error)
+    return 0
+
+
+def _clips(run: Any, file: str, fps: float | None) -> Iterator[_Clip]:
+    source = run.cfg.features.source
+    kind, moves = file_kinds.kind(file), "length" in source.reads
+    if moves and video.is_video(file):
+        track = video.track(file, fps)
+        yield _Clip(file, pathlib.Path(file).name, source.tracked(track.values), track)
+        return
+    if kind and kind not in source.takes:
+        takes = [*source.takes.values(), *(["videos"] if moves else [])]
+        raise errors.BadInput(
+            f"{file} {file_kinds.words(kind)}, and this model reads {' and '.join(takes)}"
+        )
+    yield from (_Clip(file, *clip) for clip in source.clips(file))
+
+
+def _read(run: Any, file: str, command: Command) -> None:
+    from aslx import run_directory
+
+    clips = list(_clips(run, file, command.fps))
+    if not clips:
+        print(f"{file} holds no sequence")
+        return
+    blank = run.cfg.features.source.blank
+    shown = [clip for clip in clips if clip.visible and not blank(clip.values)]
+    answers = iter(run_directory.answers(run, [clip.values for clip in shown]))
+    for clip in clips:
+        answer = next(answers) if clip in shown else None
+        said = run.cfg.task.silent() if answer is None else run.cfg.task.report(answer)
+        line = {"file": file, "sequence_id": clip.name} | said
+        if clip.track is not None:
+            hands = int(clip.track.hands.sum())
+            line |= {"frames": len(clip.track.hands), "frames_with_a_hand": hands}
+            if not hands:
+                line["note"] = f"no hand was found in any of {len(clip.track.hands)} frames"
+        elif answer is None:
+            line["note"] = f"nothing was tracked in any of {len(clip.values)} frames"
+        print(json.dumps(line), flush=True)
+        if command.draw or command.overlay:
+            _draw(run, clip, answer, command)
+
+
+def _draw(run: Any, clip: _Clip, answer: Any, command: Command) -> None:
+    from aslx.predict import animation, reading_figure
+
+    folder = epath.Path(command.drawings) if command.drawings else run.workdir / "drawings"
+    parts = pathlib.Path(clip.file).absolute().with_suffix("").parts[-2:]
+    if clip.track is None and str(clip.name) != clip.file:
+        parts = (*parts, str(clip.name))
+    name = re.sub(r"[^\w.-]+", "-", "-".join(parts))
+    if "length" not in run.cfg.features.source.reads:
+        reading_figure.image(run, clip.values, answer, folder / f"{name}.png")
+        return
+    reading = reading_figure.read(run, clip.values, answer, clip.track)
+    if command.draw:
+        reading_figure.draw(run, reading, name, folder / f"{name}.png")
+        animation.skeleton(reading, folder / f"{name}.gif")
+        print(f"drawn: {folder / name}.png and .gif", file=sys.stderr)
+    if command.overlay and clip.track:
+        animation.overlay(reading, clip.file, clip.track, command.fps, command.overlay)
+        print(f"written: {command.overlay}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,80 @@
+"""A reading that moves: the skeleton alone, or over its film, with the text as it grows."""
+
+import functools
+import os
+import pathlib
+from collections.abc import Iterator
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from aslx.figures import dataset_figures
+from aslx.predict import reading_figure
+from aslx.readers import video
+from aslx.storage import files
+
+_FPS = 10  # Of a gif, at most.
+_GIF_WIDTH = 360  # Pixels of an overlay's, at most.
+
+
+def skeleton(reading: reading_figure.Reading, path: files.Path) -> None:
+    """A gif of the clip at its own speed."""
+    scene = dataset_figures.Scene(reading.points, reading.selection, reading.aspect)
+    step = max(1, round(reading.rate / _FPS))
+    frames = range(0, len(reading.points), step)
+    pictures = [scene.picture(frame, reading.text(frame)) for frame in frames]
+    files.write(path, dataset_figures.gif(pictures, reading.rate / step))
+
+
+def overlay(
+    reading: reading_figure.Reading,
+    film: str | os.PathLike,
+    track: video.Track,
+    fps: float | None,
+    path: str | os.PathLike,
+) -> None:
+    """The film with the skeleton and the text over it: an mp4 with all its frames, or a gif of ten
+    a second. `fps` is what the film was tracked with."""
+    size = np.array([track.width, track.height])
+    with video.pictures(film, fps) as pictures:
+        frames = (
+            _over(picture, points_N3[:, :2] * size, reading, frame)
+            for frame, (picture, points_N3) in enumerate(zip(pictures, reading.points, strict=True))
+        )
+        if pathlib.Path(path).suffix.lower() == ".mp4":
+            video.write(path, map(np.asarray, frames), track.rate, track.width, track.height)
+        else:
+            step = max(1, round(track.rate / _FPS))
+            small = list(_small(frames, step))
+            files.write(pathlib.Path(path), dataset_figures.gif(small, track.rate / step, 256))
+
+
+def _small(frames: Iterator[Image.Image], step: int) -> Iterator[Image.Image]:
+    """Every `step`th, at twice a gif's width."""
+    for i, frame in enumerate(frames):
+        if i % step == 0:
+            width = min(2 * _GIF_WIDTH, 2 * frame.width)
+            yield frame.resize((width, width * frame.height // frame.width))
+
+
+def _over(
+    picture: np.ndarray, points_N2: np.ndarray, reading: reading_figure.Reading, frame: int
+) -> Image.Image:
+    image = Image.fromarray(picture)
+    pen = ImageDraw.Draw(image, "RGBA")
+    dataset_figures.skeleton(pen, points_N2, reading.selection, max(2, image.width // 160))
+    text = reading.text(frame)
+    if text:
+        bar = max(20, image.height // 12)
+        size = bar * 2 // 3
+        while size > 8 and _font(size).getlength(text) > image.width - bar:
+            size -= 2
+        pen.rectangle((0, image.height - bar, image.width, image.height), (0, 0, 0, 150))
+        middle = (image.width / 2, image.height - bar / 2)
+        pen.text(middle, text, "white", _font(size), anchor="mm")
+    return image
+
+
+@functools.cache
+def _font(size: int):
+    return ImageFont.load_default(size)

@@ -1,0 +1,145 @@
+"""Clips of fingerspelling: the sequences of one parquet -> clips -> examples.
+
+Plain functions of picklable values: a process pool runs them here, and any other runner may.
+"""
+
+import dataclasses
+import os
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from aslx import errors
+from aslx.prepare import duplicates
+from aslx.readers import parquet
+from aslx.schema import landmarks
+
+NO_FRAMES = "no frames in the parquet"
+NO_LANDMARK = "not one landmark in any frame"
+NO_PART = "signer and phrase fell into different parts"
+FEW_HANDS = "too few frames with a whole hand"
+FEW_FRAMES = "too few frames a character"
+_INFINITY = 0x7C00  # Of IEEE 754 binary16; NaN lies above.
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One line of a csv."""
+
+    path: str  # Of the parquet, relative to the source folder.
+    sequence_id: int
+    signer: int  # Kaggle's participant_id, -1 where nobody says who signs.
+    phrase: str
+    part: str | None = None  # One of splits.PARTS once divided; None where it fits in none.
+    confidence: float | None = None  # With which a model read the phrase; None: it is known.
+    name: str = ""  # Of the signer, where the csv has one that is no number.
+    mended: tuple[str, ...] = ()  # Words of `mending`.
+
+
+@dataclasses.dataclass(frozen=True)
+class Clip:
+    """What reading found of a row."""
+
+    row: Row
+    frames: int = 0
+    right: int = 0  # Frames in which the right hand was tracked,
+    left: int = 0  # the left hand,
+    no_hand: int = 0  # and neither.
+    empty: bool = False  # Not one landmark in any frame.
+    mended: tuple[str, ...] = ()  # Words of `mending`.
+    digest: bytes = b""  # Of its landmarks, as they are stored.
+    dropped: str = ""  # Why; empty where it is kept.
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Keep:
+    """Which points of a clip to keep, and which clips."""
+
+    selection: str = "holistic130"
+    """holistic130 (hands, arms, lips, nose, eyes) or seed_hands_pose (hands, arms)."""
+    whole_hands: bool = False
+    """Keep a clip only if 2 x its characters < the frames that show one hand (both seeds)."""
+    frames_per_character: float = 0.0
+    """Keep a clip only if it has as many frames a character (the transformer seed: 1)."""
+
+    def reason(self, clip: Clip) -> str:
+        """Why the clip is dropped, or nothing."""
+        length = len(clip.row.phrase)
+        if clip.frames == 0:
+            return NO_FRAMES
+        if clip.empty:
+            return NO_LANDMARK
+        if clip.frames < self.frames_per_character * length:
+            return FEW_FRAMES
+        # adish007/ASL-Fingerspelling-using-LSTM: `2*len(phrase) < max(r_nonan, l_nonan)`.
+        if self.whole_hands and not 2 * length < max(clip.right, clip.left):
+            return FEW_HANDS
+        return ""
+
+
+def read(
+    path: str | os.PathLike, rows: Sequence[Row], keep: Keep
+) -> Iterator[tuple[Clip, np.ndarray]]:
+    """Every row once, with its landmarks from the parquet at `path`, float16[T, N, 3].
+
+    In the order of the file, and after them the rows that it lacks. Sequences of no row are passed
+    over. BadInput as `parquet.read`, and where a value does not fit float16.
+    """
+    selection = landmarks.selection(keep.selection)
+    hands = selection.part("right_hand"), selection.part("left_hand")
+    waiting = {row.sequence_id: row for row in rows}
+    for found in parquet.read(path, selection):
+        if found.id in waiting:
+            half_TN3 = _half(found.points, selection, f"{path}, sequence {found.id}")
+            lost_TN3 = _magnitudes(half_TN3) > _INFINITY
+            right, left = (~lost_TN3[:, hand].any(axis=(1, 2)) for hand in hands)
+            row = waiting.pop(found.id)
+            clip = Clip(
+                row,
+                frames=len(half_TN3),
+                right=int(right.sum()),
+                left=int(left.sum()),
+                no_hand=int((~right & ~left).sum()),
+                empty=bool(lost_TN3.all()),
+                digest=duplicates.digest(half_TN3),
+                mended=(*row.mended, *found.mended),
+            )
+            yield dataclasses.replace(clip, dropped=keep.reason(clip)), half_TN3
+    for row in waiting.values():
+        clip = Clip(row)
+        nothing = np.zeros((0, len(selection.points), 3), "<f2")
+        yield dataclasses.replace(clip, dropped=keep.reason(clip)), nothing
+
+
+def _magnitudes(half_TN3: np.ndarray) -> np.ndarray:
+    """Float16's bits without the sign: numpy tests integers five times as fast as halves."""
+    return half_TN3.view("<u2") & 0x7FFF
+
+
+def _half(clip_TN3: np.ndarray, selection: landmarks.Selection, where: str) -> np.ndarray:
+    """Rounded to float16; NaN stays. A value that does not fit is an error: fractions of an image
+    come nowhere near 65504."""
+    with np.errstate(over="ignore"):
+        half_TN3 = clip_TN3.astype("<f2")
+    infinite_TN3 = _magnitudes(half_TN3) == _INFINITY
+    if infinite_TN3.any():
+        frame, point, axis = np.argwhere(infinite_TN3)[0]
+        raise errors.BadInput(
+            f"{where}: {landmarks.AXES[axis]}_{selection.points[point]} is "
+            f"{clip_TN3[frame, point, axis]} in frame {frame}, beyond float16's 65504; "
+            "write landmarks as fractions of the image"
+        )
+    return half_TN3
+
+
+def example(clip: Clip, clip_TN3: np.ndarray) -> dict:
+    """The fields of a record."""
+    row = clip.row
+    fields = {
+        "landmarks": clip_TN3,
+        "phrase": row.phrase,
+        "sequence_id": row.sequence_id,
+        "signer": row.signer,
+        "file": row.path,
+    }
+    return fields if row.confidence is None else fields | {"confidence": row.confidence}

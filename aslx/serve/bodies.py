@@ -1,0 +1,202 @@
+"""What strangers send -> clips as the model takes them, or a refusal in one line.
+
+JSON and msgpack have the same form, `Clip`; parquet is Kaggle's. Numbers may be null, or NaN, where
+the tracker lost a point.
+"""
+
+import dataclasses
+import io
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import numpy as np
+import pydantic
+from PIL import Image
+
+from aslx import errors
+from aslx.export import kaggle
+from aslx.prepare import isolated_signs
+from aslx.readers import images, parquet, parquet_rows
+from aslx.schema import landmarks
+from aslx.serve import packed, refusals
+from aslx.serve.interpreter_pool import About
+from aslx.serve.limits import Limits
+from aslx.serve.refusals import Refused
+
+JSON, MSGPACK = "application/json", "application/msgpack"
+PARQUET, PNG, JPEG = "application/vnd.apache.parquet", "image/png", "image/jpeg"
+_TAKES = {
+    "columns": (JSON, MSGPACK, PARQUET),
+    "frames": (JSON, MSGPACK, PARQUET),
+    "keypoints": (JSON, MSGPACK),
+    "image": (PNG, JPEG),
+}
+SEQUENCES = 100  # Of a parquet.
+_DECODED = 2**26  # Bytes of a parquet's columns.
+_LISTS = 2**17  # And objects, of a JSON message.
+_PIXELS, _SIDE = 2**24, 2**14  # Of an image, before it is made small.
+_LARGE = 2**18  # Bytes of a body.
+
+# Millions of wrong or empty values are refused at the first.
+_Short = pydantic.Field(max_length=packed.LENGTH, fail_fast=True)
+Names = Annotated[list[str], _Short]
+Frame = Annotated[list[float | None], _Short]
+Rows = Annotated[list[Frame], _Short]
+Clips = list[tuple[int | None, np.ndarray]]  # Sequence id, where the body has one; f32[t, *shape].
+
+
+class Strict(pydantic.BaseModel):
+    """Numbers are numbers, and nothing is left over."""
+
+    model_config = pydantic.ConfigDict(strict=True, extra="forbid")
+
+
+class Clip(Strict):
+    """Frames of landmarks, and which value is which."""
+
+    columns: Names = pydantic.Field(default_factory=list)
+    """Kaggle's names in the order of a frame's values, with all that the model reads; others are
+    left out. Without: the model's own order."""
+    frames: Rows
+
+
+class Columns:
+    """The order of a client's columns, and the way from its frames to the model's."""
+
+    def __init__(self, about: About, names: Sequence[str]):
+        self._about, self._order = about, None
+        self._selection = _selection(about)
+        self.width = about.width
+        if not names:
+            return
+        if not about.columns:
+            raise Refused(422, f"the {about.kind} that the model reads have no named columns")
+        place = {name: i for i, name in enumerate(names)}
+        if len(place) < len(names):
+            raise Refused(422, "a column is named twice")
+        missing = [name for name in about.columns if name not in place]
+        if missing:
+            more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+            raise Refused(422, f"the columns lack {missing[0]!r}{more}, which the model reads")
+        self.width = len(names)
+        self._order = np.array([place[name] for name in about.columns])
+
+    def rows(self, frames: list[list[float | None]]) -> np.ndarray:
+        """f32[t, *shape] of lists of numbers and None."""
+        for i, frame in enumerate(frames):
+            if len(frame) != self.width:
+                raise Refused(422, f"frame {i} has {len(frame)} values, and not {self.width}")
+        with np.errstate(over="ignore"):  # What float32 cannot hold is missing.
+            return self.ordered(np.array(frames, np.float32).reshape(len(frames), self.width))
+
+    def ordered(self, rows: np.ndarray) -> np.ndarray:
+        """f32[t, *shape] of f32[t, width], NaN for a part that was lost, as zeros too say it."""
+        rows = rows if self._order is None else rows[:, self._order]
+        clip = rows.reshape(len(rows), *self._about.shape)
+        if self._about.kind == "frames":
+            return landmarks.lost_where_zero(clip, self._selection)[0]
+        if self._about.kind == "columns":
+            points_TN3 = self._selection.from_columns(clip)
+            found_TN3, lost = landmarks.lost_where_zero(points_TN3, self._selection)
+            return kaggle.columns(found_TN3) if lost else clip
+        return clip
+
+
+def _selection(about: About) -> landmarks.Selection:
+    """The points whose columns the model reads, in their order."""
+    points = dict.fromkeys(name.partition("_")[2] for name in about.columns)
+    return landmarks.Selection("of the model", tuple(points))
+
+
+def takes(about: About) -> tuple[str, ...]:
+    """The content types that the model's clips may have."""
+    return _TAKES[about.kind]
+
+
+def is_large(body: bytes, kind: str) -> bool:
+    """Whether to parse it alone: numbers take many times the bytes of their text."""
+    return len(body) > _LARGE or kind == PARQUET
+
+
+def clips(body: bytes, kind: str, about: About, limits: Limits) -> Clips:
+    """All clips of a body of this content type; Refused where there is none."""
+    if kind not in takes(about):
+        raise Refused(415, f"content type {kind!r}: the model takes {', '.join(takes(about))}")
+    if kind in (PNG, JPEG):
+        return [(None, _image(body, about.shape))]
+    if kind == PARQUET:
+        return _parquet(body, about, limits)
+    clip = parsed(Clip, body, kind)
+    check_frames(len(clip.frames), limits)
+    return [(None, Columns(about, clip.columns).rows(clip.frames))]
+
+
+def parsed(model: type[pydantic.BaseModel], body: bytes | str, kind: str) -> Any:
+    """A JSON or msgpack message of this form."""
+    text = body.encode(errors="surrogatepass") if isinstance(body, str) else body
+    if kind == MSGPACK:
+        return packed.message(model, text)
+    # A parser makes the whole of it before a form is looked at: millions of empty lists, too.
+    if text.count(b"[") + text.count(b"{") > _LISTS:
+        raise Refused(422, f"more than {_LISTS} lists and objects")
+    return refusals.validated(model.model_validate_json, body)
+
+
+def check_frames(count: int, limits: Limits) -> None:
+    if count > limits.frames:
+        raise Refused(413, f"a clip of {count} frames: at most {limits.frames} are taken")
+
+
+class _Body(io.BytesIO):
+    """What error messages call it."""
+
+    def __str__(self) -> str:
+        return "the body"
+
+
+def _parquet(body: bytes, about: About, limits: Limits) -> Clips:
+    # A few bytes may stand for many equal rows.
+    bounds = parquet_rows.Bounds(rows=10 * limits.frames, bytes=_DECODED)
+    try:
+        if about.kind == "frames" and "landmark_index" in parquet_rows.names(_Body(body)):
+            return _long(body, bounds, limits)
+        return _wide(body, about, bounds, limits)
+    except parquet_rows.TooMuch as error:
+        raise Refused(413, str(error)) from None
+    except errors.BadInput as error:
+        raise Refused(422, str(error)) from None
+
+
+def _long(body: bytes, bounds: parquet_rows.Bounds, limits: Limits) -> Clips:
+    """asl-signs': a row for each landmark."""
+    bounds = dataclasses.replace(bounds, rows=limits.frames * len(landmarks.POINTS))
+    return [(None, isolated_signs.read(_Body(body), bounds))]
+
+
+def _wide(body: bytes, about: About, bounds: parquet_rows.Bounds, limits: Limits) -> Clips:
+    """asl-fingerspelling's: a row for each frame."""
+    selection = _selection(about)
+    pack = kaggle.columns if about.kind == "columns" else np.asarray
+    found: Clips = []
+    for number, clip in parquet.sequences(_Body(body), selection, bounds):
+        check_frames(len(clip), limits)
+        if len(found) == SEQUENCES:
+            raise Refused(413, f"more than {SEQUENCES} sequences in a parquet")
+        found.append((number, pack(clip)))
+    return found
+
+
+def _image(body: bytes, shape: tuple[int, ...]) -> np.ndarray:
+    height, width, channels = shape
+    try:
+        with Image.open(io.BytesIO(body), formats=("PNG", "JPEG")) as image:
+            sides = image.width, image.height
+        if max(sides) <= _SIDE and sides[0] * sides[1] <= _PIXELS:
+            return images.read(_Body(body), (height, width, channels)).astype(np.float32)
+    except Exception:  # Of a stranger's bytes a decoder raises what it likes.
+        raise Refused(422, "the body is no PNG or JPEG image that can be read") from None
+    raise Refused(
+        413,
+        f"an image of {sides[0]} x {sides[1]} pixels: at most {_PIXELS} are taken, and "
+        f"{_SIDE} a side",
+    )

@@ -1,0 +1,61 @@
+"""Bodies of requests on their way, in bounded time and memory."""
+
+import asyncio
+import dataclasses
+
+from starlette import requests
+
+from aslx.serve.refusals import Refused
+
+_PATIENCE = 30.0  # Seconds for a body to arrive.
+
+
+@dataclasses.dataclass(eq=False)
+class _Arriving:
+    deadline: asyncio.Timeout
+    data: bytearray
+
+
+class Receiving:
+    """Takes bodies. Where there are too many, the one that has been on its way for the longest time
+    gives way: a body that is sent arrives in less time than one that is held back.
+    """
+
+    def __init__(self, most: int, size: int, room: int):
+        """`most` bodies at a time, of `size` bytes each and `room` bytes together."""
+        self._most, self._size, self._room = most, size, room
+        self._arriving: dict[_Arriving, None] = {}  # The oldest first.
+
+    async def body(self, request: requests.Request) -> bytes:
+        """A whole body; Refused where it is longer than allowed, however long it says it is, or
+        does not arrive in time."""
+        refused = Refused(413, f"the body has more than {self._size} bytes")
+        if int(request.headers.get("content-length", 0)) > self._size:
+            raise refused
+        try:
+            async with asyncio.timeout(_PATIENCE) as deadline:
+                mine = _Arriving(deadline, bytearray())
+                self._arriving[mine] = None
+                try:
+                    self._make_room()
+                    async for chunk in request.stream():
+                        mine.data += chunk
+                        if len(mine.data) > self._size:
+                            raise refused
+                        self._make_room()
+                finally:
+                    self._arriving.pop(mine, None)
+        except TimeoutError:
+            raise Refused(408, f"no whole body in {_PATIENCE:.0f} seconds, or too many") from None
+        return bytes(mine.data)
+
+    def _make_room(self) -> None:
+        while len(self._arriving) > self._most or self._held > self._room:
+            oldest = next(iter(self._arriving))
+            del self._arriving[oldest]
+            oldest.deadline.reschedule(asyncio.get_running_loop().time())
+
+    @property
+    def _held(self) -> int:
+        """Bytes that have arrived of bodies that have not yet."""
+        return sum(len(body.data) for body in self._arriving)

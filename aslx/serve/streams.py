@@ -1,0 +1,215 @@
+"""WebSocket /api/stream: frames as they come, answers as they grow.
+
+The client's first message names its columns; then come frames, `reset` for the next clip, `end`.
+Each answer says how many frames of the clip it covers. Answers keep their order; where frames come
+faster than they are read, an answer covers several, and the last covers all.
+"""
+
+import asyncio
+import contextlib
+import functools
+import time
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import pydantic
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from aslx.serve import bodies, refusals
+from aslx.serve.interpreter_pool import Engine
+from aslx.serve.limits import Limits
+from aslx.serve.turns import Client, Full, Places
+
+MESSAGE = 2**20  # Bytes of a message: 160 frames of all of Kaggle's columns.
+_PATIENCE = 300.0  # Seconds without a message, after which a stream is closed.
+_SMALL = 2**14  # Bytes of a message that is parsed at once, in the time that a frame is read in.
+_WINDOW = 10  # Seconds over which frames are counted.
+
+NORMAL, UNSUPPORTED, INVALID, POLICY, TOO_BIG, TRY_AGAIN = 1000, 1003, 1007, 1008, 1009, 1013
+
+
+class Columns(bodies.Strict):
+    """The first message. Without columns: the model's own."""
+
+    type: Literal["columns"] = "columns"
+    columns: bodies.Names = pydantic.Field(default_factory=list)
+
+
+class Frames(bodies.Strict):
+    type: Literal["frames"]
+    frames: bodies.Rows
+
+
+class Reset(bodies.Strict):
+    """Ends a clip and begins the next."""
+
+    type: Literal["reset"]
+
+
+class End(bodies.Strict):
+    """Ends the stream."""
+
+    type: Literal["end"]
+
+
+class Message(pydantic.RootModel):
+    root: Annotated[Frames | Reset | End, pydantic.Field(discriminator="type")]
+
+
+class Close(Exception):
+    """The stream shall be closed: code and reason."""
+
+    def __init__(self, code: int, reason: str):
+        super().__init__(reason)
+        self.code = code
+
+
+async def serve(socket: WebSocket, engine: Engine, limits: Limits, streams: Places) -> None:
+    """A stream from its opening to its close."""
+    await socket.accept()
+    try:
+        try:
+            with streams.one():
+                await Stream(socket, engine, limits).run()
+        except Full as error:
+            raise Close(TRY_AGAIN, f"streams: {error}") from None
+        except refusals.Refused as error:
+            raise Close(TOO_BIG if error.status == 413 else INVALID, str(error)) from None
+    except Close as close:
+        # A control frame holds 123 bytes of reason.
+        reason = refusals.line(str(close)).encode()[:123].decode(errors="ignore")
+        with contextlib.suppress(WebSocketDisconnect), _open():
+            await socket.close(close.code, reason)
+    except WebSocketDisconnect:
+        pass
+
+
+@contextlib.contextmanager
+def _open() -> Iterator[None]:
+    """WebSocketDisconnect where nothing can be sent any more: uvicorn, which closes where a frame
+    breaks the protocol, says so with RuntimeError."""
+    try:
+        yield
+    except RuntimeError:
+        raise WebSocketDisconnect(1006) from None
+
+
+class Stream:
+    """One client's clips, one after the other."""
+
+    def __init__(self, socket: WebSocket, engine: Engine, limits: Limits):
+        self._socket, self._engine, self._limits = socket, engine, limits
+        self._client = Client()
+        self._clip, self._answers = 0, 0
+        self._rows: list[np.ndarray] = []  # f32[n, *shape] each; of the clip, in order.
+        self._frames, self._covered = 0, 0
+        self._reading: asyncio.Task | None = None
+        self._left, self._at = float(limits.frames_per_second * _WINDOW), time.monotonic()
+
+    async def run(self) -> None:
+        """Until the client ends or errs."""
+        origin = self._socket.headers.get("origin")
+        if origin and origin.partition("://")[2] != self._socket.headers.get("host"):
+            raise Close(POLICY, "a page of another origin")
+        if self._engine.about.kind == "image":
+            raise Close(UNSUPPORTED, "the model reads images: post them to /api/transcribe")
+        self._columns = await self._first()
+        await self._say({"type": "ready", "columns": self._columns.width})
+        try:
+            while await self._message():
+                pass
+        finally:
+            if self._reading:
+                self._reading.cancel()
+
+    async def _first(self) -> bodies.Columns:
+        data = await self._receive()
+        kind = bodies.JSON if isinstance(data, str) else bodies.MSGPACK
+        first: Columns = await self._parsed(Columns, data, kind)
+        return bodies.Columns(self._engine.about, first.columns)
+
+    async def _receive(self) -> str | bytes:
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                message = await self._socket.receive()
+        except TimeoutError:
+            raise Close(POLICY, f"no message in {_PATIENCE:.0f} seconds") from None
+        if message["type"] == "websocket.disconnect":
+            raise WebSocketDisconnect(message.get("code", 1000))
+        data = message["bytes"] if message.get("text") is None else message["text"]
+        if len(data) > MESSAGE:
+            raise Close(TOO_BIG, f"a message of {len(data)} bytes: at most {MESSAGE} are taken")
+        return data
+
+    async def _parsed(self, model: type[pydantic.BaseModel], data: str | bytes, kind: str) -> Any:
+        parse = functools.partial(bodies.parsed, model, data, kind)
+        if len(data) < _SMALL:
+            return parse()
+        return await self._engine.run(parse, self._client, 1 + len(data) / _SMALL)
+
+    async def _message(self) -> bool:
+        """Takes one; False after the last."""
+        data = await self._receive()
+        if isinstance(data, bytes):
+            await self._add(self._binary(data))
+            return True
+        message = (await self._parsed(Message, data, bodies.JSON)).root
+        if isinstance(message, Frames):
+            await self._add(self._columns.rows(message.frames))
+            return True
+        self._pace(1)
+        if self._reading:
+            await self._reading  # Until all of the clip is answered.
+        if isinstance(message, End):
+            await self._say({"type": "end", "answers": self._answers})
+            raise Close(NORMAL, "ended")
+        self._clip += 1
+        self._rows, self._frames, self._covered = [], 0, 0
+        await self._say({"type": "reset", "clip": self._clip})
+        return True
+
+    def _binary(self, data: bytes) -> np.ndarray:
+        size = 4 * self._columns.width
+        if len(data) % size:
+            raise Close(INVALID, f"{len(data)} bytes are no frames of {size}")
+        return self._columns.ordered(np.frombuffer(data, "<f4").reshape(-1, self._columns.width))
+
+    async def _add(self, rows: np.ndarray) -> None:
+        self._pace(max(1, len(rows)))
+        if self._frames + len(rows) > self._limits.frames:
+            raise Close(TOO_BIG, f"a clip has {self._limits.frames} frames at most: send reset")
+        self._rows.append(rows)
+        self._frames += len(rows)
+        if self._reading and self._reading.done():
+            self._reading = self._reading.result()  # None; or what went wrong.
+        if not self._reading:
+            self._reading = asyncio.create_task(self._read())
+
+    def _pace(self, frames: int) -> None:
+        now, rate = time.monotonic(), self._limits.frames_per_second
+        self._left = min(self._left + (now - self._at) * rate, rate * _WINDOW) - frames
+        self._at = now
+        if self._left < 0:
+            raise Close(POLICY, f"more than {rate} frames a second")
+
+    async def _read(self) -> None:
+        """Answers until all frames are covered."""
+        while self._covered < self._frames:
+            cost = 1 + self._frames
+            self._covered, answer = await self._engine.run(self._newest, self._client, cost)
+            place = {"sequence": self._answers, "clip": self._clip, "frames": self._covered}
+            self._answers += 1
+            try:
+                await self._say({"type": "answer"} | place | answer)
+            except WebSocketDisconnect:  # As whoever receives will find.
+                return
+
+    def _newest(self) -> tuple[int, dict[str, Any]]:
+        """In one of the engine's threads: all frames that have arrived by now."""
+        clip = np.concatenate(self._rows.copy())
+        return len(clip), self._engine.read(clip)
+
+    async def _say(self, message: dict[str, Any]) -> None:
+        with _open():
+            await self._socket.send_json(message)

@@ -1,0 +1,24 @@
+"""What a run says of itself before its first step."""
+
+from collections.abc import Iterator
+
+from aslx import config, optim, run_directory
+from aslx.data import training_data
+from aslx.train import step
+
+
+def of(
+    cfg: config.Config,
+    state: step.State,
+    training: training_data.Pool,
+    evaluation: run_directory.Evaluation,
+) -> Iterator[str]:
+    """Lines of text; `state` may be abstract."""
+    yield optim.shares(cfg.optim, state.model)
+    for data in (*(data for data, _ in training.sources), evaluation.data):
+        count = cfg.task.unaligned(state.best_model, cfg.features, data)
+        if count:
+            yield (
+                f"{count} of the {len(data)} clips of {data.split} in {data.directory} have fewer "
+                "frames than CTC needs for their phrases: it learns nothing of them"
+            )

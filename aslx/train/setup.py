@@ -1,0 +1,138 @@
+"""What stays the same over a run: the mesh, the data, and what is compiled for them."""
+
+import contextlib
+import dataclasses
+import functools
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import numpy as np
+
+from aslx import config as config_lib
+from aslx import optim, run_directory, sharding
+from aslx.data import loader, plan, records, training_data
+from aslx.train import frozen_cache, initial_weights, step, stopping
+
+
+@dataclasses.dataclass(frozen=True)
+class Setup:
+    """What stays the same over a run: the mesh, the compiled functions, the data."""
+
+    cfg: config_lib.Config
+    mesh: jax.sharding.Mesh
+    pool: training_data.Pool
+    shapes: list[plan.Shape]
+    abstract: step.State  # Shapes, dtypes and shardings.
+    init: Callable[[], step.State]
+    train: Callable[[step.State, step.Batch, jax.Array], tuple[step.State, step.Metrics]]
+    evaluation: run_directory.Evaluation
+    key: jax.Array
+    steps_per_epoch: int
+    cached: np.ndarray | None = None
+    """What frozen layers answered for each record, where that is kept."""
+
+    def plan(self, salt: int) -> plan.Train:
+        return self.pool.train(self.shapes, self.cfg.seed, salt)
+
+    @property
+    def steps(self) -> int:
+        return self.steps_per_epoch * self.cfg.epochs
+
+    @property
+    def sets(self) -> dict[str, records.Records]:
+        """What is trained on, and evaluated, by its place in the config."""
+        first, *also = (data for data, _ in self.pool.sources)
+        places = {"data.train_split": first, "data.eval_split": self.evaluation.data}
+        return places | {f"data.also.{i}": data for i, data in enumerate(also)}
+
+    @contextlib.contextmanager
+    def batches(
+        self, start: int, salt: int, tally: Callable[[dict], dict] = lambda rows: rows
+    ) -> Iterator[Iterator[step.Batch]]:
+        """Global batches from step `start` on, read ahead while the device computes; `tally` sees
+        this host's rows of each."""
+        rows = self.pool.batches(
+            self.plan(salt),
+            self.steps,
+            shard=jax.process_index(),
+            num_shards=jax.process_count(),
+            skip_corrupt=self.cfg.data.skip_corrupt,
+        )
+        workers = self.cfg.data.workers
+        stream = loader.stream(rows, start=start, workers=workers)
+        with contextlib.ExitStack() as stack:
+            with stopping.kept_from_children() if workers else contextlib.nullcontext():
+                it = stack.enter_context(contextlib.closing(iter(stream)))
+                first = list(itertools.islice(it, 1))  # Workers start when it is asked for.
+            every = itertools.chain(first, it)
+            yield sharding.put(self.mesh, map(self._from_cache, map(tally, every)))
+
+    def _from_cache(self, rows: dict) -> dict:
+        return rows if self.cached is None else rows | {"image": self.cached[rows["id"]]}
+
+
+def of(cfg: config_lib.Config) -> Setup:
+    """BadInput where the config, the data sets and the devices do not go together."""
+    mesh = sharding.make_mesh(cfg.mesh)
+    data = run_directory.open_training(cfg)
+    shapes = data.shapes(cfg.data.batching, cfg.seed)
+    for shape in shapes:
+        sharding.check_rows(mesh, shape.rows, cfg.microbatches)
+    steps_per_epoch = data.train(shapes, cfg.seed).steps_per_epoch
+    tx = optim.build(cfg.optim, steps_per_epoch * cfg.epochs)
+    stepped = frozen_cache.config(cfg) if cfg.cache_frozen else cfg
+    abstract, init = state(cfg, mesh, tx)
+    if cfg.weights:
+        init = functools.partial(initial_weights.first_state, init, cfg.weights)
+    evaluation = run_directory.Evaluation(cfg, mesh, cfg.data.eval_split)
+    _ = evaluation.batches  # What does not divide over the devices is told before the first step.
+    return Setup(
+        cfg=cfg,
+        mesh=mesh,
+        pool=data,
+        shapes=shapes,
+        abstract=abstract,
+        init=init,
+        train=train_step(stepped, mesh, tx, abstract, steps_per_epoch * cfg.epochs),
+        evaluation=evaluation,
+        key=jax.jit(lambda: jax.random.key(cfg.seed), out_shardings=sharding.replicated(mesh))(),
+        steps_per_epoch=steps_per_epoch,
+    )
+
+
+def state(
+    cfg: config_lib.Config, mesh: jax.sharding.Mesh, tx: Any
+) -> tuple[step.State, Callable[[], step.State]]:
+    """The placed, abstract train state, and the compiled function that makes it."""
+    build = functools.partial(run_directory.build, cfg)
+    init = functools.partial(step.init, build, tx=tx, ema_decay=cfg.ema_decay)
+    abstract = sharding.place(mesh, jax.eval_shape(init))
+    return abstract, jax.jit(init, out_shardings=jax.tree.map(lambda x: x.sharding, abstract))
+
+
+def train_step(
+    cfg: config_lib.Config, mesh: jax.sharding.Mesh, tx: Any, abstract: step.State, steps: int
+):
+    """The jitted step, of `steps`, on states placed as `abstract` is; it takes the old state's
+    memory."""
+    place = jax.tree.map(lambda x: x.sharding, abstract)
+    train = functools.partial(
+        step.train,
+        tx=tx,
+        task=cfg.task,
+        features=cfg.features,
+        augment=cfg.augmentation,
+        microbatches=cfg.microbatches,
+        devices=mesh.size,
+        ema_decay=cfg.ema_decay,
+        awp=cfg.awp,
+        steps=steps,
+        gather=functools.partial(sharding.whole, mesh),
+        scatter=functools.partial(jax.lax.with_sharding_constraint, shardings=place.model),
+        spread=functools.partial(jax.lax.with_sharding_constraint, shardings=sharding.batch(mesh)),
+    )
+    out = place, sharding.replicated(mesh)
+    options = sharding.compiler_options(mesh, cfg.mesh.deterministic)
+    return jax.jit(train, out_shardings=out, donate_argnums=0, compiler_options=options)

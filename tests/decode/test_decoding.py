@@ -1,0 +1,298 @@
+"""Greedy decoding, and that all of it survives the way to a TFLite file.
+
+Conversion needs TensorFlow; the graphs here take features of a static shape with a batch of one.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from aslx.decode import decoding, ngrams
+from aslx.export import kaggle
+from aslx.models import attention, layers, lstm, transformer
+from aslx.schema import vocab
+from aslx.tasks import heads
+
+RNG = np.random.default_rng(0)
+A, B, C = vocab.encode("abc").astype(np.int32)
+PAD, END, BLANK = vocab.PAD, vocab.END, vocab.BLANK
+
+TRANSFORMER = transformer.Config(dim=16, num_layers=1, num_heads=2, kernel=3, stride=2)
+PRIOR = ngrams.count(["3 creek road", "+1-800", "www.a.org/b"], 3).weighted(0.5)
+LSTM = lstm.Config(dim=16, num_layers=1, decoder_layers=2, num_heads=2, stride=2)
+
+
+def logits_of(paths, classes: int) -> jax.Array:
+    return jax.nn.one_hot(jnp.asarray(paths), classes) * 9
+
+
+class Script:
+    """Stands for a model: writes given rows whatever it reads, and counts its steps."""
+
+    def __init__(self, rows):
+        self.rows = jnp.asarray(rows)
+
+    def start(self, memory, memory_mask, max_tokens):
+        return {"step": jnp.int32(0), "seen": jnp.zeros((len(memory), max_tokens), jnp.int32)}
+
+    def advance(self, tokens, cache):
+        t, seen = cache["step"], cache["seen"]
+        seen = jax.lax.dynamic_update_slice_in_dim(seen, tokens[:, None], t, 1)
+        logits = logits_of(jax.lax.dynamic_index_in_dim(self.rows, t, 1, False), vocab.SIZE)
+        return logits, {"step": t + 1, "seen": seen}
+
+
+def test_greedy_writes_up_to_each_rows_end_and_pads_after_it():
+    script = Script([[A, B, END, C, C], [A, A, B, B, C], [END, A, A, A, A]])
+    text, _ = decoding.greedy(script, jnp.zeros((3, 2, 1)), jnp.ones((3, 2), bool), 5)
+    assert text.dtype == jnp.int32
+    np.testing.assert_array_equal(
+        text, [[A, B, END, PAD, PAD], [A, A, B, B, C], [END, PAD, PAD, PAD, PAD]]
+    )
+
+
+def test_greedy_stops_when_every_row_has_ended():
+    script = Script([[A, END, C, C], [END, A, A, A]])
+    steps = []
+
+    def advance(tokens, cache):
+        jax.debug.callback(lambda t: steps.append(int(t)), cache["step"])
+        return Script.advance(script, tokens, cache)
+
+    script.advance = advance
+    text, _ = decoding.greedy(script, jnp.zeros((2, 2, 1)), jnp.ones((2, 2), bool), 4)
+    jax.block_until_ready(text)
+    jax.effects_barrier()
+    np.testing.assert_array_equal(text, [[A, END, PAD, PAD], [END, PAD, PAD, PAD]])
+    assert sorted(steps) == [0, 1]
+
+
+@pytest.mark.parametrize("cfg", [TRANSFORMER, LSTM], ids=["transformer", "lstm"])
+def test_greedy_is_the_argmax_of_teacher_forcing(cfg):
+    model = cfg.build(6, rngs=nnx.Rngs(3))
+    features = RNG.normal(size=(3, 11, 6)).astype(np.float32)
+    mask = np.arange(11) < np.array([[11], [6], [2]])
+
+    @jax.jit
+    def both(model):
+        text, sure = decoding.greedy(model, *model.encode(features, jnp.asarray(mask)), 9)
+        begun = jnp.pad(text, ((0, 0), (1, 0)), constant_values=vocab.START)[:, :-1]
+        return text, sure, jax.nn.softmax(model.decode(begun, *model.encode(features, mask)))
+
+    text, sure, forced = both(model)
+    ended = np.cumsum(text == END, 1) > (text == END)
+    np.testing.assert_array_equal(np.where(ended, PAD, forced.argmax(-1)), text)
+    np.testing.assert_allclose(sure[~ended], forced.max(-1)[~ended], rtol=1e-4)
+
+
+def test_ctc_greedy_drops_repeats_then_blanks():
+    paths = [
+        [A, A, BLANK, A, B, B],
+        [BLANK, BLANK, C, C, C, BLANK],
+        [BLANK] * 6,
+        [A, B, C, A, B, C],
+    ]
+    text, _ = decoding.ctc_greedy(logits_of(paths, BLANK + 1), jnp.ones((4, 6), bool))
+    expected = [[A, A, B, *[PAD] * 3], [C, *[PAD] * 5], [PAD] * 6, [A, B, C, A, B, C]]
+    assert text.dtype == jnp.int32
+    np.testing.assert_array_equal(text, expected)
+
+
+def test_ctc_greedy_reads_only_what_the_mask_shows():
+    logits = logits_of([[A, B, C, C], [A, B, C, C]], BLANK + 1)
+    mask = jnp.asarray([[True, True, False, False], [False] * 4])
+    text, _ = decoding.ctc_greedy(logits, mask)
+    np.testing.assert_array_equal(text, [[A, B, PAD, PAD], [PAD] * 4])
+
+
+def test_ctc_greedy_agrees_with_a_loop_over_random_paths():
+    paths = RNG.choice([0, A, B, BLANK], size=(50, 20))
+    lengths = RNG.integers(0, 21, 50)
+    mask = np.arange(20) < lengths[:, None]
+    text, _ = decoding.ctc_greedy(logits_of(paths, BLANK + 1), jnp.asarray(mask))
+    for row, path, n in zip(np.asarray(text), paths, lengths, strict=True):
+        expected = [
+            c for i, c in enumerate(path[:n]) if c != BLANK and (i == 0 or path[i - 1] != c)
+        ]
+        np.testing.assert_array_equal(row, expected + [PAD] * (20 - len(expected)))
+
+
+def test_a_ctc_character_is_as_sure_as_its_frames_are_on_average():
+    path = [A, A, BLANK, A, B, A]
+    heights = jnp.asarray([1.0, 3.0, 9.0, 2.0, 5.0, 4.0])
+    logits = jax.nn.one_hot(jnp.asarray([path]), BLANK + 1) * heights[:, None]
+    _, sure = decoding.ctc_greedy(logits, jnp.ones((1, 6), bool) & (jnp.arange(6) < 5))
+    p = np.exp(heights) / (np.exp(heights) + BLANK)
+    np.testing.assert_allclose(sure, [[(p[0] + p[1]) / 2, p[3], p[4], 0, 0, 0]], rtol=1e-5)
+
+
+def test_a_position_is_as_sure_as_its_likeliest_character():
+    logits = logits_of([[A, B, END]], vocab.SIZE) * jnp.asarray([[1], [0.1], [0.5]])
+    _, sure = decoding.positions_greedy(logits)
+    p = np.exp([9, 0.9, 4.5]) / (np.exp([9, 0.9, 4.5]) + vocab.SIZE - 1)
+    np.testing.assert_allclose(sure, [p], rtol=1e-5)
+
+
+def test_positions_greedy_pads_after_the_first_end():
+    paths = [[vocab.START, A, END, A, END], [A, A, B, B, C], [END, A, A, A, A]]
+    text, _ = decoding.positions_greedy(logits_of(paths, vocab.SIZE))
+    np.testing.assert_array_equal(
+        text,
+        [[vocab.START, A, END, PAD, PAD], [A, A, B, B, C], [END, PAD, PAD, PAD, PAD]],
+    )
+
+
+def test_a_clip_that_is_read_with_little_confidence_is_answered_by_the_fallback():
+    tokens = jnp.asarray([[A, B, END], [A, B, END], [END, PAD, PAD], [A, B, C]])
+    sure = jnp.asarray([[0.9, 0.5, 0.1], [0.5, 0.5, 1.0], [1.0, 1.0, 1.0], [1.0, 1.0, 1.0]])
+    mask = jnp.asarray([[True, False]] * 3 + [[False, False]])
+    text, sure = decoding.fallback(tokens, sure, mask, np.array([C, A, C, A]), 0.6)
+    assert [vocab.decode(row) for row in text] == ["ab", "caca", "caca", "caca"]
+    np.testing.assert_allclose(sure[1:], [[0.5] * 4, [0.0] * 4, [0.0] * 4])
+    np.testing.assert_allclose(sure[0, :2], [0.9, 0.5])
+    short, _ = decoding.fallback(tokens, sure[:, :3], mask, np.array([C]), 0.6)
+    assert [vocab.decode(row) for row in short] == ["ab", "c", "c", "c"]
+    rows = decoding.rows(decoding.answers(text, sure))
+    assert [kaggle.text(np.asarray(row)) for row in rows] == ["ab", "caca", "caca", "caca"]
+
+
+class Squeezed(nnx.Module):
+    """A Squeezeformer's shape (Kim et al. 2022): half the frames between its blocks, full rate at
+    its end, post-norm, rotary attention, MLP, depthwise convolution, MLP; CTC."""
+
+    def __init__(self, num_features: int, dim: int, *, rngs: nnx.Rngs):
+        dtype = jnp.dtype("float32")
+        self.stem = nnx.Linear(num_features, dim, rngs=rngs)
+        self.attention = attention.Attention(dim, 2, dtype=dtype, rngs=rngs)
+        self.convolution = layers.DepthwiseConv(dim, 5, dtype=dtype, rngs=rngs)
+        self.mlps = nnx.List([nnx.Linear(dim, dim, rngs=rngs) for _ in range(2)])
+        self.norms = nnx.List([nnx.LayerNorm(dim, rngs=rngs) for _ in range(4)])
+        self.ctc_head = nnx.Linear(dim, BLANK + 1, rngs=rngs)
+
+    def block(self, x_BMD, mask_BM):
+        turns = attention.turns(x_BMD.shape[1], self.attention.head_dim)
+        x_BMD = self.norms[0](x_BMD + self.attention(x_BMD, mask_BM[:, None], turns))
+        x_BMD = self.norms[1](x_BMD + jax.nn.silu(self.mlps[0](x_BMD)))
+        x_BMD = self.norms[2](x_BMD + jax.nn.silu(self.convolution(x_BMD, mask_BM)))
+        return self.norms[3](x_BMD + jax.nn.silu(self.mlps[1](x_BMD)))
+
+    def __call__(self, features_BSF, mask_BS):
+        full_BSD = self.block(self.stem(features_BSF), mask_BS)
+        pairs_BM2D, half_BM = layers.stack_frames(full_BSD, mask_BS, 2)
+        b, m, dd = pairs_BM2D.shape
+        pooled_BMD = pairs_BM2D.reshape(b, m, 2, dd // 2).mean(2)
+        wide_BSD = jnp.repeat(self.block(pooled_BMD, half_BM), 2, 1)[:, : full_BSD.shape[1]]
+        return self.ctc_head(self.block(full_BSD + wide_BSD, mask_BS))
+
+
+def _built(cfg):
+    """A network as if trained: every value away from its start, biases too."""
+    rng = np.random.default_rng(3)
+    model = cfg.build(6, rngs=nnx.Rngs(3))
+    return jax.tree.map(lambda x: x + 0.1 * rng.normal(size=x.shape).astype(np.float32), model)
+
+
+def _autoregressive(cfg):
+    """END is made likelier, so that some texts end early."""
+    model = _built(cfg)
+    model.head.bias[...] = model.head.bias[...].at[END].add(1.5)
+    return lambda x, mask: decoding.greedy(model, *model.encode(x, mask), 12)
+
+
+def _ctc(cfg):
+    model = _built(cfg)
+
+    def read(x, mask):
+        memory, memory_mask = model.encode(x, mask)
+        return decoding.ctc_greedy(model.ctc(memory), memory_mask)
+
+    return read
+
+
+def _positions(cfg):
+    model = _built(cfg)
+    return lambda x, mask: decoding.positions_greedy(model.positions(x, mask))
+
+
+def _searched(cfg, head, prior=None):
+    model = _built(cfg)
+    return lambda x, mask: head.read(model, x, mask, max_tokens=6, beams=3, prior=prior)
+
+
+def _fallen_back():
+    model = _built(TRANSFORMER)
+
+    def read(x, mask):
+        memory, memory_mask = model.encode(x, mask)
+        text, sure = decoding.ctc_greedy(model.ctc(memory), memory_mask)
+        return decoding.fallback(text, sure, mask, np.array([C, A] * 9), 0.02)
+
+    return read
+
+
+def _squeezed():
+    model = Squeezed(6, 16, rngs=nnx.Rngs(3))
+    return lambda x, mask: decoding.ctc_greedy(model(x, mask), mask)
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        pytest.param(lambda: _autoregressive(TRANSFORMER), id="transformer"),
+        pytest.param(lambda: _autoregressive(LSTM), id="lstm"),
+        pytest.param(lambda: _ctc(TRANSFORMER), id="transformer ctc"),
+        pytest.param(lambda: _ctc(LSTM), id="lstm ctc"),
+        pytest.param(lambda: _autoregressive(transformer.Seed()), id="seed 004"),
+        pytest.param(lambda: _positions(lstm.Seed()), id="seed 000"),
+        pytest.param(_squeezed, id="squeezeformer"),
+        pytest.param(_fallen_back, id="fallback"),
+        pytest.param(lambda: _searched(TRANSFORMER, heads.CTC()), id="ctc beams"),
+        pytest.param(lambda: _searched(TRANSFORMER, heads.Autoregressive()), id="beams"),
+        pytest.param(lambda: _searched(TRANSFORMER, heads.CTC(), PRIOR), id="ctc, prior"),
+        pytest.param(
+            lambda: _searched(LSTM, heads.Autoregressive(ctc_weight=0.3)), id="joint beams"
+        ),
+        pytest.param(
+            lambda: _searched(LSTM, heads.Autoregressive(ctc_weight=0.3), PRIOR),
+            id="joint beams, prior",
+        ),
+    ],
+)
+def test_a_converted_reader_writes_what_jax_writes(read):
+    tf = pytest.importorskip("tensorflow")
+    litert = pytest.importorskip("ai_edge_litert.interpreter")
+    from jax.experimental import jax2tf
+
+    def answer(features_SF, lengths_1):
+        mask_1S = jnp.arange(features_SF.shape[0]) < lengths_1[:, None]
+        return reader(features_SF[None], mask_1S)
+
+    reader = read()
+    shapes = [tf.TensorSpec((13, 6), tf.float32), tf.TensorSpec((1,), tf.int32)]
+    graph = tf.function(
+        jax2tf.convert(answer, with_gradient=False), autograph=False, input_signature=shapes
+    )
+    converter = tf.lite.TFLiteConverter.from_concrete_functions(
+        [graph.get_concrete_function()], graph
+    )
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    runner = litert.Interpreter(model_content=converter.convert())
+    runner.allocate_tensors()
+    expected = jax.jit(answer)
+    texts = set()
+    for length in (13, 8, 13, 0):
+        features = RNG.normal(size=(13, 6)).astype(np.float32) * 3
+        for at in runner.get_input_details():
+            whole = len(at["shape"]) == 2
+            runner.set_tensor(at["index"], features if whole else np.array([length], np.int32))
+        runner.invoke()
+        outputs = [runner.get_tensor(at["index"]) for at in runner.get_output_details()]
+        text, sure = sorted(outputs, key=lambda array: array.dtype.kind, reverse=True)
+        jax_text, jax_sure = expected(features, np.array([length]))
+        np.testing.assert_array_equal(text, jax_text)
+        np.testing.assert_allclose(sure[text != PAD], jax_sure[text != PAD], atol=1e-4)
+        texts.add(text.tobytes())
+    # The equality says little where a network writes one text whatever it reads.
+    assert len(texts) > 1

@@ -1,0 +1,241 @@
+"""Export: the file answers as JAX does, and as Kaggle asks."""
+
+import csv
+import json
+import pathlib
+import subprocess
+import sys
+import venv
+import zipfile
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from aslx import config, errors, optim, run_directory
+from aslx.export import __main__ as export
+from aslx.export import comparison, kaggle
+from aslx.inputs import phrase_features
+from aslx.models import lstm, transformer
+from aslx.schema import vocab
+from aslx.tasks import heads, transcription
+from aslx.train import loop
+from tests import tiny
+
+ROOT = pathlib.Path(__file__).parent.parent.parent
+CLIPS = 200
+HOSTILE = (0, 1, 2, 5, 31, 32, 33, 128, 807, 2000)
+AUTOREGRESSIVE = {
+    "task": transcription.Task(head=heads.Autoregressive(), max_tokens=8),
+    "model": transformer.Config(
+        dim=16, num_layers=2, num_heads=2, decoder_layers=1, stride=2, kernel=3
+    ),
+}
+SEED = {
+    "task": transcription.Task(head=heads.PerPosition(), max_tokens=62),
+    "features": phrase_features.Seed(),
+    "model": lstm.Seed(),
+    "ema_decay": 0.0,
+}
+
+
+@pytest.fixture(
+    scope="module",
+    params=[{}, AUTOREGRESSIVE, pytest.param(SEED, marks=pytest.mark.slow)],
+    ids=["ctc", "autoregressive", "seed"],
+)
+def run(request, tmp_path_factory) -> run_directory.Run:
+    """A network that has learned to read six letters: one that has not is of two minds, and half
+    a float's precision decides."""
+    data = tmp_path_factory.mktemp("data")
+    counts = {"train": [200], "validation": [8], "test": [CLIPS]}
+    tiny.dataset(data, counts, frames=(12, 60), alphabet="abcdef")
+    values = {"epochs": 15, "eval_every": 15, "optim": optim.Config(peak_lr=1e-2)}
+    cfg = tiny.cfg(data, **values, **request.param)
+    workdir = tmp_path_factory.mktemp("run")
+    config.claim(workdir, cfg)
+    loop.run(cfg, workdir)
+    return run_directory.open_run(workdir)
+
+
+@pytest.fixture(scope="module")
+def exported(run) -> bytes:
+    return export.convert(run.cfg, run.model, "none")
+
+
+@pytest.fixture(scope="module")
+def submission(run, exported, tmp_path_factory) -> pathlib.Path:
+    path = tmp_path_factory.mktemp("export") / "submission.zip"
+    path.write_bytes(export.submission(exported, run.cfg.features.source.submission))
+    return path
+
+
+def compared(run, models) -> dict:
+    evaluation = run_directory.Evaluation(run.cfg, run.mesh, "test", limit=CLIPS)
+    return comparison.compare(evaluation, run.cfg, run.model, models)
+
+
+def test_the_exported_text_is_jaxs_on_200_clips(run, exported):
+    models = {"none": exported}
+    report = compared(run, models)["none"]
+    assert report["clips"] == CLIPS and report["same_text"] == 1.0
+    assert report["score"] == report["score_jax"]
+
+
+def test_float16_weights_change_one_text_in_a_hundred_at_most(run):
+    models = {"float16": export.convert(run.cfg, run.model, "float16")}
+    report = compared(run, models)["float16"]
+    assert report["same_text"] >= 0.99
+
+
+def test_int8_weights_make_a_file_that_answers_and_says_which_runtime_it_needs(run, exported):
+    model = export.convert(run.cfg, run.model, "int8")
+    assert len(model) < len(exported)
+    assert export.runtime(exported) < "2.14" < export.runtime(model) < "3"
+    columns = len(run.cfg.features.selection.columns)
+    outputs = kaggle.interpreter(model)(inputs=np.zeros((20, columns), np.float32))["outputs"]
+    assert outputs.shape[1] == vocab.PAD + 1
+
+
+@pytest.mark.parametrize("kind", ["nan", "zeros", "random", "huge"])
+def test_hostile_clips_of_any_length_are_answered_with_characters(run, exported, kind):
+    columns = len(run.cfg.features.selection.columns)
+    answer, rng = kaggle.interpreter(exported), np.random.default_rng(0)
+    clips = {
+        "nan": lambda t: np.full((t, columns), np.nan),
+        "zeros": lambda t: np.zeros((t, columns)),
+        "random": lambda t: np.where(rng.random((t, columns)) < 0.1, np.nan, rng.random()),
+        "huge": lambda t: rng.normal(size=(t, columns)) * 1e4,
+    }
+    for t in HOSTILE:
+        outputs = answer(inputs=clips[kind](t).astype(np.float32))["outputs"]
+        assert np.isfinite(outputs).all() and outputs.shape[1] == vocab.PAD + 1
+        assert set(kaggle.text(outputs)) <= set(vocab.CHARACTERS)
+
+
+@pytest.mark.parametrize("rows", [export.WEB_FRAMES[0], export.WEB_FRAMES[-1]])
+def test_a_model_of_fixed_length_reads_every_shorter_clip_as_the_other_does(run, exported, rows):
+    columns, rng = len(run.cfg.features.selection.columns), np.random.default_rng(0)
+    whole = kaggle.interpreter(exported)
+    fixed = kaggle.interpreter(export.convert(run.cfg, run.model, "none", rows))
+    test = run_directory.Evaluation(run.cfg, run.mesh, "test").clips()
+    stream = np.concatenate([kaggle.columns(clip) for clip in test])
+    texts = set()
+    for t in range(rows + 1) if rows < 100 else (0, 1, 65, 128, 500, rows - 1, rows):
+        start = int(rng.integers(len(stream) - t))
+        clip, frames = stream[start : start + t], np.array([t], np.int32)
+        expected = whole(inputs=clip)["outputs"]
+        for beyond in (np.nan, 0.7):  # What lies past the clip does not count.
+            inputs = np.full((rows, columns), beyond, np.float32)
+            inputs[:t] = clip
+            found = fixed(inputs=inputs, frames=frames)["outputs"]
+            assert kaggle.text(found) == kaggle.text(expected), t
+        texts.add(kaggle.text(expected))
+    # The LSTM seed says much the same of every clip.
+    assert len(texts) > 5 or isinstance(run.cfg.model, lstm.Seed)
+
+
+def test_model_json_says_what_goes_in_and_comes_out(run):
+    cfg = run.cfg
+    scores = [{"name": "score", "value": 0.5, "on": "validation"}]
+    said = json.loads(json.dumps(export.about(cfg, run.step, scores, web=False)))
+    assert said == {
+        "step": run.step,
+        "scores": scores,
+        "input": {
+            "kind": "columns",
+            "shape": ["t", len(cfg.features.selection.columns)],
+            "columns": list(cfg.features.selection.columns),
+        },
+        "max_frames": cfg.features.max_frames,
+        "task": "transcription",
+        "answers": list(vocab.CHARACTERS),
+    }
+    said = export.about(cfg, run.step, [], web=True)
+    assert said["web"][0] == {"frames": 64, "file": "web/64.tflite"}
+
+
+@pytest.fixture(scope="module")
+def competition(run, tmp_path_factory) -> pathlib.Path:
+    """The test split in the competition's own layout."""
+    source = tmp_path_factory.mktemp("competition")
+    evaluation = run_directory.Evaluation(run.cfg, run.mesh, "test")
+    rows, tables = [], []
+    for i, clip in enumerate(evaluation.clips()):
+        sequence = int(evaluation.data[i]["sequence_id"].int64_list.value[0])
+        rows.append(("clips.parquet", sequence, evaluation.targets[i]))
+        index = pd.Index([sequence] * len(clip), name="sequence_id")
+        columns = list(run.cfg.features.selection.columns)
+        tables.append(pd.DataFrame(kaggle.columns(clip), index, columns))
+    pd.concat(tables).to_parquet(source / "clips.parquet")
+    with open(source / "train.csv", "w", newline="") as f:
+        csv.writer(f).writerows([("path", "sequence_id", "phrase"), *rows])
+    index = {c: i for i, c in enumerate(vocab.CHARACTERS)}
+    (source / "character_to_prediction_index.json").write_text(json.dumps(index))
+    return source
+
+
+def evaluator(python: str, submission: pathlib.Path, source: pathlib.Path) -> dict:
+    script = ROOT / "tests" / "kaggle_evaluator.py"
+    done = subprocess.run(
+        [python, str(script), str(submission), str(source)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_kaggles_evaluator_scores_the_zip_as_we_score_the_run(run, submission, competition):
+    evaluation = run_directory.Evaluation(run.cfg, run.mesh, "test")
+    answers, _ = evaluation.run(run.model)
+    found = evaluator(sys.executable, submission, competition)
+    assert list(found["texts"].values()) == [answer.text for answer in answers]
+    assert found["score"] == evaluation.score(answers)["score"]
+
+
+@pytest.fixture(scope="session")
+def tflite_runtime() -> str:
+    """The Python of an environment with tflite-runtime 2.14, which Kaggle's evaluator used."""
+    if sys.version_info[:2] != (3, 11) or sys.platform != "linux":
+        pytest.skip("tflite-runtime 2.14 has wheels for Python 3.11 on Linux at the latest")
+    home = ROOT / ".cache" / "tflite-runtime"
+    python = str(home / "bin" / "python")
+    if not (home / "ready").exists():
+        venv.create(home, with_pip=True, clear=True)
+        pins = ["tflite-runtime==2.14.0", "numpy==1.26.4", "pandas==2.2.3", "pyarrow==18.1.0"]
+        subprocess.run([python, "-m", "pip", "install", "-q", *pins], check=True)
+        (home / "ready").touch()
+    return python
+
+
+def test_tflite_runtime_answers_a_clip_of_no_frames(tflite_runtime, exported, tmp_path):
+    (tmp_path / "model.tflite").write_bytes(exported)
+    code = (
+        "import sys, numpy as np\n"
+        "from tflite_runtime.interpreter import Interpreter\n"
+        "run = Interpreter(model_path=sys.argv[1]).get_signature_runner('serving_default')\n"
+        "columns = run.get_input_details()['inputs']['shape_signature'][1]\n"
+        "assert len(run(inputs=np.zeros((0, columns), np.float32))['outputs'])\n"
+    )
+    subprocess.run([tflite_runtime, "-c", code, str(tmp_path / "model.tflite")], check=True)
+
+
+def test_tflite_runtime_answers_the_same(tflite_runtime, submission, competition):
+    ours = evaluator(sys.executable, submission, competition)
+    theirs = evaluator(tflite_runtime, submission, competition)
+    assert theirs["runtime"] == "tflite_runtime" and theirs["texts"] == ours["texts"]
+
+
+def test_the_zip_holds_the_model_and_its_columns_and_no_date(run, submission, exported):
+    with zipfile.ZipFile(submission) as z:
+        assert sorted(z.namelist()) == ["inference_args.json", "model.tflite"]
+        columns = json.loads(z.read("inference_args.json"))["selected_columns"]
+        assert columns == list(run.cfg.features.selection.columns)
+        assert z.read("model.tflite") == exported
+        assert {i.date_time for i in z.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+
+
+def test_a_zip_that_kaggle_would_refuse_is_not_made(monkeypatch):
+    monkeypatch.setattr(export, "MAX_ZIP", 1000)
+    noise = np.random.default_rng(0).bytes(5000)
+    with pytest.raises(errors.BadInput, match="--quantize float16 or int8"):
+        export.submission(noise, {})

@@ -1,0 +1,72 @@
+"""Frames of clips before they are features."""
+
+import jax
+import jax.export
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aslx.inputs import resampling
+from aslx.schema import landmarks
+
+
+def test_the_seeds_resize_is_tensorflows():
+    tf = pytest.importorskip("tensorflow")
+    x = np.random.default_rng(0).normal(size=(1, 200, 5)).astype(np.float32)
+    ours, _, _ = resampling.resample(jnp.asarray(x), jnp.ones((1, 200), bool), 128)
+    theirs = tf.image.resize(x[..., None], (128, 5))[..., 0]
+    np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+def test_a_lost_frame_between_two_that_are_seen_is_not_seen():
+    values = np.where(np.arange(60) % 2, np.nan, 1.5).astype(np.float32)[None, :, None]
+    resample = jax.jit(lambda keep: resampling.resample(values, keep, 48))
+    for count in range(1, 49):
+        found, presence, _ = resample(np.arange(60)[None] < count)
+        np.testing.assert_array_equal(presence[0, 1:count:2], 0)
+        np.testing.assert_array_equal(found[0, :count:2], 1.5)
+
+
+@given(
+    seed=st.integers(0, 2**31),
+    counts=st.tuples(st.integers(0, 60), st.integers(0, 60)),
+    frames=st.sampled_from([7, 16, 48, 59, 60]),
+    lost=st.floats(0, 0.5),
+)
+@settings(max_examples=60, deadline=None)
+def test_whole_values_are_those_of_which_nothing_is_missing(seed, counts, frames, lost):
+    rng = np.random.default_rng(seed)
+    values = rng.normal(0, 100, (2, 60, 3)).astype(np.float32)
+    values[rng.random(values.shape) < lost] = np.nan
+    keep = np.arange(60) < np.array(counts)[:, None]
+    found, mask = resampling.whole(jnp.asarray(values), jnp.asarray(keep), frames)
+    expected, presence, same = resampling.resample(jnp.asarray(values), jnp.asarray(keep), frames)
+    np.testing.assert_array_equal(mask, same)
+    whole = (presence > 1 - 1e-4) & mask[..., None]
+    np.testing.assert_allclose(found, np.where(whole, expected, 0), atol=1e-3)
+    np.testing.assert_array_equal(np.asarray(found)[~np.asarray(whole)], 0)
+
+
+def test_points_are_picked_alike_along_a_length_that_nobody_knows():
+    selection = landmarks.SEED_HANDS_POSE
+    x_BTC = np.random.default_rng(0).normal(size=(2, 9, 3 * len(selection.points))).astype("f4")
+    x_BTC[0, 3:5] = np.nan
+    left_B, points = np.array([False, True]), selection.part("right_hand")
+
+    def dominant(x_BTC: jax.Array) -> jax.Array:
+        return resampling.dominant(x_BTC, left_B, selection, points)
+
+    shape = jax.export.symbolic_shape(f"2, t, {x_BTC.shape[2]}")
+    exported = jax.export.export(jax.jit(dominant))(jax.ShapeDtypeStruct(shape, "f4"))
+    np.testing.assert_array_equal(exported.call(x_BTC), dominant(jnp.asarray(x_BTC)))
+    mirrored = x_BTC[1].reshape(9, -1, 3)[:, selection.mirror[points]] * [-1, 1, 1] + [1, 0, 0]
+    np.testing.assert_allclose(dominant(x_BTC)[1], mirrored.reshape(9, -1), atol=1e-6)
+
+
+@pytest.mark.parametrize("frames", [1, 1024, 1025, 5000])
+def test_what_was_kept_before_each_frame_is_counted_exactly_however_long_the_clip(frames):
+    keep = np.random.default_rng(frames).random((2, frames)) < 0.6
+    found = jax.jit(resampling._before)(keep.astype("f4"))
+    np.testing.assert_array_equal(found, np.cumsum(keep, 1) - keep)

@@ -1,0 +1,93 @@
+"""Small data sets in Kaggle's layout, for the tests of preparing."""
+
+import csv
+import dataclasses
+import json
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from aslx.schema import landmarks, vocab
+
+SELECTION = landmarks.SEED_HANDS_POSE
+FLAGS = ("--selection", "seed_hands_pose", "--processes", "1")  # Of aslx.prepare.
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """A line of train.csv, and the frames that its parquet has for it."""
+
+    id: int
+    signer: int
+    phrase: str
+    frames: int
+    path: str = "train_landmarks/1.parquet"
+
+
+def some(n: int = 24, signers: int = 8, frames: int = 30) -> list[Line]:
+    """Different phrases in two files."""
+    digits = np.random.default_rng(n).integers(0, 10**6, n)
+    return [
+        Line(1000 + 7 * i, i % signers, f"no {d} st", frames + i % 5, _file(i * 2 // n))
+        for i, d in enumerate(digits)
+    ]
+
+
+def _file(number: int) -> str:
+    return f"train_landmarks/{number + 1}.parquet"
+
+
+def columns(sequence: Line) -> np.ndarray:
+    """float32[T, C]: what the parquet holds: fractions of an image, the left hand often lost."""
+    rng = np.random.default_rng(sequence.id)
+    values = rng.normal(0.5, 0.2, (sequence.frames, len(SELECTION.columns))).astype(np.float32)
+    left = [i for i, name in enumerate(SELECTION.columns) if "left_hand" in name]
+    values[np.ix_(rng.random(sequence.frames) < 0.7, left)] = np.nan
+    return values
+
+
+def table(sequences: Sequence[Line], values: Sequence[np.ndarray] | None = None) -> pa.Table:
+    """The rows of one parquet, `frame` first and `sequence_id` last."""
+    values = values or [columns(s) for s in sequences]
+    stacked = np.concatenate([np.zeros((0, len(SELECTION.columns)), np.float32), *values])
+    ids = np.repeat([s.id for s in sequences], [len(v) for v in values]).astype(np.int64)
+    frame = np.concatenate([np.zeros(0, int), *(np.arange(len(v)) for v in values)])
+    named = {"frame": pa.array(frame.astype(np.int16))}
+    named |= {c: pa.array(stacked[:, i]) for i, c in enumerate(SELECTION.columns)}
+    return pa.table(named | {"sequence_id": pa.array(ids)})
+
+
+def write(folder: pathlib.Path, sequences: Sequence[Line]) -> pathlib.Path:
+    """The whole layout; answers `folder`."""
+    for path in dict.fromkeys(s.path for s in sequences):
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(table([s for s in sequences if s.path == path]), folder / path)
+    write_csv(folder / "train.csv", sequences)
+    ids = {c: i for i, c in enumerate(vocab.CHARACTERS)}
+    (folder / "character_to_prediction_index.json").write_text(json.dumps(ids))
+    return folder
+
+
+def write_csv(path: pathlib.Path, sequences: Sequence[Line]) -> None:
+    with open(path, "w", newline="") as f:
+        writer = csv.writer(f)
+        writer.writerow(["path", "file_id", "sequence_id", "participant_id", "phrase"])
+        writer.writerows([s.path, 1, s.id, s.signer, s.phrase] for s in sequences)
+
+
+def half(sequence: Line) -> np.ndarray:
+    """float16[T, N, 3]: what a record should hold."""
+    return SELECTION.from_columns(columns(sequence)).astype(np.float16)
+
+
+def same(a: np.ndarray, b: np.ndarray) -> bool:
+    """To the bit, NaN too."""
+    return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
+
+
+def left(folder: pathlib.Path) -> list[str]:
+    """What stands in a folder besides `kaggle`."""
+    return sorted(path.name for path in folder.iterdir() if path.name != "kaggle")

@@ -1,0 +1,233 @@
+"""Kaggle's files become records that hold the same numbers, or an error that names the fault."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from aslx.data import records
+from aslx.figures import dataset_figures
+from aslx.prepare import building, fingerspelling, phrase_clips, splits, spool, summary, workers
+from aslx.schema import landmarks
+from tests.prepare import kaggle
+
+KEEP = phrase_clips.Keep(selection="seed_hands_pose")
+OPTIONS = fingerspelling.Options(keep=KEEP, processes=1)
+
+
+def prepare(source, out, **options):
+    chosen = dataclasses.replace(OPTIONS, **options)
+    with building.scratch(out) as scratch:
+        run = fingerspelling.runner(chosen, scratch)
+        return fingerspelling.prepare(source, scratch, chosen, "a test", run)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """(lines of the csv, the prepared data set)."""
+    folder = tmp_path_factory.mktemp("whole")
+    lines = kaggle.some(96)
+    prepare(kaggle.write(folder / "kaggle", lines), folder / "out")
+    return lines, folder / "out"
+
+
+def test_records_hold_the_landmarks_as_float16_with_nan(whole):
+    lines, out = whole
+    by_id = {line.id: line for line in lines}
+    for part in splits.PARTS:
+        for features in (data := records.Records(out, part)):
+            line = by_id.pop(features["sequence_id"].int64_list.value[0])
+            raw = features["landmarks"].bytes_list.value[0]
+            assert raw == kaggle.half(line).astype("<f2").tobytes()
+            assert features["phrase"].bytes_list.value == [line.phrase.encode()]
+            assert features["signer"].int64_list.value == [line.signer]
+            assert features["file"].bytes_list.value == [line.path.encode()]
+        assert np.array_equal(data.index.signer, [f["signer"].int64_list.value[0] for f in data])
+    assert not by_id
+    assert data.metadata["task"] == "transcription"
+    assert data.metadata["selection"] == "seed_hands_pose"
+
+
+def test_tfds_and_tf_data_read_the_same_arrays_and_checksums(whole):
+    import tensorflow as tf
+    import tensorflow_datasets as tfds
+
+    lines, out = whole
+    by_id = {line.id: line for line in lines}
+    builder = tfds.builder_from_directory(out)
+    for part in splits.PARTS:
+        for example in tfds.as_numpy(builder.as_dataset(split=part)):
+            line = by_id.pop(int(example["sequence_id"]))
+            assert kaggle.same(example["landmarks"], kaggle.half(line))
+            assert example["phrase"].decode() == line.phrase
+    assert not by_id
+    paths = sorted(map(str, out.glob("*.tfrecord*")))
+    assert len(paths) == sum(len(s.shard_lengths) for s in builder.info.splits.values()) >= 4
+    # Raises DataLossError where a checksum is not TensorFlow's own.
+    assert len(list(tf.data.TFRecordDataset(paths))) == len(lines)
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, 7e4, -1e30])
+def test_a_value_that_float16_cannot_hold_is_an_error(tmp_path, value):
+    (line,) = kaggle.some(1)
+    values = kaggle.columns(line)
+    values[4, kaggle.SELECTION.columns.index("z_pose_16")] = value
+    pq.write_table(kaggle.table([line], [values]), tmp_path / "a.parquet")
+    row = phrase_clips.Row("a.parquet", line.id, 0, "a", "train")
+    with pytest.raises(ValueError, match=rf"sequence {line.id}: z_pose_16 is .* in frame 4, bey"):
+        list(phrase_clips.read(tmp_path / "a.parquet", [row], KEEP))
+
+
+def test_clips_without_frames_or_landmarks_are_dropped_and_counted(tmp_path):
+    lines = kaggle.some(12)
+    lines[0] = dataclasses.replace(lines[0], frames=0)
+    kaggle.write(tmp_path / "kaggle", lines)
+    path = tmp_path / "kaggle" / lines[-1].path
+    mine = [line for line in lines if line.path == lines[-1].path]
+    values = [kaggle.columns(line) for line in mine]
+    values[-1][:] = np.nan
+    pq.write_table(kaggle.table(mine, values), path)
+    report = prepare(tmp_path / "kaggle", tmp_path / "out", split="none")
+    assert report["dropped"] == {phrase_clips.NO_FRAMES: 1, phrase_clips.NO_LANDMARK: 1}
+    assert report["kept"] == 10
+    data = records.Records(tmp_path / "out", "train")
+    assert len(data) == 10 and records.splits(tmp_path / "out") == ["train"]
+    assert report == json.loads((tmp_path / "out" / "summary.json").read_text())
+
+
+def test_a_clip_whose_signer_and_phrase_part_is_dropped_and_counted(tmp_path):
+    lines = [
+        dataclasses.replace(line, signer=i % 6, phrase=f"{i // 6} rd")
+        for i, line in enumerate(kaggle.some(36, frames=3))
+    ]
+    report = prepare(kaggle.write(tmp_path / "kaggle", lines), tmp_path / "out")
+    dropped = report["dropped"][phrase_clips.NO_PART]
+    assert dropped == 36 - report["kept"] == 36 - (4 * 4 + 1 + 1)
+    assert [counts["clips"] for counts in report["parts"].values()] == [16, 1, 1]
+
+
+def test_the_filters_are_those_of_the_seeds():
+    def clip(frames, right, left):
+        row = phrase_clips.Row("a", 1, 1, "abcd")
+        return phrase_clips.Clip(row, frames=frames, right=right, left=left)
+
+    whole, short = phrase_clips.Keep(whole_hands=True), phrase_clips.Keep(frames_per_character=1.0)
+    assert [whole.reason(clip(30, *hands)) for hands in ((8, 8), (9, 0), (0, 9))] == [
+        phrase_clips.FEW_HANDS, "", ""
+    ]  # fmt: skip
+    assert [short.reason(clip(n, 0, 0)) for n in (3, 4)] == [phrase_clips.FEW_FRAMES, ""]
+    assert [phrase_clips.Keep().reason(clip(n, 0, 0)) for n in (0, 1)] == [
+        phrase_clips.NO_FRAMES,
+        "",
+    ]
+
+
+def test_hands_are_counted_when_every_point_of_them_is_there(tmp_path):
+    (line,) = kaggle.some(1)
+    values = kaggle.columns(line)
+    at = {hand: [i for i, c in enumerate(kaggle.SELECTION.columns) if hand in c]
+          for hand in ("right_hand", "left_hand")}  # fmt: skip
+    values[:] = 0.5
+    values[:10, at["left_hand"][5]] = np.nan
+    values[:3, at["right_hand"][62]] = np.nan
+    pq.write_table(kaggle.table([line], [values]), tmp_path / "a.parquet")
+    row = phrase_clips.Row("a.parquet", line.id, 0, "a", "train")
+    ((clip, _),) = phrase_clips.read(tmp_path / "a.parquet", [row], KEEP)
+    n = line.frames
+    assert (clip.frames, clip.right, clip.left, clip.no_hand) == (n, n - 3, n - 10, 3)
+    assert not clip.empty
+
+
+def test_the_order_of_clips_is_not_that_in_which_files_are_read(tmp_path):
+    kaggle.write(tmp_path, kaggle.some(6))
+    rows, _ = fingerspelling.divide(fingerspelling.table(tmp_path, OPTIONS), OPTIONS)
+    orders = []
+    for order in (list, reversed):
+
+        def run(function, tasks, order=order):
+            return iter(order(list(workers.run(function, tasks, 1))))
+
+        every, stored = spool.fill(tmp_path, tmp_path, rows, KEEP, run)
+        assert [waiting.clip for waiting in stored] == every
+        orders.append([clip.row.sequence_id for clip in every])
+    assert orders[0] == orders[1] == [row.sequence_id for row in rows]
+
+
+def test_the_same_landmarks_in_two_clips_are_counted(tmp_path):
+    a, b, *others = kaggle.some(6)
+    lines = [a, b, *others]
+    kaggle.write(tmp_path / "kaggle", lines)
+    path = tmp_path / "kaggle" / a.path
+    mine = [line for line in lines if line.path == a.path]
+    values = [kaggle.columns(a if line == b else line) for line in mine]
+    pq.write_table(kaggle.table(mine, values), path)
+    report = prepare(tmp_path / "kaggle", tmp_path / "out", split="none")
+    expected = {"within a part": 1, "across parts": 0, "with another label": 2}
+    assert report["duplicates"] == expected
+    assert "exact duplicates: 1 come more than once in their part" in summary.text(report)
+
+
+def test_both_csv_files_are_taken_unless_told_otherwise(tmp_path):
+    lines = kaggle.some(8)
+    kaggle.write(tmp_path, lines)
+    more = [dataclasses.replace(line, phrase="more") for line in lines[4:]]
+    kaggle.write_csv(tmp_path / "train.csv", lines[:4])
+    kaggle.write_csv(tmp_path / "supplemental_metadata.csv", more)
+
+    def phrases(**options):
+        rows = fingerspelling.table(tmp_path, dataclasses.replace(OPTIONS, **options))
+        return [row.phrase for row in rows]
+
+    first = [line.phrase for line in lines[:4]]
+    assert phrases() == first + ["more"] * 4
+    assert phrases(supplemental=False) == first
+    assert phrases(train=False) == ["more"] * 4
+
+
+def test_the_drawn_clips_show_hands_of_several_signers():
+    rows = [phrase_clips.Row("a", i, i % 2, "abc") for i in range(20)]
+    kept = [phrase_clips.Clip(row, frames=100 + row.sequence_id, right=80) for row in rows]
+    kept += [phrase_clips.Clip(row, frames=109) for row in rows]
+    chosen = dataset_figures.samples(kept)
+    assert [clip.row.sequence_id for clip in chosen] == [9, 8, 10, 7]
+    assert all(clip.right for clip in chosen)
+    assert dataset_figures.samples(kept[:1]) == kept[:1]
+
+
+def test_figures_are_drawn_of_clips_without_a_hand_too(tmp_path):
+    from PIL import Image
+
+    row = phrase_clips.Row("a", 1, 1, "$5")
+    clip = phrase_clips.Clip(row, frames=12)
+    selection = landmarks.HOLISTIC130
+    arms = np.full((12, len(selection.points), 3), np.nan, np.float16)
+    arms[:, selection.part("pose")] = np.random.default_rng(0).random((12, 12, 3))
+    dataset_figures.draw(
+        tmp_path / "figures", [clip, clip], [(clip, arms), (clip, arms * np.nan)], selection
+    )
+    names = {path.name for path in (tmp_path / "figures").iterdir()}
+    assert names == {
+        "characters.png", "frames_per_character.png", "clip_lengths.png", "hands.png", "clips.gif"
+    }  # fmt: skip
+    for name in names:
+        Image.open(tmp_path / "figures" / name).verify()
+    moving = Image.open(tmp_path / "figures" / "clips.gif")
+    assert moving.n_frames == 4
+    arms_only, blank = (
+        np.asarray(moving.convert("L").crop((left + 10, 40, left + 230, 240))) for left in (0, 240)
+    )
+    assert arms_only.min() < 200 < 250 < blank.min()
+
+
+def test_the_real_sample_goes_through(shared, tmp_path):
+    report = prepare(shared / "fingerspelling_sample", tmp_path / "out", keep=phrase_clips.Keep())
+    assert report["kept"] == 44 and not report["dropped"]
+    assert report["split"] == "phrase" and "2 signers are too few" in report["note"]
+    assert {part: c["clips"] for part, c in report["parts"].items()} == {
+        "train": 35, "validation": 4, "test": 5
+    }  # fmt: skip
+    lost = records.Records(tmp_path / "out", "train")[0]["landmarks"].bytes_list.value[0]
+    clip = np.frombuffer(lost, "<f2").reshape(-1, 130, 3)
+    assert np.isnan(clip).any() and not np.isnan(clip).all()

@@ -1,0 +1,114 @@
+"""A tiny model that has learned to read six letters, exported and served."""
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from aslx import config, optim, run_directory
+from aslx.export import __main__ as export
+from aslx.export import exports, kaggle
+from aslx.train import loop
+from tests import tiny
+from tests.serve import servers
+
+CLIPS = 50
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """A run, its export, and clips that it never saw."""
+
+    run: run_directory.Run
+    workdir: pathlib.Path
+    clips: list[np.ndarray]  # f32[t, columns] each, NaN where a part is lost.
+    interpreter: Callable[[np.ndarray], np.ndarray]
+
+    @property
+    def columns(self) -> list[str]:
+        return list(self.run.cfg.features.selection.columns)
+
+    def answer(self, clip: np.ndarray) -> dict:
+        """What the API shall say of a clip: Kaggle's loop, and each character's value."""
+        outputs = self.interpreter(clip)
+        said = [row for row in outputs if row.argmax() < 59]
+        text = kaggle.text(outputs)
+        characters = [
+            {"character": c, "confidence": round(float(row.max()), 4)}
+            for c, row in zip(text, said, strict=True)
+        ]
+        return {"text": text, "characters": characters}
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory) -> Trained:
+    data, workdir = (tmp_path_factory.mktemp(name) for name in ("data", "run"))
+    counts = {"train": [200], "validation": [8], "test": [CLIPS]}
+    tiny.dataset(data, counts, frames=(12, 60), alphabet="abcdef")
+    cfg = tiny.cfg(data, epochs=15, eval_every=15, optim=optim.Config(peak_lr=1e-2))
+    config.claim(workdir, cfg)
+    loop.run(cfg, workdir)
+    run = run_directory.open_run(workdir)
+    model = export.convert(run.cfg, run.model, "none")
+    scores = [{"name": "score", "value": 0.5, "on": "validation"}]
+    about = export.about(run.cfg, run.step, scores, web=True)
+    about["web"] = about["web"][:1]  # Of models that no test here runs.
+    every = {"model.tflite": model, "web/64.tflite": b"of the page"}
+    exports.write(workdir / "export", about, {"made": {}}, every)
+    evaluation = run_directory.Evaluation(run.cfg, run.mesh, "test")
+    clips = [kaggle.columns(clip) for clip in evaluation.clips()]
+    runner = kaggle.interpreter(model)
+    return Trained(run, workdir, clips, lambda clip: runner(inputs=clip)["outputs"])
+
+
+@pytest.fixture(scope="session")
+def parquet(trained, tmp_path_factory) -> pathlib.Path:
+    """All clips in Kaggle's layout; sequence ids from 100."""
+    tables = [
+        pd.DataFrame(clip, pd.Index([100 + i] * len(clip), name="sequence_id"), trained.columns)
+        for i, clip in enumerate(trained.clips)
+    ]
+    path = tmp_path_factory.mktemp("kaggle") / "clips.parquet"
+    pd.concat(tables).to_parquet(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def server(trained) -> Iterator[servers.Server]:
+    with servers.serving(trained.workdir) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def narrow(trained) -> Iterator[servers.Server]:
+    """A server with little room."""
+    limits = {"waiting": 0, "streams": 1, "frames": 100}
+    words = [word for name, most in limits.items() for word in (f"--limits.{name}", most)]
+    with servers.serving(trained.workdir, *words) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def web(tmp_path_factory) -> pathlib.Path:
+    """A page and its packages."""
+    web = tmp_path_factory.mktemp("web")
+    files = {
+        "index.html": "<!doctype html>",
+        "page.js": "export {};",
+        "package.json": '{"dependencies": {"@scope/wanted": "1"}}',
+        "node_modules/@scope/wanted/wanted.wasm": "",
+        "node_modules/unwanted/unwanted.js": "",
+    }
+    for name, text in files.items():
+        (web / name).parent.mkdir(parents=True, exist_ok=True)
+        (web / name).write_text(text)
+    return web
+
+
+def as_json(clip: np.ndarray) -> list[list[float | None]]:
+    """Rows with null where a value is missing."""
+    return json.loads(json.dumps(clip.tolist()).replace("NaN", "null"))

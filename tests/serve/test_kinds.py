@@ -1,0 +1,150 @@
+"""Models of other kinds: what each takes, and that it says classes."""
+
+import functools
+import io
+import json
+
+import numpy as np
+import pytest
+import requests
+from PIL import Image
+
+from aslx.export import exports
+from aslx.schema import landmarks
+from aslx.serve import app as app_lib
+from aslx.serve import bodies, limits, opened
+from aslx.serve import interpreter_pool as engine_lib
+from tests.serve import servers
+from tests.serve.test_streams import closed
+
+NAMES = ["first", "second", "third"]
+SHAPES = {"image": [4, 6, 3], "frames": ["t", 543, 3], "keypoints": ["t", 258]}
+
+
+def tflite(shape: list) -> bytes:
+    """The softmax of three means: of an image's colours, of a point's axes, of thirds of a row."""
+    tf = pytest.importorskip("tensorflow")
+    sizes = [None if n == "t" else n for n in shape]
+
+    def fn(inputs):
+        known = tf.where(tf.math.is_nan(inputs), 0.0, inputs)
+        rows = tf.reshape(known, [-1, *((3, 86) if shape[-1] == 258 else (shape[1], 3))])
+        means = tf.reduce_mean(rows, [0, 2 if shape[-1] == 258 else 1])
+        return {"outputs": tf.nn.softmax(means)}
+
+    module = tf.Module()
+    module.serve = tf.function(fn, [tf.TensorSpec(sizes, tf.float32, name="inputs")])
+    concrete = module.serve.get_concrete_function()
+    return tf.lite.TFLiteConverter.from_concrete_functions([concrete], module).convert()
+
+
+@pytest.fixture(scope="module", params=SHAPES)
+def kind(request, tmp_path_factory):
+    """(kind, address, model) of a server in a thread."""
+    export, shape = tmp_path_factory.mktemp("export"), SHAPES[request.param]
+    model = tflite(shape)
+    about = {"step": 1, "scores": [], "task": "classification", "answers": NAMES}
+    about["input"] = {"kind": request.param, "shape": shape}
+    exports.write(export, about, {}, {"model.tflite": model})
+    found = opened.export(export)
+    engine = engine_lib.Engine(model, found.about, 1)
+    app = app_lib.build(found, engine, limits.Limits())
+    with servers.running(app) as url:
+        run = engine_lib.interpreter(model, found.about)
+        yield request.param, url, lambda inputs: run(inputs=inputs)["outputs"]
+
+
+@pytest.fixture
+def post(kind):
+    url = f"{kind[1]}/api/transcribe"
+    return functools.partial(requests.post, url, timeout=30)
+
+
+def one(response: requests.Response) -> dict:
+    assert response.status_code == 200, response.text
+    (answer,) = response.json()["answers"]
+    return answer
+
+
+def same(answer: dict, outputs: np.ndarray) -> None:
+    shares = {name: round(float(p), 4) for name, p in zip(NAMES, outputs, strict=True)}
+    best = NAMES[outputs.argmax()]
+    assert answer["probabilities"] == shares
+    assert (answer["class"], answer["probability"]) == (best, shares[best])
+
+
+def test_a_model_answers_what_its_interpreter_does(kind, post):
+    name, _, model = kind
+    rng = np.random.default_rng(0)
+    if name == "image":
+        picture = Image.fromarray(rng.integers(0, 255, (40, 60, 3), np.uint8))
+        for form in ("PNG", "JPEG"):
+            file = io.BytesIO()
+            picture.save(file, form)
+            headers = {"Content-Type": f"image/{form.lower()}"}
+            answer = one(post(data=file.getvalue(), headers=headers))
+            size = (6, 4)
+            small = Image.open(file).resize(size, Image.Resampling.BILINEAR)
+            same(answer, model(np.asarray(small, np.float32)))
+        return
+    shape = SHAPES[name][1:]
+    clip = rng.random((5, *shape)).astype(np.float32)
+    same(one(post(json={"frames": clip.reshape(5, -1).tolist()})), model(clip))
+
+
+def test_a_model_refuses_the_types_of_others(kind, post):
+    name, _, _ = kind
+    foreign = {"image": bodies.JSON, "frames": bodies.PNG, "keypoints": bodies.PARQUET}[name]
+    response = post(data=b"{}", headers={"Content-Type": foreign})
+    assert response.status_code == 415
+    described = requests.get(kind[1] + "/openapi.json", timeout=30).json()
+    content = described["paths"]["/api/transcribe"]["post"]["requestBody"]["content"]
+    assert set(content) == set(bodies.takes(engine_lib.About(1, "", name, (), (), ())))
+
+
+@pytest.mark.parametrize("kind", ["image"], indirect=True)
+def test_what_is_no_image_or_too_large_a_one_is_refused(kind, post):
+    def status(data: bytes) -> int:
+        return post(data=data, headers={"Content-Type": "image/png"}).status_code
+
+    file = io.BytesIO()
+    Image.new("L", (5000, 4000)).save(file, "PNG")  # 20 kilobytes.
+    assert status(file.getvalue()) == 413
+    Image.new("L", (20000, 20000)).save(file := io.BytesIO(), "PNG")
+    assert status(file.getvalue()) in (413, 422)
+    assert status(file.getvalue()[:500]) in (413, 422)
+    assert status(b"GIF89a") == status(b"") == 422
+
+
+@pytest.mark.parametrize("kind", ["image"], indirect=True)
+def test_a_stream_to_a_model_of_images_is_closed(kind):
+    server = servers.Server(kind[1], process=None)
+    code, reason = closed(server)
+    assert code == 1003 and "post them to /api/transcribe" in reason
+
+
+@pytest.mark.parametrize("kind", ["keypoints"], indirect=True)
+def test_keypoints_have_no_named_columns(post):
+    response = post(json={"columns": ["x"], "frames": []})
+    assert response.status_code == 422 and "no named columns" in response.json()["detail"]
+
+
+@pytest.mark.parametrize("kind", ["frames"], indirect=True)
+def test_kaggles_clip_of_an_isolated_sign_is_read_in_its_own_layout_and_as_columns(
+    kind, post, shared
+):
+    path = next((shared / "asl_signs_sample").rglob("*.parquet"))
+    headers = {"Content-Type": bodies.PARQUET}
+    answer = one(post(data=path.read_bytes(), headers=headers))
+    import pandas as pd
+
+    clip = pd.read_parquet(path)[["x", "y", "z"]].to_numpy(np.float32).reshape(-1, 543, 3)
+    same(answer, kind[2](clip))
+    columns = [f"{axis}_{point}" for axis in landmarks.AXES for point in landmarks.POINTS]
+    wide = clip.transpose(0, 2, 1).reshape(len(clip), -1)
+    frame = pd.DataFrame(wide, pd.Index([1] * len(clip), name="sequence_id"), columns)
+    frame.to_parquet(file := io.BytesIO())
+    again = one(post(data=file.getvalue(), headers=headers))
+    assert again == answer | {"sequence_id": 1}
+    rows = json.loads(json.dumps(wide.tolist()).replace("NaN", "null"))
+    assert one(post(json={"columns": columns, "frames": rows})) == answer

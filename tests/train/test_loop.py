@@ -1,0 +1,402 @@
+"""Training: exact, resumable, guarded."""
+
+import dataclasses
+import functools
+import json
+import os
+import pathlib
+import re
+import shutil
+
+import jax
+import numpy as np
+import pytest
+
+from aslx import config, errors, sharding
+from aslx.checkpoints import checkpoint, stored
+from aslx.data import plan, records
+from aslx.storage import files
+from aslx.tasks import transcription
+from aslx.train import guard, lock, logs, loop, setup, step
+from tests import tiny
+
+TIMES = {"seq_per_s"}
+
+
+def lines(workdir: pathlib.Path) -> list[dict]:
+    """metrics.jsonl without what a clock says."""
+    kept = logs.read(workdir / "metrics.jsonl")
+    return [{k: v for k, v in line.items() if k not in TIMES} for line in kept]
+
+
+def state_of(cfg: config.Config, workdir: pathlib.Path) -> dict[str, np.ndarray]:
+    """Every leaf of the newest checkpoint."""
+    s = setup.of(cfg)
+    with checkpoint.Checkpoints(workdir / "checkpoints") as saved:
+        found = saved.restore_latest(s.abstract)
+    assert found is not None
+    return {k: np.asarray(v) for k, v in stored.flatten(found[0]).items()}
+
+
+def assert_identical(a: dict, b: dict) -> None:
+    assert a.keys() == b.keys()
+    for name in a:
+        np.testing.assert_array_equal(a[name], b[name], err_msg=name)
+
+
+@pytest.fixture(scope="module")
+def cfg(dataset) -> config.Config:
+    return tiny.cfg(dataset, save_every=3)
+
+
+@pytest.fixture(scope="module")
+def ready(cfg) -> setup.Setup:
+    return setup.of(cfg)
+
+
+def reuse(monkeypatch: pytest.MonkeyPatch, s: setup.Setup) -> None:
+    """Runs compile no step that `s` has compiled. Their configs differ in nothing that it sees."""
+    monkeypatch.setattr(setup, "of", lambda cfg: dataclasses.replace(s, cfg=cfg))
+
+
+@pytest.fixture(scope="module")
+def whole(cfg, ready, tmp_path_factory) -> pathlib.Path:
+    """A run from start to end: two epochs."""
+    workdir = tmp_path_factory.mktemp("whole")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        reuse(monkeypatch, ready)
+        loop.run(cfg, workdir)
+    return workdir
+
+
+def interrupted(cfg, workdir: pathlib.Path, *stops: int) -> None:
+    for at in stops:
+        loop.run(cfg, workdir, stop=lambda i, at=at: i == at)
+    loop.run(cfg, workdir)
+
+
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
+def test_a_resumed_run_is_bit_identical_in_an_epoch_and_across_its_end(
+    cfg, ready, whole, tmp_path, monkeypatch, workers
+):
+    reuse(monkeypatch, ready)
+    epoch = ready.steps_per_epoch
+    other = dataclasses.replace(cfg, data=dataclasses.replace(cfg.data, workers=workers))
+    interrupted(other, tmp_path, 2, epoch, epoch + 3)
+    assert_identical(state_of(cfg, tmp_path), state_of(cfg, whole))
+    assert lines(tmp_path) == lines(whole)
+
+
+def test_an_ended_run_is_not_trained_on(cfg, whole):
+    before = lines(whole)
+    scores, ended = loop.run(cfg, whole)
+    assert ended and lines(whole) == before
+    assert scores["score"] == [line["score"] for line in before if "score" in line][-1]
+
+
+def test_a_run_directory_holds_what_people_look_at(whole):
+    assert {"checkpoints", "events", "metrics.jsonl", "plots", "samples.txt"} <= {
+        p.name for p in whole.iterdir()
+    }
+    assert (whole / "plots" / "loss.png").stat().st_size > 1000
+    assert "target" in (whole / "samples.txt").read_text()
+    assert not [p for p in whole.rglob("*") if p.name.startswith(".metrics")]
+
+
+def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(cfg, whole, tmp_path, caplog):
+    copy = shutil.copytree(whole, tmp_path / "run")
+    with checkpoint.Checkpoints(copy / "checkpoints") as saved:
+        newest = saved.steps[-1]
+    for path in (copy / "checkpoints" / str(newest) / "state").rglob("*"):
+        if path.is_file():
+            path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    loop.run(cfg, copy)
+    assert f"moved to {copy / 'checkpoints' / f'damaged-{newest}'}" in caplog.text
+    assert_identical(state_of(cfg, copy), state_of(cfg, whole))
+
+
+@pytest.mark.parametrize("fsdp", [8])
+def test_the_mesh_changes_no_result(cfg, whole, tmp_path, fsdp):
+    other = dataclasses.replace(cfg, mesh=sharding.Config(fsdp=fsdp))
+    loop.run(other, tmp_path)
+    for a, b in zip(lines(tmp_path), lines(whole), strict=True):
+        if "loss" in a:
+            assert a["loss"] == pytest.approx(b["loss"], rel=1e-3)
+
+
+def test_a_run_goes_on_upon_another_mesh(cfg, whole, tmp_path):
+    loop.run(cfg, tmp_path, stop=lambda i: i == 5)
+    loop.run(dataclasses.replace(cfg, mesh=sharding.Config(fsdp=8)), tmp_path)
+    last, expected = ([x["loss"] for x in lines(w) if "loss" in x][-1] for w in (tmp_path, whole))
+    assert last == pytest.approx(expected, rel=1e-3)
+
+
+def test_a_mesh_that_does_not_divide_a_batch_is_an_error(cfg):
+    batching = plan.Bucketed(frames=512, buckets=2, multiple=3)
+    other = dataclasses.replace(cfg, data=dataclasses.replace(cfg.data, batching=batching))
+    with pytest.raises(ValueError, match="multiple of 8"):
+        setup.of(other)
+
+
+def first_batch(s: setup.Setup) -> dict:
+    with s.batches(0, 0) as batches:
+        return next(batches)
+
+
+def accumulated(s: setup.Setup, microbatches: int, devices: int, spread=lambda parts: parts):
+    """The compiled function of model, batch and key, and its results for the first batch."""
+    state = s.init()
+    run = jax.jit(
+        functools.partial(
+            step.accumulated,
+            frozen=state.frozen,
+            task=s.cfg.task,
+            features=s.cfg.features,
+            augment=None,
+            microbatches=microbatches,
+            devices=devices,
+            spread=spread,
+        )
+    )
+    arrays = {"model": state.model, "batch": first_batch(s), "key": s.key}
+    return run.lower(**arrays).compile().as_text() or "", run(**arrays)
+
+
+def assert_alike(a, b):
+    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+        np.testing.assert_allclose(x, y, atol=1e-5, rtol=1e-3)
+
+
+def test_accumulated_microbatches_are_one_batch(cfg):
+    # No dropout, so that both see the same network.
+    s = setup.of(dataclasses.replace(cfg, model=dataclasses.replace(cfg.model, dropout=0.0)))
+    (one, a), (four, b) = accumulated(s, 1, 1)[1], accumulated(s, 8, 2)[1]  # In four turns.
+    assert_alike(one, four)
+    assert float(a["loss"]) == pytest.approx(float(b["loss"]), rel=1e-5)
+
+
+def test_microbatches_are_the_same_on_every_mesh_and_travel_once(cfg):
+    batching = plan.Bucketed(frames=1024, buckets=1, multiple=16)
+    s = setup.of(dataclasses.replace(cfg, data=dataclasses.replace(cfg.data, batching=batching)))
+    place = sharding.batch(s.mesh)
+    spread = functools.partial(jax.lax.with_sharding_constraint, shardings=place)
+    program, eight = accumulated(s, 16, 8, spread)
+    assert_alike(eight, accumulated(s, 16, 2)[1])
+    assert " while(" in program
+    bodies = re.findall(r"body=(%[\w.-]+)", program)
+    for body in bodies:
+        (lines,) = re.findall(rf"^{re.escape(body)} .*?^}}", program, re.DOTALL | re.MULTILINE)
+        assert "all-reduce" not in lines and "all-gather" not in lines
+
+
+def test_microbatches_that_do_not_divide_over_the_devices_are_an_error(cfg):
+    with pytest.raises(ValueError, match="make microbatches 1 or a multiple of 8"):
+        setup.of(dataclasses.replace(cfg, microbatches=4))
+
+
+def test_the_step_compiles_once_a_bucket(cfg, tmp_path, monkeypatch):
+    s = setup.of(cfg)
+    monkeypatch.setattr(setup, "of", lambda cfg: s)
+    loop.run(cfg, tmp_path)
+    assert s.train._cache_size() == len(s.shapes) == 2  # type: ignore[attr-defined]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Poisoned(transcription.Task):
+    """A task whose loss is not a number where a batch holds the record `record`."""
+
+    records: tuple[int, ...] = ()
+
+    def loss(self, model, inputs, mask, batch, key):
+        total, count, sums = self.head.loss(model, inputs, mask, batch, key)
+        bad = jax.numpy.isin(batch["id"], jax.numpy.array(self.records)).any() & (key is not None)
+        return jax.numpy.where(bad, jax.numpy.nan, total), count, sums
+
+
+def poisoned(cfg: config.Config, *records: int) -> config.Config:
+    task = Poisoned(head=cfg.task.head, max_tokens=cfg.task.max_tokens, records=records)
+    return dataclasses.replace(cfg, task=task)
+
+
+def test_a_step_without_a_finite_gradient_is_skipped_and_counted(cfg, tmp_path):
+    loop.run(poisoned(cfg, 11), tmp_path)
+    found = [line for line in lines(tmp_path) if "loss" in line]
+    bad = [line for line in found if np.isnan(line["loss"])]
+    assert len(bad) == 2 and found[-1]["skipped"] == 2  # Once an epoch.
+    state = state_of(cfg, tmp_path)
+    assert all(np.isfinite(v).all() for v in state.values())
+
+
+def test_too_many_skipped_steps_roll_back_and_then_stop_with_a_message(
+    cfg, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(guard, "MAX_STREAK", 3)
+    with pytest.raises(ValueError, match=r"after 3 rollbacks: lower optim\.peak_lr"):
+        loop.run(poisoned(cfg, *range(80)), tmp_path)
+    assert "rolled back to step 0, new data order" in capsys.readouterr().out
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Stretch(transcription.Task):
+    """A task whose loss is not a number for these batches, each known by its records."""
+
+    batches: tuple[tuple[int, ...], ...] = ()
+
+    def loss(self, model, inputs, mask, batch, key):
+        total, count, sums = self.head.loss(model, inputs, mask, batch, key)
+        alike = [jax.numpy.array(b) for b in self.batches if len(b) == len(batch["id"])]
+        bad = functools.reduce(jax.numpy.logical_or, ((batch["id"] == b).all() for b in alike))
+        return jax.numpy.where(bad & (key is not None), jax.numpy.nan, total), count, sums
+
+
+def test_a_rollback_depends_on_no_log_no_save_and_no_signal(
+    cfg, ready, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(guard, "MAX_STREAK", 5)
+    cfg, epoch = dataclasses.replace(cfg, epochs=3), ready.steps_per_epoch
+    # The second evaluation lies in the bad stretch, before it is too long.
+    bad = range(2 * epoch - 2, 2 * epoch + 5)
+    batches = tuple(tuple(ready.plan(0)[i - 1].records.tolist()) for i in bad)
+    task = Stretch(head=cfg.task.head, max_tokens=cfg.task.max_tokens, batches=batches)
+    reuse(monkeypatch, setup.of(dataclasses.replace(cfg, task=task)))
+    found = {}
+    monkeypatch.setattr(logs.Log, "draw", lambda self: None)
+    for log_every, save_every, stops in [(1, 500, ()), (20, 3, (bad[3], 2 * epoch))]:
+        workdir = tmp_path / str(log_every)
+        interrupted(
+            dataclasses.replace(cfg, log_every=log_every, save_every=save_every), workdir, *stops
+        )
+        out = capsys.readouterr().out
+        assert f"5 steps up to {bad[4]} had no finite gradient: rolled back to" in out
+        assert f"rolled back to step {epoch}, new data order" in out
+        found[log_every] = state_of(cfg, workdir)
+        scores = [line["step"] for line in lines(workdir) if "score" in line]
+        assert scores == [epoch, 2 * epoch, 3 * epoch]
+    assert_identical(found[1], found[20])
+
+
+def test_a_score_that_is_no_number_is_the_worst(monkeypatch):
+    progress = checkpoint.Progress(best=0.5)
+    after = loop.better(progress, float("nan"))
+    assert (after.best, after.stale) == (0.5, 1)
+    first = loop.better(checkpoint.Progress(), float("nan"))
+    assert (first.best, first.stale) == (float("-inf"), 1)
+    assert loop.better(first, -3.0) == checkpoint.Progress(best=-3.0)
+
+
+def test_corrupt_records_are_skipped_and_counted_where_they_may_be(cfg, tmp_path, capsys):
+    copy = pathlib.Path(shutil.copytree(cfg.data.path, tmp_path / "data"))
+    data = records.Records(copy, "train")
+    path = copy / str(data.index.files[0])
+    damaged = bytearray(path.read_bytes())
+    damaged[int(data.index.offset[3]) + 100] ^= 4
+    path.write_bytes(damaged)
+    skipping = dataclasses.replace(cfg.data, path=str(copy), skip_corrupt=True)
+    loop.run(dataclasses.replace(cfg, data=skipping), tmp_path / "run")
+    counts = [line["corrupt"] for line in lines(tmp_path / "run") if "loss" in line]
+    assert counts[-1] == 2 and counts == sorted(counts)  # Once an epoch.
+    assert "2 corrupt records skipped so far" in capsys.readouterr().out
+
+
+def test_the_loop_forbids_transfers_but_batches_in_and_metrics_out(cfg, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop.Loop, "trace", lambda self, done: jax.numpy.ones(3) + np.ones(3))
+    with pytest.raises(Exception, match="Disallowed host-to-device transfer"):
+        loop.run(cfg, tmp_path)
+
+
+def test_training_stops_when_the_score_gets_no_better(cfg, tmp_path, capsys):
+    # A rate of 0 learns nothing: the second evaluation cannot be better than the first.
+    still = dataclasses.replace(cfg.optim, peak_lr=0.0)
+    loop.run(dataclasses.replace(cfg, optim=still, patience=1, epochs=4), tmp_path)
+    assert "no better score in 1 evaluations" in capsys.readouterr().out
+    epoch = setup.of(cfg).steps_per_epoch
+    assert max(line["step"] for line in lines(tmp_path)) == 2 * epoch
+
+
+def test_a_run_directory_of_another_config_is_refused_by_name(cfg, whole):
+    config.claim(whole, dataclasses.replace(cfg, log_every=7))
+    other = dataclasses.replace(cfg, optim=dataclasses.replace(cfg.optim, peak_lr=0.5))
+    with pytest.raises(errors.BadInput, match=r"optim\.peak_lr: 0\.5 here, 0\.001 there"):
+        loop.run(other, whole)
+    assert json.loads((whole / "config.json").read_text())["optim"]["peak_lr"] == 0.001
+
+
+def test_a_first_start_that_fails_leaves_nothing_and_does_not_block_the_corrected_one(
+    cfg, ready, tmp_path, monkeypatch
+):
+    long = dataclasses.replace(cfg, task=dataclasses.replace(cfg.task, max_tokens=2))
+    unmeshed = dataclasses.replace(cfg, mesh=sharding.Config(data=3))
+    unweighted = dataclasses.replace(cfg, weights=str(tmp_path / "none.safetensors"))
+    workdir = tmp_path / "runs" / "run"
+    for wrong in (unmeshed, unweighted, long):
+        with pytest.raises(errors.BadInput):
+            loop.run(wrong, workdir)
+        assert not config.trained(workdir)
+        assert wrong is long or not workdir.exists()
+    reuse(monkeypatch, ready)
+    loop.run(cfg, workdir, stop=lambda i: i == 1)
+    assert config.read(workdir / "config.json") == cfg and config.trained(workdir)
+
+
+def test_epochs_may_grow_and_shrink_to_what_was_done(cfg, whole, tmp_path, capsys):
+    copy = shutil.copytree(whole, tmp_path / "run")
+    with pytest.raises(errors.BadInput, match=r"has done .* steps, .*ask for --epochs 2 or more"):
+        loop.run(dataclasses.replace(cfg, epochs=1), copy)
+    capsys.readouterr()
+    loop.run(cfg, copy)
+    said = capsys.readouterr().out
+    assert "has done all of its" in said and "goodput" not in said
+    longer = dataclasses.replace(cfg, epochs=3)
+    _, ended = loop.run(longer, copy)
+    epoch = setup.of(cfg).steps_per_epoch
+    assert f"follows the schedule of {3 * epoch} steps" in capsys.readouterr().out
+    assert ended and lines(copy)[-1]["step"] == 3 * epoch
+    assert config.read(copy / "config.json").epochs == 3
+    assert lines(copy)[: len(lines(whole))] == lines(whole)
+
+
+def test_another_data_set_under_a_run_is_named_and_taken_with_consent_alone(
+    cfg, whole, tmp_path, capsys
+):
+    copy = shutil.copytree(whole, tmp_path / "run")
+    same = shutil.copytree(cfg.data.path, tmp_path / "same")
+    counts = {"train": [42], "validation": [24]}
+    (tmp_path / "other").mkdir()
+    other = tiny.dataset(tmp_path / "other", counts, seed=1)
+
+    def at(path):
+        return dataclasses.replace(cfg, data=dataclasses.replace(cfg.data, path=str(path)))
+
+    assert loop.run(at(same), copy)[1]
+    with pytest.raises(errors.BadInput, match=r"other \(train\) is not .*42 records.* held 80 rec"):
+        loop.run(dataclasses.replace(at(other), epochs=9), copy)
+    capsys.readouterr()
+    more = dataclasses.replace(at(other), epochs=9)
+    loop.run(more, copy, other_data=True, stop=lambda i: True)
+    assert "warning: " in (out := capsys.readouterr().out) and "other (validation)" in out
+    assert config.data(copy / "config.json")["data.train_split"].startswith("42 records, ")
+
+
+def test_a_second_trainer_is_refused_and_told_of_the_first(cfg, tmp_path):
+    with lock.held(tmp_path), pytest.raises(errors.BadInput, match=f"by process {os.getpid()} on"):
+        loop.run(cfg, tmp_path)
+
+
+def test_a_signal_in_an_evaluation_ends_the_run_after_it_saved_upon_lines_that_are_on_the_disk(
+    cfg, ready, tmp_path, monkeypatch
+):
+    reuse(monkeypatch, ready)
+    epoch, asked, done = ready.steps_per_epoch, [], []
+
+    def stop(step: int) -> bool:
+        asked.append(step)
+        return asked.count(epoch) == 2
+
+    saved = checkpoint.Checkpoints.save
+    monkeypatch.setattr(files, "sync", lambda path: done.append(path.name))
+    monkeypatch.setattr(
+        checkpoint.Checkpoints, "save", lambda *a, **k: (done.append(a[1]), saved(*a, **k))
+    )
+    scores, ended = loop.run(cfg, tmp_path, stop=stop)
+    assert not ended and "score" in scores and lines(tmp_path)[-1]["step"] == epoch
+    assert "metrics.jsonl" in done[done.index(3) + 1 : done.index(epoch)]

@@ -1,0 +1,79 @@
+"""A training that is told to end: in a process of its own, by real signals."""
+
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parent.parent.parent
+# Steps for ever, each of them in C, where no Python handler runs.
+LOOP = """
+import hashlib, sys, time
+from aslx import stopping
+with stopping.Signals() as stop:
+    print("begun", flush=True)
+    if sys.argv[1] == "starts":
+        hashlib.pbkdf2_hmac("sha256", b"", b"", 10**9)
+    stop._stepping = True
+    print("steps", flush=True)
+    while stop.told is None or sys.argv[1] == "hangs":
+        time.sleep(0.01)
+    print("saved", flush=True)
+    sys.exit(stop.status)
+"""
+
+
+@pytest.fixture
+def begin():
+    """Starts the loop and waits for a line of it."""
+    begun = []
+
+    def begin(how: str, line: str) -> subprocess.Popen:
+        command = [sys.executable, "-c", LOOP, how]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        process = subprocess.Popen(command, cwd=ROOT, **pipes)
+        begun.append(process)
+        assert process.stdout is not None
+        while process.stdout.readline() != f"{line}\n":
+            assert process.poll() is None
+        return process
+
+    yield begin
+    for process in begun:
+        process.kill()
+
+
+@pytest.mark.parametrize("number, name", [(signal.SIGINT, "Ctrl-C"), (signal.SIGTERM, "SIGTERM")])
+def test_before_the_first_step_a_signal_ends_it_at_once_with_a_line(begin, number, name):
+    process = begin("starts", "begun")
+    process.send_signal(number)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 128 + number and out == ""
+    assert err == f"error: {name} before the first step: there is nothing to save\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_later_it_may_save_first(begin, number):
+    process = begin("steps", "steps")
+    process.send_signal(number)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 128 + number and out == "saved\n"
+    assert "ending after this step, with all saved; Ctrl-C again: at once" in err
+
+
+def test_a_second_ctrl_c_ends_it_at_once_and_an_echo_of_the_first_does_not(begin):
+    process = begin("hangs", "steps")
+    for _ in range(3):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.02)
+    for _ in range(3):
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.3)
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert err.splitlines()[-1].startswith("error: Ctrl-C again: ended at once")
