@@ -1,6 +1,7 @@
 """How a command begins and ends: its environment, its exit status, what it says on stderr."""
 
 import glob
+import json
 import os
 import pathlib
 import platform
@@ -138,3 +139,8 @@ def _at_home(argument: str) -> str:
 def _compile_cache() -> pathlib.Path:
     """One a host: a home may be shared by hosts whose processors differ."""
     return files.cache() / platform.node()
+
+
+def last_json(values: dict) -> None:
+    """The one line of JSON that a command ends with."""
+    print(json.dumps(values))

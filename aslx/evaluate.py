@@ -41,17 +41,17 @@ def main() -> None:
     command = tyro.cli(Command)
     import tqdm
 
-    from aslx import run_directory
     from aslx.data import fingerprint
     from aslx.kernels import malloc_tuning
+    from aslx.runs import evaluator, trained_run
 
     malloc_tuning.keep()
-    run = run_directory.open_run(command.workdir, data=command.data, options=command.options)
+    run = trained_run.open_run(command.workdir, data=command.data, options=command.options)
     task = run.cfg.task
     if command.skip_corrupt:
         data = dataclasses.replace(run.cfg.data, skip_corrupt=True)
         run = dataclasses.replace(run, cfg=dataclasses.replace(run.cfg, data=data))
-    evaluation = run_directory.Evaluation(run.cfg, run.mesh, command.split)
+    evaluation = evaluator.Evaluation(run.cfg, run.mesh, command.split)
     out = _place(command, run)
     with tqdm.tqdm(total=len(evaluation.data), unit="clip", disable=None) as bar:
         answers, sums = evaluation.run(run.model, bar.update)
@@ -74,7 +74,7 @@ def main() -> None:
             task.draw(examples, everything, folder)
         print(f"figures and every example: {out}")
     finally:  # The scores took long, and are not lost where they cannot be written.
-        run_directory.last_json(about | {"workdir": command.workdir} | scores)
+        cli.last_json(about | {"workdir": command.workdir} | scores)
 
 
 def _place(command: Command, run: Any) -> files.Path:

@@ -40,14 +40,14 @@ def main() -> None:
     command = tyro.cli(Command)
     import tqdm
 
-    from aslx import run_directory
     from aslx.prepare import fingerspelling
+    from aslx.runs import trained_run
     from aslx.storage import files, remote_files
     from aslx.tasks import transcription
 
     out = remote_files.path(command.out)
     files.check_place(out)
-    run = run_directory.open_run(command.workdir, options=command.options)
+    run = trained_run.open_run(command.workdir, options=command.options)
     if not isinstance(run.cfg.task, transcription.Task):
         raise errors.BadInput(f"{command.workdir} reads no text: take a run that does")
     source = pathlib.Path(command.source)

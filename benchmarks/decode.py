@@ -36,13 +36,14 @@ def reader(cfg: Any, rows: int, frames: int, beams: int) -> Any:
     import jax
     import numpy as np
 
-    from aslx import run_directory, sharding
+    from aslx import sharding
+    from aslx.runs import evaluator, opening
     from benchmarks import batches
 
     cfg = dataclasses.replace(cfg, task=dataclasses.replace(cfg.task, beams=beams))
     mesh = sharding.make_mesh(sharding.Config())
     (batch,) = sharding.put(mesh, iter([batches.noise(cfg, np.full(rows, frames))]))
-    model, predict = run_directory.build(cfg), run_directory.predict_step(cfg)
+    model, predict = opening.network(cfg), evaluator.predict_step(cfg)
 
     def run(count: int) -> None:
         for _ in range(count):

@@ -22,9 +22,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from aslx import cli, config, run_directory
+from aslx import cli, config
 from aslx.export import __main__ as export
-from aslx.export import export_graph, kaggle
+from aslx.export import export_graph, tflite
+from aslx.runs import opening
 from aslx.schema import vocab
 from aslx.tasks import heads, transcription
 
@@ -69,7 +70,7 @@ def _ending(advance: Callable[..., Any], tokens_B: jax.Array, cache: Any) -> tup
 
 def milliseconds(model: bytes, clip: np.ndarray, repeat: int) -> dict[str, float]:
     """The first reading, which makes room for the clip, does not count."""
-    run, seconds = kaggle.interpreter(model), []
+    run, seconds = tflite.runner(model), []
     run(inputs=clip)
     for _ in range(repeat):
         start = time.process_time()
@@ -82,7 +83,7 @@ def milliseconds(model: bytes, clip: np.ndarray, repeat: int) -> dict[str, float
 def main() -> None:
     command, cfg = config.parse(Command, lambda path: Command(config=path))
     cfg = prepared(command, cfg)
-    cfg, model = export_graph.exact(cfg, run_directory.build(cfg))
+    cfg, model = export_graph.exact(cfg, opening.network(cfg))
     model = ending(model)
     rng, columns = np.random.default_rng(0), len(cfg.features.selection.columns)
     for quantize in command.quantize:

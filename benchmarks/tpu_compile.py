@@ -111,7 +111,8 @@ def programs(cfg: Any, mesh: Any, rows: int, frames: int) -> dict[str, tuple[Any
     """The jitted step of each program, and abstract arguments: batches of `rows` clips."""
     import jax
 
-    from aslx import optim, run_directory, sharding
+    from aslx import optim, sharding
+    from aslx.runs import evaluator
     from aslx.train import setup
 
     sharding.check_rows(mesh, rows, cfg.microbatches)
@@ -123,8 +124,8 @@ def programs(cfg: Any, mesh: Any, rows: int, frames: int) -> dict[str, tuple[Any
     model = state.best_model
     return {
         "train": (setup.train_step(cfg, mesh, tx, state, steps), (state, examples, key)),
-        "evaluate": (run_directory.evaluate_step(cfg, mesh), (model, examples)),
-        "predict": (jax.jit(run_directory.predict_step(cfg)), (model, examples)),
+        "evaluate": (evaluator.evaluate_step(cfg, mesh), (model, examples)),
+        "predict": (jax.jit(evaluator.predict_step(cfg)), (model, examples)),
     }
 
 

@@ -11,7 +11,7 @@ from absl import flags
 
 from aslx import cli, errors
 from aslx.readers import video
-from tests import person, runs, tiny
+from tests import person, tiny, tiny_runs
 
 ROOT = pathlib.Path(__file__).parent.parent
 # Files of few tests that take minutes.
@@ -56,11 +56,11 @@ def shared() -> pathlib.Path:
 def run(monkeypatch, capfd):
     """Runs a command with arguments, in this process."""
 
-    def run(command, *arguments) -> runs.Done:
+    def run(command, *arguments) -> tiny_runs.Done:
         monkeypatch.setattr(sys, "argv", ["command", *map(str, arguments)])
         with pytest.raises(SystemExit) as ended:
             cli.run(command.main)
-        return runs.Done(ended.value.code, *capfd.readouterr())
+        return tiny_runs.Done(ended.value.code, *capfd.readouterr())
 
     return run
 

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 
 import jax
 
-from aslx import config, run_directory, sharding
+from aslx import config, sharding
 from aslx.checkpoints import stored
+from aslx.runs import opening
 
 ROOT = pathlib.Path(__file__).parent.parent
 GOLDEN = ROOT / "tests" / "golden" / "sharding.txt"
@@ -33,7 +34,7 @@ def table() -> str:
 def section(path: pathlib.Path) -> Iterator[str]:
     """A config's lines."""
     cfg = config.load(path)
-    model = jax.eval_shape(functools.partial(run_directory.build, cfg))
+    model = jax.eval_shape(functools.partial(opening.network, cfg))
     placed = {name: leaves(model, fsdp) for name, fsdp in MESHES.items()}
     shapes = {name: leaf.shape for name, leaf in placed["8x1"].items()}
     total = sum(map(math.prod, shapes.values()))

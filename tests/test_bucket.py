@@ -10,7 +10,8 @@ import urllib.request
 import pytest
 from gcp_storage_emulator import server
 
-from tests import ports, test_lock
+from tests import ports
+from tests.train import test_lock
 
 ROOT = pathlib.Path(__file__).parent.parent
 CONFIG = """

@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from aslx import config, run_directory
+from aslx import config
 from aslx.describe import __main__ as describe
 from aslx.export import __main__ as export
-from aslx.export import kaggle
+from aslx.export import tflite
 from aslx.models import layers
 from aslx.prepare import sign_mnist
+from aslx.runs import opening
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -48,13 +49,13 @@ def result(module: str, *args: object) -> dict:
 )
 def test_a_seed_has_exactly_its_parameters(name, options, parameters):
     cfg = config.load(ROOT / "configs" / f"{name}.py", options)
-    trained, _ = layers.parted(jax.eval_shape(lambda: run_directory.build(cfg)))
+    trained, _ = layers.parted(jax.eval_shape(lambda: opening.network(cfg)))
     assert describe.sizes(trained) == parameters
 
 
 def test_the_isolated_sign_network_has_1_8_million_parameters():
     cfg = config.load(ROOT / "configs" / "isolated_signs.py")
-    assert 1.8e6 < describe.sizes(jax.eval_shape(lambda: run_directory.build(cfg))) < 1.95e6
+    assert 1.8e6 < describe.sizes(jax.eval_shape(lambda: opening.network(cfg))) < 1.95e6
 
 
 def test_the_letters_of_sign_mnist_leave_out_j_and_z():
@@ -182,8 +183,8 @@ def test_to_paste_hands_they_have_to_be_cut_out_first(trained, tmp_path):
 def test_a_network_of_windows_is_exported_with_all_of_them_and_the_local_contrast():
     small = ("--features.height", "20", "--features.width", "20", "--features.size", "20")
     cfg = config.load(ROOT / "configs" / "asl_alphabet_cnn_few.py", small)
-    model = run_directory.build(cfg)
-    answer = kaggle.interpreter(export.convert(cfg, model, "none"))
+    model = opening.network(cfg)
+    answer = tflite.runner(export.convert(cfg, model, "none"))
     for seed in range(3):
         image = np.random.default_rng(seed).integers(0, 256, (20, 20, 3)).astype(np.float32)
         expected = cfg.task.predict(model, *cfg.features(jnp.asarray(image)[None]))[0]
@@ -194,7 +195,7 @@ def test_a_network_of_windows_is_exported_with_all_of_them_and_the_local_contras
 @pytest.mark.parametrize("name", ["keypoint_lstm", "isolated_signs"])
 def test_an_exported_classifier_answers_hostile_clips_of_any_length(name):
     cfg = config.load(ROOT / "configs" / f"{name}.py", ("--task.classes", "3"))
-    answer = kaggle.interpreter(export.convert(cfg, run_directory.build(cfg), "none"))
+    answer = tflite.runner(export.convert(cfg, opening.network(cfg), "none"))
     _, *rest = cfg.features.source.shape
     for t in (0, 1, 2, 30, 31, 128, 129, 2000):
         for value in (np.nan, 0.0, 1e4):

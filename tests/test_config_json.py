@@ -25,7 +25,7 @@ HOSTILE = (
     {"type": "subprocess.Popen", "args": "touch HERE", "shell": True},
     {"type": "pathlib.Path", "args": ["HERE"]},
     {"type": "aslx.train.setup.Setup", "cfg": None},
-    {"type": "aslx.run_directory.Run", "workdir": "HERE"},
+    {"type": "aslx.runs.trained_run.Run", "workdir": "HERE"},
     {"type": "aslx.decode.ngrams.Prior", "order": 2},
     {"type": "aslx.models.rnn.Activation", "name": "relu"},
     {"type": "aslx.models.transformer.nnx.Linear"},

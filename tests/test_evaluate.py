@@ -13,7 +13,7 @@ from aslx import evaluate
 from aslx.data import fingerprint, records
 from aslx.figures import plots
 from aslx.storage import files
-from tests import runs, tiny
+from tests import tiny, tiny_runs
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def workdir(tmp_path_factory) -> pathlib.Path:
     folder = tmp_path_factory.mktemp("evaluated")
     (folder / "set").mkdir()
     data = said(tiny.dataset(folder / "set", {"train": [12], "validation": [6]}), "here")
-    return runs.untrained(tiny.cfg(data), folder / "run")
+    return tiny_runs.untrained(tiny.cfg(data), folder / "run")
 
 
 @pytest.fixture(autouse=True)

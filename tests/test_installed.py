@@ -115,7 +115,7 @@ def main():
     module.serve = tf.function(lambda inputs: {"outputs": inputs @ inputs}, input_signature=shape)
     function = module.serve.get_concrete_function()
     model = tf.lite.TFLiteConverter.from_concrete_functions([function], module).convert()
-    kaggle.interpreter(model)(inputs=tf.eye(4).numpy())
+    tflite.runner(model)(inputs=tf.eye(4).numpy())
 
 cli.run(main)
 """

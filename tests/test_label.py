@@ -8,11 +8,12 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from aslx import config, label, run_directory
+from aslx import config, label
 from aslx.data import records
 from aslx.predict import __main__ as predict
 from aslx.prepare import __main__ as prepare
-from tests import runs, tiny
+from aslx.runs import opening, trained_run
+from tests import tiny, tiny_runs
 from tests.prepare import kaggle
 
 
@@ -26,7 +27,7 @@ def source(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def workdir(dataset, tmp_path_factory):
-    return runs.untrained(tiny.cfg(dataset), tmp_path_factory.mktemp("run"))
+    return tiny_runs.untrained(tiny.cfg(dataset), tmp_path_factory.mktemp("run"))
 
 
 def test_what_was_read_is_prepared_with_its_confidence_and_trained_on(
@@ -62,12 +63,12 @@ def test_what_was_read_is_prepared_with_its_confidence_and_trained_on(
         data=dataclasses.replace(cfg.data, also=(also,)),
         task=dataclasses.replace(cfg.task, max_tokens=13),
     )
-    kept = run_directory.open_training(cfg).sources[1][0]
+    kept = opening.training(cfg).sources[1][0]
     assert 0 < len(kept) < len(data) and (kept.index.confidence >= np.float32(least)).all()
 
 
 def test_clips_are_read_together_as_each_alone(source, workdir):
-    run = run_directory.open_run(str(workdir))
+    run = trained_run.open_run(str(workdir))
     clips = [
         (number, clip)
         for path in sorted(source.rglob("*.parquet"))
@@ -75,7 +76,7 @@ def test_clips_are_read_together_as_each_alone(source, workdir):
     ]
     together = {name: text for name, text, _ in label.read(run, iter(clips))}
     assert len(together) == len(clips)
-    alone = [answer.text for answer in run_directory.answers(run, [clip for _, clip in clips])]
+    alone = [answer.text for answer in trained_run.answers(run, [clip for _, clip in clips])]
     assert [together[number] for number, _ in clips] == alone
 
 

@@ -11,16 +11,17 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from aslx import config, optim, run_directory
+from aslx import config, optim
 from aslx.checkpoints import stored
 from aslx.models import attention, layers, linear
+from aslx.runs import opening
 
 CONFIGS = sorted((pathlib.Path(__file__).parent.parent / "configs").glob("*.py"))
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_what_weighs_a_sum_is_decayed_and_nothing_else(path):
-    model = jax.eval_shape(functools.partial(run_directory.build, config.load(path)))
+    model = jax.eval_shape(functools.partial(opening.network, config.load(path)))
     marked = stored.flatten(optim.matrices(model))
     kinds = {(name.removesuffix("/value").split("/")[-1], yes) for name, yes in marked.items()}
     weights = {"kernel", "recurrent", "embedding", "taps", "channels"}
@@ -94,7 +95,7 @@ def test_taps_of_a_depthwise_convolution_are_no_matrix_for_muon_however_they_are
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_muon_moves_nearly_all_of_every_network_and_says_so(path):
     cfg = config.load(path)
-    model, _ = layers.parted(jax.eval_shape(functools.partial(run_directory.build, cfg)))
+    model, _ = layers.parted(jax.eval_shape(functools.partial(opening.network, cfg)))
     said = optim.shares(dataclasses.replace(cfg.optim, muon_lr=0.02), model)
     muon, adam = map(float, re.findall(r"([\d.]+)%", said))
     assert muon > 90 and muon + adam == pytest.approx(100, abs=0.11)

@@ -15,7 +15,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aslx import errors, run_directory
+from aslx import errors
+from aslx.runs import trained_run
 from aslx.train import logs
 from tests import tiny
 
@@ -73,7 +74,7 @@ def test_readers_beside_a_training_that_saves_every_step_disturb_nothing(dataset
 
     def opened() -> None:
         try:
-            steps.add(run_directory.open_run(workdir).step)
+            steps.add(trained_run.open_run(workdir).step)
             outcomes["opened"] += 1
         except errors.BadInput as error:
             assert NONE_YET.fullmatch(f"error: {error}"), error

@@ -5,6 +5,7 @@ from typing import Any
 
 from aslx import cli
 from aslx.checkpoints import stored
+from aslx.inputs import input_kinds
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,17 +36,17 @@ def main() -> None:
 
     import jax
 
-    from aslx import optim, run_directory
+    from aslx import optim
     from aslx.models import layers
-    from aslx.train import step
+    from aslx.runs import opening
 
-    model = jax.eval_shape(functools.partial(run_directory.build, cfg))
+    model = jax.eval_shape(functools.partial(opening.network, cfg))
     parts = layers.parted(model)
     trained, frozen = map(sizes, parts)
     batch = cfg.features.source.field().allocate(1, command.frames)
 
     def forward(model, batch):
-        return cfg.task.predict(model, *step.inputs(batch, cfg.features))
+        return cfg.task.predict(model, *input_kinds.model_inputs(batch, cfg.features))
 
     # Loops count once: of an autoregressive decoder, one character.
     flops = (jax.jit(forward).lower(model, batch).cost_analysis() or {}).get("flops", 0.0)
@@ -55,9 +56,7 @@ def main() -> None:
     print(optim.shares(cfg.optim, parts[0]))
     print(f"frozen parameters: {frozen}")
     print(f"trainable parameters: {trained}")
-    run_directory.last_json(
-        {"trainable_parameters": trained, "frozen_parameters": frozen, "flops": flops}
-    )
+    cli.last_json({"trainable_parameters": trained, "frozen_parameters": frozen, "flops": flops})
 
 
 def sizes(part: Any) -> int:

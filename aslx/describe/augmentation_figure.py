@@ -9,14 +9,15 @@ from matplotlib import collections
 from matplotlib.figure import Figure
 
 from aslx import config as config_lib
-from aslx import errors, run_directory
+from aslx import errors
 from aslx.augment import clip_augment as augment_lib
 from aslx.data import loader, plan
-from aslx.figures import dataset_figures, plots
+from aslx.figures import drawing, plots
+from aslx.inputs import input_kinds
+from aslx.runs import opening
 from aslx.schema import landmarks, vocab
 from aslx.storage import files
 from aslx.tasks import transcription
-from aslx.train import step
 
 _MOMENTS = 10  # Boxes of a strip.
 _COLUMNS = 2
@@ -72,7 +73,7 @@ def _word(value: Any) -> str:
 def _batches(cfg: config_lib.Config, max_tokens: int) -> list[dict[str, np.ndarray]]:
     """Some clips of one signer, of which the first shows the right hand most of the time; the same,
     with another behind the first where both phrases fit."""
-    data = run_directory.open_split(cfg, cfg.data.train_split)
+    data = opening.split(cfg, cfg.data.train_split)
     signer, selection = data.index.signer, cfg.features.source.selection
     field = cfg.features.source.field(data.metadata)
     wrist = selection.indices("right_hand_0")[0]
@@ -105,7 +106,7 @@ def _apply(cfg: config_lib.Config, name: str, way: Any, batch: dict) -> Shown:
 
         after = jax.jit(shown)(batch, key)
         return _shown(cfg, batch, {k: np.asarray(v) for k, v in after.items()}, None)
-    x, mask = jax.jit(lambda batch: step.inputs(batch, cfg.features))(batch)
+    x, mask = jax.jit(lambda batch: input_kinds.model_inputs(batch, cfg.features))(batch)
     kept = certain.kept(mask, key, cfg.features.columns)
     return _shown(cfg, batch, batch, np.broadcast_to(kept, x.shape)[0])
 
@@ -139,7 +140,7 @@ def _strips(box: Any, before: Shown, after: Shown, cfg: Any, *, whole: bool) -> 
     selection = cfg.features.source.selection
     hands = [selection.part(part) for part in ("right_hand", "left_hand")]
     same = len(before.points) == len(after.points) and not whole
-    size = dataset_figures.largest(before.points[_seen(before, hands[0])][:, hands[0]]) * 1.15
+    size = drawing.largest(before.points[_seen(before, hands[0])][:, hands[0]]) * 1.15
     if whole:
         each = before.points.reshape(-1, 2)
         size = float((np.nanmax(each, 0) - np.nanmin(each, 0)).max()) * 1.1
@@ -160,7 +161,7 @@ def _strips(box: Any, before: Shown, after: Shown, cfg: Any, *, whole: bool) -> 
                 0.66,
                 f"{t}",
                 fontsize=5,
-                color=dataset_figures.GREY,
+                color=drawing.GREY,
                 ha="center",
                 va="center",
             )
@@ -179,9 +180,9 @@ def _moment(
 ) -> None:
     """The hand, or all points; what is left out is pale."""
     if whole:
-        ax.scatter(*place_N2.T, s=0.6, c=np.where(gone_N, _PALE, dataset_figures.BLUE))
+        ax.scatter(*place_N2.T, s=0.6, c=np.where(gone_N, _PALE, drawing.BLUE))
         return
-    segments, colours = dataset_figures.hand(place_N2[hand])
+    segments, colours = drawing.hand(place_N2[hand])
     lost = [bool(gone_N[hand[b]]) for _, b in landmarks.HAND_EDGES]
     colours = [_PALE if gone else c for c, gone in zip(colours, lost, strict=True)]
     ax.add_collection(

@@ -175,12 +175,12 @@ def submission(model: bytes, beside: dict[str, bytes]) -> bytes:
 
 def _opened(command: Command) -> Any:
     """The run that is exported: of several one that answers for all."""
-    from aslx import run_directory
     from aslx.export import ensemble, export_graph
+    from aslx.runs import trained_run
 
     runs = []
     for workdir in (command.workdir, *command.ensemble):
-        run = run_directory.open_run(
+        run = trained_run.open_run(
             workdir, data=command.data, options=command.options, average=command.average
         )
         cfg, model = export_graph.exact(run.cfg, run.model)
@@ -190,12 +190,12 @@ def _opened(command: Command) -> Any:
 
 def _evaluation(command: Command, run: Any) -> Any:
     """Of the clips to compare with, or None; opened before the conversion, which takes minutes."""
-    from aslx import run_directory
+    from aslx.runs import evaluator
 
     if not command.clips:
         return None
     try:
-        return run_directory.Evaluation(run.cfg, run.mesh, command.split, limit=command.clips)
+        return evaluator.Evaluation(run.cfg, run.mesh, command.split, limit=command.clips)
     except errors.BadInput as error:
         raise errors.BadInput(f"{error}; or pass --clips 0 to compare nothing") from None
 
@@ -248,8 +248,6 @@ def main() -> None:
     command = tyro.cli(Command)
     from etils import epath
 
-    from aslx import run_directory
-
     out = epath.Path(command.out or f"{command.workdir}/export")
     exports.check(out)
     run = _opened(command)
@@ -283,7 +281,7 @@ def main() -> None:
     )
     name = _ZIP if _ZIP in every else exports.MODEL
     print(f"written: {out / name}")
-    run_directory.last_json({name.partition(".")[0]: str(out / name)} | report)
+    cli.last_json({name.partition(".")[0]: str(out / name)} | report)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from aslx.export import kaggle
+from aslx.export import tflite
 
 
 def compare(
@@ -18,7 +18,7 @@ def compare(
     expected, _ = evaluation.run(model)
     reports: dict[str, dict] = {}
     for quantize, flatbuffer in flatbuffers.items():
-        run, found, seconds = kaggle.interpreter(flatbuffer), [], []
+        run, found, seconds = tflite.runner(flatbuffer), [], []
         for clip in evaluation.clips():
             inputs = source.pack(clip)
             start = time.process_time()

@@ -11,7 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from aslx import config, config_json, errors, run_directory
+from aslx import config, config_json, errors
+from aslx.runs import trained_run
 
 
 def _mean(logits: list[jax.Array]) -> jax.Array:
@@ -60,7 +61,7 @@ class Ensemble:
         return list(zip(self.members, parts, strict=True))
 
 
-def together(runs: list[run_directory.Run]) -> run_directory.Run:
+def together(runs: list[trained_run.Run]) -> trained_run.Run:
     """The first run with the networks of all; BadInput names what they do not have in common."""
     first, *others = runs
     for run in others:
@@ -88,7 +89,7 @@ def together(runs: list[run_directory.Run]) -> run_directory.Run:
     return dataclasses.replace(first, model=Ensemble(members, widths))
 
 
-def _memory(run: run_directory.Run) -> tuple[int, ...]:
+def _memory(run: trained_run.Run) -> tuple[int, ...]:
     """The shape of the memory of a clip of 64 frames."""
     features = jnp.zeros((1, 64, run.cfg.features.num_features))
     mask = jnp.ones((1, 64), bool)

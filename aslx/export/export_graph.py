@@ -11,11 +11,10 @@ import jax
 import jax.numpy as jnp
 
 from aslx import config as config_lib
-from aslx import run_directory
 from aslx.export import ensemble
-from aslx.inputs import phrase_features
+from aslx.inputs import input_kinds, phrase_features
 from aslx.models import layers, recogniser
-from aslx.train import step
+from aslx.runs import opening
 
 # Of the longest clip: Kaggle's clips (a median of 148 frames, three quarters below 207) so cost
 # little more than their own length, and a phone holds three encoders.
@@ -79,7 +78,7 @@ def exact(cfg: config_lib.Config, model: Any) -> tuple[config_lib.Config, Any]:
     if getattr(cfg.model, "dtype", "float32") == "float32":
         return cfg, model
     cfg = dataclasses.replace(cfg, model=dataclasses.replace(cfg.model, dtype="float32"))
-    structure = jax.tree.structure(jax.eval_shape(functools.partial(run_directory.build, cfg)))
+    structure = jax.tree.structure(jax.eval_shape(functools.partial(opening.network, cfg)))
     return cfg, jax.tree.unflatten(structure, jax.tree.leaves(model))
 
 
@@ -95,6 +94,8 @@ def answer(cfg: config_lib.Config, model: Any, rows: int | None = None) -> Any:
     def fn(inputs: jax.Array, frames: jax.Array | None = None) -> jax.Array:
         batch = cfg.features.source.batch(inputs, frames)
         with layers.exporting():
-            return cfg.task.outputs(reader, *step.inputs(batch, cfg.features, frames=each[-1]))
+            return cfg.task.outputs(
+                reader, *input_kinds.model_inputs(batch, cfg.features, frames=each[-1])
+            )
 
     return fn

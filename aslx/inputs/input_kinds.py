@@ -19,12 +19,18 @@ import numpy as np
 
 from aslx import errors
 from aslx.data import record_fields
-from aslx.export import kaggle
-from aslx.readers import file_kinds
+from aslx.readers import file_kinds, images, keypoint_files, mending, parquet, sign_parquet
 from aslx.schema import landmarks
 
 Batch = dict[str, jax.Array]
 Clips = Iterator[tuple[Any, np.ndarray]]  # What a file calls it, and the clip or image.
+
+
+def model_inputs(batch: Batch, features: Any, frames: int = 0) -> tuple[jax.Array, jax.Array]:
+    """What the model sees: f32[B,S,D], bool[B,S], or of images f32[B,H,W,C], bool[B,1]. S is
+    `frames`, or what the clips need."""
+    arrays = (batch[name] for name in features.source.reads)
+    return features(*arrays, frames)
 
 
 class _Given:
@@ -99,7 +105,6 @@ class Columns(_Given):
 
     def clips(self, path: str) -> Clips:
         """All that a file holds. Says on stderr what it put right."""
-        from aslx.readers import mending, parquet
 
         counts = collections.Counter()
         for sequence in parquet.read(path, self.selection):
@@ -132,7 +137,7 @@ class Columns(_Given):
 
     def pack(self, clip: np.ndarray) -> np.ndarray:
         """A clip f[T, N, 3] as the exported model takes it."""
-        return kaggle.columns(clip)
+        return landmarks.columns(clip)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,10 +161,8 @@ class Frames(_Given):
         return _landmarks_field(self.selection, metadata)
 
     def clips(self, path: str) -> Clips:
-        from aslx.prepare import isolated_signs
-        from aslx.readers import mending
 
-        clip = isolated_signs.clip(path)
+        clip = sign_parquet.clip(path)
         if not len(clip.points):
             raise errors.BadInput(f"{path} is a clip of no frames")
         for line in mending.said(dict.fromkeys(clip.mended, 1)):
@@ -221,9 +224,8 @@ class Keypoints(_Given):
         return record_fields.Keypoints(stored, self.shape[1])
 
     def clips(self, path: str) -> Clips:
-        from aslx.prepare import keypoint_clips
 
-        yield from keypoint_clips.clips(path, self.field)
+        yield from keypoint_files.clips(path, self.field)
 
     def blank(self, clip: np.ndarray) -> bool:
         return not np.nan_to_num(clip).any()
@@ -285,7 +287,6 @@ class Image:
         return record_fields.Image(*self.shape, stored=stored, wanted=wanted)
 
     def clips(self, path: str) -> Clips:
-        from aslx.readers import images
 
         yield path, images.read(path, self.shape)
 

@@ -1,0 +1,4 @@
+"""The networks, as their papers describe them, and the layers that they share.
+
+In: f32[B, S, D] and a mask. Out: logits.
+"""

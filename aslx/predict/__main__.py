@@ -62,11 +62,11 @@ def main() -> int | None:
             )
         if len(command.files) != 1 or not video.is_video(command.files[0]):
             raise errors.BadInput(f"--overlay {command.overlay}: needs one video to read")
-    from aslx import run_directory
     from aslx.kernels import malloc_tuning
+    from aslx.runs import trained_run
 
     malloc_tuning.share()
-    run = run_directory.open_run(command.workdir)
+    run = trained_run.open_run(command.workdir)
     if command.files:
         return max(_status(run, file, command) for file in command.files)
     while True:
@@ -108,7 +108,7 @@ def _clips(run: Any, file: str, fps: float | None) -> Iterator[_Clip]:
 
 
 def _read(run: Any, file: str, command: Command) -> None:
-    from aslx import run_directory
+    from aslx.runs import trained_run
 
     clips = list(_clips(run, file, command.fps))
     if not clips:
@@ -116,7 +116,7 @@ def _read(run: Any, file: str, command: Command) -> None:
         return
     blank = run.cfg.features.source.blank
     shown = [clip for clip in clips if clip.visible and not blank(clip.values)]
-    answers = iter(run_directory.answers(run, [clip.values for clip in shown]))
+    answers = iter(trained_run.answers(run, [clip.values for clip in shown]))
     for clip in clips:
         answer = next(answers) if clip in shown else None
         said = run.cfg.task.silent() if answer is None else run.cfg.task.report(answer)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from aslx.figures import dataset_figures
+from aslx.figures import drawing
 from aslx.predict import reading_figure
 from aslx.readers import video
 from aslx.storage import files
@@ -19,11 +19,11 @@ _GIF_WIDTH = 360  # Pixels of an overlay's, at most.
 
 def skeleton(reading: reading_figure.Reading, path: files.Path) -> None:
     """A gif of the clip at its own speed."""
-    scene = dataset_figures.Scene(reading.points, reading.selection, reading.aspect)
+    scene = drawing.Scene(reading.points, reading.selection, reading.aspect)
     step = max(1, round(reading.rate / _FPS))
     frames = range(0, len(reading.points), step)
     pictures = [scene.picture(frame, reading.text(frame)) for frame in frames]
-    files.write(path, dataset_figures.gif(pictures, reading.rate / step))
+    files.write(path, drawing.gif(pictures, reading.rate / step))
 
 
 def overlay(
@@ -46,7 +46,7 @@ def overlay(
         else:
             step = max(1, round(track.rate / _FPS))
             small = list(_small(frames, step))
-            files.write(pathlib.Path(path), dataset_figures.gif(small, track.rate / step, 256))
+            files.write(pathlib.Path(path), drawing.gif(small, track.rate / step, 256))
 
 
 def _small(frames: Iterator[Image.Image], step: int) -> Iterator[Image.Image]:
@@ -62,7 +62,7 @@ def _over(
 ) -> Image.Image:
     image = Image.fromarray(picture)
     pen = ImageDraw.Draw(image, "RGBA")
-    dataset_figures.skeleton(pen, points_N2, reading.selection, max(2, image.width // 160))
+    drawing.skeleton(pen, points_N2, reading.selection, max(2, image.width // 160))
     text = reading.text(frame)
     if text:
         bar = max(20, image.height // 12)

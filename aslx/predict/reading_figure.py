@@ -13,9 +13,9 @@ import matplotlib.figure
 import numpy as np
 from matplotlib.axes import Axes
 
-from aslx import run_directory
-from aslx.figures import dataset_figures, plots
+from aslx.figures import drawing, plots
 from aslx.readers import video
+from aslx.runs import trained_run
 from aslx.schema import landmarks, vocab
 from aslx.storage import files
 
@@ -82,14 +82,12 @@ class Reading:
         return "".join(c for at, c in self.letters if at <= frame)
 
 
-def read(
-    run: run_directory.Run, clip: np.ndarray, answer: Any, track: video.Track | None
-) -> Reading:
+def read(run: trained_run.Run, clip: np.ndarray, answer: Any, track: video.Track | None) -> Reading:
     """Asks a model that reads clips once more: what its answer rests on. None is the answer for a
     clip that was not read; `track` is of a video, and tells more than the model takes."""
     cfg, found, at = run.cfg, {}, np.zeros(0, np.float32)
     if answer is not None:
-        batch = run_directory.alone(run, clip)
+        batch = trained_run.batch_of_one(run, clip)
         found = {k: v[0] for k, v in jax.device_get(run.evidence(run.model, batch)).items()}
         if "mask" in found:
             arrays = [batch[name] for name in cfg.features.source.reads]
@@ -127,7 +125,7 @@ def _written(tokens_L: np.ndarray) -> np.ndarray:
     return tokens_L[: ended[0] + 1] if len(ended) else tokens_L
 
 
-def draw(run: run_directory.Run, reading: Reading, name: str, path: files.Path) -> None:
+def draw(run: trained_run.Run, reading: Reading, name: str, path: files.Path) -> None:
     """The picture, as a PNG."""
     panels = [(_strip, (_WIDTH - _LEFT - _RIGHT) / _MOMENTS + 0.1)]
     if "posteriors" in reading.found:
@@ -176,17 +174,17 @@ def _strip(ax: Axes, reading: Reading) -> None:
     # The boxes are square in inches: x runs in boxes, and so does the height.
     boxes = ax.twiny()
     boxes.set_xlim(-0.5, _MOMENTS - 0.5)
-    size = dataset_figures.largest(reading.hand[frames]) if len(frames) else 1.0
+    size = drawing.largest(reading.hand[frames]) if len(frames) else 1.0
     for i in range(_MOMENTS):
         inside = frames[(frames >= i * span) & (frames < (i + 1) * span)]
         if len(inside):
             frame = inside[np.abs(inside - (i + 0.5) * span).argmin()]
-            boxes.add_collection(dataset_figures.boxed(reading.hand[frame], size, i))
+            boxes.add_collection(drawing.boxed(reading.hand[frame], size, i))
     boxes.set(ylim=(0.68, -0.52))
     boxes.axis("off")
     starts, ends = (np.flatnonzero(np.diff(np.pad(reading.seen, 1) * 1) == d) for d in (1, -1))
     bars = list(zip(starts.tolist(), (ends - starts).tolist(), strict=True))
-    ax.broken_barh(bars, (0.6, 0.05), color=dataset_figures.BLUE)
+    ax.broken_barh(bars, (0.6, 0.05), color=drawing.BLUE)
     ax.set_yticks([0.625], ["hand\nseen"])
     ax.tick_params(axis="y", length=0, labelsize=7)
     ax.tick_params(axis="x", labelbottom=False)
@@ -247,12 +245,12 @@ def _shown(character: str) -> str:
     return character.replace(" ", "␣")
 
 
-def _classes(ax: Axes, reading: Reading, run: run_directory.Run) -> None:
+def _classes(ax: Axes, reading: Reading, run: trained_run.Run) -> None:
     """What a classifier says of the clip as it grows."""
     _timed(ax, reading)
     most = len(reading.clip)
     frames = np.unique(np.linspace(1, most, min(_STEPS, most)).round().astype(int))
-    grown_KC = np.stack(run_directory.answers(run, [reading.clip[:n] for n in frames]))
+    grown_KC = np.stack(trained_run.answers(run, [reading.clip[:n] for n in frames]))
     for i, c in enumerate(np.argsort(-grown_KC[-1])[:_BEST]):
         label = f"{run.cfg.task.names[c]}  {grown_KC[-1, c]:.2f}"
         ax.plot(frames, grown_KC[:, c], color=_COLOURS[i], lw=1.6, label=label)
@@ -262,14 +260,14 @@ def _classes(ax: Axes, reading: Reading, run: run_directory.Run) -> None:
     ax.spines[["right", "top"]].set_visible(False)
 
 
-def image(run: run_directory.Run, pixels: np.ndarray, answer: np.ndarray, path: files.Path) -> None:
+def image(run: trained_run.Run, pixels: np.ndarray, answer: np.ndarray, path: files.Path) -> None:
     """An image beside the probabilities of its likeliest classes, as a PNG."""
     figure = matplotlib.figure.Figure((6.5, 3.0), layout="constrained")
     left, right = figure.subplots(1, 2)
     left.imshow(pixels.squeeze(), cmap="gray", vmin=0, vmax=255)
     left.axis("off")
     best = np.argsort(-answer)[:_BEST][::-1]
-    right.barh([run.cfg.task.names[c] for c in best], answer[best], color=dataset_figures.BLUE)
+    right.barh([run.cfg.task.names[c] for c in best], answer[best], color=drawing.BLUE)
     right.set(xlim=(0, 1), xlabel="probability", title=run.cfg.task.text(answer))
     right.spines[["right", "top"]].set_visible(False)
     plots.save(figure, path)

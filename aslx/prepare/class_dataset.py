@@ -138,7 +138,7 @@ def prepare(
     if kind.shape[0] is None:
         report["longest clip"] = _longest(scratch / "out", report["parts"])
     report["duplicates"] = duplicates.count(_digests(scratch / "out", kind, report["parts"]))
-    from aslx.figures import dataset_figures
+    from aslx.prepare import dataset_figures
 
     (scratch / "out" / "figures").mkdir()
     counts = {part: report["parts"][part]["classes"] for part in report["parts"]}

@@ -97,7 +97,7 @@ def prepare(
 def _draw(
     folder: files.Path, stored: Sequence[spool.Stored], selection: landmarks.Selection
 ) -> None:
-    from aslx.figures import dataset_figures
+    from aslx.prepare import dataset_figures
 
     points = len(selection.points)
     kept = [waiting.clip for waiting in stored]

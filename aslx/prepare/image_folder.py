@@ -101,7 +101,7 @@ def _no_image(path: pathlib.Path) -> str:
 
 
 def _draw(kind: class_dataset.Kind, train: Sequence[class_dataset.Item], path: files.Path) -> None:
-    from aslx.figures import dataset_figures
+    from aslx.prepare import dataset_figures
 
     few = np.linspace(0, len(train) - 1, min(_SHOWN, len(train))).round().astype(int)
     shown = [kind.read(train[i].source) for i in few]

@@ -20,10 +20,9 @@ import pyarrow.parquet as pq
 import tqdm
 
 from aslx import errors
-from aslx.export import kaggle
 from aslx.prepare import fingerspelling, kaggle_layout, workers
 from aslx.readers import csv_files, video
-from aslx.schema import vocab
+from aslx.schema import landmarks, vocab
 from aslx.storage import files
 
 _FOLDER, _FACTS = "train_landmarks", "video.json"
@@ -173,7 +172,7 @@ def _one(
 def _landmarks(track: video.Track, sequence_id: int) -> pa.Table:
     """A row a frame, with all of Kaggle's columns."""
     frames = len(track.values)
-    values_TC = kaggle.columns(track.points)
+    values_TC = landmarks.columns(track.points)
     columns = [pa.array(np.arange(frames, dtype=np.int16))]
     columns += [pa.array(column, from_pandas=True) for column in values_TC.T]
     columns.append(pa.array(np.full(frames, sequence_id, np.int64)))

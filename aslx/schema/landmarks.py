@@ -169,3 +169,9 @@ def selection(name: str) -> Selection:
     if name not in SELECTIONS:
         raise errors.BadInput(f"no selection {name!r}; there are {', '.join(SELECTIONS)}")
     return SELECTIONS[name]
+
+
+def columns(clip_TN3: np.ndarray) -> np.ndarray:
+    """A clip as the parquet has it: f32[T, 3 N], all x, all y, all z."""
+    clip_TN3 = clip_TN3.astype(np.float32)
+    return clip_TN3.transpose(0, 2, 1).reshape(len(clip_TN3), -1)

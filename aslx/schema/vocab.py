@@ -41,6 +41,11 @@ def decode(ids: np.ndarray) -> str:
     return "".join(CHARACTERS[i] for i in ids[: ends[0] if len(ends) else None] if i < PAD)
 
 
+def of_rows(outputs: np.ndarray) -> str:
+    """The competition's loop: argmax of each row; an index without a character is left out."""
+    return "".join(CHARACTERS[i] for i in np.argmax(outputs, axis=1) if i < PAD)
+
+
 def check(path: pathlib.Path) -> None:
     """Raises BadInput where a character_to_prediction_index.json differs from `CHARACTERS`."""
     theirs = files.read_json(path)

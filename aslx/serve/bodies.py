@@ -14,9 +14,7 @@ import pydantic
 from PIL import Image
 
 from aslx import errors
-from aslx.export import kaggle
-from aslx.prepare import isolated_signs
-from aslx.readers import images, parquet, parquet_rows
+from aslx.readers import images, parquet, parquet_rows, sign_parquet
 from aslx.schema import landmarks
 from aslx.serve import packed, refusals
 from aslx.serve.interpreter_pool import About
@@ -98,7 +96,7 @@ class Columns:
         if self._about.kind == "columns":
             points_TN3 = self._selection.from_columns(clip)
             found_TN3, lost = landmarks.lost_where_zero(points_TN3, self._selection)
-            return kaggle.columns(found_TN3) if lost else clip
+            return landmarks.columns(found_TN3) if lost else clip
         return clip
 
 
@@ -170,13 +168,13 @@ def _parquet(body: bytes, about: About, limits: Limits) -> Clips:
 def _long(body: bytes, bounds: parquet_rows.Bounds, limits: Limits) -> Clips:
     """asl-signs': a row for each landmark."""
     bounds = dataclasses.replace(bounds, rows=limits.frames * len(landmarks.POINTS))
-    return [(None, isolated_signs.read(_Body(body), bounds))]
+    return [(None, sign_parquet.clip(_Body(body), bounds).points)]
 
 
 def _wide(body: bytes, about: About, bounds: parquet_rows.Bounds, limits: Limits) -> Clips:
     """asl-fingerspelling's: a row for each frame."""
     selection = _selection(about)
-    pack = kaggle.columns if about.kind == "columns" else np.asarray
+    pack = landmarks.columns if about.kind == "columns" else np.asarray
     found: Clips = []
     for number, clip in parquet.sequences(_Body(body), selection, bounds):
         check_frames(len(clip), limits)

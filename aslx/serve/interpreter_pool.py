@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from aslx import errors
-from aslx.export import kaggle
+from aslx.export import tflite
 from aslx.serve import turns
 
 Answer = dict[str, Any]
@@ -117,7 +117,7 @@ def interpreter(model: bytes, about: About) -> Callable:
     """inputs -> outputs, as Kaggle's evaluator calls them; BadInput where the model does not take
     what model.json says, or answers otherwise."""
     try:
-        runner = kaggle.interpreter(model)
+        runner = tflite.runner(model)
         takes = tuple(runner.get_input_details()["inputs"]["shape_signature"])
         gives = tuple(runner.get_output_details()["outputs"]["shape"])
     except (ValueError, RuntimeError, KeyError) as error:  # As LiteRT says of what it cannot run.

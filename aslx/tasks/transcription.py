@@ -14,7 +14,6 @@ from aslx import errors
 from aslx.data import record_fields as fields_lib
 from aslx.data import records as records_lib
 from aslx.decode import attributions, decoding, decoding_options
-from aslx.export import kaggle
 from aslx.schema import vocab
 from aslx.storage import files
 from aslx.tasks import heads, metrics, transcription_report
@@ -130,7 +129,7 @@ class Task:
     def read(self, outputs: np.ndarray) -> Answer:
         """The answer that those outputs are."""
         real = outputs.argmax(1) < vocab.PAD
-        return Answer(kaggle.text(outputs), tuple(outputs.max(1)[real].tolist()))
+        return Answer(vocab.of_rows(outputs), tuple(outputs.max(1)[real].tolist()))
 
     def beside(self) -> dict[str, bytes]:
         """Files that stand beside the exported model."""

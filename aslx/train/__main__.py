@@ -43,9 +43,10 @@ def _train(stop: stopping.Signals) -> int:
     import jax
     from etils import epath
 
-    from aslx import run_directory, sharding
+    from aslx import cli, sharding
     from aslx.checkpoints import hosts
     from aslx.kernels import malloc_tuning
+    from aslx.runs import opening
     from aslx.train import loop
 
     malloc_tuning.keep()
@@ -54,13 +55,13 @@ def _train(stop: stopping.Signals) -> int:
     sharding.use_cpu_devices(cfg.mesh)
     if command.distributed:
         jax.distributed.initialize()
-    cfg = hosts.together(lambda: run_directory.settled(cfg))
+    cfg = hosts.together(lambda: opening.settled(cfg))
     scores, ended = loop.run(
         cfg, workdir, stop=stop, profile=command.profile, other_data=command.other_data
     )
     if ended and jax.process_index() == 0:
         print(_next(cfg, shlex.quote(str(workdir))))
-    run_directory.last_json({"workdir": str(workdir)} | scores)
+    cli.last_json({"workdir": str(workdir)} | scores)
     return 0 if ended else stop.status
 
 

@@ -12,8 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from aslx import config as config_lib
-from aslx import errors, run_directory, sharding
+from aslx import errors, sharding
 from aslx.augment import image_augment
+from aslx.inputs import input_kinds
+from aslx.runs import evaluator
 from aslx.train import step
 
 
@@ -44,7 +46,7 @@ def outputs(cfg: config_lib.Config, model: Any, batch: step.Batch) -> jax.Array:
     """f32[B, ...] of the frozen layers."""
     if not hasattr(model, "frozen"):
         raise errors.BadInput("cache_frozen, and no layer of this network is frozen: leave it out")
-    return model.frozen(step.inputs(batch, cfg.features)[0])
+    return model.frozen(input_kinds.model_inputs(batch, cfg.features)[0])
 
 
 def table(cfg: config_lib.Config, mesh: jax.sharding.Mesh, state: step.State) -> np.ndarray:
@@ -56,7 +58,7 @@ def table(cfg: config_lib.Config, mesh: jax.sharding.Mesh, state: step.State) ->
 
     options = sharding.repeatable(mesh, cfg.mesh.deterministic)
     function = jax.jit(run, out_shardings=sharding.replicated(mesh), compiler_options=options)
-    split = run_directory.Evaluation(cfg, mesh, cfg.data.train_split)
+    split = evaluator.Evaluation(cfg, mesh, cfg.data.train_split)
     found: np.ndarray | None = None
     for records, rows, answer in split.each(lambda batch: function(state.best_model, batch)):
         if found is None:

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 
-from aslx import config, optim, run_directory
+from aslx import config, optim
 from aslx.data import training_data
+from aslx.runs import evaluator
 from aslx.train import step
 
 
@@ -11,7 +12,7 @@ def of(
     cfg: config.Config,
     state: step.State,
     training: training_data.Pool,
-    evaluation: run_directory.Evaluation,
+    evaluation: evaluator.Evaluation,
 ) -> Iterator[str]:
     """Lines of text; `state` may be abstract."""
     yield optim.shares(cfg.optim, state.model)

@@ -8,12 +8,15 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from aslx import config as config_lib
-from aslx import optim, run_directory, sharding
+from aslx import optim, sharding
 from aslx.data import loader, plan, records, training_data
-from aslx.train import frozen_cache, initial_weights, step, stopping
+from aslx.models import layers
+from aslx.runs import evaluator, initial_weights, opening
+from aslx.train import frozen_cache, step, stopping
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +30,7 @@ class Setup:
     abstract: step.State  # Shapes, dtypes and shardings.
     init: Callable[[], step.State]
     train: Callable[[step.State, step.Batch, jax.Array], tuple[step.State, step.Metrics]]
-    evaluation: run_directory.Evaluation
+    evaluation: evaluator.Evaluation
     key: jax.Array
     steps_per_epoch: int
     cached: np.ndarray | None = None
@@ -76,7 +79,7 @@ class Setup:
 def of(cfg: config_lib.Config) -> Setup:
     """BadInput where the config, the data sets and the devices do not go together."""
     mesh = sharding.make_mesh(cfg.mesh)
-    data = run_directory.open_training(cfg)
+    data = opening.training(cfg)
     shapes = data.shapes(cfg.data.batching, cfg.seed)
     for shape in shapes:
         sharding.check_rows(mesh, shape.rows, cfg.microbatches)
@@ -85,8 +88,8 @@ def of(cfg: config_lib.Config) -> Setup:
     stepped = frozen_cache.config(cfg) if cfg.cache_frozen else cfg
     abstract, init = state(cfg, mesh, tx)
     if cfg.weights:
-        init = functools.partial(initial_weights.first_state, init, cfg.weights)
-    evaluation = run_directory.Evaluation(cfg, mesh, cfg.data.eval_split)
+        init = functools.partial(_with_weights, init, cfg.weights)
+    evaluation = evaluator.Evaluation(cfg, mesh, cfg.data.eval_split)
     _ = evaluation.batches  # What does not divide over the devices is told before the first step.
     return Setup(
         cfg=cfg,
@@ -106,10 +109,18 @@ def state(
     cfg: config_lib.Config, mesh: jax.sharding.Mesh, tx: Any
 ) -> tuple[step.State, Callable[[], step.State]]:
     """The placed, abstract train state, and the compiled function that makes it."""
-    build = functools.partial(run_directory.build, cfg)
+    build = functools.partial(opening.network, cfg)
     init = functools.partial(step.init, build, tx=tx, ema_decay=cfg.ema_decay)
     abstract = sharding.place(mesh, jax.eval_shape(init))
     return abstract, jax.jit(init, out_shardings=jax.tree.map(lambda x: x.sharding, abstract))
+
+
+def _with_weights(init: Callable[[], step.State], path: str) -> step.State:
+    fresh = init()
+    whole = initial_weights.taken(layers.joined(fresh.model, fresh.frozen), path)
+    model, frozen = layers.parted(whole)
+    ema = fresh.ema if fresh.ema is None else jax.tree.map(jnp.copy, model)
+    return dataclasses.replace(fresh, model=model, frozen=frozen, ema=ema)
 
 
 def train_step(

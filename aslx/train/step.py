@@ -11,9 +11,10 @@ import optax
 from flax import nnx
 
 from aslx import optim
+from aslx.inputs import input_kinds
 from aslx.models import layers
 
-Batch = dict[str, jax.Array]
+Batch = input_kinds.Batch
 Metrics = dict[str, jax.Array]
 
 _MIX = 0x3A17  # `fold_in` of a small number gives a microbatch's key.
@@ -59,26 +60,26 @@ def init(
     )
 
 
-def inputs(batch: Batch, features: Any, frames: int = 0) -> tuple[jax.Array, jax.Array]:
-    """What the model sees: f32[B,S,D], bool[B,S], or of images f32[B,H,W,C], bool[B,1]. S is
-    `frames`, or what the clips need."""
-    arrays = (batch[name] for name in features.source.reads)
-    return features(*arrays, frames)
-
-
 def gradients(
-    model: Any, frozen: Any, batch: Batch, key: jax.Array, *, task: Any, features: Any, augment: Any
+    model: Any,
+    frozen: Any,
+    batch: Batch,
+    key: jax.Array,
+    *,
+    task: Any,
+    features: Any,
+    augment: Any,
 ) -> tuple[Any, tuple[jax.Array, dict]]:
     """Gradient of the summed loss, its count, and the sums of what is measured beside it."""
 
     def total(model: Any) -> tuple[jax.Array, tuple[jax.Array, dict]]:
         rows, model_key = batch, key
         if augment is None:
-            x_BSF, mask_BS = inputs(batch, features)
+            x_BSF, mask_BS = input_kinds.model_inputs(batch, features)
         else:
             clips_key, inputs_key, model_key = jax.random.split(key, 3)
             rows = augment.clips(batch, clips_key, features)
-            x_BSF, mask_BS = inputs(rows, features)
+            x_BSF, mask_BS = input_kinds.model_inputs(rows, features)
             x_BSF = augment.inputs(x_BSF, mask_BS, inputs_key, features)
         whole = layers.joined(model, frozen)
         loss, count, sums = task.loss(whole, x_BSF, mask_BS, rows, model_key)
@@ -199,12 +200,3 @@ def train(
         streak=jnp.where(good, 0, state.streak + 1),
     )
     return state, metrics | {"skipped": state.skipped, "streak": state.streak}
-
-
-def evaluate(
-    model: Any, batch: Batch, *, task: Any, features: Any
-) -> tuple[jax.Array, dict[str, tuple[jax.Array, jax.Array]]]:
-    """The task's predictions, and its loss and measures as (total, count)."""
-    x_BSF, mask_BS = inputs(batch, features)
-    loss, count, sums = task.loss(model, x_BSF, mask_BS, batch, None)
-    return task.predict(model, x_BSF, mask_BS), sums | {"loss": (loss, count)}

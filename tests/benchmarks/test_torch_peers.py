@@ -5,8 +5,9 @@ import pathlib
 import jax
 import pytest
 
-from aslx import config, run_directory
+from aslx import config
 from aslx.describe import __main__ as describe
+from aslx.runs import opening
 
 torch_peers = pytest.importorskip("benchmarks.torch_peers", exc_type=ImportError)
 CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
@@ -16,7 +17,7 @@ CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 def test_it_has_as_many_parameters_as_ours(name):
     cfg = config.load(CONFIGS / f"{name}.py")
     theirs = torch_peers.Squeezeformer(cfg.model)
-    ours = describe.sizes(jax.eval_shape(lambda: run_directory.build(cfg)))
+    ours = describe.sizes(jax.eval_shape(lambda: opening.network(cfg)))
     assert sum(p.numel() for p in theirs.parameters()) == ours
 
 

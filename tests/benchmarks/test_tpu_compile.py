@@ -12,8 +12,9 @@ import sys
 import jax
 import pytest
 
-from aslx import config, run_directory, sharding
+from aslx import config, sharding
 from aslx.models import squeezeformer
+from aslx.runs import opening
 from aslx.tasks import heads, transcription
 from benchmarks import cost, tpu_compile
 from tests import tiny
@@ -34,7 +35,7 @@ def compiled(cfg: config.Config, topology: str, program: str, rows: int = 8):
 
 
 def parameters(cfg: config.Config) -> int:
-    model = jax.eval_shape(functools.partial(run_directory.build, cfg))
+    model = jax.eval_shape(functools.partial(opening.network, cfg))
     return sum(leaf.size for leaf in jax.tree.leaves(model))
 
 

@@ -7,9 +7,10 @@ import shutil
 import numpy as np
 import pytest
 
-from aslx import config, run_directory
+from aslx import config
 from aslx.data import loader, plan, record_fields, records, training_data
 from aslx.inputs import phrase_features
+from aslx.runs import opening
 from aslx.schema import landmarks, vocab
 from aslx.train import setup
 from tests import tiny
@@ -49,7 +50,7 @@ def phrase_of(data: records.Records, i: int) -> str:
 
 
 def test_rows_hold_the_records_of_their_source_whatever_points_it_stores(dataset, other):
-    found = run_directory.open_training(cfg(dataset, also=(config.Source(path=str(other)),)))
+    found = opening.training(cfg(dataset, also=(config.Source(path=str(other)),)))
     splits = [records.Records(path, "train") for path in (dataset, other)]
     seen = []
     source = batches(found)
@@ -67,7 +68,7 @@ def test_rows_hold_the_records_of_their_source_whatever_points_it_stores(dataset
 
 def test_a_joined_row_is_both_clips_and_both_phrases_with_a_space(dataset, other):
     also = (config.Source(path=str(other)),)
-    found = run_directory.open_training(cfg(dataset, also=also, join=1.0))
+    found = opening.training(cfg(dataset, also=also, join=1.0))
     splits = [records.Records(path, "train") for path in (dataset, other)]
     source, joined = batches(found), 0
     for i, batch in enumerate(read(source)):
@@ -90,7 +91,7 @@ def test_a_joined_row_is_both_clips_and_both_phrases_with_a_space(dataset, other
 
 def test_hosts_together_read_a_mixture_as_one_would_from_anywhere(dataset, other):
     also = (config.Source(path=str(other), weight=0.7, one_per_phrase=True),)
-    found = run_directory.open_training(cfg(dataset, also=also, join=0.5, limit=60))
+    found = opening.training(cfg(dataset, also=also, join=0.5, limit=60))
     whole = [*loader.stream(batches(found, 20), start=3)]
     parts = [read(batches(found, 20, shard=i, num_shards=2))[3:] for i in range(2)]
     for one, *two in zip(whole, *parts, strict=True):
@@ -115,7 +116,7 @@ def test_limited_records_are_spread_over_the_split_and_keep_their_place(dataset)
     whole = records.Records(dataset, "train")
     assert [phrase_of(data, i) for i in range(10)] == [phrase_of(whole, 8 * i) for i in range(10)]
     assert len(training_data.evenly(whole, 0)) == len(training_data.evenly(whole, 99)) == 80
-    limited = run_directory.open_training(cfg(dataset, limit=10))
+    limited = opening.training(cfg(dataset, limit=10))
     ids = np.concatenate([batch["id"] for batch in read(batches(limited))])
     assert sorted(ids[ids != plan.NOTHING]) == list(range(0, 80, 8))
 
@@ -134,7 +135,7 @@ def test_phrases_that_a_model_was_less_sure_of_are_left_out(dataset):
 
 def test_a_joined_row_with_a_corrupt_half_weighs_nothing_where_it_may_be_skipped(dataset, tmp_path):
     copy = pathlib.Path(shutil.copytree(dataset, tmp_path / "copy"))
-    source = batches(run_directory.open_training(cfg(copy, join=1.0)), skip_corrupt=True)
+    source = batches(opening.training(cfg(copy, join=1.0)), skip_corrupt=True)
     number, row = next(
         (i, row) for i in range(len(source))
         for row in np.flatnonzero(source.plan[i].second != plan.NOTHING)
@@ -150,11 +151,9 @@ def test_a_joined_row_with_a_corrupt_half_weighs_nothing_where_it_may_be_skipped
 
 def test_what_cannot_be_is_refused_by_name(dataset, other):
     with pytest.raises(ValueError, match=rf"{other} with the weight 0\.001 is never visited"):
-        run_directory.open_training(
-            cfg(dataset, also=(config.Source(path=str(other), weight=0.001),))
-        )
+        opening.training(cfg(dataset, also=(config.Source(path=str(other), weight=0.001),)))
     with pytest.raises(ValueError, match=r"data\.join=2: it is a share"):
-        run_directory.open_training(cfg(dataset, join=2))
+        opening.training(cfg(dataset, join=2))
     data = records.Records(dataset, "train")
     labelled = training_data.Pool(((data, (record_fields.Label(),)),))
     with pytest.raises(ValueError, match=r"data\.join=0\.5: only phrases can be joined"):

@@ -10,7 +10,6 @@ import pytest
 from flax import nnx
 
 from aslx.decode import decoding, ngrams
-from aslx.export import kaggle
 from aslx.models import attention, layers, lstm, transformer
 from aslx.schema import vocab
 from aslx.tasks import heads
@@ -155,7 +154,7 @@ def test_a_clip_that_is_read_with_little_confidence_is_answered_by_the_fallback(
     short, _ = decoding.fallback(tokens, sure[:, :3], mask, np.array([C]), 0.6)
     assert [vocab.decode(row) for row in short] == ["ab", "c", "c", "c"]
     rows = decoding.rows(decoding.answers(text, sure))
-    assert [kaggle.text(np.asarray(row)) for row in rows] == ["ab", "caca", "caca", "caca"]
+    assert [vocab.of_rows(np.asarray(row)) for row in rows] == ["ab", "caca", "caca", "caca"]
 
 
 class Squeezed(nnx.Module):

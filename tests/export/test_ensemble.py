@@ -10,15 +10,16 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from aslx import config, run_directory, sharding
+from aslx import config, sharding
 from aslx.checkpoints import checkpoint
 from aslx.decode import decoding
 from aslx.export import __main__ as export
 from aslx.export import ensemble
 from aslx.inputs import phrase_features
 from aslx.models import lstm, transformer
+from aslx.runs import trained_run
 from aslx.tasks import heads, transcription
-from tests import runs, tiny
+from tests import tiny, tiny_runs
 from tests.models.test_networks import FEATURES, LSTM, MASK, SQUEEZEFORMER, TOKENS, build
 
 SQUEEZED = dataclasses.replace(SQUEEZEFORMER, stride=1)
@@ -64,12 +65,12 @@ def test_a_network_beside_itself_writes_what_it_writes_alone(members):
     np.testing.assert_array_equal(write(twice), write(members[0]))
 
 
-def run(workdir: str, model: Any, **changes: Any) -> run_directory.Run:
+def run(workdir: str, model: Any, **changes: Any) -> trained_run.Run:
     task = transcription.Task(head=heads.CTC())
     values = {"task": task, "features": phrase_features.Seed(), "model": model} | changes
     cfg = config.Config(**values)
     network = jax.eval_shape(lambda: model.build(cfg.features.num_features, rngs=nnx.Rngs(0)))
-    return run_directory.Run(workdir, cfg, sharding.make_mesh(sharding.Config()), network, 0, "")
+    return trained_run.Run(workdir, cfg, sharding.make_mesh(sharding.Config()), network, 0, "")
 
 
 @pytest.mark.parametrize(
@@ -92,20 +93,20 @@ def test_runs_of_other_networks_answer_together():
 
 
 def test_an_average_is_the_mean_of_the_newest_checkpoints(tmp_path):
-    workdir = runs.untrained(tiny.cfg(tmp_path, ema_decay=0.0), tmp_path / "run")
-    first = run_directory.open_run(workdir).model
+    workdir = tiny_runs.untrained(tiny.cfg(tmp_path, ema_decay=0.0), tmp_path / "run")
+    first = trained_run.open_run(workdir).model
     for step in (2, 3):
         with checkpoint.Checkpoints(workdir / "checkpoints") as saved:
             changed = jax.tree.map(lambda x, step=step: x + step, first)
             state = {"model": changed, "frozen": jax.tree.map(lambda x: None, first)}
             saved.save(step, state, checkpoint.Progress())
             saved.wait()
-    found = run_directory.open_run(workdir, average=2)
+    found = trained_run.open_run(workdir, average=2)
     assert found.step == 3
     each = zip(jax.tree.leaves(found.model), jax.tree.leaves(first), strict=True)
     assert all(np.allclose(mean, x + 2.5, atol=1e-5) for mean, x in each)
     with pytest.raises(ValueError, match=r"keeps 2 checkpoints.*there are no 9 to average"):
-        run_directory.open_run(workdir, average=9)
+        trained_run.open_run(workdir, average=9)
 
 
 def test_the_command_compares_every_type_of_weights_of_two_runs_in_one_file(
@@ -114,7 +115,7 @@ def test_the_command_compares_every_type_of_weights_of_two_runs_in_one_file(
     tiny.dataset(tmp_path, {"train": [1], "test": [6]})
     values = {"features": phrase_features.Modern(max_frames=32), "ema_decay": 0.0}
     cfgs = [tiny.cfg(tmp_path, seed=seed, **values) for seed in (0, 1)]
-    one, two = (str(runs.untrained(cfg, tmp_path / f"run{cfg.seed}")) for cfg in cfgs)
+    one, two = (str(tiny_runs.untrained(cfg, tmp_path / f"run{cfg.seed}")) for cfg in cfgs)
     words = ["aslx.export", "--workdir", one, "--ensemble", two, "--variants", "--clips", "6"]
     monkeypatch.setattr(sys, "argv", words)
     old = tmp_path / "run0" / "evaluation-test"  # Of one run alone: none of the ensemble's.

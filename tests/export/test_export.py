@@ -12,12 +12,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aslx import config, errors, optim, run_directory
+from aslx import config, errors, optim
 from aslx.export import __main__ as export
-from aslx.export import comparison, kaggle
+from aslx.export import comparison, tflite
 from aslx.inputs import phrase_features
 from aslx.models import lstm, transformer
-from aslx.schema import vocab
+from aslx.runs import evaluator, trained_run
+from aslx.schema import landmarks, vocab
 from aslx.tasks import heads, transcription
 from aslx.train import loop
 from tests import tiny
@@ -44,7 +45,7 @@ SEED = {
     params=[{}, AUTOREGRESSIVE, pytest.param(SEED, marks=pytest.mark.slow)],
     ids=["ctc", "autoregressive", "seed"],
 )
-def run(request, tmp_path_factory) -> run_directory.Run:
+def run(request, tmp_path_factory) -> trained_run.Run:
     """A network that has learned to read six letters: one that has not is of two minds, and half
     a float's precision decides."""
     data = tmp_path_factory.mktemp("data")
@@ -55,7 +56,7 @@ def run(request, tmp_path_factory) -> run_directory.Run:
     workdir = tmp_path_factory.mktemp("run")
     config.claim(workdir, cfg)
     loop.run(cfg, workdir)
-    return run_directory.open_run(workdir)
+    return trained_run.open_run(workdir)
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +72,7 @@ def submission(run, exported, tmp_path_factory) -> pathlib.Path:
 
 
 def compared(run, models) -> dict:
-    evaluation = run_directory.Evaluation(run.cfg, run.mesh, "test", limit=CLIPS)
+    evaluation = evaluator.Evaluation(run.cfg, run.mesh, "test", limit=CLIPS)
     return comparison.compare(evaluation, run.cfg, run.model, models)
 
 
@@ -93,14 +94,14 @@ def test_int8_weights_make_a_file_that_answers_and_says_which_runtime_it_needs(r
     assert len(model) < len(exported)
     assert export.runtime(exported) < "2.14" < export.runtime(model) < "3"
     columns = len(run.cfg.features.selection.columns)
-    outputs = kaggle.interpreter(model)(inputs=np.zeros((20, columns), np.float32))["outputs"]
+    outputs = tflite.runner(model)(inputs=np.zeros((20, columns), np.float32))["outputs"]
     assert outputs.shape[1] == vocab.PAD + 1
 
 
 @pytest.mark.parametrize("kind", ["nan", "zeros", "random", "huge"])
 def test_hostile_clips_of_any_length_are_answered_with_characters(run, exported, kind):
     columns = len(run.cfg.features.selection.columns)
-    answer, rng = kaggle.interpreter(exported), np.random.default_rng(0)
+    answer, rng = tflite.runner(exported), np.random.default_rng(0)
     clips = {
         "nan": lambda t: np.full((t, columns), np.nan),
         "zeros": lambda t: np.zeros((t, columns)),
@@ -110,16 +111,16 @@ def test_hostile_clips_of_any_length_are_answered_with_characters(run, exported,
     for t in HOSTILE:
         outputs = answer(inputs=clips[kind](t).astype(np.float32))["outputs"]
         assert np.isfinite(outputs).all() and outputs.shape[1] == vocab.PAD + 1
-        assert set(kaggle.text(outputs)) <= set(vocab.CHARACTERS)
+        assert set(vocab.of_rows(outputs)) <= set(vocab.CHARACTERS)
 
 
 @pytest.mark.parametrize("rows", [export.WEB_FRAMES[0], export.WEB_FRAMES[-1]])
 def test_a_model_of_fixed_length_reads_every_shorter_clip_as_the_other_does(run, exported, rows):
     columns, rng = len(run.cfg.features.selection.columns), np.random.default_rng(0)
-    whole = kaggle.interpreter(exported)
-    fixed = kaggle.interpreter(export.convert(run.cfg, run.model, "none", rows))
-    test = run_directory.Evaluation(run.cfg, run.mesh, "test").clips()
-    stream = np.concatenate([kaggle.columns(clip) for clip in test])
+    whole = tflite.runner(exported)
+    fixed = tflite.runner(export.convert(run.cfg, run.model, "none", rows))
+    test = evaluator.Evaluation(run.cfg, run.mesh, "test").clips()
+    stream = np.concatenate([landmarks.columns(clip) for clip in test])
     texts = set()
     for t in range(rows + 1) if rows < 100 else (0, 1, 65, 128, 500, rows - 1, rows):
         start = int(rng.integers(len(stream) - t))
@@ -129,8 +130,8 @@ def test_a_model_of_fixed_length_reads_every_shorter_clip_as_the_other_does(run,
             inputs = np.full((rows, columns), beyond, np.float32)
             inputs[:t] = clip
             found = fixed(inputs=inputs, frames=frames)["outputs"]
-            assert kaggle.text(found) == kaggle.text(expected), t
-        texts.add(kaggle.text(expected))
+            assert vocab.of_rows(found) == vocab.of_rows(expected), t
+        texts.add(vocab.of_rows(expected))
     # The LSTM seed says much the same of every clip.
     assert len(texts) > 5 or isinstance(run.cfg.model, lstm.Seed)
 
@@ -159,14 +160,14 @@ def test_model_json_says_what_goes_in_and_comes_out(run):
 def competition(run, tmp_path_factory) -> pathlib.Path:
     """The test split in the competition's own layout."""
     source = tmp_path_factory.mktemp("competition")
-    evaluation = run_directory.Evaluation(run.cfg, run.mesh, "test")
+    evaluation = evaluator.Evaluation(run.cfg, run.mesh, "test")
     rows, tables = [], []
     for i, clip in enumerate(evaluation.clips()):
         sequence = int(evaluation.data[i]["sequence_id"].int64_list.value[0])
         rows.append(("clips.parquet", sequence, evaluation.targets[i]))
         index = pd.Index([sequence] * len(clip), name="sequence_id")
         columns = list(run.cfg.features.selection.columns)
-        tables.append(pd.DataFrame(kaggle.columns(clip), index, columns))
+        tables.append(pd.DataFrame(landmarks.columns(clip), index, columns))
     pd.concat(tables).to_parquet(source / "clips.parquet")
     with open(source / "train.csv", "w", newline="") as f:
         csv.writer(f).writerows([("path", "sequence_id", "phrase"), *rows])
@@ -175,7 +176,7 @@ def competition(run, tmp_path_factory) -> pathlib.Path:
     return source
 
 
-def evaluator(python: str, submission: pathlib.Path, source: pathlib.Path) -> dict:
+def kaggle_evaluator(python: str, submission: pathlib.Path, source: pathlib.Path) -> dict:
     script = ROOT / "tests" / "kaggle_evaluator.py"
     done = subprocess.run(
         [python, str(script), str(submission), str(source)], capture_output=True, text=True
@@ -185,9 +186,9 @@ def evaluator(python: str, submission: pathlib.Path, source: pathlib.Path) -> di
 
 
 def test_kaggles_evaluator_scores_the_zip_as_we_score_the_run(run, submission, competition):
-    evaluation = run_directory.Evaluation(run.cfg, run.mesh, "test")
+    evaluation = evaluator.Evaluation(run.cfg, run.mesh, "test")
     answers, _ = evaluation.run(run.model)
-    found = evaluator(sys.executable, submission, competition)
+    found = kaggle_evaluator(sys.executable, submission, competition)
     assert list(found["texts"].values()) == [answer.text for answer in answers]
     assert found["score"] == evaluation.score(answers)["score"]
 
@@ -220,8 +221,8 @@ def test_tflite_runtime_answers_a_clip_of_no_frames(tflite_runtime, exported, tm
 
 
 def test_tflite_runtime_answers_the_same(tflite_runtime, submission, competition):
-    ours = evaluator(sys.executable, submission, competition)
-    theirs = evaluator(tflite_runtime, submission, competition)
+    ours = kaggle_evaluator(sys.executable, submission, competition)
+    theirs = kaggle_evaluator(tflite_runtime, submission, competition)
     assert theirs["runtime"] == "tflite_runtime" and theirs["texts"] == ours["texts"]
 
 

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from aslx import cli, config, run_directory
+from aslx import cli, config
 from aslx.export import __main__ as export
-from aslx.export import ensemble, export_graph, float16_weights, kaggle
-from aslx.inputs import phrase_features
+from aslx.export import ensemble, export_graph, float16_weights, tflite
+from aslx.inputs import input_kinds, phrase_features
 from aslx.models import squeezeformer, transformer
+from aslx.runs import opening
 from aslx.schema import vocab
 from aslx.tasks import heads, transcription
-from aslx.train import step
 
 FEATURES = phrase_features.Modern(max_frames=48, only_hands=False)
 SQUEEZEFORMER = squeezeformer.Config(
@@ -54,7 +54,7 @@ def whole(cfg: config.Config, model):
 
     def fn(inputs, frames):
         batch = cfg.features.source.batch(inputs, frames)
-        return cfg.task.outputs(model, *step.inputs(batch, cfg.features, frames=48))
+        return cfg.task.outputs(model, *input_kinds.model_inputs(batch, cfg.features, frames=48))
 
     return jax.jit(fn)
 
@@ -74,7 +74,7 @@ def test_a_clip_is_answered_at_its_own_length_as_at_the_longest(head):
     for clip in clips():
         outputs = found(*padded(clip))
         np.testing.assert_allclose(outputs, expected(*padded(clip)), atol=1e-4)
-        texts.add(kaggle.text(np.asarray(outputs)))
+        texts.add(vocab.of_rows(np.asarray(outputs)))
     assert len(texts) > 5
 
 
@@ -118,13 +118,13 @@ def float32(reader) -> bytes:
 
 
 def test_a_converted_ensemble_answers_at_each_length_as_jax_does(reader, float32):
-    run, half = kaggle.interpreter(float32), kaggle.interpreter(float16_weights.halved(float32))
+    run, half = tflite.runner(float32), tflite.runner(float16_weights.halved(float32))
     expected, texts = whole(*reader), set()
     for clip in clips():
         outputs = expected(*padded(clip))
         np.testing.assert_allclose(run(inputs=clip)["outputs"], outputs, atol=1e-3)
         np.testing.assert_allclose(half(inputs=clip)["outputs"], outputs, atol=0.1)
-        texts.add(kaggle.text(np.asarray(outputs)))
+        texts.add(vocab.of_rows(np.asarray(outputs)))
     assert len(texts) > 5
 
 
@@ -140,9 +140,7 @@ def test_every_weight_is_stored_once_whatever_its_type(reader, float32):
 
 def test_inference_builds_what_is_exported(reader):
     first, _ = reader
-    assert jax.tree.structure(run_directory.build(first)) == jax.tree.structure(
-        reader[1].members[0]
-    )
+    assert jax.tree.structure(opening.network(first)) == jax.tree.structure(reader[1].members[0])
 
 
 def test_the_installed_jax_and_tensorflow_go_together():

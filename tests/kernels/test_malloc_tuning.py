@@ -14,7 +14,7 @@ import pytest
 
 from aslx import config
 from aslx.kernels import malloc_tuning
-from tests import runs
+from tests import tiny_runs
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 
@@ -143,7 +143,7 @@ def tiled(path: pathlib.Path, sample: pathlib.Path, frames: int) -> pathlib.Path
 @pytest.mark.slow
 def test_an_hour_is_predicted_in_400_mb_and_4_kb_a_frame(tmp_path, shared):
     cfg = config.load(ROOT / "configs" / "quickstart.py")
-    workdir = runs.untrained(cfg, tmp_path / "run")
+    workdir = tiny_runs.untrained(cfg, tmp_path / "run")
     sample = min(shared.glob("fingerspelling_sample/*_landmarks/*.parquet"))
     for frames in (1000, 16000, 108000):
         path = tiled(tmp_path / f"{frames}.parquet", sample, frames)

@@ -9,8 +9,9 @@ import jax.numpy as jnp
 import pytest
 from flax import nnx
 
-from aslx import config, errors, run_directory
+from aslx import config, errors
 from aslx.models import layers, stateless
+from aslx.runs import opening
 from tests import tiny
 
 CONFIGS = sorted((pathlib.Path(__file__).parents[2] / "configs").glob("*.py"))
@@ -66,7 +67,7 @@ class Normed:
 def test_a_config_whose_network_has_state_is_refused_before_anything_is_made():
     cfg = dataclasses.replace(tiny.cfg(pathlib.Path("none")), model=Normed())
     with pytest.raises(errors.BadInput, match=r"norm is an nnx\.BatchNorm"):
-        jax.eval_shape(functools.partial(run_directory.build, cfg))
+        jax.eval_shape(functools.partial(opening.network, cfg))
 
 
 def test_parameters_frozen_ones_and_dropout_that_is_off_are_no_state():
@@ -77,4 +78,4 @@ def test_parameters_frozen_ones_and_dropout_that_is_off_are_no_state():
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_every_network_of_the_house_keeps_parameters_alone(path):
-    jax.eval_shape(functools.partial(run_directory.build, config.load(path)))
+    jax.eval_shape(functools.partial(opening.network, config.load(path)))

@@ -13,14 +13,16 @@ from aslx.inputs import clip_features, image_features
 from aslx.models import cnn, keypoints
 from aslx.predict import __main__ as predict
 from aslx.tasks import classification
-from tests import runs, tiny
+from tests import tiny, tiny_runs
 
 NAMES = ("cat", "dog", "owl")
 
 
 def classifier(dataset, workdir, features, model) -> pathlib.Path:
     task = classification.Task(classes=3, names=NAMES)
-    return runs.untrained(tiny.cfg(dataset, task=task, features=features, model=model), workdir)
+    return tiny_runs.untrained(
+        tiny.cfg(dataset, task=task, features=features, model=model), workdir
+    )
 
 
 @pytest.fixture(scope="module")

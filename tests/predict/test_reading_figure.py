@@ -9,16 +9,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from aslx import run_directory
-from aslx.export import kaggle
 from aslx.inputs import clip_features, image_features, phrase_features
 from aslx.models import attention, cnn, keypoints, layers, lstm, transformer
 from aslx.predict import __main__ as predict
 from aslx.predict import reading_figure
 from aslx.prepare import kaggle_layout
+from aslx.runs import trained_run
 from aslx.schema import landmarks, vocab
 from aslx.tasks import classification, heads, transcription
-from tests import runs, tiny
+from tests import tiny, tiny_runs
 from tests.models import test_networks as networks
 
 SELECTION = tiny.SELECTION
@@ -97,8 +96,8 @@ def test_a_position_stands_in_the_middle_of_its_frames_and_padding_after_them():
     np.testing.assert_allclose(reading_figure.places(shown, real, 4), [2.5, 7, 9, 11])
 
 
-def opened(workdir, dataset, **changes) -> run_directory.Run:
-    return run_directory.open_run(runs.untrained(tiny.cfg(dataset, **changes), workdir))
+def opened(workdir, dataset, **changes) -> trained_run.Run:
+    return trained_run.open_run(tiny_runs.untrained(tiny.cfg(dataset, **changes), workdir))
 
 
 CTC = transformer.Config(dim=16, num_layers=1, num_heads=2, decoder_layers=0, stride=2, kernel=3)
@@ -125,7 +124,7 @@ def test_the_text_grows_to_the_answer_and_the_picture_shows_it(name, dataset, tm
     run = opened(tmp_path / "run", dataset, **TRANSCRIBERS[name])
     points = run.cfg.features.selection.points
     clip_TN3 = a_clip(41, [0, 1, 20])[:, SELECTION.indices(*points)]
-    (answer,) = run_directory.answers(run, [clip_TN3])
+    (answer,) = trained_run.answers(run, [clip_TN3])
     reading = reading_figure.read(run, clip_TN3, answer, None)
     texts = [reading.text(frame) for frame in range(41 + 128)]
     assert texts[-1] == answer.text and all(b.startswith(a) for a, b in itertools.pairwise(texts))
@@ -144,7 +143,7 @@ def test_a_clip_without_hands_is_drawn_too(name, dataset, tmp_path):
     run = opened(tmp_path / "run", dataset, **TRANSCRIBERS[name])
     clip_TN3 = a_clip(9, list(range(9)))
     clip_TN3 = clip_TN3[:, SELECTION.indices(*run.cfg.features.selection.points)]
-    (answer,) = run_directory.answers(run, [clip_TN3])
+    (answer,) = trained_run.answers(run, [clip_TN3])
     reading = reading_figure.read(run, clip_TN3, answer, None)
     assert not reading.seen.any()
     reading_figure.draw(run, reading, "clip", tmp_path / "clip.png")
@@ -154,10 +153,10 @@ def test_a_clip_without_hands_is_drawn_too(name, dataset, tmp_path):
 def test_draw_writes_a_picture_and_an_animation_of_every_clip(run, dataset, tmp_path):
     import pandas as pd
 
-    workdir = runs.untrained(tiny.cfg(dataset), tmp_path / "run")
+    workdir = tiny_runs.untrained(tiny.cfg(dataset), tmp_path / "run")
     tables = [
         pd.DataFrame(
-            kaggle.columns(a_clip(frames, [])),
+            landmarks.columns(a_clip(frames, [])),
             pd.Index([i] * frames, name="sequence_id"),
             list(SELECTION.columns),
         )
@@ -185,7 +184,7 @@ def _durations(image: Image.Image) -> list[int]:
 def test_a_classifiers_probabilities_are_drawn_as_the_clip_grows(run, dataset, tmp_path):
     task = classification.Task(classes=3, names=("cat", "dog", "owl"))
     cfg = tiny.cfg(dataset, task=task, features=clip_features.Keypoints(), model=keypoints.Config())
-    workdir = runs.untrained(cfg, tmp_path / "run")
+    workdir = tiny_runs.untrained(cfg, tmp_path / "run")
     np.save(tmp_path / "clip.npy", np.random.default_rng(0).random((20, 1662), np.float32))
     drawn = ("--draw", "--drawings", tmp_path / "out")
     (line,) = run(predict, "--workdir", workdir, tmp_path / "clip.npy", *drawn).lines()
@@ -201,7 +200,7 @@ def test_an_image_is_drawn_beside_its_likeliest_classes(run, dataset, tmp_path):
         features=image_features.Image(height=16, width=16, size=16),
         model=cnn.Config(),
     )
-    workdir = runs.untrained(cfg, tmp_path / "run")
+    workdir = tiny_runs.untrained(cfg, tmp_path / "run")
     Image.new("RGB", (20, 20), "red").save(tmp_path / "hand.png")
     drawn = ("--draw", "--drawings", tmp_path / "out")
     run(predict, "--workdir", workdir, tmp_path / "hand.png", *drawn).lines()

@@ -8,8 +8,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from aslx.data import records
-from aslx.figures import dataset_figures
-from aslx.prepare import building, fingerspelling, phrase_clips, splits, spool, summary, workers
+from aslx.prepare import (
+    building,
+    dataset_figures,
+    fingerspelling,
+    phrase_clips,
+    splits,
+    spool,
+    summary,
+    workers,
+)
 from aslx.schema import landmarks
 from tests.prepare import kaggle
 

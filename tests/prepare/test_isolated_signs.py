@@ -11,7 +11,7 @@ from aslx import errors
 from aslx.data import records
 from aslx.inputs import input_kinds
 from aslx.prepare import building, class_dataset, isolated_signs, phrase_clips
-from aslx.readers import mending
+from aslx.readers import mending, sign_parquet
 from aslx.schema import landmarks
 
 FRAMES = (7, 8, 12)
@@ -34,7 +34,7 @@ def clip(frames=FRAMES):
 def read(table, order=None):
     body = io.BytesIO()
     pq.write_table(table if order is None else table.take(pa.array(order)), body)
-    return isolated_signs.clip(body)
+    return sign_parquet.clip(body)
 
 
 def keys(table):

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from aslx import config, errors, run_directory
+from aslx import config, errors
 from aslx.data import records
 from aslx.prepare import __main__ as prepare
 from aslx.readers import folders
+from aslx.runs import opening
 from tests.readers import test_images
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -144,12 +145,12 @@ def test_all_images_that_cannot_be_read_are_named_or_left_out(letters, made, ref
 def test_a_config_of_images_takes_the_size_that_was_prepared(letters, made, refused, tmp_path):
     made("image_folder", letters, "--size", 8)
     options = ["--data.path", str(tmp_path / "made"), "--task.classes", "2"]
-    cfg = run_directory.settled(config.load(ROOT / "configs" / "asl_alphabet_cnn.py", options))
+    cfg = opening.settled(config.load(ROOT / "configs" / "asl_alphabet_cnn.py", options))
     assert (cfg.features.height, cfg.features.width, cfg.features.size) == (8, 8, 100)
-    assert len(run_directory.open_split(cfg, "train"))
+    assert len(opening.split(cfg, "train"))
     grey = dataclasses.replace(cfg, features=dataclasses.replace(cfg.features, channels=1))
     with pytest.raises(errors.BadInput, match=r"its images are \(8, 8, 3\), and not \(8, 8, 1\)"):
-        run_directory.open_split(run_directory.settled(grey), "train")
+        opening.split(opening.settled(grey), "train")
 
 
 def test_the_same_image_in_two_parts_is_told(letters, made):

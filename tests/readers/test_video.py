@@ -21,7 +21,7 @@ from aslx.predict import __main__ as predict
 from aslx.readers import video
 from aslx.schema import landmarks
 from aslx.tasks import classification
-from tests import person, runs, tiny
+from tests import person, tiny, tiny_runs
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 NAMES = ("cat", "dog", "owl")
@@ -30,12 +30,12 @@ NAMES = ("cat", "dog", "owl")
 @pytest.fixture(scope="module")
 def transcriber(dataset, tmp_path_factory) -> pathlib.Path:
     cfg = tiny.cfg(dataset, features=phrase_features.Modern(max_frames=32))
-    return runs.untrained(cfg, tmp_path_factory.mktemp("transcriber"))
+    return tiny_runs.untrained(cfg, tmp_path_factory.mktemp("transcriber"))
 
 
 def classifier(dataset, workdir, **changes) -> pathlib.Path:
     task = classification.Task(classes=3, names=NAMES)
-    return runs.untrained(tiny.cfg(dataset, task=task, **changes), workdir)
+    return tiny_runs.untrained(tiny.cfg(dataset, task=task, **changes), workdir)
 
 
 def test_a_drawn_person_is_found_in_a_film(film, track):

@@ -9,9 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aslx import config, optim, run_directory
+from aslx import config, optim
 from aslx.export import __main__ as export
-from aslx.export import exports, kaggle
+from aslx.export import exports, tflite
+from aslx.runs import evaluator, trained_run
+from aslx.schema import landmarks, vocab
 from aslx.train import loop
 from tests import tiny
 from tests.serve import servers
@@ -23,7 +25,7 @@ CLIPS = 50
 class Trained:
     """A run, its export, and clips that it never saw."""
 
-    run: run_directory.Run
+    run: trained_run.Run
     workdir: pathlib.Path
     clips: list[np.ndarray]  # f32[t, columns] each, NaN where a part is lost.
     interpreter: Callable[[np.ndarray], np.ndarray]
@@ -36,7 +38,7 @@ class Trained:
         """What the API shall say of a clip: Kaggle's loop, and each character's value."""
         outputs = self.interpreter(clip)
         said = [row for row in outputs if row.argmax() < 59]
-        text = kaggle.text(outputs)
+        text = vocab.of_rows(outputs)
         characters = [
             {"character": c, "confidence": round(float(row.max()), 4)}
             for c, row in zip(text, said, strict=True)
@@ -52,16 +54,16 @@ def trained(tmp_path_factory) -> Trained:
     cfg = tiny.cfg(data, epochs=15, eval_every=15, optim=optim.Config(peak_lr=1e-2))
     config.claim(workdir, cfg)
     loop.run(cfg, workdir)
-    run = run_directory.open_run(workdir)
+    run = trained_run.open_run(workdir)
     model = export.convert(run.cfg, run.model, "none")
     scores = [{"name": "score", "value": 0.5, "on": "validation"}]
     about = export.about(run.cfg, run.step, scores, web=True)
     about["web"] = about["web"][:1]  # Of models that no test here runs.
     every = {"model.tflite": model, "web/64.tflite": b"of the page"}
     exports.write(workdir / "export", about, {"made": {}}, every)
-    evaluation = run_directory.Evaluation(run.cfg, run.mesh, "test")
-    clips = [kaggle.columns(clip) for clip in evaluation.clips()]
-    runner = kaggle.interpreter(model)
+    evaluation = evaluator.Evaluation(run.cfg, run.mesh, "test")
+    clips = [landmarks.columns(clip) for clip in evaluation.clips()]
+    runner = tflite.runner(model)
     return Trained(run, workdir, clips, lambda clip: runner(inputs=clip)["outputs"])
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import requests
 
-from aslx import run_directory
+from aslx.runs import evaluator
 from tests.serve import servers
 from tests.serve.conftest import as_json
 
@@ -40,7 +40,7 @@ def test_fifty_clips_give_the_text_of_predict_of_jax_and_of_the_interpreter(
     assert [a["sequence_id"] for a in answers] == [p["sequence_id"] for p in predicted]
     texts = [a["text"] for a in answers]
     assert texts == [p["text"] for p in predicted] and len(texts) == len(trained.clips)
-    evaluation = run_directory.Evaluation(trained.run.cfg, trained.run.mesh, "test")
+    evaluation = evaluator.Evaluation(trained.run.cfg, trained.run.mesh, "test")
     assert texts == [answer.text for answer in evaluation.run(trained.run.model)[0]]
     assert len(set(texts)) > len(texts) / 2  # The equality says something.
     for clip, answer in zip(trained.clips, answers, strict=True):

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from aslx import config, errors, run_directory
+from aslx import config, errors
 from aslx.checkpoints import stored
 from aslx.decode import decoding_options
 from aslx.export import __main__ as export
 from aslx.models import lstm, squeezeformer, transformer
+from aslx.runs import initial_weights, opening, trained_run
 from aslx.tasks import pretraining
-from aslx.train import initial_weights, loop, setup
+from aslx.train import loop, setup
 from tests import tiny
 
 TASK = pretraining.Task(share=0.5, span=3, codes=32)
@@ -152,8 +153,8 @@ def run(dataset, tmp_path_factory) -> tuple[config.Config, pathlib.Path]:
 def test_another_run_begins_with_exactly_the_pretrained_encoder(dataset, run, caplog):
     cfg = tiny.cfg(dataset, weights=str(run[1]))
     first = stored.flatten(setup.of(cfg).init())
-    learnt = stored.flatten(run_directory.open_run(run[1]).model)
-    fresh = stored.flatten(run_directory.build(cfg))
+    learnt = stored.flatten(trained_run.open_run(run[1]).model)
+    fresh = stored.flatten(opening.network(cfg))
     encoder = [name for name in fresh if name.startswith(("encoder/", "norm_memory/"))]
     moved = [name for name in encoder if not np.array_equal(learnt[name], fresh[name])]
     assert len(moved) > len(encoder) / 2
@@ -175,18 +176,18 @@ def test_a_run_of_which_nothing_fits_is_an_error(dataset, run, tmp_path):
 
 
 def test_a_pretraining_run_has_nothing_to_predict_or_export(run):
-    opened = run_directory.open_run(run[1])
-    answer = run_directory.answers(opened, [np.zeros((9, 42, 3), np.float32)])[0]
+    opened = trained_run.open_run(run[1])
+    answer = trained_run.answers(opened, [np.zeros((9, 42, 3), np.float32)])[0]
     for ask in (lambda: TASK.report(answer), TASK.silent):
         with pytest.raises(ValueError, match="nothing to predict or export; train a recogniser"):
             ask()
     with pytest.raises(ValueError, match="nothing to predict or export; train a recogniser"):
         export.convert(opened.cfg, opened.model, "none")
     with pytest.raises(ValueError, match="leave out --ctc, --beams, --prior and --fallback"):
-        run_directory.open_run(run[1], options=decoding_options.Options(beams=8))
+        trained_run.open_run(run[1], options=decoding_options.Options(beams=8))
 
 
 def test_a_network_without_an_encoder_is_refused(dataset):
     cfg = tiny.cfg(dataset, task=TASK, model=lstm.Seed())
     with pytest.raises(ValueError, match="PositionsLSTM has no encoder"):
-        run_directory.build(cfg)
+        opening.network(cfg)

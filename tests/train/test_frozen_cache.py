@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from aslx import config, errors, run_directory, sharding
+from aslx import config, errors, sharding
 from aslx.data import loader
 from aslx.models import resnet
+from aslx.runs import opening
 from aslx.train import frozen_cache, loop, setup
 from tests import tiny
 
@@ -41,7 +42,7 @@ def cfg(tmp_path_factory) -> config.Config:
     for flag in ("no-flip-horizontal", "no-flip-vertical", "brightness 0", "contrast 0"):
         options += f" --augmentation.{flag}"
     found = config.load(ROOT / "configs" / "sign_mnist_resnet50.py", options.split())
-    return run_directory.settled(found)
+    return opening.settled(found)
 
 
 def losses(cfg: config.Config, workdir: pathlib.Path) -> list[float]:
@@ -97,8 +98,8 @@ def test_what_cannot_be_cached_is_one_clear_line(cfg):
     first = dataclasses.replace(cached, model=resnet.Config(trainable_from="conv1_conv"))
     batch = {"image": np.zeros((8, 32, 32, 3), np.uint8)}
     with pytest.raises(ValueError, match="trains its first layer"):
-        jax.eval_shape(lambda: frozen_cache.outputs(first, run_directory.build(first), batch))
+        jax.eval_shape(lambda: frozen_cache.outputs(first, opening.network(first), batch))
     plain = config.load(ROOT / "configs" / "asl_alphabet_cnn.py")
     batch = {"image": np.zeros((8, 100, 100, 3), np.uint8)}
     with pytest.raises(ValueError, match="no layer of this network is frozen"):
-        jax.eval_shape(lambda: frozen_cache.outputs(plain, run_directory.build(plain), batch))
+        jax.eval_shape(lambda: frozen_cache.outputs(plain, opening.network(plain), batch))

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from aslx.checkpoints import checkpoint, stored
+from aslx.schema import landmarks
 from aslx.train import lock, logs, setup
 from tests import tiny
 
@@ -184,16 +185,15 @@ def test_help_shows_the_configs_fields(config_file):
 def test_predict_reads_what_evaluate_read(whole, dataset, tmp_path):
     import pandas as pd
 
-    from aslx import run_directory
-    from aslx.export import kaggle
+    from aslx.runs import evaluator, trained_run
 
-    run_ = run_directory.open_run(whole)
-    evaluation = run_directory.Evaluation(run_.cfg, run_.mesh, "validation")
+    run_ = trained_run.open_run(whole)
+    evaluation = evaluator.Evaluation(run_.cfg, run_.mesh, "validation")
     expected, _ = evaluation.run(run_.model)
     clips = list(evaluation.clips())[:3]
     columns = list(run_.cfg.features.selection.columns)
     tables = [
-        pd.DataFrame(kaggle.columns(x), pd.Index([i] * len(x), name="sequence_id"), columns)
+        pd.DataFrame(landmarks.columns(x), pd.Index([i] * len(x), name="sequence_id"), columns)
         for i, x in enumerate(clips)
     ]
     pd.concat(tables).to_parquet(tmp_path / "clips.parquet")

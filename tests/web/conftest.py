@@ -18,11 +18,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from aslx import config, optim, run_directory
+from aslx import config, optim
 from aslx.export import __main__ as export
 from aslx.export import exports
 from aslx.inputs import phrase_features
 from aslx.models import transformer
+from aslx.runs import opening, trained_run
 from aslx.tasks import heads, transcription
 from aslx.train import loop
 from tests import person, tiny
@@ -159,7 +160,7 @@ def exported(cfg: config.Config, model: Any, step: int, out: pathlib.Path, frame
 
 
 @pytest.fixture(scope="session")
-def run(tmp_path_factory) -> run_directory.Run:
+def run(tmp_path_factory) -> trained_run.Run:
     """A transcriber that has learned to read six letters, exported. It has a decoder, which writes
     something of any clip, be it none that it has learned."""
     data, workdir = tmp_path_factory.mktemp("data"), tmp_path_factory.mktemp("run")
@@ -178,7 +179,7 @@ def run(tmp_path_factory) -> run_directory.Run:
     )
     config.claim(workdir, cfg)
     loop.run(cfg, workdir)
-    trained = run_directory.open_run(workdir)
+    trained = trained_run.open_run(workdir)
     exported(cfg, trained.model, trained.step, workdir / "export", (64, 512))
     return trained
 
@@ -196,7 +197,7 @@ def untrained(name: str, out: pathlib.Path, *options: str, frames=()) -> Iterato
     names = tuple("abcdefgh"[: cfg.task.classes])
     task = type(cfg.task)(classes=len(names), names=names)
     cfg = type(cfg)(**{**vars(cfg), "task": task})
-    exported(cfg, jax.jit(lambda: run_directory.build(cfg))(), 0, out / "export", frames)
+    exported(cfg, jax.jit(lambda: opening.network(cfg))(), 0, out / "export", frames)
     with served(out) as url:
         yield cfg, out / "export", url
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from aslx.export import kaggle
+from aslx.export import tflite
 from aslx.readers import images
 from tests import person
 from tests.web import conftest
@@ -26,7 +26,7 @@ def pictures(tmp_path_factory):
 
 def test_an_opened_picture_gets_the_class_that_the_interpreter_gives(pictures, browser, tmp_path):
     cfg, out, url = pictures
-    answer = kaggle.interpreter((out / "model.tflite").read_bytes())
+    answer = tflite.runner((out / "model.tflite").read_bytes())
     with conftest.visit(browser, url) as page:
         page.wait_for_selector("body[data-ready]")
         for seed in range(4):
@@ -95,7 +95,7 @@ def signs(request, tmp_path_factory):
 
 def test_a_clip_has_the_probabilities_that_the_interpreter_gives(signs, browser):
     cfg, out, url = signs
-    answer = kaggle.interpreter((out / "model.tflite").read_bytes())
+    answer = tflite.runner((out / "model.tflite").read_bytes())
     script = (
         HANDS
         + """

@@ -12,8 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from aslx import run_directory
-from aslx.export import kaggle
+from aslx.export import tflite
+from aslx.runs import evaluator, trained_run
+from aslx.schema import landmarks, vocab
 from tests.web import conftest
 
 READ = """
@@ -33,12 +34,12 @@ def rows(clip: np.ndarray) -> list[list]:
 
 
 def test_50_clips_have_the_same_text_in_the_page_in_python_and_in_jax(run, browser, transcriber):
-    evaluation = run_directory.Evaluation(run.cfg, run.mesh, "test")
+    evaluation = evaluator.Evaluation(run.cfg, run.mesh, "test")
     of_jax = [answer.text for answer in evaluation.run(run.model)[0]]
     model = (run.workdir / "export" / "model.tflite").read_bytes()
-    interpreter = kaggle.interpreter(model)
-    clips = [kaggle.columns(clip) for clip in evaluation.clips()]
-    of_python = [kaggle.text(interpreter(inputs=clip)["outputs"]) for clip in clips]
+    interpreter = tflite.runner(model)
+    clips = [landmarks.columns(clip) for clip in evaluation.clips()]
+    of_python = [vocab.of_rows(interpreter(inputs=clip)["outputs"]) for clip in clips]
     with conftest.visit(browser, transcriber) as page:
         page.wait_for_selector("body[data-ready]")
         of_page = [page.evaluate(f"async (given) => {{ {READ} }}", rows(clip)) for clip in clips]
@@ -47,27 +48,27 @@ def test_50_clips_have_the_same_text_in_the_page_in_python_and_in_jax(run, brows
 
 
 def test_a_clip_of_any_length_has_the_same_text_in_the_page(run, browser, transcriber):
-    interpreter = kaggle.interpreter((run.workdir / "export" / "model.tflite").read_bytes())
-    clips = run_directory.Evaluation(run.cfg, run.mesh, "test").clips()
-    stream = np.concatenate([kaggle.columns(clip) for clip in clips])
+    interpreter = tflite.runner((run.workdir / "export" / "model.tflite").read_bytes())
+    clips = evaluator.Evaluation(run.cfg, run.mesh, "test").clips()
+    stream = np.concatenate([landmarks.columns(clip) for clip in clips])
     with conftest.visit(browser, transcriber) as page:
         page.wait_for_selector("body[data-ready]")
         for frames in (0, 1, 5, 63, 64, 65, 200, 512):
             text = page.evaluate(f"async (given) => {{ {READ} }}", rows(stream[:frames]))
-            assert text == kaggle.text(interpreter(inputs=stream[:frames])["outputs"]), frames
+            assert text == vocab.of_rows(interpreter(inputs=stream[:frames])["outputs"]), frames
         # A longer one keeps as many frames as the page's longest model holds, evenly.
         kept = stream[((np.arange(512) + 0.5) * 900 / 512).astype(int)]
         text = page.evaluate(f"async (given) => {{ {READ} }}", rows(stream[:900]))
-        assert text == kaggle.text(interpreter(inputs=kept)["outputs"])
+        assert text == vocab.of_rows(interpreter(inputs=kept)["outputs"])
 
 
-def learned(run: run_directory.Run, path: pathlib.Path) -> dict[str, str]:
+def learned(run: trained_run.Run, path: pathlib.Path) -> dict[str, str]:
     """Writes clips like those that the run has learned to read into a parquet; their phrases."""
-    evaluation, tables = run_directory.Evaluation(run.cfg, run.mesh, "test"), []
+    evaluation, tables = evaluator.Evaluation(run.cfg, run.mesh, "test"), []
     phrases = dict(zip(map(str, range(len(evaluation.targets))), evaluation.targets, strict=True))
     names = run.cfg.features.source.selection.columns
     for number, clip in enumerate(evaluation.clips()):
-        columns = dict(zip(names, kaggle.columns(clip).T, strict=True))
+        columns = dict(zip(names, landmarks.columns(clip).T, strict=True))
         frames = {"frame": np.arange(len(clip)), "sequence_id": np.full(len(clip), number)}
         tables.append(pa.table(frames | columns))
     pq.write_table(pa.concat_tables(tables), path)

@@ -7,16 +7,17 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from aslx import config, run_directory
+from aslx import config
 from aslx.checkpoints import checkpoint
 from aslx.models import layers
+from aslx.runs import opening
 
 
 def untrained(cfg: config.Config, workdir: pathlib.Path) -> pathlib.Path:
     """A run directory with one checkpoint of random weights, those that start at zero too."""
     rng = np.random.default_rng(0)
     model = jax.tree.map(
-        lambda x: x + 0.1 * rng.normal(size=x.shape).astype(x.dtype), run_directory.build(cfg)
+        lambda x: x + 0.1 * rng.normal(size=x.shape).astype(x.dtype), opening.network(cfg)
     )
     part, frozen = layers.parted(model)
     name = "ema" if cfg.ema_decay else "model"

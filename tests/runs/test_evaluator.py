@@ -12,12 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from aslx import config, errors, evaluate, run_directory, sharding
+from aslx import config, errors, evaluate, sharding
 from aslx.data import plan, records
 from aslx.inputs import phrase_features
+from aslx.runs import evaluator, opening, trained_run
 from aslx.tasks import heads
 from aslx.train import notes, setup
-from tests import runs, tiny
+from tests import tiny, tiny_runs
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +30,7 @@ def damaged(dataset, tmp_path_factory) -> tuple[pathlib.Path, str]:
     batching = plan.Bucketed(frames=512, buckets=1, multiple=4)
     cfg = tiny.cfg(data)
     cfg = dataclasses.replace(cfg, data=dataclasses.replace(cfg.data, batching=batching))
-    return runs.untrained(cfg, data.parent / "run"), where
+    return tiny_runs.untrained(cfg, data.parent / "run"), where
 
 
 def test_a_corrupt_record_ends_an_evaluation_with_its_place_or_is_left_out_and_counted(
@@ -56,13 +57,13 @@ def test_that_every_record_is_corrupt_is_one_line(tmp_path):
     cfg = dataclasses.replace(cfg, data=dataclasses.replace(cfg.data, skip_corrupt=True))
     records.write_index(data)
     tiny.damage(data, "validation", 0)
-    evaluation = run_directory.Evaluation(cfg, sharding.make_mesh(cfg.mesh), "validation")
+    evaluation = evaluator.Evaluation(cfg, sharding.make_mesh(cfg.mesh), "validation")
     with pytest.raises(errors.BadInput, match=r"every record of validation .* is corrupt"):
-        evaluation.run(run_directory.build(cfg))
+        evaluation.run(opening.network(cfg))
 
 
 def test_readers_take_as_many_devices_as_their_batches_divide_over(damaged):
-    assert len(jax.devices()) == 8 and run_directory.open_run(damaged[0]).mesh.size == 4
+    assert len(jax.devices()) == 8 and trained_run.open_run(damaged[0]).mesh.size == 4
     assert [sharding.for_reading(rows).size for rows in (1, 3, 8, 12, 64)] == [1, 1, 8, 4, 8]
 
 
@@ -100,7 +101,7 @@ def test_clips_that_ctc_cannot_align_are_known_from_the_index_and_counted_by_the
     lines = list(notes.of(cfg, s.abstract, s.pool, s.evaluation))
     assert lines[0].startswith("AdamW moves 100.0% of the parameters")
     known = [int(re.match(r"(\d+) of the 24 clips of (train|validation)", x)[1]) for x in lines[1:]]
-    _, means = s.evaluation.run(run_directory.build(cfg))
+    _, means = s.evaluation.run(opening.network(cfg))
     counted, state = 0.0, s.init()
     with s.batches(0, 0) as batches:
         for _, batch in zip(range(s.steps_per_epoch), batches, strict=False):
@@ -122,5 +123,5 @@ def test_a_long_clip_makes_no_other_longer(dataset):
     run = types.SimpleNamespace(cfg=cfg, model=None, predict=predict)
     points = len(cfg.features.selection.points)
     clips = [np.zeros((frames, points, 3), np.float32) for frames in (40, 5, 7000, 90, 2048)]
-    assert len(run_directory.answers(run, clips)) == 5
+    assert len(trained_run.answers(run, clips)) == 5
     assert seen == [(92, 40), (92, 5), (7168, 7000), (92, 90), (2048, 2048)]

@@ -16,15 +16,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from etils import epath
 
-from aslx import errors, run_directory
+from aslx import errors
 from aslx.checkpoints import stored
-from aslx.models import layers
+from aslx.runs import trained_run
 from aslx.storage import files
-from aslx.train import step
 
 log = logging.getLogger("aslx")
 
@@ -56,22 +54,19 @@ _TORCH_LEAVES = {
 _TORCH_NAME = re.compile(r"(?:layer(\d)\.(\d+)\.)?(conv|bn|downsample\.)(\d)\.(\w+)")
 
 
-def first_state(init: Callable[[], step.State], path: str) -> step.State:
-    """A first state whose network has the weights of a file, or those of a run that fit."""
-    fresh = init()
+def taken(model: Any, path: str) -> Any:
+    """The model with the weights of a file, or with those of a run that fit."""
     take = from_run if epath.Path(path).is_dir() else into
-    whole, unused = take(layers.joined(fresh.model, fresh.frozen), path)
+    model, unused = take(model, path)
     if unused:
         log.warning("%s: not used: %s", path, ", ".join(unused))
-    model, frozen = layers.parted(whole)
-    ema = fresh.ema if fresh.ema is None else jax.tree.map(jnp.copy, model)
-    return dataclasses.replace(fresh, model=model, frozen=frozen, ema=ema)
+    return model
 
 
 def from_run(model: Any, workdir: str) -> tuple[Any, list[str]]:
     """The model with the weights of a run's best checkpoint that have the name and the shape of one
     here, and the names of the others there."""
-    theirs, ours = (stored.flatten(m) for m in (run_directory.open_run(workdir).model, model))
+    theirs, ours = (stored.flatten(m) for m in (trained_run.open_run(workdir).model, model))
     fitting = {k: v for k, v in theirs.items() if k in ours and v.shape == ours[k].shape}
     if not fitting:
         raise errors.BadInput(

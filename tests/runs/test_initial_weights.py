@@ -13,7 +13,8 @@ from safetensors import numpy as safetensors_numpy
 from aslx import config, errors, optim, sharding
 from aslx.inputs import image_features
 from aslx.models import layers, resnet
-from aslx.train import initial_weights, setup
+from aslx.runs import initial_weights
+from aslx.train import setup
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 H5 = "resnet50_imagenet/resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"

@@ -1,0 +1,103 @@
+"""How hands and bodies are drawn: segments for a figure, and moving pictures."""
+
+import functools
+import io
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib import collections as shapes
+from PIL import Image, ImageDraw, ImageFont
+
+from aslx.schema import landmarks
+
+BLUE, GREY = "#3b6ea8", "#9aa3ad"
+FINGERS = ("#c0504d", "#e08e2b", "#4f9d4f", "#3b6ea8", "#7b5aa6")  # From the thumb on.
+SIDE, TITLE = 480, 44  # Pixels of a moving clip, and of the title above it, before halving.
+_ARMS = tuple(f"pose_{i}" for i in (15, 13, 11, 12, 14, 16))  # Wrist, elbow, shoulder, and back.
+
+
+def hand(points_21x2: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """Segments [E, 2, 2] of one hand and their colours, a colour a finger."""
+    edges = np.array(landmarks.HAND_EDGES)
+    of = {joint: i for i, name in enumerate(landmarks.FINGERS) for joint in landmarks.FINGERS[name]}
+    colours = [FINGERS[of[b]] if of.get(a) in (of[b], None) else GREY for a, b in edges.tolist()]
+    return points_21x2[edges], colours
+
+
+def largest(hands_THC: np.ndarray) -> float:
+    """The side of a square that nearly all these hands fit into."""
+    return max(float(np.percentile(np.ptp(hands_THC, axis=1).max(-1), 95)) * 1.08, 1e-6)
+
+
+def boxed(points_21x2: np.ndarray, size: float, x: float) -> shapes.LineCollection:
+    """A hand in a box of side 1 about (x, 0), which stands for `size`."""
+    centre = (points_21x2.max(0) + points_21x2.min(0)) / 2
+    segments, colours = hand((points_21x2 - centre) / size + (x, 0))
+    return shapes.LineCollection(list(segments), colors=colours, lw=1.4, capstyle="round")
+
+
+def gif(pictures: Sequence[Image.Image], fps: float, colours: int = 32) -> bytes:
+    """An endless animation of pictures that were drawn at twice the size: Pillow's lines have no
+    smooth edges of their own."""
+    small = [p.reduce(2).quantize(colours, Image.Quantize.FASTOCTREE) for p in pictures]
+    out = io.BytesIO()
+    duration = round(1000 / fps)
+    small[0].save(out, "GIF", save_all=True, append_images=small[1:], duration=duration, loop=0)
+    return out.getvalue()
+
+
+def skeleton(
+    pen: ImageDraw.ImageDraw,
+    points_N2: np.ndarray,
+    selection: landmarks.Selection,
+    width: int = 4,
+) -> None:
+    """Draws what is known of a frame, in pixels: dots for the face, lines for arms and hands."""
+    for x, y in points_N2[selection.part("face")].tolist():
+        if x == x:  # Not NaN.
+            pen.ellipse((x - width / 2, y - width / 2, x + width / 2, y + width / 2), GREY)
+    arms = selection.indices(*(p for p in _ARMS if p in selection.points))
+    for bone in itertools.pairwise(arms.tolist()):
+        _line(pen, points_N2[list(bone)], GREY, width)
+    for name in ("left_hand", "right_hand"):
+        for segment, colour in zip(*hand(points_N2[selection.part(name)]), strict=True):
+            _line(pen, segment, colour, width)
+
+
+class Scene:
+    """A clip in a square picture that holds the hands, the face and the shoulders. `aspect` is the
+    width of the film's picture in its heights."""
+
+    def __init__(self, clip_TN3: np.ndarray, selection: landmarks.Selection, aspect: float = 1):
+        self.selection = selection
+        clip_TN2 = clip_TN3[..., :2].astype(np.float32) * np.array([aspect, 1], np.float32)
+        shown = [p for p in selection.points if "pose" not in p or p in ("pose_11", "pose_12")]
+        flat = clip_TN2[:, selection.indices(*shown)].reshape(-1, 2)
+        flat = flat[~np.isnan(flat).any(axis=1)]
+        low, high = (
+            np.percentile(flat, (0.5, 99.5), axis=0) if len(flat) else (np.zeros(2), np.ones(2))
+        )
+        span = max((high - low).max() * 1.1, 1e-3)
+        self.pixels_TN2 = ((clip_TN2 - (low + high) / 2) / span + 0.5) * SIDE + (0, TITLE)
+
+    def picture(self, frame: int, title: str) -> Image.Image:
+        points_N2 = self.pixels_TN2[min(frame, len(self.pixels_TN2) - 1)]
+        picture = Image.new("RGB", (SIDE, SIDE + TITLE), "white")
+        pen = ImageDraw.Draw(picture)
+        skeleton(pen, points_N2, self.selection)
+        pen.rectangle((0, 0, SIDE, TITLE), "white")
+        pen.rectangle((0, 0, SIDE - 1, SIDE + TITLE - 1), outline="white", width=8)
+        pen.rectangle((8, TITLE, SIDE - 8, SIDE + TITLE - 8), outline="#d5d8dc", width=2)
+        pen.text((SIDE / 2, TITLE / 2), title, "black", _font(), anchor="mm")
+        return picture
+
+
+def _line(pen: ImageDraw.ImageDraw, points_N2: np.ndarray, colour: str, width: int) -> None:
+    if not np.isnan(points_N2).any():
+        pen.line([(x, y) for x, y in points_N2.tolist()], colour, width=width, joint="curve")
+
+
+@functools.cache
+def _font():
+    return ImageFont.load_default(22)

@@ -1,0 +1,62 @@
+"""What a config names, opened: its network, and its data sets."""
+
+import dataclasses
+import functools
+import pathlib
+
+from flax import nnx
+
+from aslx import config as config_lib
+from aslx import errors
+from aslx.data import records, training_data
+from aslx.models import stateless
+
+
+def network(cfg: config_lib.Config) -> nnx.Module:
+    """The config's network; BadInput where it keeps more than parameters."""
+    return stateless.checked(cfg.task.build(cfg.model, cfg.features, nnx.Rngs(cfg.seed)))
+
+
+def settled(cfg: config_lib.Config) -> config_lib.Config:
+    """With what the data set decides, as the names of its classes and the size of its images."""
+    metadata = records.read_metadata(pathlib.Path(cfg.data.path))
+    features = dataclasses.replace(cfg.features, **cfg.features.source.settled(metadata))
+    return dataclasses.replace(cfg, task=cfg.task.settled(metadata), features=features)
+
+
+def split(cfg: config_lib.Config, split: str, path: str = "") -> records.Records:
+    """A split that holds something, and all that the config's features ask for; of `path`, or of
+    the config's data set."""
+    path = path or cfg.data.path
+    data = records.Records(path, split)
+    try:
+        cfg.task.fields(data.metadata, cfg.features)
+    except errors.BadInput as error:
+        raise errors.BadInput(
+            f"{path} does not hold what the config reads ({error}): "
+            "prepare it otherwise, or take another config"
+        ) from None
+    if not len(data):
+        raise errors.BadInput(f"the split {split} of {path} is empty")
+    return data
+
+
+def fields(cfg: config_lib.Config, data: records.Records) -> tuple:
+    """What the config reads of records. What it cannot use of any is told now, from the index, and
+    not when that record's turn comes."""
+    clip, *others = cfg.task.fields(data.metadata, cfg.features)
+    for field in others:
+        field.check(data)
+    return clip, *others
+
+
+def training(cfg: config_lib.Config) -> training_data.Pool:
+    """All that a config trains on."""
+    read = functools.partial(fields, cfg)
+    main = training_data.evenly(split(cfg, cfg.data.train_split), cfg.data.limit)
+    found = training_data.Pool(((main, read(main)),))
+    for source in cfg.data.also:
+        more = split(cfg, source.split, source.path)
+        more = training_data.confident(more, source.min_confidence)
+        found = found.adding(more, read(more), source.weight, source.one_per_phrase)
+    return found.joining(cfg.data.join)

@@ -1,0 +1,130 @@
+"""A run directory, read: its best model, and what that answers."""
+
+import dataclasses
+import functools
+import logging
+import pathlib
+from typing import Any
+
+import jax
+import numpy as np
+from etils import epath
+
+from aslx import config as config_lib
+from aslx import errors, sharding
+from aslx.checkpoints import checkpoint_list
+from aslx.data import plan, records
+from aslx.decode import decoding_options, ngrams
+from aslx.inputs import input_kinds
+from aslx.models import layers
+from aslx.runs import evaluator, opening
+from aslx.storage import files
+
+log = logging.getLogger("aslx")
+
+_LONG = 1024  # Frames: Kaggle's longest clip has 807.
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A trained model and the config that made it."""
+
+    workdir: files.Path
+    cfg: config_lib.Config
+    mesh: jax.sharding.Mesh
+    model: Any
+    step: int
+    trained_on: str  # The data set's path at that time.
+
+    @functools.cached_property
+    def predict(self):
+        return evaluator.predict_step(self.cfg)
+
+    @functools.cached_property
+    def evidence(self):
+        """The jitted way from a batch to what the task reads its answers from."""
+        features, task = self.cfg.features, self.cfg.task
+        return jax.jit(
+            lambda model, batch: task.evidence(model, *input_kinds.model_inputs(batch, features))
+        )
+
+
+def open_run(
+    workdir: str | files.Path,
+    *,
+    data: str = "",
+    options: decoding_options.Options = decoding_options.Options(),
+    average: int = 0,
+) -> Run:
+    """The best checkpoint of a run directory: the averaged parameters where an average was kept.
+
+    `data` replaces the data set that the run was trained on, `options` how its task reads; with
+    `average` the model is the mean of so many checkpoints, the newest.
+    """
+    workdir = epath.Path(workdir)
+    if not (workdir / "config.json").exists():
+        raise errors.BadInput(f"{workdir} holds no run (no config.json): train first")
+    cfg = config_lib.read(workdir / "config.json")
+    trained_on = cfg.data.path
+    if data:
+        cfg = dataclasses.replace(cfg, data=dataclasses.replace(cfg.data, path=data))
+    if options != decoding_options.Options():
+        task = cfg.task.searching(options)
+        if options.prior:
+            prior = _prior(workdir, cfg, trained_on, options.prior_order)
+            task = dataclasses.replace(task, prior=prior.weighted(options.prior))
+        cfg = dataclasses.replace(cfg, task=task)
+    # The run may have been trained on more devices than there are here, or on fewer.
+    mesh = sharding.for_reading(cfg.data.batching.multiple)
+    name = "ema" if cfg.ema_decay else "model"
+    model, frozen = layers.parted(jax.eval_shape(functools.partial(opening.network, cfg)))
+    abstract = sharding.place(mesh, {name: model, "frozen": frozen})
+    directory = files.absolute(workdir / "checkpoints")
+    choose = functools.partial(checkpoint_list.newest, directory, average)
+    if not average:
+        choose = functools.partial(checkpoint_list.best, directory)
+    steps, found = checkpoint_list.read(choose, abstract)
+    mean = found[0][name]
+    if len(found) > 1:
+        mean = jax.tree.map(lambda *leaves: sum(leaves) / len(leaves), *(f[name] for f in found))
+    model = layers.joined(mean, found[-1]["frozen"])
+    return Run(workdir, cfg, mesh, model, steps[-1], trained_on)
+
+
+def _prior(
+    workdir: files.Path, cfg: config_lib.Config, trained_on: str, order: int
+) -> ngrams.Prior:
+    """Of the phrases of the training split: counted once, then a file of the run's."""
+    path = workdir / f"prior-{order}.npz"
+    if path.exists():
+        return ngrams.read(path)
+    moved = not pathlib.Path(trained_on).exists()
+    data = records.Records(cfg.data.path if moved else trained_on, cfg.data.train_split)
+    prior = ngrams.count(cfg.task.targets(data, len(data)), order)
+    try:
+        files.write(path, prior.dumps())
+    except OSError as error:  # The run may be another's, or on a disk that cannot be written.
+        log.warning("the prior is counted anew each time: %s", error)
+    return prior
+
+
+def answers(run: Run, clips: list[np.ndarray]) -> list:
+    """What the model answers for clips or images that are in no record, as the source of its
+    features reads them from a file."""
+    # One shape for all, but those that are so long that the others would be mostly padding.
+    frames, out = max((len(clip) for clip in clips if len(clip) <= _LONG), default=0), []
+    for clip in clips:
+        batch = batch_of_one(
+            run, clip, frames if len(clip) <= _LONG else -(-len(clip) // _LONG) * _LONG
+        )
+        out += run.cfg.task.decode(jax.device_get(run.predict(run.model, batch)))
+    return out
+
+
+def batch_of_one(run: Run, clip: np.ndarray, frames: int = 0) -> dict[str, np.ndarray]:
+    """A batch of one clip or image, padded to at least `frames`."""
+    field = run.cfg.features.source.field()
+    (shape,) = plan.Fixed(rows=1).shapes(np.array([max(len(clip), frames)], np.int64))
+    batch = field.allocate(1, shape.frames)
+    field.put(batch, 0, clip)
+    return batch
