@@ -6,7 +6,7 @@ import jax
 import numpy as np
 
 from aslx.augment import clip_augment
-from aslx.inputs import input_kinds, phrase_features
+from aslx.inputs import model_inputs, phrase_features
 from aslx.schema import vocab
 from tests import tiny
 
@@ -46,7 +46,7 @@ def changed(ways: clip_augment.Clips, rows: dict, seed: int = 0) -> dict:
 
 def seen(ways: clip_augment.Clips, rows: dict, seed: int = 0) -> tuple[np.ndarray, ...]:
     """What the model sees before, after, and of which frames."""
-    x, mask = input_kinds.model_inputs(rows, FEATURES)
+    x, mask = model_inputs.of(rows, FEATURES)
     after = jax.jit(lambda x, mask, key: ways.inputs(x, mask, key, FEATURES))
     return np.asarray(x), np.asarray(after(x, mask, jax.random.key(seed))), np.asarray(mask)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from aslx import cli
 from aslx.checkpoints import stored
-from aslx.inputs import input_kinds
+from aslx.inputs import model_inputs
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -46,7 +46,7 @@ def main() -> None:
     batch = cfg.features.source.field().allocate(1, command.frames)
 
     def forward(model, batch):
-        return cfg.task.predict(model, *input_kinds.model_inputs(batch, cfg.features))
+        return cfg.task.predict(model, *model_inputs.of(batch, cfg.features))
 
     # Loops count once: of an autoregressive decoder, one character.
     flops = (jax.jit(forward).lower(model, batch).cost_analysis() or {}).get("flops", 0.0)

@@ -13,7 +13,7 @@ from aslx import errors
 from aslx.augment import clip_augment as augment_lib
 from aslx.data import loader, plan
 from aslx.figures import drawing, plots
-from aslx.inputs import input_kinds
+from aslx.inputs import model_inputs
 from aslx.runs import opening
 from aslx.schema import landmarks, vocab
 from aslx.storage import files
@@ -106,7 +106,7 @@ def _apply(cfg: config_lib.Config, name: str, way: Any, batch: dict) -> Shown:
 
         after = jax.jit(shown)(batch, key)
         return _shown(cfg, batch, {k: np.asarray(v) for k, v in after.items()}, None)
-    x, mask = jax.jit(lambda batch: input_kinds.model_inputs(batch, cfg.features))(batch)
+    x, mask = jax.jit(lambda batch: model_inputs.of(batch, cfg.features))(batch)
     kept = certain.kept(mask, key, cfg.features.columns)
     return _shown(cfg, batch, batch, np.broadcast_to(kept, x.shape)[0])
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from aslx import config as config_lib
 from aslx.export import ensemble
-from aslx.inputs import input_kinds, phrase_features
+from aslx.inputs import model_inputs, phrase_features
 from aslx.models import layers, recogniser
 from aslx.runs import opening
 
@@ -94,8 +94,6 @@ def answer(cfg: config_lib.Config, model: Any, rows: int | None = None) -> Any:
     def fn(inputs: jax.Array, frames: jax.Array | None = None) -> jax.Array:
         batch = cfg.features.source.batch(inputs, frames)
         with layers.exporting():
-            return cfg.task.outputs(
-                reader, *input_kinds.model_inputs(batch, cfg.features, frames=each[-1])
-            )
+            return cfg.task.outputs(reader, *model_inputs.of(batch, cfg.features, frames=each[-1]))
 
     return fn

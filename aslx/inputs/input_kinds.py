@@ -19,18 +19,11 @@ import numpy as np
 
 from aslx import errors
 from aslx.data import record_fields
+from aslx.inputs import model_inputs
 from aslx.readers import file_kinds, images, keypoint_files, mending, parquet, sign_parquet
 from aslx.schema import landmarks
 
-Batch = dict[str, jax.Array]
 Clips = Iterator[tuple[Any, np.ndarray]]  # What a file calls it, and the clip or image.
-
-
-def model_inputs(batch: Batch, features: Any, frames: int = 0) -> tuple[jax.Array, jax.Array]:
-    """What the model sees: f32[B,S,D], bool[B,S], or of images f32[B,H,W,C], bool[B,1]. S is
-    `frames`, or what the clips need."""
-    arrays = (batch[name] for name in features.source.reads)
-    return features(*arrays, frames)
 
 
 class _Given:
@@ -47,7 +40,7 @@ def _clip(
     inputs: jax.Array,
     frames: jax.Array | None,
     arranged: Callable[[jax.Array], jax.Array] = lambda inputs: inputs,
-) -> Batch:
+) -> model_inputs.Batch:
     """A batch of one clip, what `arranged` makes of [t, ...]; t may be symbolic where `frames` is
     None."""
     if frames is not None:
@@ -125,7 +118,7 @@ class Columns(_Given):
         """What can be drawn of a clip: points, and where they are, f[T, N, 3]."""
         return self.selection, clip
 
-    def batch(self, inputs: jax.Array, frames: jax.Array | None = None) -> Batch:
+    def batch(self, inputs: jax.Array, frames: jax.Array | None = None) -> model_inputs.Batch:
         """The exported model's inputs, as a batch of one; `frames` i32[1]: how many of the rows
         are real, None: all."""
 
@@ -178,7 +171,7 @@ class Frames(_Given):
     def points(self, clip: np.ndarray) -> tuple[landmarks.Selection, np.ndarray]:
         return self.selection, clip
 
-    def batch(self, inputs: jax.Array, frames: jax.Array | None = None) -> Batch:
+    def batch(self, inputs: jax.Array, frames: jax.Array | None = None) -> model_inputs.Batch:
         batch = _clip("landmarks", inputs, frames)
         # As a product: points are static, but a gather beside a symbolic axis does not export.
         take_NP = np.zeros((len(landmarks.POINTS), len(self.selection.points)), np.float32)
@@ -238,7 +231,7 @@ class Keypoints(_Given):
         points_TN3 = landmarks.holistic(clip.astype(np.float32))
         return landmarks.ALL, np.where((points_TN3 == 0).all(-1, keepdims=True), np.nan, points_TN3)
 
-    def batch(self, inputs: jax.Array, frames: jax.Array | None = None) -> Batch:
+    def batch(self, inputs: jax.Array, frames: jax.Array | None = None) -> model_inputs.Batch:
         return _clip("keypoints", inputs, frames)
 
     def pack(self, clip: np.ndarray) -> np.ndarray:
@@ -294,7 +287,7 @@ class Image:
         del clip
         return False
 
-    def batch(self, inputs: jax.Array, frames: jax.Array | None = None) -> Batch:
+    def batch(self, inputs: jax.Array, frames: jax.Array | None = None) -> model_inputs.Batch:
         del frames
         return {"image": inputs[None]}
 

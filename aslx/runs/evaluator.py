@@ -13,17 +13,17 @@ import numpy as np
 from aslx import config as config_lib
 from aslx import errors, sharding
 from aslx.data import loader, plan, records, training_data
-from aslx.inputs import input_kinds
+from aslx.inputs import model_inputs
 from aslx.runs import opening
 
 log = logging.getLogger("aslx")
 
 
 def evaluate(
-    model: Any, batch: input_kinds.Batch, *, task: Any, features: Any
+    model: Any, batch: model_inputs.Batch, *, task: Any, features: Any
 ) -> tuple[jax.Array, dict[str, tuple[jax.Array, jax.Array]]]:
     """The task's predictions, and its loss and measures as (total, count)."""
-    x_BSF, mask_BS = input_kinds.model_inputs(batch, features)
+    x_BSF, mask_BS = model_inputs.of(batch, features)
     loss, count, sums = task.loss(model, x_BSF, mask_BS, batch, None)
     return task.predict(model, x_BSF, mask_BS), sums | {"loss": (loss, count)}
 
@@ -31,7 +31,7 @@ def evaluate(
 def evaluate_step(cfg: config_lib.Config, mesh: jax.sharding.Mesh):
     """The jitted `evaluate` of a config."""
 
-    def whole(model: Any, batch: input_kinds.Batch) -> tuple:
+    def whole(model: Any, batch: model_inputs.Batch) -> tuple:
         model = sharding.whole(mesh, model)
         return evaluate(model, batch, task=cfg.task, features=cfg.features)
 
@@ -43,7 +43,7 @@ def evaluate_step(cfg: config_lib.Config, mesh: jax.sharding.Mesh):
 def predict_step(cfg: config_lib.Config):
     """The jitted way from a batch to what the task answers. In two programs: clips of many lengths
     share that of the network, and compiling one after the other takes less memory than both."""
-    features = jax.jit(lambda batch: input_kinds.model_inputs(batch, cfg.features))
+    features = jax.jit(lambda batch: model_inputs.of(batch, cfg.features))
     network = jax.jit(lambda model, x, mask: cfg.task.predict(model, x, mask))
     return lambda model, batch: network(model, *features(batch))
 
@@ -99,7 +99,7 @@ class Evaluation:
         means = {f"eval_{k}": float(t / max(n, 1.0)) for k, (t, n) in sums.items()}
         return [answers[i] for i in sorted(answers)], means
 
-    def each(self, function: Callable[[input_kinds.Batch], Any]) -> Iterator[tuple]:
+    def each(self, function: Callable[[model_inputs.Batch], Any]) -> Iterator[tuple]:
         """Of each batch the records' numbers, their rows in it, and what `function` makes of it;
         corrupt ones are not among them."""
         with contextlib.closing(iter(loader.stream(self.batches))) as stream:

@@ -15,7 +15,7 @@ from aslx import errors, sharding
 from aslx.checkpoints import checkpoint_list
 from aslx.data import plan, records
 from aslx.decode import decoding_options, ngrams
-from aslx.inputs import input_kinds
+from aslx.inputs import model_inputs
 from aslx.models import layers
 from aslx.runs import evaluator, opening
 from aslx.storage import files
@@ -44,9 +44,7 @@ class Run:
     def evidence(self):
         """The jitted way from a batch to what the task reads its answers from."""
         features, task = self.cfg.features, self.cfg.task
-        return jax.jit(
-            lambda model, batch: task.evidence(model, *input_kinds.model_inputs(batch, features))
-        )
+        return jax.jit(lambda model, batch: task.evidence(model, *model_inputs.of(batch, features)))
 
 
 def open_run(

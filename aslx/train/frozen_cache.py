@@ -14,7 +14,7 @@ import numpy as np
 from aslx import config as config_lib
 from aslx import errors, sharding
 from aslx.augment import image_augment
-from aslx.inputs import input_kinds
+from aslx.inputs import model_inputs
 from aslx.runs import evaluator
 from aslx.train import step
 
@@ -46,7 +46,7 @@ def outputs(cfg: config_lib.Config, model: Any, batch: step.Batch) -> jax.Array:
     """f32[B, ...] of the frozen layers."""
     if not hasattr(model, "frozen"):
         raise errors.BadInput("cache_frozen, and no layer of this network is frozen: leave it out")
-    return model.frozen(input_kinds.model_inputs(batch, cfg.features)[0])
+    return model.frozen(model_inputs.of(batch, cfg.features)[0])
 
 
 def table(cfg: config_lib.Config, mesh: jax.sharding.Mesh, state: step.State) -> np.ndarray:

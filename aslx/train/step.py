@@ -11,10 +11,10 @@ import optax
 from flax import nnx
 
 from aslx import optim
-from aslx.inputs import input_kinds
+from aslx.inputs import model_inputs
 from aslx.models import layers
 
-Batch = input_kinds.Batch
+Batch = model_inputs.Batch
 Metrics = dict[str, jax.Array]
 
 _MIX = 0x3A17  # `fold_in` of a small number gives a microbatch's key.
@@ -75,11 +75,11 @@ def gradients(
     def total(model: Any) -> tuple[jax.Array, tuple[jax.Array, dict]]:
         rows, model_key = batch, key
         if augment is None:
-            x_BSF, mask_BS = input_kinds.model_inputs(batch, features)
+            x_BSF, mask_BS = model_inputs.of(batch, features)
         else:
             clips_key, inputs_key, model_key = jax.random.split(key, 3)
             rows = augment.clips(batch, clips_key, features)
-            x_BSF, mask_BS = input_kinds.model_inputs(rows, features)
+            x_BSF, mask_BS = model_inputs.of(rows, features)
             x_BSF = augment.inputs(x_BSF, mask_BS, inputs_key, features)
         whole = layers.joined(model, frozen)
         loss, count, sums = task.loss(whole, x_BSF, mask_BS, rows, model_key)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from aslx import sharding
 from aslx.augment import clip_augment
-from aslx.inputs import input_kinds, phrase_features
+from aslx.inputs import model_inputs, phrase_features
 from aslx.schema import vocab
 from tests import ways
 
@@ -132,8 +132,8 @@ def test_a_mirror_twice_is_nothing_and_once_swaps_the_hands():
 
 def test_a_left_handed_clip_has_the_same_features_in_the_mirror():
     rows = ways.batch()
-    x, mask = input_kinds.model_inputs(rows, ways.FEATURES)
-    mirrored, _ = input_kinds.model_inputs(ways.changed(ways.only("mirror"), rows), ways.FEATURES)
+    x, mask = model_inputs.of(rows, ways.FEATURES)
+    mirrored, _ = model_inputs.of(ways.changed(ways.only("mirror"), rows), ways.FEATURES)
     np.testing.assert_allclose(x * mask[..., None], mirrored * mask[..., None], atol=0.05)
 
 

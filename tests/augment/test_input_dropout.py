@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from aslx.augment import clip_augment, input_dropout
-from aslx.inputs import input_kinds
+from aslx.inputs import model_inputs
 from aslx.schema import landmarks
 from tests import ways
 
@@ -70,7 +70,7 @@ def test_masks_are_off_the_path_of_padding():
         **{name: dataclasses.replace(way, rate=1.0) for name, way in ways.WAYS.items()}
     )
     after = ways.changed(everything, rows)
-    x, mask = input_kinds.model_inputs(after, ways.FEATURES)
+    x, mask = model_inputs.of(after, ways.FEATURES)
     y = np.asarray(everything.inputs(x, mask, jax.random.key(1), ways.FEATURES))
     assert np.isfinite(y).all() and (y[~np.asarray(mask)] == 0).all()
     assert isinstance(everything.face_drop, input_dropout.PartDrop)

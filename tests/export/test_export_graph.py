@@ -12,7 +12,7 @@ from flax import nnx
 from aslx import cli, config
 from aslx.export import __main__ as export
 from aslx.export import ensemble, export_graph, float16_weights, tflite
-from aslx.inputs import input_kinds, phrase_features
+from aslx.inputs import model_inputs, phrase_features
 from aslx.models import squeezeformer, transformer
 from aslx.runs import opening
 from aslx.schema import vocab
@@ -54,7 +54,7 @@ def whole(cfg: config.Config, model):
 
     def fn(inputs, frames):
         batch = cfg.features.source.batch(inputs, frames)
-        return cfg.task.outputs(model, *input_kinds.model_inputs(batch, cfg.features, frames=48))
+        return cfg.task.outputs(model, *model_inputs.of(batch, cfg.features, frames=48))
 
     return jax.jit(fn)
 

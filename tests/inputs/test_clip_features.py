@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from aslx.inputs import clip_features, image_features, input_kinds
+from aslx.inputs import clip_features, image_features, model_inputs
 from aslx.schema import landmarks
 
 SIGNS = clip_features.Signs(max_frames=32)
@@ -22,10 +22,8 @@ def signs(t: int, padded: int, seed: int = 0) -> dict:
 
 def test_signs_have_708_features_and_padding_changes_none():
     assert SIGNS.num_features == 708
-    x, mask = input_kinds.model_inputs(signs(20, 20), SIGNS)
-    y, longer = input_kinds.model_inputs(
-        signs(20, 20) | {"landmarks": _padded(signs(20, 20), 28)}, SIGNS
-    )
+    x, mask = model_inputs.of(signs(20, 20), SIGNS)
+    y, longer = model_inputs.of(signs(20, 20) | {"landmarks": _padded(signs(20, 20), 28)}, SIGNS)
     assert mask.sum() == longer.sum() == 20
     np.testing.assert_allclose(x[0], y[0, :20], atol=1e-5)
     assert not np.any(y[0, 20:])
@@ -39,14 +37,14 @@ def _padded(batch: dict, to: int) -> np.ndarray:
 def test_signs_of_any_length_without_any_hand_are_finite(t):
     batch = signs(t, max(t, 1))
     batch["landmarks"][...] = np.nan
-    x, _ = input_kinds.model_inputs(batch, SIGNS, frames=32)
+    x, _ = model_inputs.of(batch, SIGNS, frames=32)
     assert x.shape == (1, 32, 708) and np.isfinite(x).all()
 
 
 def test_signs_do_not_depend_on_where_and_how_large_the_signer_stands():
     batch = signs(20, 20)
     moved = batch | {"landmarks": batch["landmarks"] * np.float16(0.5) + np.float16(0.25)}
-    a, b = (input_kinds.model_inputs(x, SIGNS)[0] for x in (batch, moved))
+    a, b = (model_inputs.of(x, SIGNS)[0] for x in (batch, moved))
     np.testing.assert_allclose(a, b, atol=0.03)  # What float16 rounds.
 
 
@@ -70,8 +68,8 @@ def test_the_exported_models_inputs_are_the_records(features, shape):
     served = source.batch(jnp.asarray(source.pack(clip)))
     frames = features.max_frames
     for a, b in zip(
-        input_kinds.model_inputs(batch, features, frames),
-        input_kinds.model_inputs(served, features, frames),
+        model_inputs.of(batch, features, frames),
+        model_inputs.of(served, features, frames),
         strict=True,
     ):
         np.testing.assert_allclose(a, b, atol=1e-3)
