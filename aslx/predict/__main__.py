@@ -92,12 +92,17 @@ def _status(run: Any, file: str, command: Command) -> int:
     return 0
 
 
-def _clips(run: Any, file: str, fps: float | None) -> Iterator[_Clip]:
+def _clips(run: Any, file: str, command: Command) -> Iterator[_Clip]:
     source = run.cfg.features.source
     kind, moves = file_kinds.kind(file), "length" in source.reads
     if moves and video.is_video(file):
-        track = video.track(file, fps)
-        yield _Clip(file, pathlib.Path(file).name, source.tracked(track.values), track)
+        name = pathlib.Path(file).name
+        if command.draw or command.overlay:
+            track = video.track(file, command.fps)
+            yield _Clip(file, name, source.tracked(track.values), track)
+        else:  # Less than the whole face and body is kept.
+            track = video.track(file, command.fps, take=source.tracked)
+            yield _Clip(file, name, track.values, track)
         return
     if kind and kind not in source.takes:
         takes = [*source.takes.values(), *(["videos"] if moves else [])]
@@ -110,7 +115,7 @@ def _clips(run: Any, file: str, fps: float | None) -> Iterator[_Clip]:
 def _read(run: Any, file: str, command: Command) -> None:
     from aslx.runs import trained_run
 
-    clips = list(_clips(run, file, command.fps))
+    clips = list(_clips(run, file, command))
     if not clips:
         print(f"{file} holds no sequence")
         return

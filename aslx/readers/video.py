@@ -16,7 +16,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import tqdm
@@ -43,6 +43,7 @@ SUFFIXES = (
 )
 RATE = 30  # Frames a second of Kaggle's clips, about.
 _NEWEST = (3, 12)  # Python for which MediaPipe 0.10.14 is made.
+_WRISTS = landmarks.ALL.indices("left_hand_0", "right_hand_0")
 _WORKER = pathlib.Path(__file__).with_name("video_worker.py")
 
 
@@ -51,21 +52,18 @@ class Track:
     """What MediaPipe Holistic found in T frames."""
 
     seconds: np.ndarray  # f32[T], since the first frame.
-    values: np.ndarray  # f32[T, 1662], see `landmarks.holistic`; NaN where a part was not found.
+    hands: np.ndarray  # bool[T]: whether a hand was found.
+    values: np.ndarray
+    """f32[T, 1662], see `landmarks.holistic`, NaN where a part was not found; or what `track` was
+    told to take."""
     width: int  # Of the picture, in pixels.
     height: int
     rate: float  # Frames a second, as the file says.
 
     @functools.cached_property
     def points(self) -> np.ndarray:
-        """f32[T, 543, 3]."""
+        """f32[T, 543, 3] of all values."""
         return landmarks.holistic(self.values)
-
-    @functools.cached_property
-    def hands(self) -> np.ndarray:
-        """bool[T]: whether a hand was found."""
-        wrists = landmarks.ALL.indices("left_hand_0", "right_hand_0")
-        return np.asarray(np.isfinite(self.points[:, wrists, 0]).any(axis=1))
 
 
 def is_video(path: str | os.PathLike) -> bool:
@@ -76,23 +74,40 @@ def is_video(path: str | os.PathLike) -> bool:
     return pathlib.Path(path).suffix.lower() in SUFFIXES
 
 
-def track(path: str | os.PathLike, fps: float | None = None, *, quiet: bool = False) -> Track:
+def track(
+    path: str | os.PathLike,
+    fps: float | None = None,
+    *,
+    take: Callable[[np.ndarray], np.ndarray] = lambda values_TD: values_TD,
+    quiet: bool = False,
+) -> Track:
     """The landmarks of a video's frames, or of those at `fps` a second, with progress on a terminal
-    unless `quiet`. BadInput names a file that is missing, damaged, no video
-    or empty; OSError says why MediaPipe cannot be set up."""
+    unless `quiet`. `take` makes of values f32[T, 1662], 6.6 kB a frame, what is kept of them.
+    BadInput names a file that is missing, damaged, no video or empty; OSError says why MediaPipe
+    cannot be set up."""
+    size = 4 * (1 + record_fields.KEYPOINTS)
+    none = take(np.zeros((0, record_fields.KEYPOINTS), "<f4"))
+    seconds, hands, kept = bytearray(), [], bytearray()  # They grow in place.
     with _reading("landmarks", path, fps) as (head, stdout):
-        size, rows = 4 * (1 + record_fields.KEYPOINTS), []
         total = round(head["seconds"] * (fps or head["rate"])) or None
         name = pathlib.Path(path).name
         with tqdm.tqdm(
             total=total, desc=name, unit=" frames", leave=False, disable=quiet or None
         ) as bar:
-            while len(row := stdout.read(size)) == size:
-                rows.append(np.frombuffer(row, "<f4"))
+            while len(raw := stdout.read(size)) == size:
+                values_1D = np.frombuffer(raw, "<f4", offset=4)[None]
+                seconds += raw[:4]
+                hands.append(np.isfinite(landmarks.holistic(values_1D)[0, _WRISTS]).any())
+                kept += take(values_1D).tobytes()
                 bar.update()
-    frames = np.stack(rows)
-    rate = fps or head["rate"]
-    return Track(frames[:, 0], frames[:, 1:], head["width"], head["height"], rate)
+    return Track(
+        seconds=np.frombuffer(seconds, "<f4"),
+        hands=np.array(hands),
+        values=np.frombuffer(kept, none.dtype).reshape(-1, *none.shape[1:]),
+        width=head["width"],
+        height=head["height"],
+        rate=fps or head["rate"],
+    )
 
 
 @contextlib.contextmanager

@@ -14,6 +14,8 @@ import re
 import struct
 import sys
 import types
+from collections.abc import Iterator
+from typing import Any
 
 MOST_PIXELS = 2**25  # Of a frame: 8K.
 MOST_HEADER = 64 << 20  # Bytes of an MP4's.
@@ -28,7 +30,7 @@ MIRRORS: dict = {
 PARTS = (("pose", 33), ("face", 468), ("left_hand", 21), ("right_hand", 21))
 
 
-def decoded(path):
+def decoded(path) -> Iterator[Any]:
     """A dict of what the container says, then (seconds, BGR picture) of every frame."""
     import cv2  # pyright: ignore[reportMissingImports]
     import numpy as np
@@ -108,18 +110,19 @@ def codec(capture, path):
     return f": it is coded as {named}; convert it, as by ffmpeg -i {path} -c:v libx264 NEW.mp4"
 
 
-def timed(frames, fps):
-    """The frames as they are, or those that are to be seen at each 1/fps of a second."""
+def timed(frames, fps, rate):
+    """The frames as they are, or those that are to be seen in the middle of each 1/fps of a second,
+    as the page looks at a film; the last frame is to be seen for 1/rate of a second."""
     if not fps:
         yield from frames
         return
     shown, held, last = 0, None, 0.0
     for seconds, picture in frames:
-        while held is not None and shown / fps < seconds - 1e-6:
+        while held is not None and (shown + 0.5) / fps < seconds - 1e-6:
             yield shown / fps, held
             shown += 1
         held, last = picture, seconds
-    while held is not None and shown / fps <= last + 1e-6:
+    while held is not None and shown < max(1, round((last + 1 / rate) * fps)):
         yield shown / fps, held
         shown += 1
 
@@ -190,8 +193,10 @@ def main(packages, task, path, fps, *size):
     if task == "write":
         return write(path, float(fps), *map(int, size))
     frames = decoded(path)
-    stdout.write(json.dumps(next(frames)).encode() + b"\n")
-    for raw in {"landmarks": track, "pictures": pictures}[task](timed(frames, float(fps))):
+    head = next(frames)
+    stdout.write(json.dumps(head).encode() + b"\n")
+    shown = timed(frames, float(fps), head["rate"])
+    for raw in {"landmarks": track, "pictures": pictures}[task](shown):
         stdout.write(raw)
         stdout.flush()
 

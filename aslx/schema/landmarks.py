@@ -109,7 +109,9 @@ def holistic(values_TD: np.ndarray) -> np.ndarray:
     parts = dict(zip(sizes, np.split(values_TD, ends, axis=1), strict=True))
     if not sizes["face"]:
         parts["face"] = np.full((len(values_TD), 3 * 468), np.nan)
-    points = [parts[part].reshape(len(values_TD), n, -1)[..., :3] for part, n in PARTS.items()]
+    points = [
+        parts[part].reshape(-1, n, parts[part].shape[1] // n)[..., :3] for part, n in PARTS.items()
+    ]
     return np.concatenate(points, axis=1).astype(np.float32)
 
 

@@ -87,6 +87,14 @@ def test_every_source_of_clips_takes_a_film(track):
         np.testing.assert_allclose(drawn[:, right], track.points[:, right], atol=1e-6)
 
 
+def test_a_film_is_kept_as_what_the_model_takes_of_it(film, track):
+    source = input_kinds.Columns(landmarks.HOLISTIC130)
+    less = video.track(film, take=source.tracked)
+    np.testing.assert_array_equal(less.values, source.tracked(track.values))
+    assert less.values.nbytes / len(less.values) < 2000
+    assert (less.hands == track.hands).all() and (less.seconds == track.seconds).all()
+
+
 def test_a_film_is_read_on_the_command_line(run, film, transcriber, track):
     (line,) = run(predict, "--workdir", transcriber, film).lines()
     assert line.pop("text") is not None and 0 <= line.pop("confidence") <= 1
@@ -229,14 +237,14 @@ def test_a_film_that_ends_early_is_damaged(film, tmp_path):
         list(rest)
 
 
-@pytest.mark.parametrize("fps, frames", [(None, 30), (15, 15), (60, 59), (10, 10)])
+@pytest.mark.parametrize("fps, frames", [(None, 30), (15, 15), (60, 60), (10, 10)])
 def test_frames_are_kept_as_they_are_unless_a_rate_is_asked(fps, frames, wall, tmp_path):
     shades = [np.full((64, 64, 3), 8 * i, np.uint8) for i in range(30)]
     path = tmp_path / "shades.mp4"
     video.write(path, iter(shades), 30, 64, 64)
     with video.pictures(path, fps) as pictures:
         seen = np.array([picture.mean() for picture in pictures])
-    at = np.arange(frames) / (fps or 30)
+    at = (np.arange(frames) + 0.5) / (fps or 30)  # As the page looks at a film.
     np.testing.assert_allclose(seen, 8 * np.floor(at * 30 + 1e-6), atol=4)  # Of steps of 8.
 
 
