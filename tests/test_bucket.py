@@ -97,7 +97,7 @@ def test_a_second_trainer_of_a_bucket_is_told_of_the_first_and_of_a_killed_one_n
 CHECKPOINTS = """
 import jax.numpy as jnp
 from etils import epath
-from aslx import checkpoint, checkpoint_list
+from aslx.checkpoints import checkpoint, checkpoint_list
 
 folder = epath.Path("gs://bucket/other/checkpoints")
 with checkpoint.Checkpoints(folder) as saved:

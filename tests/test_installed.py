@@ -104,7 +104,9 @@ def test_what_a_library_says_of_itself_is_left_out_and_the_rest_stays(capfd):
 # Starts every library that has something to say.
 LIBRARIES = """
 import jax
-from aslx import cli, export, kaggle
+from aslx import cli
+from aslx.export import __main__ as export
+from aslx.export import tflite
 
 def main():
     print(jax.devices())
@@ -225,8 +227,8 @@ def test_make_names_a_python_that_is_too_old(version, tmp_path):
 
 def test_make_says_what_the_page_needs(tmp_path):
     for name in ("package.json", "package-lock.json"):
-        (tmp_path / "aslx" / "web").mkdir(parents=True, exist_ok=True)
-        (tmp_path / "aslx" / "web" / name).touch()
+        (tmp_path / "aslx" / "serve" / "web").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "aslx" / "serve" / "web" / name).touch()
     command = ["/usr/bin/make", "-f", ROOT / "Makefile", "web"]
     done = subprocess.run(
         command, cwd=tmp_path, env={"PATH": str(tmp_path)}, capture_output=True, text=True

@@ -16,7 +16,8 @@ ROOT = pathlib.Path(__file__).parent.parent.parent
 HOLD = """
 import sys
 from etils import epath
-from aslx import cli, lock
+from aslx import cli
+from aslx.train import lock
 def main():
     lock.BEAT = 0.4
     with lock.held(epath.Path(sys.argv[1])):

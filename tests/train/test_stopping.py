@@ -12,7 +12,7 @@ ROOT = pathlib.Path(__file__).parent.parent.parent
 # Steps for ever, each of them in C, where no Python handler runs.
 LOOP = """
 import hashlib, sys, time
-from aslx import stopping
+from aslx.train import stopping
 with stopping.Signals() as stop:
     print("begun", flush=True)
     if sys.argv[1] == "starts":

@@ -29,7 +29,7 @@ from aslx.train import loop
 from tests import person, tiny
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
-WEB = ROOT / "aslx" / "web"
+WEB = ROOT / "aslx" / "serve" / "web"
 CHROMIUM = pathlib.Path("/usr/bin/chromium")
 FLAGS = (
     "--no-sandbox",
