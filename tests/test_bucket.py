@@ -160,8 +160,8 @@ def test_data_are_prepared_in_a_bucket_as_on_a_disk(environment, tmp_path):
 OVERWRITTEN = """
 import fsspec
 from etils import epath
-from aslx import files
-from aslx.datasets import building, storage
+from aslx.prepare import building
+from aslx.storage import files, remote_files
 
 out = epath.Path("gs://bucket/sets/set")
 
@@ -184,7 +184,7 @@ killed = out.parent / ".set.incomplete-killed"
 files.write(killed / "out" / "a", "of another run")
 fill("old", overwrite=False)
 assert held() == stands("old")
-copy = storage.copy
+copy = remote_files.copy
 for place in range(1, 4):  # The old one's copy, the new one's and, of the fourth, none fails.
     calls = []
     def failing(source, target, last):
@@ -193,7 +193,7 @@ for place in range(1, 4):  # The old one's copy, the new one's and, of the fourt
             copy(source, target, last="nothing")
             raise ConnectionResetError("the storage is away")
         copy(source, target, last)
-    storage.copy = failing
+    remote_files.copy = failing
     try:
         fill("new")
     except ConnectionResetError:
@@ -201,7 +201,7 @@ for place in range(1, 4):  # The old one's copy, the new one's and, of the fourt
     else:
         assert place == 3
 assert held() == stands("new")
-storage.copy = copy
+remote_files.copy = copy
 try:
     with files.writing(out / "half") as f:
         f.write(b"half")

@@ -245,7 +245,8 @@ def test_a_locale_that_cannot_spell_the_folder_costs_no_checkpoint(saved, tmp_pa
     before = contents(copy)
     code = """
 import sys
-from aslx import checkpoint, checkpoint_list, cli
+from aslx import cli
+from aslx.checkpoints import checkpoint, checkpoint_list
 for opened in checkpoint.Checkpoints, checkpoint_list.best:
     try:
         cli.run(lambda: opened(sys.argv[1]))

@@ -22,9 +22,9 @@ ROOT = pathlib.Path(__file__).parent.parent.parent
 PROGRAM = """
 import resource
 import numpy as np
-from aslx import memory
+from aslx.kernels import malloc_tuning
 if {keep}:
-    memory.keep()
+    malloc_tuning.keep()
 np.ones(1 << 25)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 np.ones(1 << 25)
@@ -34,9 +34,9 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 # KiB of huge pages under 256 MiB that are no numpy array: numpy asks for such itself.
 HUGE = """
 import re
-from aslx import memory
+from aslx.kernels import malloc_tuning
 if {keep}:
-    memory.keep()
+    malloc_tuning.keep()
 written = b"1" * (1 << 28)
 print(re.search(r"AnonHugePages: +(\\d+)", open("/proc/self/smaps_rollup").read())[1])
 """
@@ -62,9 +62,9 @@ def test_what_was_freed_is_taken_again_without_a_page_fault():
 ADDRESSES = """
 import re
 import numpy as np
-from aslx import memory
+from aslx.kernels import malloc_tuning
 if {keep}:
-    memory.keep()
+    malloc_tuning.keep()
 np.ones(1 << 25)
 print(int(re.search(r"VmPeak:\\s+(\\d+)", open("/proc/self/status").read())[1]) // 1024)
 """
@@ -113,8 +113,8 @@ FEATURES = """
 import resource
 import jax
 import numpy as np
-from aslx import features
-kind = features.Modern(min_frames=96, max_frames=96)
+from aslx.inputs import phrase_features
+kind = phrase_features.Modern(min_frames=96, max_frames=96)
 run = jax.jit(kind)
 for frames in (1000, 16000):
     clip = np.zeros((1, frames, len(kind.selection.points), 3), np.float16)

@@ -285,7 +285,7 @@ def test_a_place_that_cannot_be_taken_is_one_line(tmp_path):
 
 FAULTY = f"""
 import pathlib, sys
-from aslx.datasets import building
+from aslx.prepare import building
 {inspect.getsource(fill)}
 {inspect.getsource(held)}
 out = pathlib.Path(sys.argv[1])

@@ -50,7 +50,7 @@ def test_a_killed_worker_is_a_fault_of_the_machine_that_says_what_to_try():
 
 
 def test_readers_import_neither_tensorflow_nor_jax():
-    code = "import sys; from aslx.datasets import spool; print(*sorted(sys.modules))"
+    code = "import sys; from aslx.prepare import spool; print(*sorted(sys.modules))"
     ran = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
@@ -61,7 +61,7 @@ def test_readers_import_neither_tensorflow_nor_jax():
 
 PARENT = """
 import sys, pathlib, time, os
-from aslx.datasets import workers
+from aslx.prepare import workers
 
 def wait(folder):
     (pathlib.Path(folder) / str(os.getpid())).touch()

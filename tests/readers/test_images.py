@@ -214,7 +214,7 @@ def test_no_warning_of_a_decoder_reaches_the_user(tmp_path):
     code = (
         "import sys\n"
         "from aslx import errors\n"
-        "from aslx.datasets import images\n"
+        "from aslx.readers import images\n"
         "for path in sys.argv[1:]:\n"
         "    try:\n"
         "        images.read(path, (40, 60, 3))\n"
