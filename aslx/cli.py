@@ -13,7 +13,7 @@ from typing import NoReturn
 from aslx import errors
 from aslx.storage import files
 
-# Exit statuses. Launchers read them: launch/README.md.
+# Exit statuses. Launchers read them: docs/scale.md.
 BUG, BAD_INPUT, TEMPORARY, INTERRUPTED, TERMINATED = 1, 2, 75, 130, 143
 
 # Modules that only some commands import, and the extra of pyproject.toml that brings each; none

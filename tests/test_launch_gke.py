@@ -1,4 +1,4 @@
-"""The JobSet manifest, the image that it runs, and what launch/README.md says of them."""
+"""The JobSet manifest, the image that it runs, and what docs/scale.md says of them."""
 
 import json
 import math
@@ -93,13 +93,13 @@ def test_the_jobset_ends_in_the_training_command_after_copying_the_shards():
     assert mounts[0][0]["mountPath"] == f"{home}/data"
 
 
-def test_the_readme_names_every_variable_and_its_xpk_command_is_the_jobsets():
-    readme = (LAUNCH / "README.md").read_text()
+def test_the_page_names_every_variable_and_its_xpk_command_is_the_jobsets():
+    page = (LAUNCH.parent / "docs" / "scale.md").read_text()
     launchers = [p for p in LAUNCH.iterdir() if p.suffix in (".sh", ".sbatch", ".yaml")]
     assert len(launchers) == 5
     for name in (*(path.name for path in launchers), *(f"`{v}`" for v in VARIABLES), "--dry-run"):
-        assert name in readme, name
-    (text,) = re.findall(r"^    (xpk workload create (?:.*\\\n)*.*)$", readme, re.MULTILINE)
+        assert name in page, name
+    (text,) = re.findall(r"^    (xpk workload create (?:.*\\\n)*.*)$", page, re.MULTILINE)
     printed = subprocess.run(
         ["bash", "-c", f"xpk() {{ printf '%s\\n' \"$@\"; }}; {text}"],
         env=VARIABLES,
