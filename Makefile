@@ -7,7 +7,7 @@ DATA := data/synthetic
 BIN := $(VENV)/bin
 WEB := aslx/serve/web
 PAGE := $(WEB)/dist/.made
-.PHONY: train live web test test-slow format clean
+.PHONY: train live web docs test test-slow format clean
 
 train: $(VENV)/.train $(DATA)/metadata.json
 	$(BIN)/python -m aslx.train --config configs/quickstart.py --workdir $(RUN)
@@ -58,15 +58,22 @@ test: export XLA_FLAGS ?= --xla_backend_optimization_level=0
 test: $(TESTED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
 	$(BIN)/pyright
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not slow'
 
 test-slow: $(TESTED)
 	$(BIN)/python -m pytest
 
+# The pages of docs/, into site/. A warning is an error.
+docs: export NO_MKDOCS_2_WARNING := 1
+docs: $(VENV)/.test
+	$(BIN)/mkdocs build --strict
+
 format: $(VENV)/.test
+	$(BIN)/python -m tests.test_docs
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) .cache runs data $(WEB)/node_modules $(WEB)/dist
+	rm -rf $(VENV) .cache runs data site $(WEB)/node_modules $(WEB)/dist

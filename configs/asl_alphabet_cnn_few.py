@@ -1,12 +1,15 @@
-"""The ASL-alphabet seed's small network on a few dozen images of each letter.
+"""The ASL-alphabet baseline's small network on a few dozen images of each letter.
 
-python -m aslx.prepare image_folder --source asl_alphabet_few --out data/few --size 100 \
+python -m aslx.prepare image_folder --source asl_alphabet_few --out data/few --size 100 \\
     --split stratified --validation 0 --cutouts
 python -m aslx.train --config configs/asl_alphabet_cnn_few.py --workdir runs/few
 
+Hardware and time: one core, half an hour. Accuracy: 0.959, the mean of five stratified splits of
+174 test images each (0.937 to 0.966). The split flatters: all images are of one signer.
+
 The same 656,733 parameters as asl_alphabet_cnn. So few images have to be shown in many ways: moved,
 enlarged, turned, slanted and in other light; the hand is cut out and pasted elsewhere; and the
-dense layer looks for it. There is no validation split to spare: the scores while it trains are
+dense layer looks for it. There is no validation split to spare: the scores during training are
 those of its own images, and the best loss of these is the last.
 """
 

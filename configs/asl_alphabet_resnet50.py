@@ -1,11 +1,14 @@
-"""The ASL-alphabet seed's ResNet50: images of 224 x 224, 29 classes, 26,752,541 parameters trained.
+"""The published ASL-alphabet baseline's ResNet50: 29 classes, 26,752,541 parameters trained.
 
 python -m aslx.prepare image_folder --source asl_alphabet_train --out data/asl_alphabet_224 \\
     --size 224
 python -m aslx.train --config configs/asl_alphabet_resnet50.py --workdir runs/asl_alphabet_resnet50
 
-All but the last four layers are frozen (Keras counts conv5_block3_3_conv, its norm, the sum and its
-relu); two dense layers read all positions.
+Hardware and time: two cores, 0.84 s a step of 32 images. Accuracy: 0.575 to 0.690 in four runs on
+174 images of a sample (each +- 0.07), where a logistic regression has 0.28.
+
+Images are 224 x 224. All but the last four layers are frozen (Keras counts conv5_block3_3_conv, its
+norm, the sum and its relu); two dense layers read all positions.
 """
 
 from aslx import config, optim, sharding

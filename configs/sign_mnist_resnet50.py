@@ -1,11 +1,15 @@
-"""The Sign Language MNIST seed (NoobML, asl-sign-language-translator).
+"""The published Sign Language MNIST baseline (NoobML, asl-sign-language-translator).
 
 python -m aslx.prepare sign_mnist --source sign-language-mnist --out data/sign_mnist --test 0
 python -m aslx.train --config configs/sign_mnist_resnet50.py --workdir runs/sign_mnist_resnet50
 
+Hardware and time: two cores, 137 ms a step of 256 images. Accuracy: 0.741 (0.66 to 0.82) on 116
+images of a sample, with --optim.peak-lr 3e-4 --epochs 400 --data.batching.rows 64, where a logistic
+regression has 0.733. Kaggle's whole set has not been trained on.
+
 ResNet50 on ImageNet's weights (Keras' own .h5, see `weights`), trained from conv5_block3_3_conv on:
-3,690,008 parameters. The rate is divided by 1 + decay x the share of the training that is done:
-the seed's own decay is not told.
+3,690,008 parameters. The rate is divided by 1 + decay x the share of the training that is done: the
+baseline does not tell its own decay.
 """
 
 from aslx import config, optim, sharding

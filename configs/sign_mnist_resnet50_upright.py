@@ -1,10 +1,13 @@
-"""The Sign Language MNIST seed (NoobML, asl-sign-language-translator), without its flips.
+"""The published Sign Language MNIST baseline (NoobML), without its flips.
 
 python -m aslx.prepare sign_mnist --source sign-language-mnist --out data/sign_mnist --test 0
 python -m aslx.train --config configs/sign_mnist_resnet50_upright.py --workdir runs/upright
 
-ResNet50 on ImageNet's weights (Keras' own .h5, see `weights`), trained from conv5_block3_3_conv on:
-3,690,008 parameters. As sign_mnist_resnet50.py, but a mirrored letter is another hand, and an
+Hardware and time: two cores, as sign_mnist_resnet50.py. Accuracy: 0.767 (0.69 to 0.84) on 116
+images of a sample, with --optim.peak-lr 3e-4 --epochs 40 --data.batching.rows 64, where a logistic
+regression has 0.733. Kaggle's whole set has not been trained on.
+
+As sign_mnist_resnet50.py (3,690,008 parameters), but a mirrored letter is another hand, and an
 upside-down one may be another letter.
 """
 

@@ -3,7 +3,9 @@
 python -m aslx.train --config configs/squeezeformer_large.py --workdir runs/squeezeformer_large \\
     --data.path data/fingerspelling
 
-On eight chips or more: --mesh.fsdp 8 shares out its parameters.
+Hardware and time: made for eight chips or more, whose memory `--mesh.fsdp 8` shares; neither its
+time nor its score has been measured. Compiled for eight TPU v5e chips, a step of 168 clips a chip
+takes 90 ms at least and 5.0 GiB a chip. 42 million parameters.
 """
 
 from aslx import config, optim

@@ -1,9 +1,12 @@
-"""A small Squeezeformer, for two cores and six minutes.
+"""A small Squeezeformer, for two cores and two minutes.
 
 python -m aslx.train --config configs/squeezeformer_small.py --workdir runs/squeezeformer_small
 
-As in quickstart.py, time is stretched or pressed into 96 frames, and CTC reads the text off the
-encoder: an autoregressive decoder would need some thousands of steps to learn where to look.
+Hardware and time: two cores, four epochs (548 steps) in two minutes. Score: 0.849 on the synthetic
+test split, the mean of three seeds (0.844 to 0.854); 0.856 with 8 beams.
+
+As in quickstart.py, every clip is stretched or pressed into 96 frames, and CTC reads the text off
+the encoder.
 """
 
 from aslx import config, optim

@@ -4,8 +4,12 @@ python -m aslx.train --config configs/squeezeformer_small_pretrain.py --workdir 
 python -m aslx.train --config configs/squeezeformer_small.py --workdir runs/tuned \\
     --weights runs/pretrained
 
-A third of the frames is hidden, in spans of about a character; of all, which of 256 codes they have
-is guessed, and alike hands have the same.
+Hardware and time: two cores; its time was not measured apart. Score: it is right for 36 % of the
+hidden frames. With a tenth of the labels a recogniser that begins from it has 0.827 on the
+synthetic test split, and 0.812 from scratch (three seeds each).
+
+A third of the frames is hidden, in spans of about a character. The network predicts for every frame
+which of 256 codes it has; similar hands have the same code.
 """
 
 from aslx import config, optim
