@@ -10,6 +10,7 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from aslx import errors
+from aslx.kernels import storing
 
 MIN_SHARD_SIZE = 2**10  # Smaller arrays are cheaper to replicate than to gather.
 
@@ -79,12 +80,11 @@ def compiler_options(
     """What XLA is told when it compiles a training step for a mesh."""
     if platform(mesh) != "cpu":
         return repeatable(mesh, deterministic)
-    # By default the CPU's compiler drops optimisation barriers before it fuses (see
-    # `layers.materialised`), and leaves half of AVX-512's registers alone.
-    passes = ["cse_barrier_expander"]
+    passes = [storing.DISABLED_PASS]
     if len(mesh.local_devices) > 1:
         # A kernel divided among the cores would wait for one that another device keeps busy.
         passes.append("cpu-parallel-task-assigner")
+    # By default the CPU's compiler leaves half of AVX-512's registers alone.
     return {"xla_disable_hlo_passes": ",".join(passes), "xla_cpu_prefer_vector_width": "512"}
 
 

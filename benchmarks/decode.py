@@ -43,7 +43,7 @@ def reader(cfg: Any, rows: int, frames: int, beams: int) -> Any:
     cfg = dataclasses.replace(cfg, task=dataclasses.replace(cfg.task, beams=beams))
     mesh = sharding.make_mesh(sharding.Config())
     (batch,) = sharding.put(mesh, iter([batches.noise(cfg, np.full(rows, frames))]))
-    model, predict = opening.network(cfg), evaluator.predict_step(cfg)
+    model, predict = opening.network(cfg), evaluator.predict_step(cfg, mesh)
 
     def run(count: int) -> None:
         for _ in range(count):

@@ -125,7 +125,7 @@ def programs(cfg: Any, mesh: Any, rows: int, frames: int) -> dict[str, tuple[Any
     return {
         "train": (setup.train_step(cfg, mesh, tx, state, steps), (state, examples, key)),
         "evaluate": (evaluator.evaluate_step(cfg, mesh), (model, examples)),
-        "predict": (jax.jit(evaluator.predict_step(cfg)), (model, examples)),
+        "predict": (jax.jit(evaluator.predict_step(cfg, mesh)), (model, examples)),
     }
 
 

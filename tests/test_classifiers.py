@@ -15,9 +15,8 @@ from aslx import config
 from aslx.describe import __main__ as describe
 from aslx.export import __main__ as export
 from aslx.export import tflite
-from aslx.models import layers
 from aslx.prepare import sign_mnist
-from aslx.runs import opening
+from aslx.runs import opening, partition
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -49,7 +48,7 @@ def result(module: str, *args: object) -> dict:
 )
 def test_a_seed_has_exactly_its_parameters(name, options, parameters):
     cfg = config.load(ROOT / "configs" / f"{name}.py", options)
-    trained, _ = layers.parted(jax.eval_shape(lambda: opening.network(cfg)))
+    trained, _ = partition.split_frozen(jax.eval_shape(lambda: opening.network(cfg)))
     assert describe.sizes(trained) == parameters
 
 

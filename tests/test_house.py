@@ -84,9 +84,23 @@ def test_there_are_few_rooms_and_each_says_what_comes_in_and_what_goes_out():
 @pytest.mark.parametrize("module", [m for m in MODULES if m.startswith("aslx.models.")])
 def test_a_model_knows_nothing_of_data_steps_tasks_or_meshes(module):
     ours = {n for n in imports(module) if n.startswith("aslx.")}
-    assert all(n.startswith(("aslx.models", "aslx.schema", "aslx.errors")) for n in ours), ours
+    assert all(
+        n.startswith(("aslx.models", "aslx.kernels", "aslx.schema", "aslx.errors")) for n in ours
+    ), ours
     text = (ROOT / (module.replace(".", "/") + ".py")).read_text()
     assert '"fsdp"' not in text and "PartitionSpec" not in text
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if m.startswith("aslx.models.")])
+def test_a_model_has_no_gradient_platform_barrier_or_memory_policy_of_its_own(module):
+    tree = ast.parse((ROOT / (module.replace(".", "/") + ".py")).read_text())
+    names = {part for name in imports(module) for part in name.split(".")}
+    names |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    assert not names & {"custom_vjp", "custom_jvp", "custom_gradient", "ContextVar"}
+    assert not names & {"platform_dependent", "default_backend", "optimization_barrier", "storing"}
+    assert not names & {"checkpoint", "checkpoint_name", "checkpoint_policies", "ad_checkpoint"}
+    # A model computes in the mode that it is given.
+    assert not names & {"CPU", "EXPORT", "cpu", "store"}
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -13,8 +13,8 @@ from flax import nnx
 
 from aslx import config, optim
 from aslx.checkpoints import stored
-from aslx.models import attention, layers, linear
-from aslx.runs import opening
+from aslx.models import attention, layers
+from aslx.runs import opening, partition
 
 CONFIGS = sorted((pathlib.Path(__file__).parent.parent / "configs").glob("*.py"))
 
@@ -71,7 +71,7 @@ def test_muon_moves_each_of_stacked_blocks_as_it_would_alone():
 
 @pytest.mark.parametrize(("into", "out"), [((12,), (2, 5)), ((2, 5), (12,))])
 def test_muon_moves_a_kernel_of_heads_as_the_matrix_that_it_is(into, out):
-    make = functools.partial(linear.Projection, into, out, kernel_init=nnx.initializers.normal())
+    make = functools.partial(layers.Linear, into, out, kernel_init=nnx.initializers.normal())
     heads = [make(rngs=nnx.Rngs(i)) for i in range(2)]
     grads = [random_like(each, i) for i, each in enumerate(heads)]
     together = first(layers.stack(heads), layers.stack(grads))
@@ -95,7 +95,7 @@ def test_taps_of_a_depthwise_convolution_are_no_matrix_for_muon_however_they_are
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_muon_moves_nearly_all_of_every_network_and_says_so(path):
     cfg = config.load(path)
-    model, _ = layers.parted(jax.eval_shape(functools.partial(opening.network, cfg)))
+    model, _ = partition.split_frozen(jax.eval_shape(functools.partial(opening.network, cfg)))
     said = optim.shares(dataclasses.replace(cfg.optim, muon_lr=0.02), model)
     muon, adam = map(float, re.findall(r"([\d.]+)%", said))
     assert muon > 90 and muon + adam == pytest.approx(100, abs=0.11)

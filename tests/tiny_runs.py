@@ -9,8 +9,7 @@ import numpy as np
 
 from aslx import config
 from aslx.checkpoints import checkpoint
-from aslx.models import layers
-from aslx.runs import opening
+from aslx.runs import opening, partition
 
 
 def untrained(cfg: config.Config, workdir: pathlib.Path) -> pathlib.Path:
@@ -19,7 +18,7 @@ def untrained(cfg: config.Config, workdir: pathlib.Path) -> pathlib.Path:
     model = jax.tree.map(
         lambda x: x + 0.1 * rng.normal(size=x.shape).astype(x.dtype), opening.network(cfg)
     )
-    part, frozen = layers.parted(model)
+    part, frozen = partition.split_frozen(model)
     name = "ema" if cfg.ema_decay else "model"
     workdir.mkdir(parents=True, exist_ok=True)
     config.save(cfg, workdir / "config.json")

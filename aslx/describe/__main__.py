@@ -37,11 +37,10 @@ def main() -> None:
     import jax
 
     from aslx import optim
-    from aslx.models import layers
-    from aslx.runs import opening
+    from aslx.runs import opening, partition
 
     model = jax.eval_shape(functools.partial(opening.network, cfg))
-    parts = layers.parted(model)
+    parts = partition.split_frozen(model)
     trained, frozen = map(sizes, parts)
     batch = cfg.features.source.field().allocate(1, command.frames)
 

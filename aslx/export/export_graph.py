@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from aslx import config as config_lib
 from aslx.export import ensemble
 from aslx.inputs import model_inputs, phrase_features
+from aslx.kernels import mode as modes
 from aslx.models import layers, recogniser
 from aslx.runs import opening
 
@@ -88,12 +89,12 @@ def answer(cfg: config_lib.Config, model: Any, rows: int | None = None) -> Any:
     `frames` i32[1] counts the rows that are real, where not all are.
     """
     cfg, model = exact(cfg, model)
+    model = layers.bound(model, modes.EXPORT)
     each = lengths(cfg, model, rows)
     reader = Lengths(model, each) if len(each) > 1 else model
 
     def fn(inputs: jax.Array, frames: jax.Array | None = None) -> jax.Array:
         batch = cfg.features.source.batch(inputs, frames)
-        with layers.exporting():
-            return cfg.task.outputs(reader, *model_inputs.of(batch, cfg.features, frames=each[-1]))
+        return cfg.task.outputs(reader, *model_inputs.of(batch, cfg.features, frames=each[-1]))
 
     return fn

@@ -1,4 +1,4 @@
-"""What is tuned for one processor, apart from what it computes.
+"""What networks compute with: a plain form of each function, and a tuned form for one use.
 
-In: arrays, or this process. Out: the same arrays sooner, or in less memory.
+In: arrays. Out: arrays, the same from each form. `mode` says which form a network takes.
 """

@@ -12,16 +12,14 @@ import numpy as np
 from flax import nnx
 
 from aslx import errors
-from aslx.models import attention_kernel
-from aslx.models.linear import Projection
+from aslx.models import layers
 
 Turns = jax.Array | np.ndarray | None
 
 
 def turns(length: int, dim: int) -> np.ndarray:
     """f32[length, 2, dim / 2]: cosines and sines of the angles by which rotary positions turn heads
-    of width `dim` (Su et al. 2021). A constant: computed in the graph it took a third of the
-    attention's time, inlined into each of its uses."""
+    of width `dim` (Su et al. 2021). A constant, so that no use computes it again."""
     half = dim // 2
     angles = np.arange(length)[:, None] * 10000.0 ** (-np.arange(half) / half)
     return np.stack([np.cos(angles), np.sin(angles)], 1).astype(np.float32)
@@ -61,9 +59,8 @@ class Attention(nnx.Module):
             )
         self.head_dim = head_dim or dim // num_heads
         heads = (num_heads, self.head_dim)
-        make = functools.partial(Projection, dtype=dtype, rngs=rngs)
+        make = functools.partial(layers.Linear, dtype=dtype, rngs=rngs)
         self.q = make((dim,), heads, kernel_init=kernel_init)
-        # Not one product: its gradient would first be put together from two, in memory.
         self.k = make((dim,), heads, kernel_init=kernel_init)
         self.v = make((dim,), heads, kernel_init=kernel_init)
         self.out = make(heads, (dim,), kernel_init=out_init)
@@ -86,7 +83,7 @@ class Attention(nnx.Module):
     def _mix(self, x_BTD, k_BSNH, v_BSNH, mask_BTS, turns: Turns = None) -> jax.Array:
         q_BTNH = self.q(x_BTD)
         q_BTNH = q_BTNH if turns is None else rotate(q_BTNH, turns)
-        return attention_kernel.mix(q_BTNH, k_BSNH, v_BSNH, mask_BTS)
+        return jax.nn.dot_product_attention(q_BTNH, k_BSNH, v_BSNH, mask=mask_BTS[:, None])
 
     def shares(self, x_BTD: jax.Array, k_BSNH: jax.Array, mask_BTS: jax.Array) -> jax.Array:
         """f32[B, T, S]: what share of its attention each row gives to each place, the heads' mean.

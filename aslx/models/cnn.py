@@ -4,7 +4,6 @@ Shape suffixes: B batch, H and W pixels, C channels, D width.
 """
 
 import dataclasses
-import functools
 import itertools
 import math
 
@@ -14,6 +13,7 @@ import numpy as np
 from flax import nnx
 
 from aslx import errors
+from aslx.kernels import depthwise
 from aslx.models import layers
 
 _WIDE, _NARROW = 64, 32
@@ -50,83 +50,6 @@ class Config:
         return ResidualCNN(self, num_features, classes, rngs=rngs)
 
 
-def _shifts(x_BHWC: jax.Array) -> list[jax.Array]:
-    """The nine neighbours of every pixel, zeros beyond the edges."""
-    _, h, w, _ = x_BHWC.shape
-    padded = jnp.pad(x_BHWC, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    return [padded[:, i : i + h, j : j + w] for i in range(3) for j in range(3)]
-
-
-def halved(x_BHWC: jax.Array) -> jax.Array:
-    """The largest of each 2 x 2, padded at the end as Keras' "same". Of equals the first has the
-    gradient, as in Keras; a reduce_window takes seven times as long for it on CPUs."""
-    _, h, w, _ = x_BHWC.shape
-    pads = ((0, 0), (0, h % 2), (0, w % 2), (0, 0))
-    return _largest(jnp.pad(x_BHWC, pads, constant_values=-jnp.inf))
-
-
-def _quarters(x_BHWC: jax.Array) -> list[jax.Array]:
-    """The four pixels of every 2 x 2, in order."""
-    return [x_BHWC[:, i::2, j::2] for i in range(2) for j in range(2)]
-
-
-@jax.custom_vjp
-def _largest(x_BHWC: jax.Array) -> jax.Array:
-    return functools.reduce(jnp.maximum, _quarters(x_BHWC))
-
-
-def _largest_forward(x_BHWC):
-    quarters, largest = _quarters(x_BHWC), _largest(x_BHWC)
-    which = jnp.full(largest.shape, 3, jnp.uint8)
-    for i in (2, 1, 0):
-        which = jnp.where(quarters[i] == largest, jnp.uint8(i), which)
-    return largest, which
-
-
-def _largest_backward(which_BHWC, g_BHWC):
-    b, h, w, c = g_BHWC.shape
-    place_22 = jnp.arange(4, dtype=jnp.uint8).reshape(2, 1, 2, 1)
-    g_BHWC = layers.materialised(g_BHWC)
-    here = which_BHWC[:, :, None, :, None] == place_22
-    g_BH2W2C = jnp.where(here, g_BHWC[:, :, None, :, None], 0)
-    return (layers.materialised(g_BH2W2C.reshape(b, 2 * h, 2 * w, c)),)
-
-
-_largest.defvjp(_largest_forward, _largest_backward)
-
-
-@jax.custom_vjp
-def depthwise(x_BHWC: jax.Array, taps_9C: jax.Array) -> jax.Array:
-    """3 x 3 taps for each channel on its own: shifted multiplies, for grouped convolutions are slow
-    on CPUs, and a backward pass in half the time of autodiff's."""
-    y = functools.reduce(jnp.add, (x * t for x, t in zip(_shifts(x_BHWC), taps_9C, strict=True)))
-    return layers.materialised(y)
-
-
-def _depthwise_forward(x_BHWC, taps_9C):
-    return depthwise(x_BHWC, taps_9C), (x_BHWC, taps_9C)
-
-
-def _depthwise_backward(residual, g_BHWC):
-    x_BHWC, taps_9C = residual
-    padded = jnp.pad(x_BHWC, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    rows, height, width, channels = g_BHWC.shape
-
-    def add(totals, at):
-        g_B1WC = jax.lax.dynamic_slice_in_dim(g_BHWC, at, 1, 1)
-        x_B3WC = jax.lax.dynamic_slice_in_dim(padded, at, 3, 1)
-        return [t + x_B3WC[:, :, j : j + width] * g_B1WC for j, t in enumerate(totals)], None
-
-    # Sums that grow row by row stay in cache: a third of the time of a reduction for each tap.
-    zeros = [jnp.zeros((rows, 3, width, channels))] * 3
-    totals, _ = jax.lax.scan(add, zeros, jnp.arange(height))
-    dtaps_9C = jnp.stack(totals, 2).sum((0, 3)).reshape(9, channels)
-    return depthwise(g_BHWC, taps_9C[::-1]), dtaps_9C
-
-
-depthwise.defvjp(_depthwise_forward, _depthwise_backward)
-
-
 def _scaled(image_BHWC: jax.Array, scale: float) -> jax.Array:
     """Larger or smaller about the middle, bilinearly; edges are repeated."""
     if scale == 1:
@@ -157,8 +80,8 @@ def _extended(x_BHWC: jax.Array, by: int, axis: int) -> jax.Array:
     return jnp.concatenate([ends[0], x_BHWC, ends[1]], axis)
 
 
-class SeparableConv(nnx.Module):
-    """`depthwise`, then a product over the channels."""
+class SeparableConv(layers.Layer):
+    """3 x 3 taps for each channel on its own, then a product over the channels."""
 
     def __init__(self, wide: int, narrow: int, *, rngs: nnx.Rngs):
         glorot = nnx.initializers.glorot_uniform()
@@ -168,10 +91,10 @@ class SeparableConv(nnx.Module):
         self.pointwise = layers.Linear(wide, narrow, kernel_init=glorot, rngs=rngs)
 
     def __call__(self, x_BHWC: jax.Array) -> jax.Array:
-        return self.pointwise(depthwise(x_BHWC, self.taps[...]))
+        return self.pointwise(self.mode.depthwise(x_BHWC, self.taps[...].reshape(3, 3, -1)))
 
 
-class Block(nnx.Module):
+class Block(layers.Layer):
     """A separable convolution at half the size, and a shortcut of every other pixel."""
 
     def __init__(self, dim: int, *, rngs: nnx.Rngs):
@@ -181,7 +104,7 @@ class Block(nnx.Module):
 
     def __call__(self, x_BHWD: jax.Array) -> jax.Array:
         # The relu of the largest is the largest of the relus, at a quarter of the pixels.
-        y_BHWD = jax.nn.relu(halved(self.conv(x_BHWD)))
+        y_BHWD = jax.nn.relu(self.mode.halve_image(self.conv(x_BHWD)))
         return y_BHWD + self.shortcut(x_BHWD[:, ::2, ::2])
 
 
@@ -215,7 +138,7 @@ class ResidualCNN(nnx.Module):
 
     def _map(self, image_BHWC: jax.Array, keys: list[jax.Array | None]) -> jax.Array:
         """A quarter as high and wide as the image, and the margin around it."""
-        x = jax.nn.relu(self.stem(jnp.concatenate(_shifts(image_BHWC), -1)))
+        x = jax.nn.relu(self.stem(jnp.concatenate(depthwise.neighbours(image_BHWC, (3, 3)), -1)))
         x = layers.dropout(self.first(x), self.rate, keys[0])
         x = layers.dropout(self.second(jax.nn.relu(self.narrow(x))), self.rate, keys[1])
         return _extended(_extended(x, self.margin, 1), self.margin, 2)

@@ -9,6 +9,7 @@ import itertools
 import jax
 from flax import nnx
 
+from aslx.kernels import lstm
 from aslx.models import layers, rnn
 
 
@@ -36,7 +37,7 @@ class KeypointLSTM(nnx.Module):
         widths, glorot = (num_features, *cfg.units), nnx.initializers.glorot_uniform()
         self.lstms = nnx.List(
             [
-                rnn.LSTM(a, b, activation=rnn.RELU, rngs=rngs)
+                rnn.LSTM(a, b, activation=lstm.RELU, rngs=rngs)
                 for a, b in zip(widths, cfg.units, strict=False)
             ]
         )
@@ -55,8 +56,8 @@ class KeypointLSTM(nnx.Module):
         del mask_BS
         keys = layers.split(key, len(self.lstms) + len(self.dense) - 1)
         x_BSD = features_BSF
-        for lstm, k in zip(self.lstms, keys, strict=False):
-            x_BSD, (x_BD, _) = lstm(x_BSD)
+        for layer, k in zip(self.lstms, keys, strict=False):
+            x_BSD, _ = layer(x_BSD)
             x_BSD = layers.dropout(x_BSD, self.rate, k)
         x_BD = x_BSD[:, -1]
         for dense, k in zip(self.dense[:-1], keys[len(self.lstms) :], strict=True):

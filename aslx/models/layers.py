@@ -4,10 +4,7 @@ Shape suffixes: B batch, S frames, T characters, D width, N heads, H head width,
 Matrices start as LeCun normal, biases and the shifts of norms at zero, unless said otherwise.
 """
 
-import contextlib
-import contextvars
 import math
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -15,23 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-KEPT = "product"  # The name of results that `scan` keeps beside those of plain products.
-_exporting = contextvars.ContextVar("exporting", default=False)
-
-
-@contextlib.contextmanager
-def exporting() -> Iterator[None]:
-    """Within it the blocks of a network are traced one after another, each with its weights as
-    constants: TFLite packs and quantises those, and none that a loop slices."""
-    token = _exporting.set(True)
-    try:
-        yield
-    finally:
-        _exporting.reset(token)
-
-
-def is_exporting() -> bool:
-    return _exporting.get()
+from aslx.kernels import mode as modes
 
 
 class Frozen(nnx.Variable):
@@ -42,25 +23,25 @@ def _is_variable(x: Any) -> bool:
     return isinstance(x, nnx.Variable)
 
 
-def parted(model: Any) -> tuple[Any, Any]:
-    """The model without its `Frozen` leaves, and with these alone; None stands for the others."""
+class Layer(nnx.Module):
+    """What computes by kernels: in their plain forms, unless `bound` gives it others."""
 
-    def pick(frozen: bool) -> Any:
-        def keep(x: Any) -> Any:
-            return x if isinstance(x, Frozen) == frozen else None
-
-        return jax.tree.map(keep, model, is_leaf=_is_variable)
-
-    return pick(False), pick(True)
+    mode = modes.PLAIN
 
 
-def joined(model: Any, frozen: Any) -> Any:
-    """The whole that `parted` took apart."""
+def bound(network: Any, mode: modes.Mode) -> Any:
+    """The network, or networks, computing in the forms of `mode`; the one given stays as it is."""
 
-    def either(a: Any, b: Any) -> Any:
-        return b if a is None else a
+    def bind(module: Any) -> Any:
+        if not isinstance(module, nnx.Module):
+            return module
+        copy = jax.tree.map(lambda leaf: leaf, module)
+        for _, part in nnx.iter_modules(copy):
+            if isinstance(part, Layer):
+                part.mode = mode
+        return copy
 
-    return jax.tree.map(either, model, frozen, is_leaf=lambda x: x is None or _is_variable(x))
+    return jax.tree.map(bind, network, is_leaf=lambda x: isinstance(x, nnx.Module))
 
 
 def dropout(x_BTD: jax.Array, rate: float, key: jax.Array | None) -> jax.Array:
@@ -105,50 +86,8 @@ def positions(length: int, dim: int) -> np.ndarray:
     return np.concatenate([np.sin(angles), np.cos(angles)], -1).astype(np.float32)
 
 
-def _window(x_BSD: jax.Array, taps: int) -> jax.Array:
-    return jnp.pad(x_BSD, ((0, 0), (taps // 2, taps - 1 - taps // 2), (0, 0)))
-
-
-@jax.custom_vjp
-def depthwise(x_BSD: jax.Array, kernel_KD: jax.Array) -> jax.Array:
-    """A convolution over time, each channel on its own, zeros beyond both ends.
-
-    Shifted multiplies: of f32[32,96,192] with 15 taps a tenth of the time of a grouped convolution,
-    backward too (7 and 70 ms on two cores); in TFLite half of that of its DEPTHWISE_CONV_2D.
-    """
-    taps, s = len(kernel_KD), x_BSD.shape[1]
-    padded = _window(x_BSD, taps)
-    return sum(padded[:, i : i + s] * kernel_KD[i] for i in range(taps))  # pyright: ignore
-
-
-def _depthwise_forward(x_BSD, kernel_KD):
-    return depthwise(x_BSD, kernel_KD), (x_BSD, kernel_KD)
-
-
-def _depthwise_backward(residual, g_BSD):
-    x_BSD, kernel_KD = residual
-    (b, s, d), taps = x_BSD.shape, len(kernel_KD)
-    padded = _window(x_BSD, taps)
-    flipped = jnp.pad(g_BSD, ((0, 0), (taps - 1 - taps // 2, taps // 2), (0, 0)))
-    dx_BSD = sum(flipped[:, taps - 1 - i : taps - 1 - i + s] * kernel_KD[i] for i in range(taps))
-
-    def add(total_BKD, at):
-        here = jax.lax.dynamic_slice_in_dim(padded, at, taps, 1)
-        g_B1D = jax.lax.dynamic_slice_in_dim(g_BSD, at, 1, 1)
-        return total_BKD + (here * g_B1D).astype(jnp.float32), None
-
-    # Time outermost keeps the sums in cache and in vector registers: a third of the time of one
-    # reduction for each tap.
-    zero_BKD = jnp.zeros((b, taps, d))
-    total_BKD, _ = jax.lax.scan(add, zero_BKD, jnp.arange(s), unroll=8)
-    return dx_BSD, total_BKD.sum(0).astype(kernel_KD.dtype)
-
-
-depthwise.defvjp(_depthwise_forward, _depthwise_backward)
-
-
-class DepthwiseConv(nnx.Module):
-    """`depthwise` with a bias; masked frames count as zeros."""
+class DepthwiseConv(Layer):
+    """A convolution over time of each channel on its own; masked frames count as zeros."""
 
     def __init__(self, dim: int, taps: int, *, dtype: jnp.dtype, rngs: nnx.Rngs):
         self.dtype = dtype
@@ -157,44 +96,34 @@ class DepthwiseConv(nnx.Module):
 
     def __call__(self, x_BSD: jax.Array, mask_BS: jax.Array) -> jax.Array:
         x_BSD = masked(x_BSD, mask_BS).astype(self.dtype)
-        y_BSD = depthwise(x_BSD, self.kernel[...].astype(self.dtype))
+        y_BSD = self.mode.depthwise(x_BSD, self.kernel[...].astype(self.dtype))
         return y_BSD + self.bias[...].astype(self.dtype)
 
 
-def materialised(x: Any) -> Any:
-    """The same arrays; on a CPU computed once and stored, whoever reads them, where XLA would
-    rather compute them again inside each reader (see `sharding.compiler_options`)."""
-    if is_exporting():
-        return x
-    barrier = jax.lax.optimization_barrier
-    return jax.lax.platform_dependent(x, cpu=barrier, default=lambda x: x)
+class Linear(Layer):
+    """A linear map of the last axes, `into`, to the axes `out`, as nnx.LinearGeneral."""
 
-
-@jax.custom_vjp
-def product(x_C: jax.Array, w_CD: jax.Array) -> jax.Array:
-    """x @ w of any axes and two. Autodiff transposes the gradient of w after its product; XLA's CPU
-    compiler makes one of both, in an order that its fast kernels lack."""
-    return x_C @ w_CD
-
-
-def _product_backward(residual, g_D):
-    x_C, w_CD = residual
-    x_RC, g_RD = (a.reshape(-1, a.shape[-1]) for a in (x_C, g_D))
-    return g_D @ w_CD.T, materialised(x_RC.T) @ g_RD
-
-
-product.defvjp(lambda x, w: (product(x, w), (x, w)), _product_backward)
-
-
-class Linear(nnx.Module):
-    """nnx.Linear by `product`, in float32."""
-
-    def __init__(self, wide: int, narrow: int, *, kernel_init: nnx.Initializer, rngs: nnx.Rngs):
-        self.kernel = nnx.Param(kernel_init(rngs.params(), (wide, narrow)))
-        self.bias = nnx.Param(jnp.zeros(narrow))
+    def __init__(
+        self,
+        into: int | tuple[int, ...],
+        out: int | tuple[int, ...],
+        *,
+        kernel_init: nnx.Initializer,
+        dtype: jnp.dtype = jnp.dtype("float32"),
+        rngs: nnx.Rngs,
+    ):
+        into, out = (n if isinstance(n, tuple) else (n,) for n in (into, out))
+        self.axes, self.dtype = len(into), dtype
+        value = kernel_init(rngs.params(), (math.prod(into), math.prod(out)))
+        self.kernel = kernel(value.reshape(*into, *out), inputs=len(into))
+        self.bias = nnx.Param(jnp.zeros(out))
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        return product(x, self.kernel[...]) + self.bias[...]
+        rows = x.shape[: x.ndim - self.axes]
+        kernel = self.kernel[...].astype(self.dtype).reshape(-1, self.bias.size)
+        y = self.mode.linear(x.astype(self.dtype).reshape(*rows, -1), kernel)
+        y = y + self.bias[...].astype(self.dtype).reshape(-1)
+        return y.reshape(*rows, *self.bias.shape)
 
 
 def shift(x_BSD: jax.Array, mask_BS: jax.Array) -> jax.Array:
@@ -232,30 +161,3 @@ def stack(blocks: list) -> Any:
     for leaf in jax.tree.leaves(whole, is_leaf=_is_variable):
         leaf.set_metadata(stacked=leaf.get_metadata().get("stacked", 0) + 1)
     return whole
-
-
-def scan(
-    stacked: Any,
-    x: jax.Array,
-    key: jax.Array | None,
-    apply: Callable[[Any, jax.Array, jax.Array | None], jax.Array],
-    remat: bool = False,
-) -> jax.Array:
-    """`apply(block, x, key)` of each stacked block in turn: compiled once, whatever the depth, but
-    while `exporting`, where there are no keys. With `remat` the results of a block's products with
-    its weights are kept for the backward pass, and all else is computed again."""
-    depth = len(jax.tree.leaves(stacked)[0])
-    if _exporting.get():
-        for i in range(depth):
-            with jax.ensure_compile_time_eval():
-                block = jax.tree.map(lambda leaf, i=i: leaf[i], stacked)
-            x = apply(block, x, None)
-        return x
-    keys = None if key is None else jax.random.split(key, depth)
-    if remat:  # In a loop's body no other pass can undo it: prevent_cse would cost copies.
-        policies = jax.checkpoint_policies
-        keep = policies.save_from_both_policies(
-            policies.dots_with_no_batch_dims_saveable, policies.save_only_these_names(KEPT)
-        )
-        apply = jax.checkpoint(apply, policy=keep, prevent_cse=False)
-    return jax.lax.scan(lambda x, part: (apply(part[0], x, part[1]), None), x, (stacked, keys))[0]

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from aslx import errors
+from aslx.kernels import lstm
 from aslx.models import attention, layers, recogniser, rnn
 from aslx.schema import vocab
 
@@ -125,12 +126,12 @@ class DecoderLayer(nnx.Module):
         x_BTD = self.norm_attention(x_BTD + h_BTD)
         return self.cross_attention.shares(x_BTD, cross[0], mask_BM[:, None])
 
-    def first(self, cross, max_tokens: int) -> rnn.Carry:
+    def first(self, cross, max_tokens: int) -> lstm.Carry:
         """The state before the first character; it has one size whatever `max_tokens` is."""
         del max_tokens
         return self.lstm.first(len(cross[0]))
 
-    def advance(self, x_B1D, carry, index, cross, mask_BM) -> tuple[jax.Array, rnn.Carry]:
+    def advance(self, x_B1D, carry, index, cross, mask_BM) -> tuple[jax.Array, lstm.Carry]:
         del index
         carry = self.lstm.advance(self.norm_lstm(x_B1D[:, 0]), carry)
         return self._attend(x_B1D, carry[0][:, None], cross, mask_BM, [None] * 2), carry

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from aslx import errors
-from aslx.models import layers, pixels
+from aslx.models import layers
 
 # Blocks and channels of the stages conv2 to conv5.
 _STAGES = {"conv2": (3, 64), "conv3": (4, 128), "conv4": (6, 256), "conv5": (3, 512)}
@@ -65,14 +65,14 @@ class Config:
         return ResNet(self, num_features, classes, rngs=rngs)
 
 
-class Conv(nnx.Module):
+class Conv(layers.Layer):
     def __init__(self, size: int, wide: int, narrow: int, kind: type, rngs: nnx.Rngs):
         he = nnx.initializers.he_normal()
         self.kernel = layers.kernel(he(rngs.params(), (size, size, wide, narrow)), 3, kind)
         self.bias = kind(jnp.zeros(narrow))
 
     def __call__(self, x_BHWC: jax.Array, stride: int) -> jax.Array:
-        return pixels.convolution(x_BHWC, self.kernel[...], stride) + self.bias[...]
+        return self.mode.image_convolution(x_BHWC, self.kernel[...], stride) + self.bias[...]
 
 
 class BatchNorm(nnx.Module):
@@ -110,7 +110,7 @@ class Trunk(nnx.Module):
     def frozen(self, image_BHW3: jax.Array) -> jax.Array:
         """What leaves the last block before those that are trained."""
         x = jax.nn.relu(self._conv("conv1_conv", image_BHW3, 2))
-        x = layers.materialised(pixels.max_pool(x))
+        x = _pooled(x)
         return functools.reduce(self._block, _BLOCKS[: self.first_trained], x)
 
     def _block(self, x: jax.Array, name: str) -> jax.Array:
@@ -121,10 +121,16 @@ class Trunk(nnx.Module):
         y = self._conv(f"{name}_3_conv", y, 1)
         if f"{name}_0_conv" in CONVOLUTIONS:
             x = self._conv(f"{name}_0_conv", x, stride)
-        return layers.materialised(jax.nn.relu(x + y))
+        return jax.nn.relu(x + y)
 
     def _conv(self, name: str, x: jax.Array, stride: int) -> jax.Array:
         return getattr(self, _norm(name))(getattr(self, name)(x, stride))
+
+
+def _pooled(x_BHWC: jax.Array) -> jax.Array:
+    """The largest of 3 x 3 at every other pixel, padded on both sides alike."""
+    window, strides, pads = (1, 3, 3, 1), (1, 2, 2, 1), [(0, 0), (1, 1), (1, 1), (0, 0)]
+    return jax.lax.reduce_window(x_BHWC, -jnp.inf, jax.lax.max, window, strides, pads)
 
 
 def _norm(convolution: str) -> str:

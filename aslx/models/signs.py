@@ -41,7 +41,7 @@ def _mean(x_BSD: jax.Array, mask_BS: jax.Array) -> jax.Array:
     return total_BD / jnp.maximum(mask_BS.sum(1, keepdims=True), 1)
 
 
-class ConvBlock(nnx.Module):
+class ConvBlock(layers.Layer):
     """Wider, over time, weighed by channel (Wang et al. 2020, ECA), narrow again."""
 
     def __init__(self, cfg: Config, *, rngs: nnx.Rngs):
@@ -55,7 +55,7 @@ class ConvBlock(nnx.Module):
 
     def __call__(self, x_BSD: jax.Array, mask_BS: jax.Array, key=None) -> jax.Array:
         h_BSD = self.norm(self.depthwise(jax.nn.silu(self.up(x_BSD)), mask_BS))
-        near_BD1 = layers.depthwise(_mean(h_BSD, mask_BS)[..., None], self.channels[...])
+        near_BD1 = self.mode.depthwise(_mean(h_BSD, mask_BS)[..., None], self.channels[...])
         h_BSD = h_BSD * jax.nn.sigmoid(near_BD1[:, None, :, 0])
         return x_BSD + layers.drop_path(self.down(h_BSD), self.rate, key)
 

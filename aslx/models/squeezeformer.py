@@ -137,7 +137,7 @@ class Convolution(nnx.Module):
         return self.down(jax.nn.silu(self.norm(h_BMD)))
 
 
-class Encoder(nnx.Module):
+class Encoder(layers.Layer):
     """See `Config`. M = S / stride, and half of that where it halves, rounded up."""
 
     def __init__(self, cfg: Config, num_features: int, *, rngs: nnx.Rngs):
@@ -167,4 +167,4 @@ class Encoder(nnx.Module):
         def apply(block: Block, x_BMD: jax.Array, key: jax.Array | None) -> jax.Array:
             return block(x_BMD, mask_BM, key)
 
-        return layers.scan(blocks, x_BMD, key, apply, self.remat)
+        return self.mode.scan(blocks, x_BMD, key, apply, self.remat)

@@ -122,7 +122,7 @@ class Stem(nnx.Module):
         return self.reduce(x_BMD), mask_BM
 
 
-class Encoder(nnx.Module):
+class Encoder(layers.Layer):
     """See `Config`. M = S / stride, rounded up."""
 
     def __init__(self, cfg: Config, num_features: int, *, rngs: nnx.Rngs):
@@ -140,4 +140,4 @@ class Encoder(nnx.Module):
         def apply(block: EncoderBlock, x_BMD: jax.Array, key: jax.Array | None) -> jax.Array:
             return block(x_BMD, mask_BM, key)
 
-        return layers.scan(self.blocks, x_BMD, rest, apply, self.remat), mask_BM
+        return self.mode.scan(self.blocks, x_BMD, rest, apply, self.remat), mask_BM

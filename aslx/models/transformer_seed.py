@@ -14,8 +14,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from aslx.models import attention, fft_convolution, layers
-from aslx.models.linear import Projection
+from aslx.models import attention, layers
 from aslx.schema import vocab
 
 Cache = dict[str, Any]
@@ -47,13 +46,13 @@ def _attention(rngs: nnx.Rngs) -> attention.Attention:
     )
 
 
-class Convolution(nnx.Module):
+class Convolution(layers.Layer):
     def __init__(self, wide: int, rngs: nnx.Rngs):
         self.kernel = layers.kernel(_GLOROT(rngs.params(), (_TAPS, wide, _DIM)), inputs=2)
         self.bias = nnx.Param(jnp.zeros(_DIM))
 
     def __call__(self, x_BSC: jax.Array) -> jax.Array:
-        return fft_convolution.convolution(x_BSC, self.kernel[...]) + self.bias[...]
+        return self.mode.convolution(x_BSC, self.kernel[...]) + self.bias[...]
 
 
 def _norm(rngs: nnx.Rngs) -> nnx.LayerNorm:
@@ -62,8 +61,8 @@ def _norm(rngs: nnx.Rngs) -> nnx.LayerNorm:
 
 class MLP(nnx.Module):
     def __init__(self, rngs: nnx.Rngs):
-        self.up = Projection((_DIM,), (_HIDDEN,), kernel_init=_GLOROT, rngs=rngs)
-        self.down = Projection((_HIDDEN,), (_DIM,), kernel_init=_GLOROT, rngs=rngs)
+        self.up = layers.Linear(_DIM, _HIDDEN, kernel_init=_GLOROT, rngs=rngs)
+        self.down = layers.Linear(_HIDDEN, _DIM, kernel_init=_GLOROT, rngs=rngs)
 
     def __call__(self, x: jax.Array) -> jax.Array:
         return self.down(jax.nn.relu(self.up(x)))

@@ -14,6 +14,8 @@ from aslx import config as config_lib
 from aslx import errors, sharding
 from aslx.data import loader, plan, records, training_data
 from aslx.inputs import model_inputs
+from aslx.kernels import mode as modes
+from aslx.models import layers
 from aslx.runs import opening
 
 log = logging.getLogger("aslx")
@@ -30,9 +32,10 @@ def evaluate(
 
 def evaluate_step(cfg: config_lib.Config, mesh: jax.sharding.Mesh):
     """The jitted `evaluate` of a config."""
+    mode = modes.of(sharding.platform(mesh))
 
     def whole(model: Any, batch: model_inputs.Batch) -> tuple:
-        model = sharding.whole(mesh, model)
+        model = layers.bound(sharding.whole(mesh, model), mode)
         return evaluate(model, batch, task=cfg.task, features=cfg.features)
 
     # Whole on every host, so that each can count.
@@ -40,11 +43,12 @@ def evaluate_step(cfg: config_lib.Config, mesh: jax.sharding.Mesh):
     return jax.jit(whole, out_shardings=sharding.replicated(mesh), compiler_options=options)
 
 
-def predict_step(cfg: config_lib.Config):
+def predict_step(cfg: config_lib.Config, mesh: jax.sharding.Mesh):
     """The jitted way from a batch to what the task answers. In two programs: clips of many lengths
     share that of the network, and compiling one after the other takes less memory than both."""
     features = jax.jit(lambda batch: model_inputs.of(batch, cfg.features))
-    network = jax.jit(lambda model, x, mask: cfg.task.predict(model, x, mask))
+    mode = modes.of(sharding.platform(mesh))
+    network = jax.jit(lambda model, x, mask: cfg.task.predict(layers.bound(model, mode), x, mask))
     return lambda model, batch: network(model, *features(batch))
 
 

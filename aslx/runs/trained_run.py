@@ -16,8 +16,7 @@ from aslx.checkpoints import checkpoint_list
 from aslx.data import plan, records
 from aslx.decode import decoding_options, ngrams
 from aslx.inputs import model_inputs
-from aslx.models import layers
-from aslx.runs import evaluator, opening
+from aslx.runs import evaluator, opening, partition
 from aslx.storage import files
 
 log = logging.getLogger("aslx")
@@ -38,7 +37,7 @@ class Run:
 
     @functools.cached_property
     def predict(self):
-        return evaluator.predict_step(self.cfg)
+        return evaluator.predict_step(self.cfg, self.mesh)
 
     @functools.cached_property
     def evidence(self):
@@ -75,7 +74,7 @@ def open_run(
     # The run may have been trained on more devices than there are here, or on fewer.
     mesh = sharding.for_reading(cfg.data.batching.multiple)
     name = "ema" if cfg.ema_decay else "model"
-    model, frozen = layers.parted(jax.eval_shape(functools.partial(opening.network, cfg)))
+    model, frozen = partition.split_frozen(jax.eval_shape(functools.partial(opening.network, cfg)))
     abstract = sharding.place(mesh, {name: model, "frozen": frozen})
     directory = files.absolute(workdir / "checkpoints")
     choose = functools.partial(checkpoint_list.newest, directory, average)
@@ -85,7 +84,7 @@ def open_run(
     mean = found[0][name]
     if len(found) > 1:
         mean = jax.tree.map(lambda *leaves: sum(leaves) / len(leaves), *(f[name] for f in found))
-    model = layers.joined(mean, found[-1]["frozen"])
+    model = partition.merge_frozen(mean, found[-1]["frozen"])
     return Run(workdir, cfg, mesh, model, steps[-1], trained_on)
 
 

@@ -15,6 +15,8 @@ from aslx import config as config_lib
 from aslx import errors, sharding
 from aslx.augment import image_augment
 from aslx.inputs import model_inputs
+from aslx.kernels import mode as modes
+from aslx.models import layers
 from aslx.runs import evaluator
 from aslx.train import step
 
@@ -54,8 +56,9 @@ def table(cfg: config_lib.Config, mesh: jax.sharding.Mesh, state: step.State) ->
     those that are corrupt, whose rows weigh nothing either."""
 
     def run(model: Any, batch: step.Batch) -> jax.Array:
-        return outputs(cfg, model, batch)
+        return outputs(cfg, layers.bound(model, mode), batch)
 
+    mode = modes.of(sharding.platform(mesh))
     options = sharding.repeatable(mesh, cfg.mesh.deterministic)
     function = jax.jit(run, out_shardings=sharding.replicated(mesh), compiler_options=options)
     split = evaluator.Evaluation(cfg, mesh, cfg.data.train_split)

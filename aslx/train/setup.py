@@ -14,8 +14,8 @@ import numpy as np
 from aslx import config as config_lib
 from aslx import optim, sharding
 from aslx.data import loader, plan, records, training_data
-from aslx.models import layers
-from aslx.runs import evaluator, initial_weights, opening
+from aslx.kernels import mode as modes
+from aslx.runs import evaluator, initial_weights, opening, partition
 from aslx.train import frozen_cache, step, stopping
 
 
@@ -117,17 +117,22 @@ def state(
 
 def _with_weights(init: Callable[[], step.State], path: str) -> step.State:
     fresh = init()
-    whole = initial_weights.taken(layers.joined(fresh.model, fresh.frozen), path)
-    model, frozen = layers.parted(whole)
+    whole = initial_weights.taken(partition.merge_frozen(fresh.model, fresh.frozen), path)
+    model, frozen = partition.split_frozen(whole)
     ema = fresh.ema if fresh.ema is None else jax.tree.map(jnp.copy, model)
     return dataclasses.replace(fresh, model=model, frozen=frozen, ema=ema)
 
 
 def train_step(
-    cfg: config_lib.Config, mesh: jax.sharding.Mesh, tx: Any, abstract: step.State, steps: int
+    cfg: config_lib.Config,
+    mesh: jax.sharding.Mesh,
+    tx: Any,
+    abstract: step.State,
+    steps: int,
+    mode: modes.Mode | None = None,
 ):
     """The jitted step, of `steps`, on states placed as `abstract` is; it takes the old state's
-    memory."""
+    memory. `mode`: the kernels', or None for that of the mesh's platform."""
     place = jax.tree.map(lambda x: x.sharding, abstract)
     train = functools.partial(
         step.train,
@@ -140,6 +145,7 @@ def train_step(
         ema_decay=cfg.ema_decay,
         awp=cfg.awp,
         steps=steps,
+        mode=mode or modes.of(sharding.platform(mesh)),
         gather=functools.partial(sharding.whole, mesh),
         scatter=functools.partial(jax.lax.with_sharding_constraint, shardings=place.model),
         spread=functools.partial(jax.lax.with_sharding_constraint, shardings=sharding.batch(mesh)),

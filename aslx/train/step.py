@@ -12,7 +12,9 @@ from flax import nnx
 
 from aslx import optim
 from aslx.inputs import model_inputs
+from aslx.kernels import mode as modes
 from aslx.models import layers
+from aslx.runs import partition
 
 Batch = model_inputs.Batch
 Metrics = dict[str, jax.Array]
@@ -40,13 +42,13 @@ class State:
     @property
     def best_model(self) -> Any:
         """The parameters to evaluate and export, frozen ones included."""
-        return layers.joined(self.model if self.ema is None else self.ema, self.frozen)
+        return partition.merge_frozen(self.model if self.ema is None else self.ema, self.frozen)
 
 
 def init(
     build: Callable[[], nnx.Module], *, tx: optax.GradientTransformation, ema_decay: float
 ) -> State:
-    model, frozen = layers.parted(build())
+    model, frozen = partition.split_frozen(build())
     zero = jnp.zeros((), jnp.int32)
     ema = jax.tree.map(jnp.copy, model) if ema_decay else None
     return State(
@@ -69,6 +71,7 @@ def gradients(
     task: Any,
     features: Any,
     augment: Any,
+    mode: modes.Mode,
 ) -> tuple[Any, tuple[jax.Array, dict]]:
     """Gradient of the summed loss, its count, and the sums of what is measured beside it."""
 
@@ -81,7 +84,7 @@ def gradients(
             rows = augment.clips(batch, clips_key, features)
             x_BSF, mask_BS = model_inputs.of(rows, features)
             x_BSF = augment.inputs(x_BSF, mask_BS, inputs_key, features)
-        whole = layers.joined(model, frozen)
+        whole = layers.bound(partition.merge_frozen(model, frozen), mode)
         loss, count, sums = task.loss(whole, x_BSF, mask_BS, rows, model_key)
         return loss, (count, sums | {"loss": (loss, count)})
 
@@ -100,11 +103,14 @@ def accumulated(
     microbatches: int,
     devices: int,
     spread: Callable[[Any], Any],
+    mode: modes.Mode = modes.PLAIN,
 ) -> tuple[Any, Metrics]:
     """Mean gradient and metrics over the batch, in parts of `rows / microbatches` rows. Each device
     adds up those of its own parts, one after the other; all devices' are added up once."""
 
-    of = functools.partial(gradients, model, frozen, task=task, features=features, augment=augment)
+    of = functools.partial(
+        gradients, model, frozen, task=task, features=features, augment=augment, mode=mode
+    )
 
     def beside(rows: Batch, number: jax.Array) -> Any:
         return spread(jax.vmap(lambda r, i: of(r, jax.random.fold_in(key, i)))(rows, number))
@@ -126,7 +132,7 @@ def accumulated(
     count = jnp.maximum(count, 1)
     metrics = {name: total / jnp.maximum(n, 1) for name, (total, n) in sums.items()}
     # The optimiser reads a gradient several times, and some come transposed.
-    return layers.materialised(jax.tree.map(lambda g: g / count, grads)), metrics
+    return mode.store(jax.tree.map(lambda g: g / count, grads)), metrics
 
 
 def train(
@@ -143,6 +149,7 @@ def train(
     ema_decay: float,
     awp: optim.AWP,
     steps: int,
+    mode: modes.Mode = modes.PLAIN,
     gather: Callable[[Any], Any],
     scatter: Callable[[Any], Any],
     spread: Callable[[Any], Any],
@@ -161,6 +168,7 @@ def train(
         task=task,
         features=features,
         augment=augment,
+        mode=mode,
         microbatches=microbatches,
         devices=devices,
         spread=spread,

@@ -1,45 +1,12 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 from flax import nnx
 
-from aslx.models import attention, layers
+from aslx.kernels import mode as modes
+from aslx.models import attention, layers, squeezeformer
 
 RNG = np.random.default_rng(0)
-
-
-@pytest.mark.parametrize("taps", [1, 4, 5])
-def test_the_depthwise_convolution_is_xlas_with_its_gradients(taps):
-    x = RNG.normal(size=(2, 11, 3)).astype(np.float32)
-    kernel = RNG.normal(size=(taps, 3)).astype(np.float32)
-    weights = RNG.normal(size=x.shape).astype(np.float32)
-
-    def reference(x, kernel):
-        return jax.lax.conv_general_dilated(
-            x,
-            kernel[:, None],
-            (1,),
-            [(taps // 2, taps - 1 - taps // 2)],
-            dimension_numbers=("NWC", "WIO", "NWC"),
-            feature_group_count=3,
-        )
-
-    def value(f):
-        return jax.value_and_grad(lambda x, k: jnp.sum(f(x, k) * weights), (0, 1))(x, kernel)
-
-    np.testing.assert_allclose(layers.depthwise(x, kernel), reference(x, kernel), atol=1e-5)
-    for a, b in zip(
-        jax.tree.leaves(value(layers.depthwise)), jax.tree.leaves(value(reference)), strict=True
-    ):
-        np.testing.assert_allclose(a, b, atol=1e-4)
-
-
-def test_what_is_materialised_is_what_it_was_and_so_is_its_gradient():
-    x = jnp.arange(3.0)
-    assert (layers.materialised(x) == x).all()
-    tripled = jax.jit(jax.grad(lambda x: (3 * layers.materialised(x)).sum()))
-    np.testing.assert_array_equal(tripled(x), [3, 3, 3])
 
 
 def test_dropout_keeps_the_mean_and_drops_the_rate():
@@ -92,13 +59,24 @@ def test_stacked_frames_are_real_where_any_of_them_is():
     np.testing.assert_array_equal(mask, [[True, True, False]])
 
 
-def test_a_product_is_numpys_with_its_gradients():
-    x, w, g = (RNG.normal(size=s).astype(np.float32) for s in ((2, 3, 5), (5, 4), (2, 3, 4)))
-    y, back = jax.vjp(layers.product, x, w)
-    np.testing.assert_allclose(y, x @ w, atol=1e-5)
-    dx, dw = back(g)
-    np.testing.assert_allclose(dx, g @ w.T, atol=1e-5)
-    np.testing.assert_allclose(dw, np.einsum("abc,abd->cd", x, g), atol=1e-5)
+def test_a_linear_map_is_flaxs_with_its_initial_values():
+    lecun = nnx.initializers.lecun_normal()
+    x = RNG.normal(size=(2, 3, 4, 6)).astype(np.float32)
+    ours = layers.Linear((4, 6), (5, 2), kernel_init=lecun, rngs=nnx.Rngs(0))
+    flax = nnx.LinearGeneral((4, 6), (5, 2), axis=(-2, -1), kernel_init=lecun, rngs=nnx.Rngs(0))
+    np.testing.assert_array_equal(ours.kernel[...], flax.kernel[...])
+    np.testing.assert_allclose(ours(x), flax(x), atol=1e-6)
+
+
+def test_bound_layers_compute_in_another_mode_and_those_given_stay_plain():
+    cfg = squeezeformer.Config(dim=16, num_layers=3, halve_after=2, num_heads=2, kernel=5)
+    network = cfg.build(6, rngs=nnx.Rngs(0))
+    bound = layers.bound((network, None), modes.CPU)[0]
+    for model, mode in ((bound, modes.CPU), (network, modes.PLAIN)):
+        parts = [part for _, part in nnx.iter_modules(model) if isinstance(part, layers.Layer)]
+        assert len(parts) > 10 and all(part.mode is mode for part in parts)
+    for a, b in zip(jax.tree.leaves(bound), jax.tree.leaves(network), strict=True):
+        assert a is b
 
 
 def test_dropout_of_vectors_draws_for_each_row_apart():

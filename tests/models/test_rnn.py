@@ -1,7 +1,6 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 from flax import nnx
 
 from aslx.models import rnn
@@ -9,59 +8,6 @@ from aslx.models import rnn
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(3, 7, 5)).astype(np.float32)
 MASK = np.arange(7) < np.array([[7], [4], [0]])
-HOLES = RNG.random((3, 7)) < 0.6
-
-
-def plain(layer: rnn.LSTM, x, mask, *, reverse=False):
-    """The same network by its definition; jax.grad goes through the scan."""
-
-    def step(carry, at):
-        (h, c), (x, m) = carry, at
-        gates = x @ layer.kernel[...] + h @ layer.recurrent[...] + layer.bias[...]
-        i, f, g, o = jnp.split(gates, 4, -1)
-        c_new = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * layer.activation(g)
-        h_new = jax.nn.sigmoid(o) * layer.activation(c_new)
-        carry = (jnp.where(m, h_new, h), jnp.where(m, c_new, c))
-        return carry, carry[0]
-
-    steps = (jnp.moveaxis(x, 1, 0), mask.T[..., None])
-    last, h = jax.lax.scan(step, layer.first(len(x)), steps, reverse=reverse)
-    return jnp.moveaxis(h, 0, 1), last
-
-
-@pytest.mark.parametrize(
-    ("activation", "mask", "reverse"),
-    [(rnn.TANH, MASK, False), (rnn.TANH, HOLES, True), (rnn.RELU, HOLES, False)],
-)
-def test_values_and_gradients_are_those_of_a_plain_scan(activation, mask, reverse):
-    layer = rnn.LSTM(5, 6, activation=activation, rngs=nnx.Rngs(1))
-    weights = RNG.normal(size=(3, 7, 6)).astype(np.float32)
-
-    def loss(layer, x, run):
-        h, (last_h, last_c) = run(layer, x, jnp.asarray(mask), reverse=reverse)
-        return (h * weights).sum() + (last_h * last_c).sum(), h
-
-    def results(run):
-        return jax.jit(jax.value_and_grad(lambda m, x: loss(m, x, run), (0, 1), has_aux=True))
-
-    ours, theirs = results(rnn.LSTM.__call__)(layer, X), results(plain)(layer, X)
-    for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-4)
-
-
-def test_gradients_of_a_kernel_wider_than_its_gates_are_those_of_a_plain_scan():
-    layer = rnn.LSTM(50, 6, rngs=nnx.Rngs(1))
-    x = RNG.normal(size=(3, 7, 50)).astype(np.float32)
-
-    def gradients(run):
-        def loss(layer, x):
-            return (run(layer, x, jnp.asarray(MASK))[0] ** 2).sum()
-
-        return jax.grad(loss, (0, 1))(layer, x)
-
-    ours, theirs = gradients(rnn.LSTM.__call__), gradients(plain)
-    for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-4)
 
 
 def test_gradients_reach_the_first_carry():

@@ -12,8 +12,8 @@ from safetensors import numpy as safetensors_numpy
 
 from aslx import config, errors, optim, sharding
 from aslx.inputs import image_features
-from aslx.models import layers, resnet
-from aslx.runs import initial_weights
+from aslx.models import resnet
+from aslx.runs import initial_weights, partition
 from aslx.train import setup
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
@@ -226,12 +226,12 @@ def test_damaged_weights_are_taken_or_refused_in_one_line(toy, tmp_path):
 
 
 def test_what_is_frozen_and_what_is_trained_make_up_the_whole():
-    trained, frozen = layers.parted(network())
+    trained, frozen = partition.split_frozen(network())
     names = {"conv5_block3_3_conv", "conv5_block3_3_bn"}
     parts = {k: v for k, v in vars(trained.trunk).items() if isinstance(v, nnx.Module)}
     assert {k for k, v in parts.items() if jax.tree.leaves(v)} == names
     assert len(jax.tree.leaves(frozen)) == 2 * 53 + 4 * 53 - 4
-    whole = layers.joined(trained, frozen)
+    whole = partition.merge_frozen(trained, frozen)
     same = jax.tree.map(np.array_equal, whole, network())
     assert all(jax.tree.leaves(same))
     mesh = sharding.make_mesh(sharding.Config(fsdp=8))

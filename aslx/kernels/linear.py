@@ -1,0 +1,46 @@
+"""Products with a matrix of weights.
+
+Shape suffixes: C and D columns, R rows. x may have any leading axes.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from aslx.kernels import storing
+
+_COLUMNS = 32  # Columns that XLA's CPU kernels make at a time.
+
+
+def plain(x_C: jax.Array, w_CD: jax.Array) -> jax.Array:
+    return x_C @ w_CD
+
+
+@jax.custom_vjp
+def cpu(x_C: jax.Array, w_CD: jax.Array) -> jax.Array:
+    """Pads the columns where that pays: a float32 product of 4,096 x 800 and 800 x 200 runs at 150
+    GFLOP/s on a Zen 5 core, one with 192 or 224 columns at 220.
+
+    The gradient of w is written as the product that XLA's CPU kernels are fast at. Autodiff
+    transposes after its product; the compiler merges both into a slower one.
+    """
+    if not _pads(x_C, w_CD):
+        return x_C @ w_CD
+    narrow = w_CD.shape[1]
+    return (x_C @ jnp.pad(w_CD, ((0, 0), (0, -narrow % _COLUMNS))))[..., :narrow]
+
+
+def _pads(x_C: jax.Array, w_CD: jax.Array) -> bool:
+    """Of few rows the padded copy of w would be most of the work."""
+    wide, narrow = w_CD.shape
+    return wide > narrow and narrow % _COLUMNS > 0 and x_C.size >= wide * wide
+
+
+def _backward(residual: tuple[jax.Array, jax.Array], g_D: jax.Array):
+    x_C, w_CD = residual
+    x_RC, g_RD = (a.reshape(-1, a.shape[-1]) for a in (x_C, g_D))
+    if _pads(x_C, w_CD):
+        return cpu(g_D, w_CD.T), storing.cpu(g_RD.T @ x_RC).T
+    return cpu(g_D, w_CD.T), storing.cpu(x_RC.T) @ g_RD
+
+
+cpu.defvjp(lambda x, w: (cpu(x, w), (x, w)), _backward)

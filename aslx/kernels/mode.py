@@ -1,0 +1,44 @@
+"""Which form of each kernel a network computes with."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from aslx.kernels import blocks, depthwise, fft_convolution, images, linear, lstm, storing
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Mode:
+    """One form of each function. The default is the plain form, which defines the function: a tuned
+    form gives the same values and gradients, but for rounding."""
+
+    linear: Callable[[jax.Array, jax.Array], jax.Array] = linear.plain
+    depthwise: Callable[[jax.Array, jax.Array], jax.Array] = depthwise.plain
+    convolution: Callable[[jax.Array, jax.Array], jax.Array] = fft_convolution.plain
+    """Over time."""
+    image_convolution: Callable[[jax.Array, jax.Array, int], jax.Array] = images.plain_convolution
+    halve_image: Callable[[jax.Array], jax.Array] = images.plain_halve
+    recur: Callable[..., tuple[jax.Array, lstm.Carry]] = lstm.plain
+    scan: Callable[..., jax.Array] = blocks.scan
+    store: Callable[[Any], Any] = storing.plain
+
+
+PLAIN = Mode()
+ACCELERATOR = Mode(recur=lstm.accelerator)
+EXPORT = Mode(scan=blocks.unroll)
+CPU = Mode(
+    linear=linear.cpu,
+    depthwise=depthwise.cpu,
+    convolution=fft_convolution.cpu,
+    image_convolution=images.cpu_convolution,
+    halve_image=images.cpu_halve,
+    recur=lstm.cpu,
+    store=storing.cpu,
+)
+
+
+def of(platform: str) -> Mode:
+    """What runs on a platform: "cpu", "gpu" or "tpu"."""
+    return CPU if platform == "cpu" else ACCELERATOR

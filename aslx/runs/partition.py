@@ -1,0 +1,34 @@
+"""The part of a network that is trained, and the part that is not."""
+
+from typing import Any
+
+import jax
+from flax import nnx
+
+from aslx.models import layers
+
+
+def _is_variable(x: Any) -> bool:
+    return isinstance(x, nnx.Variable)
+
+
+def split_frozen(model: Any) -> tuple[Any, Any]:
+    """The model without its `layers.Frozen` leaves, and the model with these alone; None stands for
+    each leaf that is left out."""
+
+    def pick(frozen: bool) -> Any:
+        def keep(x: Any) -> Any:
+            return x if isinstance(x, layers.Frozen) == frozen else None
+
+        return jax.tree.map(keep, model, is_leaf=_is_variable)
+
+    return pick(False), pick(True)
+
+
+def merge_frozen(model: Any, frozen: Any) -> Any:
+    """The whole model that `split_frozen` took apart."""
+
+    def either(a: Any, b: Any) -> Any:
+        return b if a is None else a
+
+    return jax.tree.map(either, model, frozen, is_leaf=lambda x: x is None or _is_variable(x))
