@@ -5,7 +5,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from matplotlib import collections
 from matplotlib.figure import Figure
 
 from aslx import config as config_lib
@@ -15,7 +14,7 @@ from aslx.data import loader, plan
 from aslx.figures import drawing, plots
 from aslx.inputs import model_inputs
 from aslx.runs import opening
-from aslx.schema import landmarks, vocab
+from aslx.schema import vocab
 from aslx.storage import files
 from aslx.tasks import transcription
 
@@ -23,7 +22,6 @@ _MOMENTS = 10  # Boxes of a strip.
 _COLUMNS = 2
 _CLIPS = 64  # Looked at for one of a right hand that is seen often.
 _HEIGHT = 1.85  # Inches of a way's two strips and title.
-_PALE = "#d5d8dc"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,42 +147,22 @@ def _strips(box: Any, before: Shown, after: Shown, cfg: Any, *, whole: bool) -> 
     ):
         hand = max(hands, key=lambda hand, clip=clip: len(_seen(clip, hand)))
         seen = _seen(clip, hand)
-        picks = seen[np.linspace(0, len(seen) - 1, _MOMENTS).round().astype(int)]
-        for column, t in enumerate(picks.tolist()):
-            points = clip.points[t]
-            middle = (before if same and hand is hands[0] else clip).points[t]
-            middle = middle if whole else middle[hand]
-            place = (points - (np.nanmin(middle, 0) + np.nanmax(middle, 0)) / 2) / size
-            _moment(ax, place + np.array([column, 0]), clip.gone[t], hand, whole=whole)
-            ax.text(
-                column,
-                0.66,
-                f"{t}",
-                fontsize=5,
-                color=drawing.GREY,
-                ha="center",
-                va="center",
-            )
-        ax.set(xlim=(-0.6, _MOMENTS - 0.4), ylim=(0.7, -0.55), aspect="equal")
         words = f"{name}: {clip.text}   {len(clip.points)} frames"
-        ax.set_title(words, fontsize=7, loc="left", fontfamily="monospace", pad=1)
-        ax.axis("off")
+        drawing.row(ax, _MOMENTS, words, fontsize=7, fontfamily="monospace", pad=1)
+        for box, t in enumerate(drawing.moments(seen, _MOMENTS).tolist()):
+            points, gone = clip.points[t], clip.gone[t]
+            about = (before if same and hand is hands[0] else clip).points[t]
+            drawing.numbered(ax, box, t)
+            if whole:
+                middle = (np.nanmin(about, 0) + np.nanmax(about, 0)) / 2
+                place_N2 = (points - middle) / size + (box, 0)
+                colours = np.where(gone, drawing.PALE, drawing.BLUE)
+                ax.scatter(*place_N2.T, s=0.6, c=colours)
+            else:
+                bones = drawing.boxed(points[hand], size, box, about[hand], gone[hand])
+                bones.set_clip_on(False)
+                ax.add_collection(bones)
 
 
 def _seen(clip: Shown, hand: np.ndarray) -> np.ndarray:
     return np.flatnonzero(np.isfinite(clip.points[:, hand[0], 0]))
-
-
-def _moment(
-    ax: Any, place_N2: np.ndarray, gone_N: np.ndarray, hand: np.ndarray, *, whole: bool
-) -> None:
-    """The hand, or all points; what is left out is pale."""
-    if whole:
-        ax.scatter(*place_N2.T, s=0.6, c=np.where(gone_N, _PALE, drawing.BLUE))
-        return
-    segments, colours = drawing.hand(place_N2[hand])
-    lost = [bool(gone_N[hand[b]]) for _, b in landmarks.HAND_EDGES]
-    colours = [_PALE if gone else c for c, gone in zip(colours, lost, strict=True)]
-    ax.add_collection(
-        collections.LineCollection(list(segments), colors=colours, lw=1.2, clip_on=False)
-    )

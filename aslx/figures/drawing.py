@@ -4,14 +4,16 @@ import functools
 import io
 import itertools
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib import collections as shapes
+from matplotlib.axes import Axes
 from PIL import Image, ImageDraw, ImageFont
 
 from aslx.schema import landmarks
 
-BLUE, GREY = "#3b6ea8", "#9aa3ad"
+BLUE, GREY, PALE = "#3b6ea8", "#9aa3ad", "#d5d8dc"
 FINGERS = ("#c0504d", "#e08e2b", "#4f9d4f", "#3b6ea8", "#7b5aa6")  # From the thumb on.
 SIDE, TITLE = 480, 44  # Pixels of a moving clip, and of the title above it, before halving.
 _ARMS = tuple(f"pose_{i}" for i in (15, 13, 11, 12, 14, 16))  # Wrist, elbow, shoulder, and back.
@@ -30,11 +32,44 @@ def largest(hands_THC: np.ndarray) -> float:
     return max(float(np.percentile(np.ptp(hands_THC, axis=1).max(-1), 95)) * 1.08, 1e-6)
 
 
-def boxed(points_21x2: np.ndarray, size: float, x: float) -> shapes.LineCollection:
-    """A hand in a box of side 1 about (x, 0), which stands for `size`."""
-    centre = (points_21x2.max(0) + points_21x2.min(0)) / 2
+def boxed(
+    points_21x2: np.ndarray,
+    size: float,
+    x: float,
+    about: np.ndarray | None = None,
+    pale: Sequence[bool] = (False,) * 21,
+) -> shapes.LineCollection:
+    """A hand in a box of side 1 at (x, 0), which stands for `size`. The middle of the points
+    `about` [N, 2], else of the hand, is the middle of the box; bones to `pale` joints are pale."""
+    about = points_21x2 if about is None else about
+    centre = (np.nanmax(about, 0) + np.nanmin(about, 0)) / 2
     segments, colours = hand((points_21x2 - centre) / size + (x, 0))
+    colours = [
+        PALE if pale[b] else c for (_, b), c in zip(landmarks.HAND_EDGES, colours, strict=True)
+    ]
     return shapes.LineCollection(list(segments), colors=colours, lw=1.4, capstyle="round")
+
+
+def row(ax: Axes, boxes: int, title: str, **style: Any) -> None:
+    """Makes `ax` a row of boxes of side 1, with a title at its left."""
+    ax.set_title(title, loc="left", **style)
+    ax.set(xlim=(-0.5, boxes - 0.5), ylim=(0.68, -0.52), aspect="equal")
+    ax.axis("off")
+
+
+def moments(frames: np.ndarray, count: int) -> np.ndarray:
+    """At most `count` of the frames, evenly spaced."""
+    return frames[np.linspace(0, len(frames) - 1, min(count, len(frames))).round().astype(int)]
+
+
+def numbered(ax: Axes, box: int, frame: int) -> None:
+    """The number of the frame below its box."""
+    ax.text(box, 0.62, f"{frame}", fontsize=6, color=GREY, ha="center", va="center")
+
+
+def visible(text: str) -> str:
+    """Text with its spaces as a mark."""
+    return text.replace(" ", "␣")
 
 
 def gif(pictures: Sequence[Image.Image], fps: float, colours: int = 32) -> bytes:
@@ -88,8 +123,8 @@ class Scene:
         skeleton(pen, points_N2, self.selection)
         pen.rectangle((0, 0, SIDE, TITLE), "white")
         pen.rectangle((0, 0, SIDE - 1, SIDE + TITLE - 1), outline="white", width=8)
-        pen.rectangle((8, TITLE, SIDE - 8, SIDE + TITLE - 8), outline="#d5d8dc", width=2)
-        pen.text((SIDE / 2, TITLE / 2), title, "black", _font(), anchor="mm")
+        pen.rectangle((8, TITLE, SIDE - 8, SIDE + TITLE - 8), outline=PALE, width=2)
+        pen.text((SIDE / 2, TITLE / 2), title, "black", font(22), anchor="mm")
         return picture
 
 
@@ -99,5 +134,6 @@ def _line(pen: ImageDraw.ImageDraw, points_N2: np.ndarray, colour: str, width: i
 
 
 @functools.cache
-def _font():
-    return ImageFont.load_default(22)
+def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """Pillow's own, which is the same everywhere."""
+    return ImageFont.load_default(size)

@@ -1,12 +1,11 @@
 """A reading that moves: the skeleton alone, or over its film, with the text as it grows."""
 
-import functools
 import os
 import pathlib
 from collections.abc import Iterator
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from aslx.figures import drawing
 from aslx.predict import reading_figure
@@ -67,14 +66,9 @@ def _over(
     if text:
         bar = max(20, image.height // 12)
         size = bar * 2 // 3
-        while size > 8 and _font(size).getlength(text) > image.width - bar:
+        while size > 8 and drawing.font(size).getlength(text) > image.width - bar:
             size -= 2
         pen.rectangle((0, image.height - bar, image.width, image.height), (0, 0, 0, 150))
         middle = (image.width / 2, image.height - bar / 2)
-        pen.text(middle, text, "white", _font(size), anchor="mm")
+        pen.text(middle, text, "white", drawing.font(size), anchor="mm")
     return image
-
-
-@functools.cache
-def _font(size: int):
-    return ImageFont.load_default(size)

@@ -209,7 +209,7 @@ def _posteriors(ax: Axes, reading: Reading) -> None:
         ax.plot(at, posteriors_MV[:, v], color=colour[int(v)], lw=1.3, marker=".", ms=3)
     for when, character in reading.aligned:
         v = vocab.CHARACTERS.index(character)
-        ax.text(when, 1.06, _shown(character), color=colour.get(v, "black"), fontsize=11,
+        ax.text(when, 1.06, drawing.visible(character), color=colour.get(v, "black"), fontsize=11,
                 fontfamily="monospace", fontweight="bold", ha="center")  # fmt: skip
     ax.set(ylim=(0, 1.4), yticks=(0, 0.5, 1))
     ax.set_ylabel("CTC probability", fontsize=8)
@@ -230,7 +230,9 @@ def _attention(ax: Axes, reading: Reading) -> None:
     image = np.where(np.abs(frames - at[near]) <= _step(at), shares_LM[:, near], np.nan)
     ax.imshow(image, aspect="auto", cmap="Blues", vmin=0, interpolation="nearest",
               extent=(0, len(frames), len(tokens) - 0.5, -0.5))  # fmt: skip
-    names = ["end" if t[0] == vocab.END else _shown(vocab.decode(t)) for t in tokens[:, None]]
+    names = [
+        "end" if t[0] == vocab.END else drawing.visible(vocab.decode(t)) for t in tokens[:, None]
+    ]
     ax.set_yticks(range(len(tokens)), names, fontfamily="monospace")
     ax.tick_params(axis="y", length=0, labelsize=9)
     ax.set_ylabel("attention for", fontsize=8)
@@ -239,10 +241,6 @@ def _attention(ax: Axes, reading: Reading) -> None:
 def _step(at_M: np.ndarray) -> float:
     """Frames from one position to the next, as a rule."""
     return max(float(np.median(np.diff(at_M))), 1.0) if len(at_M) > 1 else 1.0
-
-
-def _shown(character: str) -> str:
-    return character.replace(" ", "␣")
 
 
 def _classes(ax: Axes, reading: Reading, run: trained_run.Run) -> None:

@@ -2,7 +2,7 @@
 
 import collections
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -44,7 +44,7 @@ def draw(
     selection: landmarks.Selection,
 ) -> None:
     """characters.png, frames_per_character.png, clip_lengths.png, hands.png and clips.gif."""
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     lengths = np.array([len(clip.row.phrase) for clip in kept])
     frames = np.array([clip.frames for clip in kept])
     _characters([clip.row.phrase for clip in kept]).savefig(folder / "characters.png")
@@ -73,7 +73,7 @@ def _characters(phrases: Sequence[str]) -> Figure:
     figure = _figure(11, 3.6)
     ax = figure.subplots()
     ax.bar(range(len(names)), numbers, color=drawing.BLUE, width=0.8)
-    ax.set_xticks(range(len(names)), [n.replace(" ", "␣") for n in names], fontfamily="monospace")
+    ax.set_xticks(range(len(names)), [drawing.visible(n) for n in names], fontfamily="monospace")
     ax.margins(x=0.01)
     _plain(ax)
     ax.tick_params(axis="x", length=0)
@@ -84,7 +84,7 @@ def _characters(phrases: Sequence[str]) -> Figure:
     return figure
 
 
-def classes(counts: dict[str, dict[str, int]], names: Sequence[str]) -> Figure:
+def classes(counts: Mapping[str, Mapping[str, int]], names: Sequence[str]) -> Figure:
     """How many examples of every class each part holds."""
     figure = _figure(11, 3.6)
     ax, base = figure.subplots(), np.zeros(len(names))
@@ -148,25 +148,15 @@ def _strips(drawn: Sequence[Sample], selection: landmarks.Selection) -> Figure:
         name = "right_hand" if clip.right >= clip.left else "left_hand"
         hand_THC = clip_TN3[:, selection.part(name), :2].astype(np.float32)
         seen = np.flatnonzero(~np.isnan(hand_THC).any(axis=(1, 2)))
-        ax.set_title(
-            f"{clip.row.phrase}   (signer {clip.row.signer}, {clip.frames} frames, {name[:-5]})",
-            loc="left",
-            fontsize=8,
-            pad=2,
-        )
-        ax.set(xlim=(-0.5, _POSES - 0.5), ylim=(0.68, -0.52), aspect="equal")
-        ax.axis("off")
-        if len(seen):
-            _strip(ax, hand_THC, seen)
+        title = f"{clip.row.phrase}   (signer {clip.row.signer}, {clip.frames} frames, {name[:-5]})"
+        drawing.row(ax, _POSES, title, fontsize=8, pad=2)
+        if not len(seen):
+            continue
+        size = drawing.largest(hand_THC[seen])
+        for box, frame in enumerate(drawing.moments(seen, _POSES)):
+            ax.add_collection(drawing.boxed(hand_THC[frame], size, box))
+            drawing.numbered(ax, box, frame)
     return figure
-
-
-def _strip(ax: Axes, hand_THC: np.ndarray, seen: np.ndarray) -> None:
-    size = drawing.largest(hand_THC[seen])
-    moments = seen[np.linspace(0, len(seen) - 1, min(_POSES, len(seen))).round().astype(int)]
-    for column, frame in enumerate(moments):
-        ax.add_collection(drawing.boxed(hand_THC[frame], size, column))
-        ax.text(column, 0.62, f"{frame}", fontsize=6, color=drawing.GREY, ha="center", va="center")
 
 
 def _animate(path: pathlib.Path, drawn: Sequence[Sample], selection: landmarks.Selection) -> None:
