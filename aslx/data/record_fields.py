@@ -1,10 +1,11 @@
 """What a record holds and how it lies in a batch: one small class a kind of field.
 
-A task names its fields, the clip or image first; the loader allocates each batch once and lets them
-write its rows, once the others have said (`check`) that no record holds what they cannot write. The
-first has the kernel read into a row and so checks the record; the others take what the index says
-of those that are whole. A second record that is written to a row of clips or of text goes on where
-the first one ends. Numpy only: workers import this and never JAX.
+A task names its fields, the clip or image first. The loader asks the remaining fields (`check`)
+whether they can write every record; it allocates each batch once, and the fields write its rows.
+The first field reads a record into its row and so checks its bytes; the remaining fields take
+their values from the index. A second record in a row begins where the first one ends.
+
+Numpy only: workers import this and never JAX.
 """
 
 import abc
@@ -25,13 +26,7 @@ Records = records_lib.Records
 # filled with zeros first passes through the processor twice.
 Make = Callable[..., np.ndarray]
 
-# The keypoint seed's frame: 33 pose points of x, y, z and visibility, 468 of the face, 21 of the
-# left hand and 21 of the right; and the same without the face.
-KEYPOINTS, KEYPOINTS_NO_FACE = 132 + 1404 + 63 + 63, 132 + 63 + 63
-
-
-# Between two joined phrases, as between two words, the hand rests; and both stay what they were:
-# nobody spells words that are glued together.
+# A space stands between two joined phrases, because the hand rests there as between two words.
 SPACE = int(vocab.encode(" ")[0])
 
 
@@ -144,9 +139,7 @@ class Keypoints(_Clip):
 
     def take(self, clip: np.ndarray) -> np.ndarray:
         """Leaves the face out where it is not wanted."""
-        if self.whole:
-            return clip
-        return np.concatenate([clip[:, :132], clip[:, 132 + 1404 :]], 1)
+        return clip if self.whole else landmarks.without_face(clip)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -212,7 +205,7 @@ class Label:
 
 @dataclasses.dataclass(frozen=True)
 class Signer:
-    """`signer` i32[B]: a number of who signs, -1 where nobody knows."""
+    """`signer` i32[B]: the signer's number, -1 where it is unknown."""
 
     def allocate(self, rows: int, frames: int) -> Batch:
         del frames

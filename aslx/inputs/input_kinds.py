@@ -52,27 +52,42 @@ def _clip(
     return {name: arranged(more)[None], "length": jnp.array([t], jnp.int32)}
 
 
-def _landmarks_field(wanted: landmarks.Selection, metadata: dict | None) -> record_fields.Landmarks:
-    if metadata is None:
-        return record_fields.Landmarks(wanted, wanted)
-    if "selection" not in metadata:
-        raise errors.BadInput("it holds no landmarks")
-    stored = landmarks.selection(metadata["selection"])
-    stored.indices(*wanted.points)
-    return record_fields.Landmarks(stored, wanted)
-
-
-def _tracked(values_TD: np.ndarray, wanted: landmarks.Selection) -> np.ndarray:
-    return landmarks.holistic(values_TD)[:, landmarks.ALL.indices(*wanted.points)]
-
-
 @dataclasses.dataclass(frozen=True)
-class Columns(_Given):
-    """Landmarks as the fingerspelling competition has them: f32[t, 3 N], all x, all y, all z."""
+class _Landmarks(_Given):
+    """Points f[T, N, 3] of a selection, NaN where the tracker lost them; see `Columns`."""
 
     selection: landmarks.Selection
     reads: ClassVar = ("landmarks", "length")
     takes: ClassVar = {file_kinds.PARQUET: "parquet files of landmarks"}
+
+    def field(self, metadata: dict | None = None) -> record_fields.Landmarks:
+        """Of the records of a data set with this metadata, or of arrays as `clips` gives them.
+
+        BadInput says what the data set lacks."""
+        if metadata is None:
+            return record_fields.Landmarks(self.selection, self.selection)
+        if "selection" not in metadata:
+            raise errors.BadInput("it holds no landmarks")
+        stored = landmarks.selection(metadata["selection"])
+        stored.indices(*self.selection.points)
+        return record_fields.Landmarks(stored, self.selection)
+
+    def blank(self, clip: np.ndarray) -> bool:
+        """Whether a clip shows nothing that could be read."""
+        return bool(np.isnan(clip).all())
+
+    def tracked(self, values_TD: np.ndarray) -> np.ndarray:
+        """The clip that a video's frames are; `landmarks.holistic` says what they hold."""
+        return landmarks.holistic(values_TD)[:, landmarks.ALL.indices(*self.selection.points)]
+
+    def points(self, clip: np.ndarray) -> tuple[landmarks.Selection, np.ndarray]:
+        """What can be drawn of a clip: points, and where they are, f[T, N, 3]."""
+        return self.selection, clip
+
+
+@dataclasses.dataclass(frozen=True)
+class Columns(_Landmarks):
+    """Landmarks as the fingerspelling competition has them: f32[t, 3 N], all x, all y, all z."""
 
     @property
     def shape(self) -> tuple:
@@ -90,12 +105,6 @@ class Columns(_Given):
         args = {"selected_columns": list(self.selection.columns)}
         return {"inference_args.json": json.dumps(args).encode()}
 
-    def field(self, metadata: dict | None = None) -> record_fields.Landmarks:
-        """Of the records of a data set with this metadata, or of arrays as `clips` gives them.
-
-        BadInput says what the data set lacks."""
-        return _landmarks_field(self.selection, metadata)
-
     def clips(self, path: str) -> Clips:
         """All that a file holds. Says on stderr what it put right."""
 
@@ -105,18 +114,6 @@ class Columns(_Given):
             yield sequence.id, sequence.points
         for line in mending.said(counts):
             print(f"{path}: {line}", file=sys.stderr)
-
-    def blank(self, clip: np.ndarray) -> bool:
-        """Whether a clip shows nothing that could be read."""
-        return bool(np.isnan(clip).all())
-
-    def tracked(self, values_TD: np.ndarray) -> np.ndarray:
-        """The clip that a video's frames are; `landmarks.holistic` says what they hold."""
-        return _tracked(values_TD, self.selection)
-
-    def points(self, clip: np.ndarray) -> tuple[landmarks.Selection, np.ndarray]:
-        """What can be drawn of a clip: points, and where they are, f[T, N, 3]."""
-        return self.selection, clip
 
     def batch(self, inputs: jax.Array, frames: jax.Array | None = None) -> model_inputs.Batch:
         """The exported model's inputs, as a batch of one; `frames` i32[1]: how many of the rows
@@ -134,12 +131,9 @@ class Columns(_Given):
 
 
 @dataclasses.dataclass(frozen=True)
-class Frames(_Given):
+class Frames(_Landmarks):
     """Landmarks as the isolated-sign competition has them: f32[t, 543, 3]; see `Columns`."""
 
-    selection: landmarks.Selection
-    reads: ClassVar = ("landmarks", "length")
-    takes: ClassVar = Columns.takes
     submission: ClassVar[dict[str, bytes]] = {}
 
     @property
@@ -150,9 +144,6 @@ class Frames(_Given):
     def about(self) -> dict[str, Any]:
         return {"kind": "frames", "shape": self.shape}
 
-    def field(self, metadata: dict | None = None) -> record_fields.Landmarks:
-        return _landmarks_field(self.selection, metadata)
-
     def clips(self, path: str) -> Clips:
 
         clip = sign_parquet.clip(path)
@@ -161,15 +152,6 @@ class Frames(_Given):
         for line in mending.said(dict.fromkeys(clip.mended, 1)):
             print(f"{path}: {line}", file=sys.stderr)
         yield path, clip.points[:, landmarks.ALL.indices(*self.selection.points)]
-
-    def blank(self, clip: np.ndarray) -> bool:
-        return bool(np.isnan(clip).all())
-
-    def tracked(self, values_TD: np.ndarray) -> np.ndarray:
-        return _tracked(values_TD, self.selection)
-
-    def points(self, clip: np.ndarray) -> tuple[landmarks.Selection, np.ndarray]:
-        return self.selection, clip
 
     def batch(self, inputs: jax.Array, frames: jax.Array | None = None) -> model_inputs.Batch:
         batch = _clip("landmarks", inputs, frames)
@@ -191,7 +173,7 @@ class Frames(_Given):
 
 @dataclasses.dataclass(frozen=True)
 class Keypoints(_Given):
-    """The keypoint seed's frames of 1,662 values, or 258 without the face; see `Columns`."""
+    """The keypoint LSTM's frames of 1,662 values, or 258 without the face; see `Columns`."""
 
     face: bool
     reads: ClassVar = ("keypoints", "length")
@@ -204,7 +186,7 @@ class Keypoints(_Given):
 
     @property
     def shape(self) -> tuple:
-        return ("t", record_fields.KEYPOINTS if self.face else record_fields.KEYPOINTS_NO_FACE)
+        return ("t", landmarks.KEYPOINTS if self.face else landmarks.KEYPOINTS_NO_FACE)
 
     @property
     def about(self) -> dict[str, Any]:
@@ -225,7 +207,7 @@ class Keypoints(_Given):
 
     def tracked(self, values_TD: np.ndarray) -> np.ndarray:
         # Zeros stand for what was lost.
-        return self.field({"values": record_fields.KEYPOINTS}).take(np.nan_to_num(values_TD))
+        return self.field({"values": landmarks.KEYPOINTS}).take(np.nan_to_num(values_TD))
 
     def points(self, clip: np.ndarray) -> tuple[landmarks.Selection, np.ndarray]:
         points_TN3 = landmarks.holistic(clip.astype(np.float32))

@@ -1,5 +1,5 @@
-"""Csv files that list a data set: every one is read here, so that all say in the same way what is
-wrong with them, and in which line."""
+"""Csv files that list a data set. All of them are read here, so that each error names the file, the
+line and what is wrong in the same words."""
 
 import csv
 import dataclasses
@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from aslx import errors
 from aslx.storage import files
 
-UNKNOWN = -1  # The number of a signer whom nobody named.
+UNKNOWN = -1  # The number of an unknown signer.
 _NAMED = 2**30  # The least number that stands for a name; records hold int32.
 _AS_UTF_8 = "save it as UTF-8 (in Excel: CSV UTF-8)"
 
@@ -59,7 +59,7 @@ class Line:
         return number
 
     def path(self, column: str = "path") -> str:
-        """A path inside the folder of the data; BadInput where it is none, or leads out of it."""
+        """A path inside the data's folder; BadInput where it is empty, or leads out of there."""
         text = self[column]
         if not text:
             raise errors.BadInput(f"{self.where}: an empty {column}; correct or remove the line")

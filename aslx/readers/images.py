@@ -115,7 +115,7 @@ def _most(image: Image.Image) -> int:
 
 @contextlib.contextmanager
 def _silent() -> Iterator[None]:
-    """Libtiff prints what it finds damaged, and nobody can tell it not to."""
+    """Libtiff prints what it finds damaged, and has no option that stops it."""
     stderr = os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)

@@ -15,9 +15,10 @@ import numpy as np
 from aslx import errors
 from aslx.data import record_fields
 from aslx.readers import folders
+from aslx.schema import landmarks
 from aslx.storage import npy_files
 
-WIDTHS = (record_fields.KEYPOINTS, record_fields.KEYPOINTS_NO_FACE)
+WIDTHS = (landmarks.KEYPOINTS, landmarks.KEYPOINTS_NO_FACE)
 _NUMBER = re.compile(r"\d+$")
 Source = Any  # A path; or (an npz, which of its clips); or (a folder, None, its first frame).
 

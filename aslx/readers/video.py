@@ -22,7 +22,6 @@ import numpy as np
 import tqdm
 
 from aslx import errors
-from aslx.data import record_fields
 from aslx.readers import file_kinds
 from aslx.schema import landmarks
 from aslx.storage import files
@@ -85,8 +84,8 @@ def track(
     unless `quiet`. `take` makes of values f32[T, 1662], 6.6 kB a frame, what is kept of them.
     BadInput names a file that is missing, damaged, no video or empty; OSError says why MediaPipe
     cannot be set up."""
-    size = 4 * (1 + record_fields.KEYPOINTS)
-    none = take(np.zeros((0, record_fields.KEYPOINTS), "<f4"))
+    size = 4 * (1 + landmarks.KEYPOINTS)
+    none = take(np.zeros((0, landmarks.KEYPOINTS), "<f4"))
     seconds, hands, kept = bytearray(), [], bytearray()  # They grow in place.
     with _reading("landmarks", path, fps) as (head, stdout):
         total = round(head["seconds"] * (fps or head["rate"])) or None

@@ -16,6 +16,12 @@ AXES = "xyz"
 PARTS = {"face": 468, "left_hand": 21, "pose": 33, "right_hand": 21}
 POINTS = tuple(f"{part}_{i}" for part, n in PARTS.items() for i in range(n))
 
+# A frame of the published keypoint LSTM, and of a tracked film: how many values each part has, in
+# this order. The pose has x, y, z and visibility; the other parts have x, y, z.
+KEYPOINT_PARTS = {"pose": 4 * 33, "face": 3 * 468, "left_hand": 3 * 21, "right_hand": 3 * 21}
+KEYPOINTS = sum(KEYPOINT_PARTS.values())
+KEYPOINTS_NO_FACE = KEYPOINTS - KEYPOINT_PARTS["face"]
+
 # MediaPipe's hand: wrist, then four joints a finger from the palm to the tip.
 FINGERS = {
     "thumb": (1, 2, 3, 4),
@@ -99,20 +105,24 @@ class Selection:
 
 
 def holistic(values_TD: np.ndarray) -> np.ndarray:
-    """The frames of the keypoint seed, and of a tracked video -> f32[T, 543, 3] in the order of
-    `POINTS`. D is 1,662: pose with x, y, z and visibility, then face, left hand, right hand with x,
-    y, z; or 258 without the face, which then is NaN."""
-    sizes = {"pose": 4 * 33, "face": 3 * 468, "left_hand": 3 * 21, "right_hand": 3 * 21}
-    if values_TD.shape[1] < sum(sizes.values()):
-        sizes["face"] = 0
-    ends = np.cumsum(list(sizes.values()))[:-1]
-    parts = dict(zip(sizes, np.split(values_TD, ends, axis=1), strict=True))
-    if not sizes["face"]:
-        parts["face"] = np.full((len(values_TD), 3 * 468), np.nan)
+    """Frames in the layout of `KEYPOINT_PARTS` -> f32[T, 543, 3] in the order of `POINTS`. D is
+    1,662; or 258 without the face, which then is NaN."""
+    if values_TD.shape[1] < KEYPOINTS:
+        face_TD = np.full((len(values_TD), KEYPOINT_PARTS["face"]), np.nan)
+        pose_TD, hands_TD = np.split(values_TD, [KEYPOINT_PARTS["pose"]], axis=1)
+        values_TD = np.concatenate([pose_TD, face_TD, hands_TD], axis=1)
+    ends = np.cumsum([*KEYPOINT_PARTS.values()])[:-1]
+    parts = dict(zip(KEYPOINT_PARTS, np.split(values_TD, ends, axis=1), strict=True))
     points = [
         parts[part].reshape(-1, n, parts[part].shape[1] // n)[..., :3] for part, n in PARTS.items()
     ]
     return np.concatenate(points, axis=1).astype(np.float32)
+
+
+def without_face(values_TD: np.ndarray) -> np.ndarray:
+    """Frames of `KEYPOINT_PARTS` without the face: [T, 1662] -> [T, 258]."""
+    pose = KEYPOINT_PARTS["pose"]
+    return np.delete(values_TD, np.s_[pose : pose + KEYPOINT_PARTS["face"]], axis=1)
 
 
 def lost_where_zero(points_TN3: np.ndarray, selection: Selection) -> tuple[np.ndarray, int]:
@@ -148,7 +158,7 @@ def _named(part: str, ids) -> tuple[str, ...]:
 
 _RIGHT, _LEFT = _named("right_hand", range(21)), _named("left_hand", range(21))
 
-# Both fingerspelling seeds: the hands, and the left then the right forearm and fingers of the pose.
+# Both fingerspelling baselines: the hands, and the pose's left, then right forearm and fingers.
 SEED_HANDS_POSE = Selection(
     "seed_hands_pose", _RIGHT + _LEFT + _named("pose", (13, 15, 17, 19, 21, 14, 16, 18, 20, 22))
 )

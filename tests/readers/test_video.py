@@ -14,7 +14,6 @@ import pytest
 from PIL import Image
 
 from aslx import errors
-from aslx.data import record_fields
 from aslx.inputs import clip_features, image_features, input_kinds, phrase_features
 from aslx.models import cnn, keypoints, signs
 from aslx.predict import __main__ as predict
@@ -40,7 +39,7 @@ def classifier(dataset, workdir, **changes) -> pathlib.Path:
 
 def test_a_drawn_person_is_found_in_a_film(film, track):
     frames = len(track.values)
-    assert track.values.shape == (frames, record_fields.KEYPOINTS) and track.points.shape[1:] == (
+    assert track.values.shape == (frames, landmarks.KEYPOINTS) and track.points.shape[1:] == (
         543,
         3,
     )
@@ -75,7 +74,7 @@ def test_every_source_of_clips_takes_a_film(track):
         np.testing.assert_array_equal(
             wrist, track.points[:, landmarks.ALL.indices("right_hand_0")[0]]
         )
-    for face, width in ((True, record_fields.KEYPOINTS), (False, record_fields.KEYPOINTS_NO_FACE)):
+    for face, width in ((True, landmarks.KEYPOINTS), (False, landmarks.KEYPOINTS_NO_FACE)):
         clip = input_kinds.Keypoints(face).tracked(track.values)
         assert clip.shape[1] == width and not np.isnan(clip).any()
         visibility = clip[:, :132].reshape(-1, 33, 4)[..., 3]
