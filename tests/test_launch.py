@@ -16,7 +16,7 @@ import tyro
 from apache_beam.options import pipeline_options
 
 from aslx.prepare import __main__ as prepare
-from aslx.prepare import beam_runner
+from aslx.prepare import beam_runner, fingerspelling
 
 ROOT = pathlib.Path(__file__).parents[1]
 LAUNCH = ROOT / "launch"
@@ -337,10 +337,10 @@ def test_prepare_and_beam_parse_what_a_dry_run_of_beam_prints(options, fakes, mo
     python, m, module, *arguments = shlex.split(ran.stdout.splitlines()[0])
     assert (python, m, module) == ("python", "-m", "aslx.prepare")
     command = tyro.cli(prepare.Command, args=arguments)
-    assert isinstance(command, prepare.Fingerspelling)
-    assert (command.source, command.to.out) == ("gs://b/kaggle", "gs://b/fs")
-    assert command.take.beam and command.take.beam.startswith(options)
+    assert isinstance(command, fingerspelling.Fingerspelling)
+    assert (command.source, command.out) == ("gs://b/kaggle", "gs://b/fs")
+    assert command.beam and command.beam.startswith(options)
     # Dataflow would ask Google about the bucket.
     monkeypatch.setattr(pipeline_options.GoogleCloudOptions, "validate", lambda *_: [])
-    runner = type(beam_runner.pipeline(command.take.beam).runner).__name__
+    runner = type(beam_runner.pipeline(command.beam).runner).__name__
     assert f"--runner={runner} " in options or runner == "FnApiRunner"

@@ -30,6 +30,13 @@ def masked_crc(data: bytes) -> int:
     return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
 
 
+def framed(payload: bytes) -> bytes:
+    """The payload as it lies in a shard."""
+    length = len(payload).to_bytes(8, "little")
+    header = length + FOOTER.pack(masked_crc(length))
+    return header + payload + FOOTER.pack(masked_crc(payload))
+
+
 def verified(framed: bytes, where: str) -> bytes:
     """The payload of one framed record; CorruptRecord if any of its bytes was changed."""
     if len(framed) < OVERHEAD:

@@ -1,14 +1,15 @@
-"""Where each record of a split lies in its shards, and what little of it a batch needs.
+"""Where each record of a split lies in its shards, and the few of its values that a plan needs.
 
-So shuffling is global and exact, and the kernel puts a clip where it belongs. The index is a file
-beside the shards, and only a cache: it is checked against the shards and against itself, and
-rebuilt by a scan where it is missing, stale or says what cannot be.
+With an index, shuffling is global and exact, and a clip is read straight into its batch. The index
+is a file beside the shards, which prepare writes. It is a cache: it is checked against the shards
+and against itself, and rebuilt by a scan where it is missing, stale or impossible.
 """
 
 import dataclasses
 import functools
 import os
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 import google_crc32c
@@ -53,9 +54,10 @@ class Index:
 DTYPES = dict.fromkeys(("offset", "length", "begin", "end", "signer", "label", "phrase"), "i8")
 DTYPES |= dict.fromkeys(("shard", "frames", "characters"), "i4")
 DTYPES |= {"crc": "u4", "text": "S", "confidence": "f4"}
+_OF_A_ROW = {name: kind for name, kind in DTYPES.items() if name != "shard"}
 
 
-def path(directory: pathlib.Path, split: str) -> pathlib.Path:
+def path(directory: files.Path, split: str) -> files.Path:
     return directory / f"index-{split}.npz"
 
 
@@ -77,20 +79,40 @@ def load(
 
 def scan(directory: pathlib.Path, split: str, metadata: dict, shards: list[pathlib.Path]) -> Index:
     """Reads every record once, checks it, and writes the index if the directory can be written."""
-    rows = []
-    for number, shard in enumerate(shards):
+    found = {}
+    for shard in shards:
+        rows = []
         for offset, framed in framing.walk(shard):
-            row = _row(framed, metadata, f"{shard} at byte {offset}")
-            rows.append({"shard": number, "offset": offset, **row})
-    index = Index(
-        **{name: np.array([row[name] for row in rows], kind) for name, kind in DTYPES.items()},
-        files=np.array([shard.name for shard in shards], "U"),
-        sizes=np.array([shard.stat().st_size for shard in shards], "i8"),
-    )
+            where = f"{shard} at byte {offset}"
+            payload = framed[framing.HEADER.size : -framing.FOOTER.size]
+            rows.append(row(framing.parse(payload, where), framed, offset, metadata, where))
+        found[shard.name] = shard.stat().st_size, columns(rows)
+    index = joined(found)
     if os.access(directory, os.W_OK):
-        with files.replacing(path(directory, split)) as partial:
-            np.savez(partial, **dataclasses.asdict(index))
+        save(directory, split, index)
     return index
+
+
+def columns(rows: list[dict[str, Any]]) -> dict[str, np.ndarray]:
+    """The columns of one shard's rows, as `row` makes them."""
+    return {name: np.array([row[name] for row in rows], kind) for name, kind in _OF_A_ROW.items()}
+
+
+def joined(shards: Mapping[str, tuple[int, Mapping[str, np.ndarray]]]) -> Index:
+    """The index of a split, of the name, the bytes and the columns of each of its shards."""
+    parts, none = [part for _, part in shards.values()], columns([])
+    number = np.arange(len(parts), dtype="i4")
+    return Index(
+        shard=np.repeat(number, [len(part["offset"]) for part in parts]),
+        **{name: np.concatenate([none[name], *(part[name] for part in parts)]) for name in none},
+        files=np.array([*shards], "U"),
+        sizes=np.array([size for size, _ in shards.values()], "i8"),
+    )
+
+
+def save(directory: files.Path, split: str, index: Index) -> None:
+    with files.writing(path(directory, split)) as f:
+        np.savez(f, **dataclasses.asdict(index))
 
 
 def marker(size: int) -> bytes:
@@ -102,9 +124,9 @@ def marker(size: int) -> bytes:
     return bytes([*out, size])
 
 
-def _row(framed: bytes, metadata: dict, where: str) -> dict[str, Any]:
-    """What the index says of a record that was verified."""
-    features = framing.parse(framed[framing.HEADER.size : -framing.FOOTER.size], where)
+def row(features: Any, framed: bytes, offset: int, metadata: dict, where: str) -> dict[str, Any]:
+    """What the index says of a record: of its `framing.parse`d features, its bytes with the framing
+    and their offset in the shard. CorruptRecord where it holds no clip or image."""
     name = next((name for name in _VALUES if features[name].bytes_list.value), None)
     if name is None:
         raise framing.CorruptRecord(f"{where}: it holds no {', '.join(_VALUES)}")
@@ -121,6 +143,7 @@ def _row(framed: bytes, metadata: dict, where: str) -> dict[str, Any]:
     numbers = {k: features[k].int64_list.value[:1] for k in ("signer", "label")}
     sure = features["confidence"].float_list.value[:1] or [1.0]
     return {
+        "offset": offset,
         "length": len(framed),
         "crc": google_crc32c.value(framed),
         "begin": begin,

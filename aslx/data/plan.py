@@ -58,7 +58,7 @@ class Bucketed:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Fixed:
-    """Batches of one shape, as long as the longest clip: what the seeds did."""
+    """Batches of one shape, as long as the longest clip: as the published baselines have them."""
 
     rows: int = 64
 

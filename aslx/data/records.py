@@ -30,7 +30,7 @@ class Records:
         self.number = np.arange(len(self))  # Where each stands in the split.
 
     def only(self, numbers: np.ndarray) -> "Records":
-        """The split, of which no more than the records at `numbers` are there."""
+        """The records at `numbers` of the split, as a split of their own."""
         some = copy.copy(self)
         columns = {name: getattr(self.index, name)[numbers] for name in index_lib.DTYPES}
         some.index = dataclasses.replace(self.index, **columns)
@@ -127,14 +127,6 @@ def shards(directory: pathlib.Path, split: str) -> list[pathlib.Path]:
 
 def splits(directory: pathlib.Path) -> list[str]:
     return [name for name, count in _shard_counts(directory).items() if count]
-
-
-def write_index(directory: str | os.PathLike) -> None:
-    """Scans every split of a prepared data set and writes its index beside the shards."""
-    directory = pathlib.Path(directory)
-    metadata = read_metadata(directory)
-    for split in splits(directory):
-        index_lib.scan(directory, split, metadata, shards(directory, split))
 
 
 def _shard_counts(directory: pathlib.Path) -> dict[str, int]:

@@ -50,7 +50,7 @@ class Pool:
 
     @functools.cached_property
     def signers(self) -> np.ndarray:
-        """i64[n]: who signs, -1 where nobody knows. A number is somebody else in another source."""
+        """i64[n]: the signer, -1 if unknown. The same number in two sources is two signers."""
         each = (data.index.signer for data, _ in self.sources)
         count = len(self.sources)
         return np.concatenate([np.where(s == -1, -1, s * count + i) for i, s in enumerate(each)])

@@ -1,10 +1,8 @@
 """Makes a data set to train on: python -m aslx.prepare fingerspelling --source DIR --out DIR"""
 
 import contextlib
-import dataclasses
 import difflib
 import json
-import pathlib
 import signal
 import sys
 import time
@@ -16,126 +14,26 @@ import tyro
 from aslx import cli, errors
 from aslx.prepare import (
     building,
-    class_dataset,
     fingerspelling,
     image_folder,
     isolated_signs,
     keypoint_clips,
     sign_mnist,
-    summary,
+    synthetic,
+    videos,
 )
-from aslx.storage import files, remote_files
+from aslx.storage import remote_files
 
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Target:
-    """Where a data set goes."""
-
-    out: str
-    """Where the data set shall stand; it appears there when it is whole. Of fingerspelling it
-    may be in a bucket (gs://...)."""
-    overwrite: bool = False
-    """Replace a data set that stands at --out."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Fingerspelling:
-    """Kaggle's asl-fingerspelling, or anything in its layout, into TFRecord shards."""
-
-    source: str
-    """The folder, or gs://..., of train.csv or supplemental_metadata.csv and the parquet that they
-    list."""
-    to: Target
-    take: fingerspelling.Options = fingerspelling.Options()
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Synthetic:
-    """Fingerspelling by a kinematic hand: Kaggle's layout in OUT/kaggle, then shards from it."""
-
-    sequences: int = 4000
-    """Clips in train.csv."""
-    sentences: int = 0
-    """Clips in supplemental_metadata.csv, of some 500 sentences."""
-    to: Target
-    take: fingerspelling.Options = fingerspelling.Options()
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class KeypointClips:
-    """Clips of MediaPipe keypoints, CLASS/SEQUENCE/FRAME.npy or an npz, into TFRecord shards."""
-
-    source: str
-    """The folder of the classes, or an npz of X, y and seq."""
-    to: Target
-    take: class_dataset.Options = class_dataset.Options()
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class IsolatedSigns:
-    """Kaggle's asl-signs, a parquet of landmarks for each clip, into TFRecord shards."""
-
-    source: str
-    """The folder of train.csv and sign_to_prediction_index_map.json."""
-    to: Target
-    take: class_dataset.Options = class_dataset.Options()
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class SignMnist:
-    """Kaggle's sign-language-mnist, csv of 28 x 28 grey pixels, into TFRecord shards."""
-
-    source: str
-    """The folder of sign_mnist_train.csv and sign_mnist_test.csv."""
-    to: Target
-    take: class_dataset.Options = class_dataset.Options()
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class ImageFolder:
-    """Images in folders, CLASS/NAME.jpg, decoded and resized once, into TFRecord shards."""
-
-    source: str
-    """The folder of the classes, as Kaggle's asl_alphabet_train."""
-    size: int = 100
-    """Height and width to store."""
-    cutouts: bool = False
-    """Of a camera that stands still: store with each image what is behind the hand and where the
-    hand is, for --augmentation.paste. A tenth of a second an image and core."""
-    to: Target
-    take: class_dataset.Options = class_dataset.Options()
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Video:
-    """Videos and a csv of their phrases into Kaggle's layout; `fingerspelling` takes it from there.
-
-    MediaPipe Holistic finds the landmarks, and is set up when it is first needed. An interrupted
-    run goes on where it stopped: a video whose parquet stands is not read again.
-    """
-
-    source: str
-    """The folder of the videos and the csv."""
-    out: str
-    """Where train.csv and train_landmarks/ shall stand."""
-    phrases: str = "phrases.csv"
-    """The csv in --source, with the columns path, phrase and, if known, participant_id."""
-    fps: float | None = None
-    """Take as many frames a second; by default all, as they are. Kaggle's clips have about 30."""
-    processes: int | None = None
-    """Videos at a time; by default one for each core."""
-
-
+DataSet = (
+    fingerspelling.Fingerspelling
+    | synthetic.Synthetic
+    | Annotated[keypoint_clips.KeypointClips, tyro.conf.subcommand("keypoint_clips")]
+    | Annotated[isolated_signs.IsolatedSigns, tyro.conf.subcommand("isolated_signs")]
+    | Annotated[sign_mnist.SignMnist, tyro.conf.subcommand("sign_mnist")]
+    | Annotated[image_folder.ImageFolder, tyro.conf.subcommand("image_folder")]
+)
 Command = Annotated[
-    Fingerspelling
-    | Synthetic
-    | Annotated[KeypointClips, tyro.conf.subcommand("keypoint_clips")]
-    | Annotated[IsolatedSigns, tyro.conf.subcommand("isolated_signs")]
-    | Annotated[SignMnist, tyro.conf.subcommand("sign_mnist")]
-    | Annotated[ImageFolder, tyro.conf.subcommand("image_folder")]
-    | Video,
-    tyro.conf.OmitArgPrefixes,
-    tyro.conf.OmitSubcommandPrefixes,
+    DataSet | videos.Video, tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes
 ]
 KINDS = (
     *("fingerspelling", "synthetic", "keypoint_clips", "isolated_signs"),
@@ -150,7 +48,7 @@ def main() -> None:
     words = [*kinds, *words]
     command = tyro.cli(Command, prog="python -m aslx.prepare", description=__doc__, args=words)
     with _ending_on_sigterm():
-        _run(command)
+        command.run() if isinstance(command, videos.Video) else _run(command)
 
 
 def _kind(word: str) -> str:
@@ -179,96 +77,20 @@ def _ending_on_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _run(command: Command) -> None:
-    if isinstance(command, Video):
-        _video(command)
-        return
+def _run(command: DataSet) -> None:
+    command.check()
     begun = time.monotonic()
-    with building.scratch(
-        remote_files.path(command.to.out), overwrite=command.to.overwrite
-    ) as scratch:
-        match command:
-            case Fingerspelling(take=options):
-                run = fingerspelling.runner(options, scratch)
-                source = _source(command.source, command.to.out)
-                report = fingerspelling.prepare(
-                    source, scratch, options, source.resolve().name, run
-                )
-            case Synthetic():
-                report = _synthetic(command, scratch)
-            case _:
-                report = _labelled(command, scratch)
+    with building.scratch(remote_files.path(command.out), overwrite=command.overwrite) as scratch:
+        report = command.prepare(scratch)
         info = json.loads((scratch / "out" / "dataset_info.json").read_text())
     seconds = round(time.monotonic() - begun, 1)
     size = sum(int(split["numBytes"]) for split in info["splits"])
-    clips = {part: counts["clips"] for part, counts in report["parts"].items()}
-    print((class_dataset if "all" not in report else summary).text(report))
-    print(f"\n{command.to.out}: {size / 1e6:,.1f} MB of shards in {seconds} s; see figures/ in it")
+    print(command.text(report))
+    print(f"\n{command.out}: {size / 1e6:,.1f} MB of shards in {seconds} s; see figures/ in it")
     dropped = report["dropped"]
+    clips = {part: counts["clips"] for part, counts in report["parts"].items()}
     counted = {"clips": clips, "dropped": sum(dropped.values()), "reasons": dropped}
-    print(json.dumps({"path": command.to.out, **counted, "bytes": size, "seconds": seconds}))
-
-
-def _video(command: Video) -> None:
-    from aslx.prepare import videos, workers
-
-    begun = time.monotonic()
-    source = pathlib.Path(_source(command.source, command.out))
-    out, processes = pathlib.Path(command.out), command.processes or workers.usable()
-    report = videos.prepare(source, out, command.phrases, command.fps, processes)
-    for name, why in report["left_out"].items():
-        print(f"left out: {name}: {why}")
-    seen = f"{report['hands']} of {report['frames']} frames show a hand"
-    print(f"{report['made']} videos made, {report['stood']} stood already; {seen}")
-    print(f"next: python -m aslx.prepare fingerspelling --source {command.out} --out DIR")
-    seconds = round(time.monotonic() - begun, 1)
-    numbers = {name: report[name] for name in ("made", "stood", "frames", "hands")}
-    left_out = len(report["left_out"])
-    print(json.dumps({"path": command.out, **numbers, "left_out": left_out, "seconds": seconds}))
-
-
-def _source(source: str, out: str) -> files.Path:
-    folder = remote_files.path(source)
-    if not folder.is_dir() and folder.suffix != ".npz":
-        raise errors.BadInput(f"--source {source} is no folder")
-    if folder.resolve().is_relative_to(remote_files.path(out).resolve()):
-        raise errors.BadInput(f"--out {out} holds --source {source}, and would replace it")
-    return folder
-
-
-def _labelled(
-    command: KeypointClips | IsolatedSigns | SignMnist | ImageFolder, scratch: files.Path
-) -> dict:
-    source = pathlib.Path(_source(command.source, command.to.out)).resolve()
-    match command:
-        case KeypointClips(take=options):
-            return keypoint_clips.prepare(source, scratch, options)
-        case IsolatedSigns(take=options):
-            return isolated_signs.prepare(source, scratch, options)
-        case SignMnist(take=options):
-            return sign_mnist.prepare(source, scratch, options)
-        case ImageFolder(take=options):
-            return image_folder.prepare(source, scratch, command.size, command.cutouts, options)
-
-
-def _synthetic(command: Synthetic, scratch: files.Path) -> dict:
-    from aslx.prepare import synthetic
-    from aslx.schema import landmarks
-
-    options = command.take
-    run = fingerspelling.runner(options, scratch)
-    columns = landmarks.selection(options.keep.selection).columns
-    kaggle = scratch / "out" / "kaggle"
-    synthetic.write(
-        kaggle,
-        sequences=command.sequences,
-        seed=options.seed,
-        columns=columns,
-        supplemental=command.sentences,
-        run=run,
-    )
-    origin = f"synthetic {synthetic.VERSION}, seed {options.seed}"
-    return fingerspelling.prepare(kaggle, scratch, options, origin, run)
+    print(json.dumps({"path": command.out, **counted, "bytes": size, "seconds": seconds}))
 
 
 if __name__ == "__main__":

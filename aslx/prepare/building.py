@@ -32,8 +32,8 @@ def scratch(
     So `out` is whole or absent whatever happens, and a data set that is replaced stays until the
     new one has its name; in a bucket, where a folder cannot be renamed, it is absent to its readers
     until metadata.json arrives, last. The scratch folder's name is random, and only this user may
-    look into it. On a disk, one that a killed run of this user left behind is removed; in a bucket,
-    where nobody can tell whether its run still works, it is named.
+    look into it. On a disk, the scratch folder of a killed run of this user is removed. In a
+    bucket it is named, because its run may still work.
 
     Raises BadInput where `out` is not empty, unless it is a prepared data set and `overwrite` is
     true, and where another process of this user is at work on it.
@@ -85,7 +85,7 @@ def _on_disk(out: pathlib.Path, overwrite: bool) -> Iterator[pathlib.Path]:
 @contextlib.contextmanager
 def _alone(place: pathlib.Path) -> Iterator[pathlib.Path]:
     """An empty folder beside `place`, while no other process works on it."""
-    if not hasattr(os, "O_DIRECTORY"):  # Windows opens no folder: nobody can tell who works there.
+    if not hasattr(os, "O_DIRECTORY"):  # Windows cannot open, and so cannot lock, a folder.
         with tempfile.TemporaryDirectory(prefix=_prefix(place), dir=place.parent) as folder:
             yield pathlib.Path(folder)
         return
@@ -98,7 +98,7 @@ def _alone(place: pathlib.Path) -> Iterator[pathlib.Path]:
                     return
             finally:
                 _remove(folder, opened)
-        time.sleep(random.uniform(0, 0.2))  # Two that began in one moment see each other.
+        time.sleep(random.uniform(0, 0.2))  # Two runs that began at the same moment see each other.
     raise errors.BadInput(f"another process is preparing {place}: wait for it")
 
 
@@ -112,8 +112,8 @@ def _prefix(place: files.Path) -> str:
 def _others(place: pathlib.Path, mine: pathlib.Path) -> bool:
     """Whether another process works on `place`. Removes the folders of those that were killed.
 
-    A folder counts if nobody but this user can have made what is in it: it is no link, it is this
-    user's and closed to others, and holds the mark.
+    A folder counts if only this user can have made what is in it: it is no link, it is this user's,
+    closed to other users, and holds the mark.
     """
     busy = False
     for path in place.parent.iterdir():
@@ -158,8 +158,8 @@ def _locked(opened: int, flags: int = 0) -> Iterator[bool | None]:
 
 
 def _remove(path: pathlib.Path, opened: int) -> None:
-    """Empties an opened folder, whatever has its name by now, and removes `path` if that is empty.
-    What cannot be removed stays."""
+    """Empties an opened folder, even if it was renamed, and removes `path` if that is empty. What
+    cannot be removed stays."""
     with os.scandir(opened) as entries:
         found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
     # The mark goes last: what is left of a folder is known by it.

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from typing import cast
 
 import numpy as np
-import tqdm
 from scipy import ndimage
 
 from aslx.prepare import workers
@@ -80,15 +79,10 @@ def scene(images_NHWC: np.ndarray, run: workers.Run) -> Scene:
     """Finds the hands of all images; of the second round's backgrounds no hand is a part."""
     found = Scene(images_NHWC, np.zeros(images_NHWC.shape[:3], bool))
     parts = np.array_split(np.arange(len(images_NHWC)), min(_TASKS, len(images_NHWC)))
-    with tqdm.tqdm(
-        total=2 * len(images_NHWC), desc="cutting out", unit=" images", disable=None
-    ) as bar:
-        for _ in range(2):
-            hidden = np.empty_like(found.hidden)
-            for i, hands in run(found.again, [(part,) for part in parts]):
-                hidden[parts[i]] = hands
-                bar.update(len(hands))
-            found = Scene(images_NHWC, hidden)
+    tasks, counts = [(part,) for part in parts], [*map(len, parts)]
+    for _ in range(2):
+        hands = workers.gathered(run, found.again, tasks, counts, "cutting out", "images")
+        found = Scene(images_NHWC, np.concatenate(hands))
     return found
 
 

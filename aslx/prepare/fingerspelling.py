@@ -5,13 +5,12 @@ import dataclasses
 import functools
 import json
 import pathlib
-import tempfile
 from collections.abc import Sequence
 
 import numpy as np
 
 from aslx import errors
-from aslx.prepare import beam_runner, phrase_clips, splits, spool, summary, workers
+from aslx.prepare import beam_runner, options, phrase_clips, splits, spool, summary, workers
 from aslx.readers import csv_files, mending
 from aslx.schema import landmarks, vocab
 from aslx.storage import files, remote_files
@@ -23,9 +22,12 @@ _COLUMNS = ("path", "sequence_id", "participant_id", "phrase")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Options:
-    """What to take, and which part of it trains."""
+class Options(options.Options):
+    """What to take of clips in Kaggle's layout, and which part of it trains."""
 
+    out: str
+    """Where to put the data set, on a disk or in a bucket (gs://...). It appears there when it is
+    whole."""
     keep: phrase_clips.Keep = phrase_clips.Keep()
     train: bool = True
     """Take train.csv, where there is one."""
@@ -36,50 +38,65 @@ class Options:
     clips that are only trained on, as data.also, with --split none."""
     split: splits.Method = "signer-and-phrase"
     """What validation and test do not share with train. file-...: whole parquet files in their
-    order, as the two fingerspelling seeds split them."""
+    order, as the two published fingerspelling baselines split them."""
     validation: float = 0.1
     """Share of the signers, and of the phrases, to validate on."""
     test: float = 0.1
     """Share of the signers, and of the phrases, to test on."""
-    seed: int = 0
-    """Of every random draw."""
-    shards: int | None = None
-    """Files for each part; by default one for 128 MB, and up to 8 where there is less."""
-    processes: int | None = None
-    """Files read, and written, at a time; by default one for each core."""
     beam: str | None = None
-    """An Apache Beam engine to work on instead. All its options in one, the --runner among them:
+    """An Apache Beam engine to work on instead of processes of this machine. All its options in
+    one, with the --runner among them:
     --beam="--runner=DirectRunner --direct_num_workers=4 --direct_running_mode=multi_processing".
     Its workers must see --source and --out: in a bucket, or on a disk that they share."""
 
+    def check(self) -> None:
+        super().check()
+        landmarks.selection(self.keep.selection)
+        if self.keep.frames_per_character < 0:
+            raise errors.BadInput(
+                f"--frames-per-character {self.keep.frames_per_character}: needs 0 or more"
+            )
+        if self.beam is not None:
+            beam_runner.pipeline(self.beam)
 
-def runner(options: Options, scratch: files.Path) -> workers.Run:
-    """What does the tasks: a process pool, or an engine. BadInput names a flag that cannot be."""
-    _check(options)
-    if options.beam is not None:
-        return functools.partial(beam_runner.run, options=options.beam, folder=scratch / "tasks")
-    return functools.partial(workers.run, processes=options.processes or workers.usable())
+    def runner(self, scratch: files.Path) -> workers.Run:
+        """What does the tasks: a process pool, or an engine."""
+        if self.beam is None:
+            return self.pool()
+        return functools.partial(beam_runner.run, options=self.beam, folder=scratch / "tasks")
+
+    def text(self, report: dict) -> str:
+        """The report for a terminal."""
+        return summary.text(report)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Fingerspelling(Options):
+    """Kaggle's asl-fingerspelling, or anything in its layout, into TFRecord shards."""
+
+    source: str
+    """The folder, or gs://..., of train.csv or supplemental_metadata.csv and the parquet that they
+    list."""
+
+    def prepare(self, scratch: files.Path) -> dict:
+        source, run = options.source(self.source, self.out), self.runner(scratch)
+        return prepare(source, scratch, self, source.resolve().name, run)
 
 
 def prepare(
-    source: files.Path,
-    scratch: files.Path,
-    options: Options,
-    origin: str,
-    run: workers.Run,
+    source: files.Path, scratch: files.Path, asked: Options, origin: str, run: workers.Run
 ) -> dict:
     """Writes the data set of `source` into `scratch`/out, with figures and summary.json, which is
     also the answer. `origin` says in metadata.json where the data are from; `run` is `runner`'s.
 
     BadInput names what is wrong, and where.
     """
-    selection = landmarks.selection(options.keep.selection)
-    rows, split = divide(table(source, options), options)
+    rows, split = divide(table(source, asked), asked)
     if split.note:
         print(f"split: {split.note}")
     folder = scratch / "spool"
     folder.mkdir()
-    every, stored = spool.fill(folder, source, rows, options.keep, run)
+    every, stored = spool.fill(folder, source, rows, asked.keep, run)
     every += [
         phrase_clips.Clip(row, dropped=phrase_clips.NO_PART) for row in rows if row.part is None
     ]
@@ -87,9 +104,9 @@ def prepare(
         reasons = collections.Counter(clip.dropped for clip in every).most_common()
         words = ", ".join(f"{n} dropped: {reason}" for reason, n in reasons)
         raise errors.BadInput(f"{source} leaves nothing to train on: {words}")
-    report = summary.summarise(every, split)
-    _write(scratch / "out", stored, report, options, origin, run)
-    _draw(scratch / "out" / "figures", stored, selection)
+    same = _write(scratch / "out", stored, split, asked, origin, run)
+    report = summary.summarise(every, split, same)
+    _draw(scratch / "out" / "figures", stored, landmarks.selection(asked.keep.selection))
     files.write(scratch / "out" / "summary.json", json.dumps(report, indent=1) + "\n")
     return report
 
@@ -99,39 +116,18 @@ def _draw(
 ) -> None:
     from aslx.prepare import dataset_figures
 
-    points = len(selection.points)
-    kept = [waiting.clip for waiting in stored]
     at = {waiting.clip: waiting for waiting in stored}
-    drawn = [(clip, at[clip].load(points)) for clip in dataset_figures.samples(kept)]
-    folder.mkdir()
-    with tempfile.TemporaryDirectory() as here:
-        dataset_figures.draw(pathlib.Path(here) / "figures", kept, drawn, selection)
-        for path in (pathlib.Path(here) / "figures").iterdir():
-            (folder / path.name).write_bytes(path.read_bytes())
+    drawn = [(clip, at[clip].load()) for clip in dataset_figures.samples([*at])]
+    with files.replacing_folder(folder) as figures:
+        dataset_figures.draw(figures, [*at], drawn, selection)
 
 
-def _check(options: Options) -> None:
-    """BadInput names the flag whose value cannot be."""
-    landmarks.selection(options.keep.selection)
-    for flag, value in (("shards", options.shards), ("processes", options.processes)):
-        if value is not None and value < 1:
-            raise errors.BadInput(f"--{flag} {value}: needs 1 or more")
-    for flag, value in (
-        ("seed", options.seed),
-        ("frames-per-character", options.keep.frames_per_character),
-    ):
-        if value < 0:
-            raise errors.BadInput(f"--{flag} {value}: needs 0 or more")
-    if options.beam is not None:
-        beam_runner.pipeline(options.beam)
-
-
-def table(source: files.Path, options: Options) -> list[phrase_clips.Row]:
+def table(source: files.Path, asked: Options) -> list[phrase_clips.Row]:
     """The rows of the csv files wanted; BadInput names file and line."""
-    wanted = [TRAIN] * options.train + [SUPPLEMENTAL] * options.supplemental
+    wanted = [TRAIN] * asked.train + [SUPPLEMENTAL] * asked.supplemental
     tables = [source / name for name in wanted if (source / name).exists()]
-    if options.phrases is not None:
-        tables = [remote_files.path(options.phrases)]
+    if asked.phrases is not None:
+        tables = [remote_files.path(asked.phrases)]
         if not tables[0].is_file():
             raise errors.BadInput(f"{tables[0]} is missing")
     if not tables:
@@ -167,8 +163,8 @@ def _rows(tables: Sequence[files.Path]) -> list[phrase_clips.Row]:
 
 
 def signers(source: pathlib.Path) -> dict[tuple[str, int], int]:
-    """The number of who signs each path and sequence that Kaggle's csv files list, whatever the
-    phrases; {} where there are no such files."""
+    """(path, sequence_id) -> the signer's number, for each clip in Kaggle's csv files; {} without
+    such files."""
     columns = ("path", "sequence_id", "participant_id")
     tables = [source / name for name in (TRAIN, SUPPLEMENTAL) if (source / name).exists()]
     lines = [line for file in tables for line in csv_files.read(file, columns)]
@@ -194,17 +190,17 @@ def _row(line: csv_files.Line, signer: int, name: str) -> phrase_clips.Row:
 
 
 def divide(
-    rows: Sequence[phrase_clips.Row], options: Options
+    rows: Sequence[phrase_clips.Row], asked: Options
 ) -> tuple[list[phrase_clips.Row], splits.Split]:
     """The rows with the parts they fell into."""
     split = splits.assign(
-        options.split,
+        asked.split,
         signers=[row.signer for row in rows],
         phrases=[row.phrase for row in rows],
         files=[row.path for row in rows],
-        validation=options.validation,
-        test=options.test,
-        seed=options.seed,
+        validation=asked.validation,
+        test=asked.test,
+        seed=asked.seed,
     )
     divided = zip(rows, split.parts, strict=True)
     return [dataclasses.replace(row, part=part) for row, part in divided], split
@@ -213,21 +209,20 @@ def divide(
 def _write(
     out: files.Path,
     stored: Sequence[spool.Stored],
-    report: dict,
-    options: Options,
+    split: splits.Split,
+    asked: Options,
     origin: str,
     run: workers.Run,
-) -> None:
-    # Here, because the reading processes need none of it.
+) -> dict[str, int]:
+    """Writes the shards, and counts duplicates."""
+    # Imported here, because the processes that read do not need it.
     import tensorflow_datasets as tfds
 
     from aslx.prepare import shards
 
-    points = len(landmarks.selection(options.keep.selection).points)
+    points = len(landmarks.selection(asked.keep.selection).points)
     features = {
-        "landmarks": tfds.features.Tensor(
-            shape=(None, points, 3), dtype=np.float16, encoding=tfds.features.Encoding.BYTES
-        ),
+        "landmarks": shards.array((None, points, 3), np.float16),
         "phrase": tfds.features.Text(),
         "sequence_id": np.int64,
         "signer": np.int64,
@@ -235,37 +230,27 @@ def _write(
     }
     if any(waiting.clip.row.confidence is not None for waiting in stored):
         features["confidence"] = np.float32
+    how = {name: getattr(asked, name) for name in ("validation", "test", "seed")}
     metadata = {
         "task": "transcription",
-        "selection": options.keep.selection,
+        "selection": asked.keep.selection,
         "source": origin,
-        "split": {
-            "asked": options.split,
-            "done": report["split"],
-            "note": report["note"],
-            "validation": options.validation,
-            "test": options.test,
-            "seed": options.seed,
-        },
-        "keep": dataclasses.asdict(options.keep),
-        "version": shards.VERSION,
+        "split": {"asked": asked.split, "done": split.method, "note": split.note} | how,
+        "keep": dataclasses.asdict(asked.keep),
     }
     names = {str(s.clip.row.signer): s.clip.row.name for s in stored if s.clip.row.name}
     if names:
         metadata["signers"] = dict(sorted(names.items()))
-    shards.write(
+    written = shards.write(
         out,
         name=NAME,
         description="Fingerspelled phrases as MediaPipe Holistic landmarks, NaN where lost.",
         features=features,
         metadata=metadata,
-        parts={p: [s for s in stored if s.clip.row.part == p] for p in report["parts"]},
-        example=functools.partial(_example, points),
-        size=lambda waiting: waiting.clip.frames * points * 3 * 2,
+        parts=splits.grouped(stored, lambda waiting: waiting.clip.row.part),
+        example=spool.Stored.example,
+        size=lambda waiting: waiting.size,
         run=run,
-        shards=options.shards,
+        shards=asked.shards,
     )
-
-
-def _example(points: int, waiting: spool.Stored) -> dict:
-    return phrase_clips.example(waiting.clip, waiting.load(points))
+    return shards.duplicates(written, "text")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from aslx import errors
-from aslx.prepare import class_dataset, cutouts, unreadable, workers
+from aslx.prepare import class_dataset, class_items, cutouts, workers
 from aslx.readers import file_kinds, folders, images
 from aslx.storage import files
 
@@ -21,28 +21,34 @@ _PARTS = frozenset(("train", "training", "test", "testing", "val", "valid", "val
 _SHOWN = 12  # Cutouts in the figure.
 
 
-def prepare(
-    source: pathlib.Path, scratch: files.Path, size: int, cut: bool, options: class_dataset.Options
-) -> dict:
-    """RGB images of size x size from the folders CLASS/NAME.jpg; with `cut`, what is behind the
-    hand too, and where the hand is, as the images that train tell it."""
-    plain = class_dataset.image("image_folder", (size, size, 3), images.read)
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ImageFolder(class_dataset.Options):
+    """Images in folders, CLASS/NAME.jpg, decoded and resized once, into TFRecord shards."""
 
-    def build(found: class_dataset.Found) -> dict:
-        division = class_dataset.divide(found, options, source.name)
-        train = [item for item in division.items if item.part == "train"]
-        kind = _with_cutouts(plain, train, options) if cut else plain
-        classes = sorted({item.label for item in found.items})
-        report = class_dataset.prepare(scratch, kind, division, classes, options, source.name)
-        if cut:
-            _draw(kind, train, scratch / "out" / "figures" / "cutouts.png")
-        return report
+    source: str
+    """The folder of the classes, as Kaggle's asl_alphabet_train."""
+    size: int = 100
+    """Height and width to store."""
+    cutouts: bool = False
+    """For a camera that stands still: store with each image what is behind the hand and where the
+    hand is, for --augmentation.paste. It takes a tenth of a second an image and core."""
 
-    return unreadable.whole(build, find(source), plain, scratch, options)
+    def prepare(self, scratch: files.Path) -> dict:
+        """RGB images of size x size from the folders CLASS/NAME.jpg."""
+        source = self.folder()
+        kind = class_items.image("image_folder", (self.size, self.size, 3), images.read)
+
+        def with_cutouts(train: Sequence[class_items.Item]) -> class_items.Kind:
+            cut = _with_cutouts(kind, train, self.seed, self.pool())
+            _draw(cut, train, scratch / "out" / "figures" / "cutouts.png")
+            return cut
+
+        fitted = with_cutouts if self.cutouts else None
+        return class_dataset.prepare(scratch, kind, find(source), self, source.name, fitted=fitted)
 
 
-def find(source: pathlib.Path) -> class_dataset.Found:
-    """The images under each folder of `source`, which is their class; and what is none.
+def find(source: pathlib.Path) -> class_items.Found:
+    """The images under each folder of `source`, which is their class; and the other files.
 
     BadInput where the folders are no classes."""
     items, notes, empty, deep = [], [], [], 0
@@ -54,16 +60,16 @@ def find(source: pathlib.Path) -> class_dataset.Found:
             if why:
                 dropped[why] += 1
                 continue
-            items.append(class_dataset.Item(str(path.relative_to(source)), folder.name, path))
+            items.append(class_items.Item(str(path.relative_to(source)), folder.name, path))
             deep += path.parent != folder
         if len(items) == before:
             empty.append(folder.name)
     loose = [path for path in folders.inside(source) if path.is_file() and not _no_image(path)]
     if loose:
         dropped["images in no folder of a class"] += len(loose)
-    found = class_dataset.Found(items, dropped)
+    found = class_items.Found(items, dropped)
     if not items:
-        told = "; ".join(class_dataset.left_out(found))
+        told = "; ".join(class_items.left_out(dropped))
         raise errors.BadInput(f"{source} has no images CLASS/NAME.jpg" + f" ({told})" * bool(told))
     _check_classes(source, items, deep)
     if deep:
@@ -73,7 +79,7 @@ def find(source: pathlib.Path) -> class_dataset.Found:
     return dataclasses.replace(found, notes=notes)
 
 
-def _check_classes(source: pathlib.Path, items: Sequence[class_dataset.Item], deep: int) -> None:
+def _check_classes(source: pathlib.Path, items: Sequence[class_items.Item], deep: int) -> None:
     classes = sorted({item.label for item in items})
     names = ", ".join(classes)
     if len(classes) == 1 and deep == len(items):
@@ -89,7 +95,7 @@ def _check_classes(source: pathlib.Path, items: Sequence[class_dataset.Item], de
 
 
 def _no_image(path: pathlib.Path) -> str:
-    """Why a file is left out; empty of an image, which may yet be damaged."""
+    """Why a file is left out; empty for an image, which may still be damaged."""
     if path.suffix.lower() in SUFFIXES:
         return ""
     kind = file_kinds.kind(path)
@@ -100,7 +106,7 @@ def _no_image(path: pathlib.Path) -> str:
     return f"{path.suffix.lower()} files" if path.suffix else "files without a suffix"
 
 
-def _draw(kind: class_dataset.Kind, train: Sequence[class_dataset.Item], path: files.Path) -> None:
+def _draw(kind: class_items.Kind, train: Sequence[class_items.Item], path: files.Path) -> None:
     from aslx.prepare import dataset_figures
 
     few = np.linspace(0, len(train) - 1, min(_SHOWN, len(train))).round().astype(int)
@@ -110,12 +116,11 @@ def _draw(kind: class_dataset.Kind, train: Sequence[class_dataset.Item], path: f
 
 
 def _with_cutouts(
-    kind: class_dataset.Kind, train: Sequence[class_dataset.Item], options: class_dataset.Options
-) -> class_dataset.Kind:
-    rng = np.random.default_rng(options.seed)
-    chosen = rng.permutation(len(train))[: cutouts.IMAGES]
-    images_NHWC = np.stack([class_dataset.read(kind, train[i]) for i in chosen])
-    run = functools.partial(workers.run, processes=options.processes or workers.usable())
+    kind: class_items.Kind, train: Sequence[class_items.Item], seed: int, run: workers.Run
+) -> class_items.Kind:
+    """With what is behind the hand, and where the hand is, as the images that train tell it."""
+    chosen = np.random.default_rng(seed).permutation(len(train))[: cutouts.IMAGES]
+    images_NHWC = np.stack([kind.load(train[i]) for i in chosen])
     height, width, channels = kind.shape
     return dataclasses.replace(
         kind,

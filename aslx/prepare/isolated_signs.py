@@ -1,5 +1,6 @@
 """Kaggle's asl-signs -> shards: train.csv, a parquet for each clip, 543 rows for each frame."""
 
+import dataclasses
 import functools
 import pathlib
 from collections.abc import Sequence
@@ -7,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from aslx import errors
-from aslx.prepare import class_dataset, phrase_clips, unreadable
+from aslx.prepare import class_dataset, class_items, phrase_clips
 from aslx.readers import csv_files, sign_parquet
 from aslx.schema import landmarks
 from aslx.storage import files
@@ -17,28 +18,31 @@ _COLUMNS = ("path", "participant_id", "sign")
 _FRAMES = 38  # Of a clip in Kaggle's set, on average.
 
 
-def prepare(source: pathlib.Path, scratch: files.Path, options: class_dataset.Options) -> dict:
-    """All clips, with the points of HOLISTIC130."""
-    classes, stored = _classes(source / MAP), landmarks.HOLISTIC130
-    points = [landmarks.POINTS.index(p) for p in stored.points]
-    items, names = table(source, classes)
-    named = {"signers": {str(number): names[number] for number in sorted(names)}} if names else {}
-    kind = class_dataset.Kind(
-        name="isolated_signs",
-        array="landmarks",
-        shape=(None, len(points), 3),
-        dtype=np.float16,
-        size=_FRAMES * len(points) * 3 * 2,
-        read=functools.partial(_half, points=points),
-        mended=_mended,
-        metadata={"selection": stored.name} | named,
-    )
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class IsolatedSigns(class_dataset.Options):
+    """Kaggle's asl-signs, a parquet of landmarks for each clip, into TFRecord shards."""
 
-    def build(found: class_dataset.Found) -> dict:
-        division = class_dataset.divide(found, options, source.name)
-        return class_dataset.prepare(scratch, kind, division, classes, options, source.name)
+    source: str
+    """The folder of train.csv and sign_to_prediction_index_map.json."""
 
-    return unreadable.whole(build, class_dataset.Found(items), kind, scratch, options)
+    def prepare(self, scratch: files.Path) -> dict:
+        """All clips, with the points of HOLISTIC130."""
+        source, stored = self.folder(), landmarks.HOLISTIC130
+        classes = _classes(source / MAP)
+        items, names = table(source, classes)
+        signers = {str(number): names[number] for number in sorted(names)}
+        kind = class_items.Kind(
+            name="isolated_signs",
+            array="landmarks",
+            shape=(None, len(stored.points), 3),
+            dtype=np.float16,
+            size=_FRAMES * len(stored.points) * 3 * 2,
+            read=_read,
+            mended=_mended,
+            metadata={"selection": stored.name} | ({"signers": signers} if names else {}),
+        )
+        found = class_items.Found(items)
+        return class_dataset.prepare(scratch, kind, found, self, source.name, classes)
 
 
 def _classes(path: pathlib.Path) -> list[str]:
@@ -58,7 +62,7 @@ def _check_there(path: pathlib.Path) -> None:
 
 def table(
     source: pathlib.Path, classes: Sequence[str]
-) -> tuple[list[class_dataset.Item], dict[int, str]]:
+) -> tuple[list[class_items.Item], dict[int, str]]:
     """What train.csv lists, and the signers' names by their numbers, where they have names.
 
     BadInput names the file and the line."""
@@ -77,7 +81,7 @@ def table(
             there = (source / name).is_file()
         if not there:
             raise errors.BadInput(f"{line.where}: {source / name} is missing")
-        items[name] = class_dataset.Item(name, sign, source / name, signer)
+        items[name] = class_items.Item(name, sign, source / name, signer)
     return list(items.values()), names
 
 
@@ -90,14 +94,11 @@ def _mended(path: pathlib.Path) -> tuple[str, ...]:
     return _last(path).mended
 
 
-def _half(path: pathlib.Path, points: list[int]) -> np.ndarray:
-    points_TN3 = _last(path).points[:, points]
+def _read(path: pathlib.Path) -> np.ndarray:
+    stored = landmarks.HOLISTIC130
+    points_TN3 = _last(path).points[:, landmarks.ALL.indices(*stored.points)]
     if not len(points_TN3):
-        raise class_dataset.Empty(phrase_clips.NO_FRAMES)
+        raise class_items.Empty(phrase_clips.NO_FRAMES)
     if np.isnan(points_TN3).all():
-        raise class_dataset.Empty(phrase_clips.NO_LANDMARK)
-    with np.errstate(over="ignore"):
-        half_TN3 = points_TN3.astype("<f2")
-    if np.isinf(half_TN3).any():
-        raise errors.BadInput(f"{path} holds a value beyond float16's 65504")
-    return half_TN3
+        raise class_items.Empty(phrase_clips.NO_LANDMARK)
+    return phrase_clips.half(points_TN3, stored, str(path))

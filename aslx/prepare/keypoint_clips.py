@@ -1,10 +1,11 @@
-"""The keypoint seed's clips: folders CLASS/SEQUENCE/FRAME.npy, or arrays X, y and seq in an npz.
+"""Clips of keypoints -> shards: folders CLASS/SEQUENCE/FRAME.npy, or X, y and seq in an npz.
 
 A frame has 1,662 values, or 258 without the face, in the order pose, face, left hand, right hand;
-zeros stand for what the tracker lost. Clips may be of different lengths, in folders.
+zeros stand for parts that the tracker lost. In folders, clips may have different lengths.
 """
 
 import collections
+import dataclasses
 import functools
 import pathlib
 from collections.abc import Iterator, Sequence
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from aslx import errors
-from aslx.prepare import class_dataset, unreadable
+from aslx.prepare import class_dataset, class_items
 from aslx.readers import folders, keypoint_files
 from aslx.storage import files
 
@@ -25,31 +26,33 @@ _PARTS = {  # Of a data set, as people call the npz that hold them.
 _ODD = 5  # Clips of another length than most that are named.
 
 
-def prepare(source: pathlib.Path, scratch: files.Path, options: class_dataset.Options) -> dict:
-    found = find(source)
-    frames, width = _first(found.items).shape
-    kind = class_dataset.Kind(
-        name="keypoint_clips",
-        array="keypoints",
-        shape=(None, width),
-        dtype=np.float16,
-        size=frames * width * 2,
-        read=functools.partial(read, width=width),
-        metadata={"values": width},
-    )
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class KeypointClips(class_dataset.Options):
+    """Clips of MediaPipe keypoints, CLASS/SEQUENCE/FRAME.npy or an npz, into TFRecord shards."""
 
-    def build(found: class_dataset.Found) -> dict:
-        classes = sorted({item.label for item in found.items})
-        division = class_dataset.divide(found, options, source.name)
-        return class_dataset.prepare(scratch, kind, division, classes, options, source.name)
+    source: str
+    """The folder of the classes, or an npz of X, y and seq."""
 
-    return unreadable.whole(build, found, kind, scratch, options)
+    def prepare(self, scratch: files.Path) -> dict:
+        source = self.folder()
+        found = find(source)
+        frames, width = _first(found.items).shape
+        kind = class_items.Kind(
+            name="keypoint_clips",
+            array="keypoints",
+            shape=(None, width),
+            dtype=np.float16,
+            size=frames * width * 2,
+            read=functools.partial(read, width=width),
+            metadata={"values": width},
+        )
+        return class_dataset.prepare(scratch, kind, found, self, source.name)
 
 
-def find(source: pathlib.Path) -> class_dataset.Found:
+def find(source: pathlib.Path) -> class_items.Found:
     """All clips of a folder or an npz. BadInput where it is not clear which are meant."""
     if source.suffix.lower() == ".npz":
-        return class_dataset.Found(_items(source))
+        return class_items.Found(_items(source))
     packed = [path for path in folders.inside(source) if path.suffix.lower() == ".npz"]
     clips = [clip for each in folders.classes(source) for clip in folders.classes(each)]
     if not packed:
@@ -60,7 +63,7 @@ def find(source: pathlib.Path) -> class_dataset.Found:
             f"--source at {packed[0]}, or remove it"
         )
     if len(packed) == 1:
-        return class_dataset.Found(_items(packed[0]))
+        return class_items.Found(_items(packed[0]))
     parts = [_PARTS.get(path.stem.lower(), "") for path in packed]
     if "" in parts or len(set(parts)) < len(parts):
         names = " and ".join(path.name for path in packed[:3])
@@ -71,26 +74,26 @@ def find(source: pathlib.Path) -> class_dataset.Found:
     items = []
     for path, part in zip(packed, parts, strict=True):
         items += [
-            class_dataset.Item(f"{path.stem}/{item.file}", item.label, item.source, part=part)
+            class_items.Item(f"{path.stem}/{item.file}", item.label, item.source, part=part)
             for item in _items(path)
         ]
-    return class_dataset.Found(items)
+    return class_items.Found(items)
 
 
-def _items(path: pathlib.Path) -> list[class_dataset.Item]:
-    return [class_dataset.Item(*clip) for clip in keypoint_files.npz(path)]
+def _items(path: pathlib.Path) -> list[class_items.Item]:
+    return [class_items.Item(*clip) for clip in keypoint_files.npz(path)]
 
 
-def from_folders(source: pathlib.Path, clips: Sequence[pathlib.Path]) -> class_dataset.Found:
+def from_folders(source: pathlib.Path, clips: Sequence[pathlib.Path]) -> class_items.Found:
     """BadInput where there is none."""
     if not clips:
         raise errors.BadInput(f"{source} has no folders CLASS/SEQUENCE of frames, and no npz")
     files = {clip: keypoint_files.frame_files(clip) for clip in clips}
     most = _usual(len(frames) for frames in files.values())
-    # Clips begin with 0 or with 1; what begins otherwise than the others lacks its first frames.
+    # Clips begin with frame 0 or 1; a clip that begins with another number lacks its first frames.
     first = _usual(min(frames) for frames in files.values() if frames)
     items = [
-        class_dataset.Item(f"{clip.parent.name}/{clip.name}", clip.parent.name, (clip, None, first))
+        class_items.Item(f"{clip.parent.name}/{clip.name}", clip.parent.name, (clip, None, first))
         for clip in clips
     ]
     odd = [
@@ -106,15 +109,15 @@ def from_folders(source: pathlib.Path, clips: Sequence[pathlib.Path]) -> class_d
     loose = [path.suffix for each in folders.classes(source) for path in folders.inside(each)
              if path.is_file()]  # fmt: skip
     dropped = collections.Counter(f"{suffix} files in no folder of a clip" for suffix in loose)
-    return class_dataset.Found(items, dropped, notes)
+    return class_items.Found(items, dropped, notes)
 
 
 def _usual(values: Iterator[int]) -> int:
     return max(collections.Counter(values).items(), key=lambda pair: (pair[1], -pair[0]))[0]
 
 
-def _first(items: Sequence[class_dataset.Item]) -> np.ndarray:
-    """The first clip that can be read, by which the others are measured."""
+def _first(items: Sequence[class_items.Item]) -> np.ndarray:
+    """The first clip that can be read; all clips must have its width."""
     for item in items:
         try:
             return keypoint_files.load(item.source)

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from aslx import errors
-from aslx.prepare import duplicates
 from aslx.readers import parquet
 from aslx.schema import landmarks
 
@@ -28,7 +27,7 @@ class Row:
 
     path: str  # Of the parquet, relative to the source folder.
     sequence_id: int
-    signer: int  # Kaggle's participant_id, -1 where nobody says who signs.
+    signer: int  # Kaggle's participant_id, -1 where it is unknown.
     phrase: str
     part: str | None = None  # One of splits.PARTS once divided; None where it fits in none.
     confidence: float | None = None  # With which a model read the phrase; None: it is known.
@@ -47,7 +46,6 @@ class Clip:
     no_hand: int = 0  # and neither.
     empty: bool = False  # Not one landmark in any frame.
     mended: tuple[str, ...] = ()  # Words of `mending`.
-    digest: bytes = b""  # Of its landmarks, as they are stored.
     dropped: str = ""  # Why; empty where it is kept.
 
 
@@ -58,9 +56,9 @@ class Keep:
     selection: str = "holistic130"
     """holistic130 (hands, arms, lips, nose, eyes) or seed_hands_pose (hands, arms)."""
     whole_hands: bool = False
-    """Keep a clip only if 2 x its characters < the frames that show one hand (both seeds)."""
+    """Keep a clip only if 2 x its characters < the frames that show one hand (both baselines)."""
     frames_per_character: float = 0.0
-    """Keep a clip only if it has as many frames a character (the transformer seed: 1)."""
+    """Keep a clip only if it has as many frames a character (the transformer baseline: 1)."""
 
     def reason(self, clip: Clip) -> str:
         """Why the clip is dropped, or nothing."""
@@ -82,15 +80,15 @@ def read(
 ) -> Iterator[tuple[Clip, np.ndarray]]:
     """Every row once, with its landmarks from the parquet at `path`, float16[T, N, 3].
 
-    In the order of the file, and after them the rows that it lacks. Sequences of no row are passed
-    over. BadInput as `parquet.read`, and where a value does not fit float16.
+    In the order of the file, and after them the rows that it lacks. Sequences without a row are
+    skipped. BadInput as `parquet.read`, and where a value does not fit float16.
     """
     selection = landmarks.selection(keep.selection)
     hands = selection.part("right_hand"), selection.part("left_hand")
     waiting = {row.sequence_id: row for row in rows}
     for found in parquet.read(path, selection):
         if found.id in waiting:
-            half_TN3 = _half(found.points, selection, f"{path}, sequence {found.id}")
+            half_TN3 = half(found.points, selection, f"{path}, sequence {found.id}")
             lost_TN3 = _magnitudes(half_TN3) > _INFINITY
             right, left = (~lost_TN3[:, hand].any(axis=(1, 2)) for hand in hands)
             row = waiting.pop(found.id)
@@ -101,7 +99,6 @@ def read(
                 left=int(left.sum()),
                 no_hand=int((~right & ~left).sum()),
                 empty=bool(lost_TN3.all()),
-                digest=duplicates.digest(half_TN3),
                 mended=(*row.mended, *found.mended),
             )
             yield dataclasses.replace(clip, dropped=keep.reason(clip)), half_TN3
@@ -116,9 +113,9 @@ def _magnitudes(half_TN3: np.ndarray) -> np.ndarray:
     return half_TN3.view("<u2") & 0x7FFF
 
 
-def _half(clip_TN3: np.ndarray, selection: landmarks.Selection, where: str) -> np.ndarray:
-    """Rounded to float16; NaN stays. A value that does not fit is an error: fractions of an image
-    come nowhere near 65504."""
+def half(clip_TN3: np.ndarray, selection: landmarks.Selection, where: str) -> np.ndarray:
+    """Points f[T, N, 3] rounded to float16; NaN stays. BadInput where a value does not fit:
+    fractions of an image come nowhere near 65504."""
     with np.errstate(over="ignore"):
         half_TN3 = clip_TN3.astype("<f2")
     infinite_TN3 = _magnitudes(half_TN3) == _INFINITY
@@ -130,16 +127,3 @@ def _half(clip_TN3: np.ndarray, selection: landmarks.Selection, where: str) -> n
             "write landmarks as fractions of the image"
         )
     return half_TN3
-
-
-def example(clip: Clip, clip_TN3: np.ndarray) -> dict:
-    """The fields of a record."""
-    row = clip.row
-    fields = {
-        "landmarks": clip_TN3,
-        "phrase": row.phrase,
-        "sequence_id": row.sequence_id,
-        "signer": row.signer,
-        "file": row.path,
-    }
-    return fields if row.confidence is None else fields | {"confidence": row.confidence}

@@ -1,20 +1,20 @@
-"""Examples -> a folder of TFDS-format TFRecord shards."""
+"""Examples -> a folder of TFDS-format TFRecord shards, and the index of each part."""
 
 import collections
-import pathlib
-import struct
+import dataclasses
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
 import tensorflow_datasets as tfds
-import tqdm
 from etils import epath
 from tensorflow_datasets.proto import tf_example_pb2
 
-from aslx.data import framing, records
+from aslx.data import framing, index
+from aslx.prepare import duplicates as duplicates_lib
 from aslx.prepare import workers
-from aslx.storage import files, remote_files
+from aslx.storage import files
 
 VERSION = "1.0.0"  # Of the records' layout; in dataset_info.json and metadata.json.
 Item = TypeVar("Item")
@@ -22,9 +22,31 @@ _SHARD_BYTES = 128 << 20  # Large enough to stream from a bucket, small enough t
 _SHARDS, _SHARD_RECORDS = 8, 32  # As many shards, where each then has as many records.
 
 
-def _nothing(item: Any) -> Sequence[str]:
-    del item
-    return ()
+@dataclasses.dataclass(frozen=True)
+class Shard:
+    """What was written into a file: its bytes, the columns of the index, the digest of each clip or
+    image, and how often each word came that `mended` has of an item."""
+
+    size: int
+    columns: Mapping[str, np.ndarray]
+    digests: Sequence[bytes]
+    mended: collections.Counter[str]
+
+
+def array(shape: tuple[int | None, ...], dtype: Any) -> tfds.features.Tensor:
+    """The feature of a clip or an image, which is stored as its bytes."""
+    return tfds.features.Tensor(shape=shape, dtype=dtype, encoding=tfds.features.Encoding.BYTES)
+
+
+def duplicates(written: Mapping[str, Sequence[Shard]], label: str) -> dict[str, int]:
+    """Counts the clips or images that are the same, of all parts; `label` is the column of the
+    index that should then be the same too."""
+    return duplicates_lib.count(
+        (part, said, digest)
+        for part, of in written.items()
+        for shard in of
+        for said, digest in zip(shard.columns[label].tolist(), shard.digests, strict=True)
+    )
 
 
 def write(
@@ -39,19 +61,20 @@ def write(
     size: Callable[[Item], int],
     run: workers.Run,
     shards: int | None = None,
-    mended: Callable[[Item], Sequence[str]] = _nothing,
-) -> collections.Counter[str]:
+    mended: Callable[[Item], Sequence[str]] | None = None,
+) -> dict[str, list[Shard]]:
     """Writes into `folder`: shards, features.json, dataset_info.json, metadata.json and the index,
     for `tfds.builder_from_directory`, tf.data and `records`. Each shard is a task of `run`.
 
     `example` makes the fields of a record from an item of a part, and `size` tells its bytes. The
-    items are shuffled once and for all, for readers that only shuffle a window; so the bytes depend
-    on the arguments alone. `shards` is the number in each part, by default one for 128 MB, and a
-    few at least for reading in parallel.
+    items are shuffled once, for readers that only shuffle a window; so the bytes depend on the
+    arguments alone. `shards` is the number in each part: by default one for 128 MB, and up to
+    8 for reading in parallel. `mended` is asked once an item's fields are made.
 
-    Answers how often each of the words came that `mended` has of an item, once its fields are made.
+    Answers the shards of each part.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    metadata = {**metadata, "version": VERSION}
     encoding = tfds.features.FeaturesDict(features)
     template = tfds.core.ShardedFileTemplate(
         data_dir=epath.Path(folder), dataset_name=name, filetype_suffix="tfrecord"
@@ -61,11 +84,13 @@ def write(
         for part, items in parts.items()
     }
     tasks = [
-        (folder / file, items, example, encoding, mended)
+        (folder / file, items, example, encoding, metadata, mended)
         for held in planned.values()
         for file, items in held.items()
     ]
-    sizes, words = _written(tasks, run)
+    counts = [len(items) for _, items, *_ in tasks]
+    done = workers.gathered(run, _write_one, tasks, counts, "writing", "records")
+    written = dict(zip((file.name for file, *_ in tasks), done, strict=True))
     tfds.folder_dataset.write_metadata(
         data_dir=folder,
         features=encoding,
@@ -73,7 +98,7 @@ def write(
             tfds.core.SplitInfo(
                 name=part,
                 shard_lengths=[len(items) for items in held.values()],
-                num_bytes=sum(sizes[file] for file in held),
+                num_bytes=sum(written[file].size for file in held),
                 filename_template=template.replace(split=part),
             )
             for part, held in planned.items()
@@ -83,24 +108,10 @@ def write(
         description=description,
         metadata=tfds.core.MetadataDict(metadata),
     )
-    if isinstance(folder, pathlib.Path):
-        records.write_index(folder)
-    else:
-        list(run(_index_one, [(folder, part, list(held)) for part, held in planned.items()]))
-    return words
-
-
-def _written(
-    tasks: list[tuple], run: workers.Run
-) -> tuple[dict[str, int], collections.Counter[str]]:
-    """The bytes of each shard's records, once it is written, and how often each word came."""
-    words, sizes, total = collections.Counter(), {}, sum(len(items) for _, items, *_ in tasks)
-    with tqdm.tqdm(total=total, desc="writing", unit=" records", disable=None) as bar:
-        for i, (size, counts) in run(_write_one, tasks):
-            sizes[tasks[i][0].name] = size
-            words.update(counts)
-            bar.update(len(tasks[i][1]))
-    return sizes, words
+    for part, held in planned.items():
+        of = {file: (written[file].size, written[file].columns) for file in held}
+        index.save(folder, part, index.joined(of))
+    return {part: [written[file] for file in held] for part, held in planned.items()}
 
 
 def _planned(
@@ -126,32 +137,26 @@ def _write_one(
     items: Sequence[Item],
     example: Callable[[Item], Mapping[str, Any]],
     encoding: tfds.features.FeaturesDict,
-    mended: Callable[[Item], Sequence[str]],
-) -> tuple[int, collections.Counter[str]]:
-    """Writes one shard, and answers its bytes and the words about its items: TFRecords without
-    TensorFlow, which takes seconds to import and a gigabyte to install.
+    metadata: dict,
+    mended: Callable[[Item], Sequence[str]] | None,
+) -> Shard:
+    """Writes one shard without TensorFlow, which takes seconds to import and a gigabyte to install.
 
-    Protobuf writes the fields of an Example in an order that differs from process to process;
-    they are put into the order of their names, so that the same input gives the same bytes.
+    Protobuf writes the fields of an Example in an order that differs from process to process; the
+    fields are put into the order of their names, so that the same input gives the same bytes.
     """
     parse = tf_example_pb2.Example.FromString  # pyright: ignore[reportAttributeAccessIssue]
-    words = collections.Counter()
+    rows, digests, words, size = [], [], collections.Counter(), 0
     with files.writing(file) as f:
         for item in items:
-            serialized = encoding.serialize_example(example(item))
-            words.update(mended(item))
-            payload = parse(serialized).SerializeToString(deterministic=True)
-            length = struct.pack("<Q", len(payload))
-            f.write(length + struct.pack("<I", framing.masked_crc(length)))
-            f.write(payload)
-            f.write(struct.pack("<I", framing.masked_crc(payload)))
-        return f.tell(), words
-
-
-def _index_one(folder: epath.Path, part: str, shards: Sequence[str]) -> None:
-    """Writes the index of a part beside its shards in a bucket; readers are local, so the shards
-    are brought to the disk of whoever does it."""
-    index = f"index-{part}.npz"
-    with remote_files.here(folder, ["dataset_info.json", "metadata.json", *shards]) as local:
-        records.Records(local, part)  # Scans, for want of an index.
-        (folder / index).write_bytes((local / index).read_bytes())
+            message = parse(encoding.serialize_example(example(item)))
+            words.update(mended(item) if mended else ())
+            framed = framing.framed(message.SerializeToString(deterministic=True))
+            where = f"{file} at byte {size}"
+            row = index.row(message.features.feature, framed, size, metadata, where)
+            value = framed[row["begin"] : row["end"]]
+            digests.append(hashlib.blake2b(value, digest_size=16).digest())
+            rows.append(row)
+            f.write(framed)
+            size += len(framed)
+    return Shard(size, index.columns(rows), digests, words)

@@ -1,5 +1,6 @@
 """Kaggle's sign-language-mnist -> shards: a csv of a label and 28 x 28 grey pixels a line."""
 
+import dataclasses
 import filecmp
 import pathlib
 from collections.abc import Sequence
@@ -7,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from aslx import errors
-from aslx.prepare import class_dataset
+from aslx.prepare import class_dataset, class_items
 from aslx.readers import csv_files, folders
 from aslx.storage import files
 
@@ -19,15 +20,22 @@ _VALUES = 1 + _SIDE**2
 _LABELS = frozenset(ord(letter) - ord("A") for letter in LETTERS)
 
 
-def prepare(source: pathlib.Path, scratch: files.Path, options: class_dataset.Options) -> dict:
-    """Kaggle's sign_mnist_train.csv, which is split, and sign_mnist_test.csv, which tests."""
-    train, test = (_table(source, part) for part in ("train", "test"))
-    if train is None:
-        raise errors.BadInput(f"{source} has no sign_mnist_train.csv")
-    items = _items(train, None) + ([] if test is None else _items(test, "test"))
-    kind = class_dataset.image("sign_mnist", (_SIDE, _SIDE, 1), _image)
-    division = class_dataset.divide(class_dataset.Found(items), options, source.name)
-    return class_dataset.prepare(scratch, kind, division, list(LETTERS), options, source.name)
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SignMnist(class_dataset.Options):
+    """Kaggle's sign-language-mnist, csv of 28 x 28 grey pixels, into TFRecord shards."""
+
+    source: str
+    """The folder of sign_mnist_train.csv and sign_mnist_test.csv."""
+
+    def prepare(self, scratch: files.Path) -> dict:
+        """sign_mnist_train.csv is divided, and sign_mnist_test.csv tests."""
+        source = self.folder()
+        train, test = (_table(source, part) for part in ("train", "test"))
+        if train is None:
+            raise errors.BadInput(f"{source} has no sign_mnist_train.csv")
+        found = class_items.Found(_items(train, None) + (_items(test, "test") if test else []))
+        kind = class_items.image("sign_mnist", (_SIDE, _SIDE, 1), _image)
+        return class_dataset.prepare(scratch, kind, found, self, source.name, list(LETTERS))
 
 
 def _table(source: pathlib.Path, part: str) -> pathlib.Path | None:
@@ -40,7 +48,7 @@ def _table(source: pathlib.Path, part: str) -> pathlib.Path | None:
     return found[0] if found else None
 
 
-def _items(path: pathlib.Path, part: str | None) -> list[class_dataset.Item]:
+def _items(path: pathlib.Path, part: str | None) -> list[class_items.Item]:
     """BadInput names the file and the line."""
     header, rows = _rows(path)
     place = _label(path, header, [values for _, values in rows])
@@ -51,7 +59,7 @@ def _items(path: pathlib.Path, part: str | None) -> list[class_dataset.Item]:
         except errors.BadInput as error:
             raise errors.BadInput(f"{path} line {number}: {error}") from None
         pixels = values[:place] + values[place + 1 :]
-        items.append(class_dataset.Item(f"{path.name}:{number}", letter, pixels, part=part))
+        items.append(class_items.Item(f"{path.name}:{number}", letter, pixels, part=part))
     return items
 
 

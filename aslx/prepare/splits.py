@@ -1,29 +1,30 @@
-"""Which clips train, which validate, which test: pure functions of the table, and a seed.
+"""Which clips train, which validate, which test: pure functions of the table and a random seed.
 
-A person's signing leaks through more than a name: a model that has seen the signer, or the phrase,
-is no judge of either. So the default split shares neither.
+A score on a signer, or on a phrase, that the model has seen in training says little about new
+signers and phrases. So the parts of the default split share neither.
 """
 
 import dataclasses
-from collections.abc import Hashable, Sequence
-from typing import Literal, get_args
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import Literal, TypeVar, get_args
 
 import numpy as np
 
 from aslx import errors
 
 Method = Literal["signer-and-phrase", "signer", "phrase", "file-70-15-15", "file-80-20", "none"]
+Item = TypeVar("Item")
 PARTS = ("train", "validation", "test")
 _DRAWS = 100  # Random draws, of which the one nearest to the wanted sizes is taken.
 
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """What became of each clip, and of the wish."""
+    """The part of each clip, and how the clips were divided."""
 
     parts: tuple[str | None, ...]  # One of PARTS for each clip; None where it fits in none.
-    method: Method  # What was done; another than was asked where there is too little to divide.
-    note: str = ""  # Why, in words for the user; empty where the wish was met.
+    method: Method  # What was done: not what was asked, where there is too little to divide.
+    note: str = ""  # Why not as asked, in words for the user; or empty.
 
 
 def assign(
@@ -42,7 +43,7 @@ def assign(
     phrase fell into different parts is dropped (None). "signer" and "phrase" hold one of the two
     apart. `validation` and `test` are those parts' shares of the signers or phrases, and as nearly
     as the draw allows of the clips. "file-70-15-15" and "file-80-20" cut the list of files, in
-    order of appearance, as the two fingerspelling seeds do. "none" trains on everything.
+    order of appearance, as the two fingerspelling baselines do. "none" trains on everything.
 
     Where signers or phrases are fewer than the parts, the split is by the other, or none at all.
     """
@@ -75,6 +76,13 @@ def stratified(
         first, second = round(test * len(mine)), round((test + validation) * len(mine))
         parts[mine[:first]], parts[mine[first:second]] = PARTS[2], PARTS[1]
     return tuple(parts)
+
+
+def grouped(items: Iterable[Item], part: Callable[[Item], str | None]) -> dict[str, list[Item]]:
+    """The items of each part that has any, train first."""
+    items = list(items)
+    groups = {name: [item for item in items if part(item) == name] for name in PARTS}
+    return {name: group for name, group in groups.items() if group}
 
 
 def _by_unit(
@@ -125,8 +133,8 @@ def _named(home: np.ndarray) -> tuple[str | None, ...]:
 
 
 def _by_file(method: Method, files: Sequence[Hashable]) -> Split:
-    """int(0.7 n), int(0.15 n) and the rest of the files (seed 000), or int(0.8 n) and the rest
-    (seed 004): 47, 10 and 11 of Kaggle's 68, or 54 and 14."""
+    """int(0.7 n), int(0.15 n) and the rest of the files (the LSTM baseline), or int(0.8 n) and the
+    rest (the transformer baseline): 47, 10 and 11 of Kaggle's 68, or 54 and 14."""
     codes = _codes(files)
     n = int(codes.max(initial=-1)) + 1
     train, validation = (n * 70 // 100, n * 15 // 100)

@@ -1,14 +1,14 @@
-"""Clips on their way from the readers to the writer wait on disk.
+"""Clips wait on a disk between their readers and the writer of the shards.
 
-So memory does not grow with the data, and the parts, which are written one after the other and
-shuffled, cost one reading of the parquet.
+The order of clips in the shards is random and known only once all clips are read. With the spool,
+the parquet is read once, and memory does not grow with the data.
 """
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
-import tqdm
 
 from aslx.prepare import phrase_clips, workers
 from aslx.storage import files, remote_files
@@ -16,17 +16,29 @@ from aslx.storage import files, remote_files
 
 @dataclasses.dataclass(frozen=True)
 class Stored:
-    """Where a kept clip waits."""
+    """Where a clip that is kept waits."""
 
     clip: phrase_clips.Clip
     file: files.Path
     offset: int  # Bytes.
+    size: int  # Bytes.
 
-    def load(self, points: int) -> np.ndarray:
-        """Its landmarks float16[T, points, 3], little-endian."""
-        shape = (self.clip.frames, points, 3)
-        raw = remote_files.read(self.file, self.offset, int(np.prod(shape)) * 2)
-        return np.frombuffer(raw, "<f2").reshape(shape)
+    def load(self) -> np.ndarray:
+        """Its landmarks float16[T, N, 3], little-endian."""
+        raw = remote_files.read(self.file, self.offset, self.size)
+        return np.frombuffer(raw, "<f2").reshape(self.clip.frames, -1, 3)
+
+    def example(self) -> dict[str, Any]:
+        """The fields of a record."""
+        row = self.clip.row
+        fields = {
+            "landmarks": self.load(),
+            "phrase": row.phrase,
+            "sequence_id": row.sequence_id,
+            "signer": row.signer,
+            "file": row.path,
+        }
+        return fields if row.confidence is None else fields | {"confidence": row.confidence}
 
 
 def fill(
@@ -46,12 +58,8 @@ def fill(
         (folder / f"{number:05d}", source, path, mine, keep)
         for number, (path, mine) in enumerate(by_path.items())
     ]
-    found: list[tuple[list[phrase_clips.Clip], list[Stored]]] = [([], [])] * len(tasks)
-    total = sum(map(len, by_path.values()))
-    with tqdm.tqdm(total=total, desc="reading", unit=" clips", disable=None) as bar:
-        for number, answer in run(_fill_one, tasks):
-            found[number] = answer
-            bar.update(len(answer[0]))
+    counts = [*map(len, by_path.values())]
+    found = workers.gathered(run, _fill_one, tasks, counts, "reading", "clips")
     return [clip for every, _ in found for clip in every], [s for _, kept in found for s in kept]
 
 
@@ -67,6 +75,6 @@ def _fill_one(
         for clip, clip_TN3 in phrase_clips.read(local / path, rows, keep):
             every.append(clip)
             if not clip.dropped:
-                kept.append(Stored(clip, file, f.tell()))
+                kept.append(Stored(clip, file, f.tell(), clip_TN3.nbytes))
                 f.write(clip_TN3.data)
     return every, kept

@@ -1,18 +1,20 @@
 """What was kept, what was dropped and why: counted once, printed, and stored beside the shards."""
 
 import collections
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from aslx.prepare import duplicates, phrase_clips, splits
 from aslx.readers import csv_files, mending
 
-SHORT = 1.0  # Fewer frames a character than this cannot hold the phrase (the transformer seed).
+SHORT = 1.0  # Fewer frames a character than this cannot hold the phrase (the transformer baseline).
 
 
-def summarise(found: Sequence[phrase_clips.Clip], split: splits.Split) -> dict:
-    """Counts and distributions, of plain JSON values, as the same key order every time."""
+def summarise(
+    found: Sequence[phrase_clips.Clip], split: splits.Split, same: Mapping[str, int]
+) -> dict:
+    """Counts and distributions as plain JSON values; `same` is `duplicates.count`'s."""
     kept = [clip for clip in found if not clip.dropped]
     reasons = collections.Counter(clip.dropped for clip in found if clip.dropped)
     lengths = np.array([len(clip.row.phrase) for clip in kept])
@@ -24,14 +26,13 @@ def summarise(found: Sequence[phrase_clips.Clip], split: splits.Split) -> dict:
         "split": split.method,
         "note": split.note,
         "parts": {
-            part: _counts([clip for clip in kept if clip.row.part == part])
-            for part in splits.PARTS
-            if any(clip.row.part == part for clip in kept)
+            part: _counts(of)
+            for part, of in splits.grouped(kept, lambda clip: clip.row.part).items()
         },
         "all": _counts(kept),
         "mended": dict(sorted(collections.Counter(m for c in kept for m in c.mended).items())),
         "unknown signers": sum(clip.row.signer == csv_files.UNKNOWN for clip in kept),
-        "duplicates": duplicates.count((c.row.part, c.row.phrase, c.digest) for c in kept),
+        "duplicates": dict(same),
         "fewer frames than characters": int((frames < SHORT * lengths).sum()),
         "frames without a hand": _share(sum(clip.no_hand for clip in kept), frames.sum()),
         "clips that the right hand dominates": _share(

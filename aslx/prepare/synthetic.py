@@ -2,7 +2,7 @@
 
 `train.csv`, `train_landmarks/{file_id}.parquet`, the supplemental set beside them, and
 `character_to_prediction_index.json`; so what reads Kaggle's files reads these. Made by kinematics
-and published statistics (`REAL`) alone: no recogniser was consulted. A file is a function of the
+and published statistics alone, without a recogniser. A file is a function of the
 seed and its number, whatever the number of processes.
 """
 
@@ -10,59 +10,51 @@ import csv
 import dataclasses
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pyarrow.parquet as pq
-import tqdm
 
 from aslx import errors
-from aslx.prepare import kaggle_layout, workers
-from aslx.prepare.synthetic_hand import (
-    body,
-    camera,
-    handshapes,
-    kinematics,
-    phrases,
-    spelling,
-    strokes,
-)
+from aslx.prepare import fingerspelling, kaggle_layout, workers
+from aslx.prepare.synthetic_hand import camera, phrases, spelling
 from aslx.prepare.synthetic_hand import signers as people
-from aslx.schema import vocab
+from aslx.schema import landmarks, vocab
 from aslx.storage import files
 
 VERSION = "1.0.0"
-# Kaggle's train set, from the public exploration notebooks over all 67,208 sequences.
-REAL = {
-    "phrase length, mean": 17.8,
-    "phrase length, std": 5.7,
-    "phrase length, max": 31,
-    "frames, mean": 159.7,
-    "frames, std": 84.2,
-    "frames, p25": 104,
-    "frames, median": 148,
-    "frames, p75": 207,
-    "frames, max": 807,
-    "frames a character, mean": 9.02,
-    "frames a character, std": 3.84,
-    "frames a character, median": 8.86,
-    "frames with a hand, mean": 93.7,
-    "frames with a hand, median": 81,
-    "frames with a hand, p25": 35,
-    "frames without a hand, mean": 66.0,
-    "frames without the left hand, mean": 141.5,
-    "frames without the right hand, mean": 83.5,
-    "unique phrases, share": 46478 / 67208,
-}
 _CHUNK = 100  # Sequences in memory at a time; a row group.
 _POOL = 1.35  # Phrases to draw from, a sequence: leaves Kaggle's share of unique ones.
 _SENTENCES = 530
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Synthetic(fingerspelling.Options):
+    """Fingerspelling by a kinematic hand: Kaggle's layout in OUT/kaggle, then shards from it."""
+
+    sequences: int = 4000
+    """Clips in train.csv."""
+    sentences: int = 0
+    """Clips in supplemental_metadata.csv, of some 500 sentences."""
+
+    def prepare(self, scratch: files.Path) -> dict:
+        kaggle, run = scratch / "out" / "kaggle", self.runner(scratch)
+        write(
+            kaggle,
+            sequences=self.sequences,
+            seed=self.seed,
+            columns=landmarks.selection(self.keep.selection).columns,
+            supplemental=self.sentences,
+            run=run,
+        )
+        origin = f"synthetic {VERSION}, seed {self.seed}"
+        return fingerspelling.prepare(kaggle, scratch, self, origin, run)
+
+
 def statistics(
     texts: Sequence[str], frames: np.ndarray, left: np.ndarray, right: np.ndarray, both: np.ndarray
 ) -> dict[str, float]:
-    """The quantities of `REAL` for these sequences: frames int[S] of each, and how many show the
+    """Of sequences with these texts, frames int[S] of each, and how many of the frames show the
     left hand, the right hand and both."""
     length = np.array([len(t) for t in texts])
     hands = left + right - both
@@ -91,41 +83,9 @@ def statistics(
     return {name: round(float(value), 3) for name, value in found.items()}
 
 
-def table(found: dict[str, float]) -> str:
-    """Markdown: real beside synthetic."""
-    rows = [f"| {name} | {REAL[name]:.4g} | {found[name]:.4g} |" for name in REAL]
-    return "\n".join(["| | real | synthetic |", "| --- | --- | --- |", *rows])
-
-
-def letters(
-    count: int, *, seed: int = 0, characters: str = "abcdefghijklmnopqrstuvwxyz", signers: int = 200
-) -> tuple[np.ndarray, np.ndarray]:
-    """Still right hands: landmarks float32[count, 21, 3] in fractions of the image, and int[count]
-    positions in `characters`. A character that moves is caught anywhere along its stroke."""
-    rng = np.random.default_rng((seed, 2))
-    crowd = people.draw(rng, signers)
-    who, label = rng.integers(signers, size=count), rng.integers(len(characters), size=count)
-    char = vocab.encode(characters).astype(int)[label]
-    stroke = handshapes.STROKES[char, rng.integers(strokes.STEPS, size=count)]
-    angles = crowd.angles[who, char] + np.radians(3.5) * rng.normal(size=(count, handshapes.JOINTS))
-    palms = crowd.palms[who, char] + np.radians(4) * rng.normal(size=(count, 3))
-    turn = kinematics.multiply(
-        kinematics.quaternions(stroke[:, [4, 3, 5]]), kinematics.quaternions(palms)
-    )
-    hand = kinematics.hand(angles.astype(np.float32), crowd.bones[who])
-    hand = hand @ kinematics.matrices(turn).transpose(0, 2, 1) + stroke[:, None, :3]
-    hand = hand + 0.01 * rng.normal(size=hand.shape) * crowd.jitter[who][:, None, None]
-    world = crowd.wrist[who][:, None] + crowd.palm[who][:, None, None] * hand
-    views = people.cameras(rng, count)
-    image = body.project(world, views, kinematics.matrices(kinematics.quaternions(views.rotation)))
-    image[..., 2] -= image[:, :1, 2]
-    image[..., 2] *= (views.scale[:, 0] * views.depth)[:, None]
-    return image.astype(np.float32), label
-
-
 @dataclasses.dataclass(frozen=True)
 class _Job:
-    """One file; a process needs no more than this."""
+    """All that a process needs to write one file."""
 
     out: files.Path
     folder: str  # train_landmarks or supplemental_landmarks
@@ -157,11 +117,7 @@ def _write_file(job: _Job) -> list[tuple]:
     crowd = people.draw(np.random.default_rng((job.seed, 1)), job.signers)
     kind = int(job.folder != "train_landmarks")
     path = job.out / job.folder / f"{job.file_id}.parquet"
-    schema, wanted, rows = (
-        kaggle_layout.schema(job.columns),
-        kaggle_layout.wanted_points(job.columns),
-        [],
-    )
+    schema, wanted, rows = kaggle_layout.schema(job.columns), _wanted(job.columns), []
     # Splitting floats into streams of bytes makes the files a quarter smaller, and faster.
     packing = {"compression": "zstd", "use_dictionary": False, "use_byte_stream_split": True}
     with files.writing(path) as f, pq.ParquetWriter(f, schema, **packing) as writer:
@@ -172,9 +128,33 @@ def _write_file(job: _Job) -> list[tuple]:
             ids = np.array([_sequence_id(i, job.seed, job.folder) for i in range(first, last)])
             batch = spelling.spell(rng, crowd, texts)
             parts = camera.record(rng, crowd, batch, wanted)
-            writer.write_table(kaggle_layout.table(job.columns, parts, batch, ids))
+            starts = np.cumsum(batch.frames) - batch.frames
+            frame = np.arange(len(batch.sequence)) - starts[batch.sequence]
+            values = _values(job.columns, wanted, parts)
+            table = kaggle_layout.table(job.columns, frame, values, ids[batch.sequence])
+            writer.write_table(table)
             rows += _rows(crowd, batch, parts, ids, texts)
     return rows
+
+
+def _wanted(columns: Sequence[str]) -> dict[str, list[int]]:
+    """Part -> those of its points that a column needs; of a hand, all points."""
+    used = {c[2:] for c in columns}
+    return {
+        part: [i for i in range(n) if "hand" in part or f"{part}_{i}" in used]
+        for part, n in landmarks.PARTS.items()
+    }
+
+
+def _values(
+    columns: Sequence[str], wanted: dict[str, list[int]], parts: dict[str, np.ndarray]
+) -> Iterator[np.ndarray]:
+    """f32[F] of each column, of `camera.record`'s parts."""
+    at = {f"{part}_{i}": (part, k) for part in wanted for k, i in enumerate(wanted[part])}
+    by_axis = {part: np.ascontiguousarray(p.transpose(2, 1, 0)) for part, p in parts.items()}
+    for column in columns:
+        part, point = at[column[2:]]
+        yield by_axis[part][landmarks.AXES.index(column[0]), point]
 
 
 def _rows(crowd, batch: spelling.Batch, parts, ids, texts) -> list[tuple]:
@@ -215,7 +195,7 @@ def write(
     *,
     sequences: int,
     seed: int = 0,
-    columns: Sequence[str] | None = None,
+    columns: tuple[str, ...],
     signers: int | None = None,
     supplemental: int = 0,
     sequences_per_file: int = 1000,
@@ -224,18 +204,13 @@ def write(
     """Writes a set of `sequences` (and `supplemental` sentences) under `out`, each file in a task
     of `run`.
 
-    `columns` are the landmark columns to write, all 1,629 where None. `signers` is Kaggle's 94 for
+    `columns` are the landmark columns to write. `signers` is Kaggle's 94 for
     large sets and fewer for small ones where None. Files appear under their names when whole, the
     csv after them and synthetic.json last. BadInput names what cannot be."""
-    chosen = kaggle_layout.COLUMNS if columns is None else kaggle_layout.checked(columns)
     if sequences < 1 or supplemental < 0 or sequences_per_file < 1 or seed < 0:
         raise errors.BadInput(
             f"{sequences} sequences, {supplemental} supplemental, {sequences_per_file} a file, seed"
             f" {seed}: needs at least 1, 0, 1 and 0"
-        )
-    if (out / "train.csv").exists() and not (out / "synthetic.json").exists():
-        raise errors.BadInput(
-            f"{out} holds a train.csv that is not synthetic; choose another folder"
         )
     signers = signers or min(94, max(4, sequences // 50))
     sets = {"train_landmarks": sequences, "supplemental_landmarks": supplemental}
@@ -243,26 +218,19 @@ def write(
     for folder, total in sets.items():
         if total:
             (out / folder).mkdir(parents=True, exist_ok=True)
-            jobs += _jobs(out, folder, total, sequences_per_file, seed, signers, chosen)
-    written = _run(jobs, run)
+            jobs += _jobs(out, folder, total, sequences_per_file, seed, signers, columns)
+    counts = [job.last - job.first for job in jobs]
+    tasks = [(job,) for job in jobs]
+    rows = workers.gathered(run, _write_file, tasks, counts, "spelling", "clips")
+    written = list(zip(jobs, rows, strict=True))
     ids = {c: i for i, c in enumerate(vocab.CHARACTERS)}
     files.write(out / "character_to_prediction_index.json", json.dumps(ids))
     found = {}
     for folder, total in sets.items():
         if total:
             found[folder] = _write_csv(out, folder, [w for w in written if w[0].folder == folder])
-    facts = {"version": VERSION, "seed": seed, "signers": signers, "columns": len(chosen)}
+    facts = {"version": VERSION, "seed": seed, "signers": signers, "columns": len(columns)}
     files.write(out / "synthetic.json", json.dumps(facts | {"statistics": found}, indent=1))
-
-
-def _run(jobs: list[_Job], run: workers.Run) -> list[tuple[_Job, list[tuple]]]:
-    rows: list[list[tuple]] = [[]] * len(jobs)
-    total = sum(job.last - job.first for job in jobs)
-    with tqdm.tqdm(total=total, desc="spelling", unit=" clips", disable=None) as bar:
-        for i, answer in run(_write_file, [(job,) for job in jobs]):
-            rows[i] = answer
-            bar.update(len(answer))
-    return list(zip(jobs, rows, strict=True))
 
 
 def _write_csv(out: files.Path, folder: str, written: list[tuple[_Job, list]]) -> dict:

@@ -4,80 +4,60 @@ Clips that show nothing are left out and counted.
 
 import collections
 import functools
-import shutil
-from collections.abc import Callable, Mapping, Sequence
-
-import tqdm
+from collections.abc import Mapping, Sequence
 
 from aslx import errors
-from aslx.prepare import class_dataset, workers
-from aslx.storage import files
+from aslx.prepare import class_items, workers
 
 _CHECKED = 64  # Items that a process checks between two steps of the bar.
 _NAMED = 10  # Of those that cannot be read.
 
 
-def whole(
-    build: Callable[[class_dataset.Found], dict],
-    found: class_dataset.Found,
-    kind: class_dataset.Kind,
-    scratch: files.Path,
-    options: class_dataset.Options,
-) -> dict:
-    """What `build` answers, which writes `scratch`/out.
-
-    Where it finds an item unreadable, all that are unreadable are looked for: they are named in a
-    BadInput or, as the options say, left out. Items that show nothing are left out.
-    """
-    try:
-        return build(found)
-    except (class_dataset.Unreadable, class_dataset.Empty):
-        empty, why = _left_out(found.items, kind, options)
-        if not (empty or why):
-            raise
-    if why and not options.skip_unreadable:
+def without(
+    found: class_items.Found, kind: class_items.Kind, run: workers.Run, *, skip: bool
+) -> class_items.Found:
+    """What is left of the items once those that show nothing are left out, and with `skip` those
+    that cannot be read too; without it a BadInput names these."""
+    items, (empty, why) = found.items, _left_out(found.items, kind, run)
+    if why and not skip:
         raise errors.BadInput(
-            f"{_named(why, len(found.items))}: mend or remove them, or pass --skip-unreadable"
+            f"{_named(why, len(items))}: mend or remove them, or pass --skip-unreadable"
         )
-    shutil.rmtree(scratch / "out", ignore_errors=True)
-    kept = [item for item in found.items if item.file not in why and item.file not in empty]
+    if not (empty or why):
+        return found
+    kept = [item for item in items if item.file not in why and item.file not in empty]
     dropped = collections.Counter({**found.dropped, **collections.Counter(empty.values())})
     notes = [*found.notes]
     if why:
         dropped["unreadable"] += len(why)
-        notes.append(_named(why, len(found.items)))
-    return build(class_dataset.Found(kept, dropped, notes))
+        notes.append(_named(why, len(items)))
+    return class_items.Found(kept, dropped, notes)
 
 
 def _left_out(
-    items: Sequence[class_dataset.Item], kind: class_dataset.Kind, options: class_dataset.Options
+    items: Sequence[class_items.Item], kind: class_items.Kind, run: workers.Run
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Why, of the files that show nothing, and of those that cannot be read."""
     parts = [items[i : i + _CHECKED] for i in range(0, len(items), _CHECKED)]
-    found: dict[int, tuple[dict[str, str], dict[str, str]]] = {}
+    tasks, counts = [(part,) for part in parts], [*map(len, parts)]
     check = functools.partial(_why, kind)
-    with tqdm.tqdm(total=len(items), desc="checking", unit=" files", disable=None) as bar:
-        run = workers.run(check, [(part,) for part in parts], options.processes or workers.usable())
-        for i, why in run:
-            found[i] = why
-            bar.update(len(parts[i]))
     empty, unreadable = {}, {}
-    for i in sorted(found):
-        empty |= found[i][0]
-        unreadable |= found[i][1]
+    for shows_nothing, why in workers.gathered(run, check, tasks, counts, "checking", "files"):
+        empty |= shows_nothing
+        unreadable |= why
     return empty, unreadable
 
 
 def _why(
-    kind: class_dataset.Kind, items: Sequence[class_dataset.Item]
+    kind: class_items.Kind, items: Sequence[class_items.Item]
 ) -> tuple[dict[str, str], dict[str, str]]:
     empty, unreadable = {}, {}
     for item in items:
         try:
-            class_dataset.read(kind, item)
-        except class_dataset.Empty as error:
+            kind.load(item)
+        except class_items.Empty as error:
             empty[item.file] = str(error)
-        except class_dataset.Unreadable as error:
+        except class_items.Unreadable as error:
             unreadable[item.file] = str(error)
     return empty, unreadable
 

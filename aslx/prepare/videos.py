@@ -1,7 +1,7 @@
 """Videos and a csv of what is signed in them -> Kaggle's layout, as `fingerspelling` takes it.
 
-A parquet for each video: one that stands is not made again, so an interrupted run goes on. Those
-that cannot be read are left out and named. train.csv comes last, when all are there.
+Each video becomes a parquet file. A parquet file that exists is not made again, so an interrupted
+run continues. Videos that cannot be read are left out and named. train.csv is written last.
 """
 
 import csv
@@ -12,15 +12,15 @@ import io
 import json
 import pathlib
 import posixpath
+import time
 from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import tqdm
 
 from aslx import errors
-from aslx.prepare import fingerspelling, kaggle_layout, workers
+from aslx.prepare import fingerspelling, kaggle_layout, options, workers
 from aslx.readers import csv_files, video
 from aslx.schema import landmarks, vocab
 from aslx.storage import files
@@ -30,13 +30,48 @@ _MADE_BY = b"aslx.readers.video"  # Of the parquet's metadata: how it was made.
 _MOST = 2**15 - 1  # Frames of a clip: Kaggle's column `frame` is int16.
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Video:
+    """Videos and a csv of their phrases into Kaggle's layout; `fingerspelling` takes it from there.
+
+    MediaPipe Holistic finds the landmarks, and is set up when it is first needed. An interrupted
+    run goes on where it stopped: a video whose parquet stands is not read again.
+    """
+
+    source: str
+    """The folder of the videos and the csv."""
+    out: str
+    """Where to put train.csv and train_landmarks/."""
+    phrases: str = "phrases.csv"
+    """The csv in --source, with the columns path, phrase and, if known, participant_id."""
+    fps: float | None = None
+    """Take as many frames a second; by default all, as they are. Kaggle's clips have about 30."""
+    processes: int | None = None
+    """Videos at a time; by default one for each core."""
+
+    def run(self) -> None:
+        """Says what became of each video."""
+        begun = time.monotonic()
+        source = pathlib.Path(options.source(self.source, self.out))
+        processes = self.processes or workers.usable()
+        report = prepare(source, pathlib.Path(self.out), self.phrases, self.fps, processes)
+        for name, why in report["left_out"].items():
+            print(f"left out: {name}: {why}")
+        seen = f"{report['hands']} of {report['frames']} frames show a hand"
+        print(f"{report['made']} videos made, {report['stood']} stood already; {seen}")
+        print(f"next: python -m aslx.prepare fingerspelling --source {self.out} --out DIR")
+        numbers = report | {"left_out": len(report["left_out"])}
+        seconds = round(time.monotonic() - begun, 1)
+        print(json.dumps({"path": self.out, **numbers, "seconds": seconds}))
+
+
 @dataclasses.dataclass(frozen=True)
 class Line:
     """A line of the csv."""
 
     path: str  # Of the video, under the csv's folder.
     phrase: str
-    signer: str  # A number or a name; empty where nobody knows.
+    signer: str  # A number or a name; empty where it is unknown.
 
     @property
     def sequence_id(self) -> int:
@@ -96,7 +131,9 @@ def prepare(
     wanted = lines(source, name)
     asked = json.dumps({"fps": fps, "by": video.REQUIREMENTS[0]})
     video.packages()  # Once, before every process asks for it.
-    answers = _all(wanted, functools.partial(_one, source, out, asked, fps), processes)
+    run = functools.partial(workers.run, processes=processes)
+    tasks = [(source, out, asked, fps, line) for line in wanted]
+    answers = workers.gathered(run, _one, tasks, [1] * len(tasks), "tracking", "videos")
     kept = [line for line, answer in zip(wanted, answers, strict=True) if answer["why"] is None]
     report = {
         "made": sum(answer["made"] for answer in answers),
@@ -114,15 +151,6 @@ def prepare(
     files.write(out / _FACTS, json.dumps(report | json.loads(asked), indent=1) + "\n")
     files.write(out / fingerspelling.TRAIN, _table(kept))
     return report
-
-
-def _all(wanted: Sequence[Line], one: functools.partial, processes: int) -> list[dict]:
-    answers: list[dict] = [{}] * len(wanted)
-    with tqdm.tqdm(total=len(wanted), desc="tracking", unit=" videos", disable=None) as bar:
-        for i, answer in workers.run(one, [(line,) for line in wanted], processes):
-            answers[i] = answer
-            bar.update()
-    return answers
 
 
 def _one(
@@ -171,12 +199,9 @@ def _one(
 
 def _landmarks(track: video.Track, sequence_id: int) -> pa.Table:
     """A row a frame, with all of Kaggle's columns."""
-    frames = len(track.values)
-    values_TC = landmarks.columns(track.points)
-    columns = [pa.array(np.arange(frames, dtype=np.int16))]
-    columns += [pa.array(column, from_pandas=True) for column in values_TC.T]
-    columns.append(pa.array(np.full(frames, sequence_id, np.int64)))
-    return pa.Table.from_arrays(columns, schema=kaggle_layout.schema(kaggle_layout.COLUMNS))
+    frames, values = np.arange(len(track.values)), landmarks.columns(track.points).T
+    ids = np.full(len(frames), sequence_id, np.int64)
+    return kaggle_layout.table(landmarks.ALL.columns, frames, values, ids)
 
 
 def _table(kept: Sequence[Line]) -> str:

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import process
 from typing import Any, TypeVar
 
+import tqdm
+
 from aslx import errors
 from aslx.data import parent_watch
 
@@ -53,6 +55,24 @@ def run(
         raise
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def gathered(
+    run: Run,
+    function: Callable[..., Result],
+    tasks: Sequence[tuple],
+    counts: Sequence[int],
+    doing: str,
+    unit: str,
+) -> list[Result]:
+    """What `run` answers to each task, in the order of the tasks. A bar moves on by a task's count
+    when the task ends."""
+    answers: dict[int, Result] = {}
+    with tqdm.tqdm(total=sum(counts), desc=doing, unit=f" {unit}", disable=None) as bar:
+        for i, answer in run(function, tasks):
+            answers[i] = answer
+            bar.update(counts[i])
+    return [answers[i] for i in range(len(tasks))]
 
 
 @contextlib.contextmanager

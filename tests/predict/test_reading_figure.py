@@ -13,7 +13,6 @@ from aslx.inputs import clip_features, image_features, phrase_features
 from aslx.models import attention, cnn, keypoints, layers, lstm, transformer
 from aslx.predict import __main__ as predict
 from aslx.predict import reading_figure
-from aslx.prepare import kaggle_layout
 from aslx.runs import trained_run
 from aslx.schema import landmarks, vocab
 from aslx.tasks import classification, heads, transcription
@@ -162,7 +161,7 @@ def test_draw_writes_a_picture_and_an_animation_of_every_clip(run, dataset, tmp_
         )
         for i, frames in ((7, 30), (8, 12))
     ]
-    assert set(SELECTION.columns) <= set(kaggle_layout.COLUMNS)
+    assert set(SELECTION.columns) <= set(landmarks.ALL.columns)
     pd.concat(tables).to_parquet(tmp_path / "clips.parquet")
     run(predict, "--workdir", workdir, tmp_path / "clips.parquet", "--draw").lines()
     drawn = sorted(path.name for path in (workdir / "drawings").iterdir())

@@ -138,9 +138,10 @@ def test_a_file_that_cannot_be_written_asks_for_room_and_leaves_nothing(limit, s
 
 KILLED = """
 import os, signal
-from aslx import cli, prepare
-from aslx.data import records
-records.write_index = lambda folder: os.kill(os.getpid(), signal.SIGKILL)
+from aslx import cli
+from aslx.data import index
+from aslx.prepare import __main__ as prepare
+index.save = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 cli.run(prepare.main)
 """
 

@@ -8,14 +8,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from aslx.data import records
-from aslx.prepare import building, class_dataset, isolated_signs, keypoint_clips, sign_mnist, splits
-
-OPTIONS = class_dataset.Options(processes=1)
+from aslx.prepare import building, isolated_signs, keypoint_clips, sign_mnist, splits
 
 
-def built(tmp_path, prepare, *args) -> tuple[dict, records.Records]:
+def built(tmp_path, kind: type, source) -> tuple[dict, records.Records]:
     with building.scratch(tmp_path / "out") as scratch:
-        report = prepare(*args, scratch, OPTIONS)
+        asked = kind(source=str(source), out=str(tmp_path / "out"), processes=1)
+        report = asked.prepare(scratch)
     return report, records.Records(tmp_path / "out", "train")
 
 
@@ -31,7 +30,7 @@ def folders(source, width: int = 258, frames: int = 3, clips: int = 10):
 
 def test_folders_of_frames_become_clips_of_both_classes(tmp_path):
     source = folders(tmp_path / "source")
-    report, data = built(tmp_path, keypoint_clips.prepare, source)
+    report, data = built(tmp_path, keypoint_clips.KeypointClips, source)
     assert {part: n["clips"] for part, n in report["parts"].items()} == {
         "train": 14, "validation": 2, "test": 4,
     }  # fmt: skip
@@ -49,10 +48,10 @@ def test_a_missing_frame_and_one_of_the_wrong_width_are_named(tmp_path):
     source = folders(tmp_path / "source")
     np.save(source / "dog" / "4" / "1.npy", np.zeros(257))
     with pytest.raises(ValueError, match=r"dog/4/1\.npy has 257 values"):
-        built(tmp_path, keypoint_clips.prepare, source)
+        built(tmp_path, keypoint_clips.KeypointClips, source)
     (source / "dog" / "4" / "1.npy").unlink()
     with pytest.raises(ValueError, match=r"dog/4 has no 1\.npy"):
-        built(tmp_path, keypoint_clips.prepare, source)
+        built(tmp_path, keypoint_clips.KeypointClips, source)
     assert not (tmp_path / "out").exists()
 
 
@@ -72,7 +71,7 @@ def kaggle_signs(source, signers: int = 6, each: int = 4):
 
 def test_isolated_signs_are_split_by_signer_in_kaggles_order_of_classes(tmp_path):
     source = kaggle_signs(tmp_path / "source")
-    report, data = built(tmp_path, isolated_signs.prepare, source)
+    report, data = built(tmp_path, isolated_signs.IsolatedSigns, source)
     assert report["split"] == "signer" and data.metadata["classes"] == ["b", "a"]
     test = records.Records(tmp_path / "out", "test")
     assert not set(data.index.signer) & set(test.index.signer)
@@ -84,7 +83,7 @@ def test_a_parquet_that_is_no_whole_number_of_frames_is_named(tmp_path):
     table = pq.read_table(source / "clips" / "3.parquet")
     pq.write_table(table.slice(0, 600), source / "clips" / "3.parquet")
     with pytest.raises(ValueError, match=r"3\.parquet has 600 rows"):
-        built(tmp_path, isolated_signs.prepare, source)
+        built(tmp_path, isolated_signs.IsolatedSigns, source)
 
 
 def mnist(path, rows: int):
@@ -99,13 +98,13 @@ def test_sign_mnist_is_tested_on_its_own_test_csv(tmp_path):
     (tmp_path / "source").mkdir()
     mnist(tmp_path / "source" / "sign_mnist_train.csv", 240)
     mnist(tmp_path / "source" / "sign_mnist_test.csv", 48)
-    report, data = built(tmp_path, sign_mnist.prepare, tmp_path / "source")
+    report, data = built(tmp_path, sign_mnist.SignMnist, tmp_path / "source")
     assert report["parts"]["test"]["clips"] == 48 and len(data.metadata["classes"]) == 24
     assert report["parts"]["validation"]["clips"] == 24 and data.metadata["size"] == [28, 28, 1]
     with open(tmp_path / "source" / "sign_mnist_train.csv", "a") as f:
         f.write("9," + ",".join(["0"] * 784) + "\n")
     with pytest.raises(ValueError, match="line 242: label 9"):
-        sign_mnist.prepare(tmp_path / "source", tmp_path / "again", OPTIONS)
+        built(tmp_path / "again", sign_mnist.SignMnist, tmp_path / "source")
 
 
 def test_a_stratified_split_has_every_class_in_its_share():

@@ -22,14 +22,13 @@ from aslx.schema import landmarks
 from tests.prepare import kaggle
 
 KEEP = phrase_clips.Keep(selection="seed_hands_pose")
-OPTIONS = fingerspelling.Options(keep=KEEP, processes=1)
+OPTIONS = fingerspelling.Options(out="out", keep=KEEP, processes=1)
 
 
 def prepare(source, out, **options):
     chosen = dataclasses.replace(OPTIONS, **options)
     with building.scratch(out) as scratch:
-        run = fingerspelling.runner(chosen, scratch)
-        return fingerspelling.prepare(source, scratch, chosen, "a test", run)
+        return fingerspelling.prepare(source, scratch, chosen, "a test", chosen.pool())
 
 
 @pytest.fixture(scope="module")

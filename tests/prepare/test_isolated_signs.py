@@ -170,7 +170,9 @@ def test_a_line_that_cannot_be_is_named(tmp_path):
 
 def prepared(tmp_path, folder):
     with building.scratch(tmp_path / "out") as scratch:
-        return isolated_signs.prepare(folder, scratch, class_dataset.Options(processes=1))
+        out = str(tmp_path / "out")
+        asked = isolated_signs.IsolatedSigns(source=str(folder), out=out, processes=1)
+        return asked.prepare(scratch)
 
 
 def test_what_is_left_out_put_right_or_the_same_is_told(tmp_path):

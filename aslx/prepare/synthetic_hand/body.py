@@ -54,7 +54,7 @@ def _outline(ids: tuple[int, ...], centre, radii, start: float, end: float) -> d
 
 def _mesh() -> np.ndarray:
     """float32[468, 3] about the head's centre, in metres. Lips, nose, eyes and outline stand where
-    MediaPipe has them; the others cover the front of an ellipsoid evenly (a golden spiral)."""
+    MediaPipe has them; the other points cover an ellipsoid's front evenly (a golden spiral)."""
     i = np.arange(468)
     ring = np.sqrt((i + 0.5) / 468)
     turn = i * np.pi * (3 - np.sqrt(5))

@@ -24,7 +24,7 @@ class Signers:
     palm: np.ndarray  # [S], wrist to middle knuckle in metres.
     bones: np.ndarray  # [S, 5, 3], scale of each bone.
     angles: np.ndarray  # [S, 60, 20], handshapes in this signer's manner.
-    palms: np.ndarray  # [S, 60, 3], palm orientations likewise.
+    palms: np.ndarray  # [S, 60, 3], palm orientations in this signer's manner.
     wrist: np.ndarray  # [S, 3], where the hand spells, right of the body's middle, in metres.
     body: np.ndarray  # [S], the body's size against the average.
     pace: np.ndarray  # [S], frames a character against the average.

@@ -19,7 +19,7 @@ PACE, PACE_SPREAD = 8.75, 0.32
 DAWDLING = 0.035  # Share of the clips that take much longer.
 MOST_FRAMES = 807
 SEEN = (0.83, 0.59)  # Beta distribution of the share of frames that show the hand.
-HURRY = 3.2  # Frames a character that nobody undercuts: shorter clips are cut off.
+HURRY = 3.2  # Frames a character of the fastest signing: shorter clips are cut off.
 
 
 @dataclasses.dataclass(frozen=True)
