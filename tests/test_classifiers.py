@@ -15,7 +15,7 @@ from aslx import config
 from aslx.describe import __main__ as describe
 from aslx.export import __main__ as export
 from aslx.export import tflite
-from aslx.prepare import sign_mnist
+from aslx.readers import sign_mnist_csv
 from aslx.runs import opening, partition
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -58,11 +58,11 @@ def test_the_isolated_sign_network_has_1_8_million_parameters():
 
 
 def test_the_letters_of_sign_mnist_leave_out_j_and_z():
-    assert [sign_mnist.letter_of(i) for i in (0, 8, 10, 24)] == ["A", "I", "K", "Y"]
-    assert sign_mnist.LETTERS[9] == "K" and len(sign_mnist.LETTERS) == 24
+    assert [sign_mnist_csv.letter_of(i) for i in (0, 8, 10, 24)] == ["A", "I", "K", "Y"]
+    assert sign_mnist_csv.LETTERS[9] == "K" and len(sign_mnist_csv.LETTERS) == 24
     for label in (9, 25):
         with pytest.raises(ValueError, match="without a movement"):
-            sign_mnist.letter_of(label)
+            sign_mnist_csv.letter_of(label)
 
 
 @pytest.fixture(scope="module")

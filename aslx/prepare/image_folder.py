@@ -11,12 +11,9 @@ import numpy as np
 
 from aslx import errors
 from aslx.prepare import class_dataset, class_items, cutouts, workers
-from aslx.readers import file_kinds, folders, images
+from aslx.readers import folders, images
 from aslx.storage import files
 
-SUFFIXES = (
-    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".webp", ".gif", ".tif", ".tiff"),
-)
 _PARTS = frozenset(("train", "training", "test", "testing", "val", "valid", "validation", "dev"))
 _SHOWN = 12  # Cutouts in the figure.
 
@@ -56,7 +53,7 @@ def find(source: pathlib.Path) -> class_items.Found:
     for folder in folders.classes(source):
         before = len(items)
         for path in folders.within(folder):
-            why = _no_image(path)
+            why = images.left_out(path)
             if why:
                 dropped[why] += 1
                 continue
@@ -64,7 +61,9 @@ def find(source: pathlib.Path) -> class_items.Found:
             deep += path.parent != folder
         if len(items) == before:
             empty.append(folder.name)
-    loose = [path for path in folders.inside(source) if path.is_file() and not _no_image(path)]
+    loose = [
+        path for path in folders.inside(source) if path.is_file() and not images.left_out(path)
+    ]
     if loose:
         dropped["images in no folder of a class"] += len(loose)
     found = class_items.Found(items, dropped)
@@ -92,18 +91,6 @@ def _check_classes(source: pathlib.Path, items: Sequence[class_items.Item], deep
             f"{source} holds {names}, which are parts and no classes: point "
             "--source at the folder whose folders are the classes"
         )
-
-
-def _no_image(path: pathlib.Path) -> str:
-    """Why a file is left out; empty for an image, which may still be damaged."""
-    if path.suffix.lower() in SUFFIXES:
-        return ""
-    kind = file_kinds.kind(path)
-    if kind in (file_kinds.IMAGE, file_kinds.GIF):
-        return ""
-    if kind in (file_kinds.HEIC, file_kinds.AVIF):
-        return f"{kind.upper()} images, which cannot be read here: save them as JPEG"
-    return f"{path.suffix.lower()} files" if path.suffix else "files without a suffix"
 
 
 def _draw(kind: class_items.Kind, train: Sequence[class_items.Item], path: files.Path) -> None:

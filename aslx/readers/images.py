@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import pathlib
 import struct
 import warnings
 from collections.abc import Iterator
@@ -15,6 +16,9 @@ from aslx import errors
 from aslx.readers import file_kinds
 from aslx.storage import files
 
+_SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".webp", ".gif", ".tif", ".tiff"),
+)
 # Decoders that read pixels and start no program, as PostScript's does.
 _FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "GIF", "TIFF")
 _PIXELS = 50_000_000  # Of a phone's largest usual photograph; 400 MB while it is made small.
@@ -38,6 +42,18 @@ _UNREADABLE = (
 # Pillow warns of damage that it got over, and of sizes that are checked here.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 logging.getLogger("PIL").setLevel(logging.CRITICAL)
+
+
+def left_out(path: pathlib.Path) -> str:
+    """Why a file is no image; empty for an image, which may still be damaged."""
+    if path.suffix.lower() in _SUFFIXES:
+        return ""
+    kind = file_kinds.kind(path)
+    if kind in (file_kinds.IMAGE, file_kinds.GIF):
+        return ""
+    if kind in (file_kinds.HEIC, file_kinds.AVIF):
+        return f"{kind.upper()} images, which cannot be read here: save them as JPEG"
+    return f"{path.suffix.lower()} files" if path.suffix else "files without a suffix"
 
 
 def read(path: str | os.PathLike | BinaryIO, shape: tuple[int, int, int]) -> np.ndarray:
