@@ -12,6 +12,8 @@ import sys
 
 import pytest
 
+from tests import test_house
+
 ROOT = pathlib.Path(__file__).parent.parent
 PAGES = [
     *sorted(ROOT.glob("*.md")),
@@ -83,6 +85,12 @@ def test_the_results_of_the_readme_are_those_of_the_results_page():
 
     assert len(rows("README.md")) >= 4
     assert set(rows("README.md")) <= set(rows("docs/results.md"))
+
+
+def test_the_floors_of_the_design_are_those_of_the_house():
+    rows = re.findall(r"^\| (\d) \| (.*?) \|", DESIGN.read_text(), re.MULTILINE)
+    floors = [set(re.findall(r"`(\w+)`", rooms)) for _, rooms in reversed(rows)]
+    assert floors == [set(floor) for floor in test_house.FLOORS]
 
 
 def line_of(path: str, name: str) -> int:
