@@ -6,7 +6,16 @@ from typing import Any
 
 import jax
 
-from aslx.kernels import blocks, depthwise, fft_convolution, images, linear, lstm, storing
+from aslx.kernels import (
+    attention,
+    blocks,
+    depthwise,
+    fft_convolution,
+    images,
+    linear,
+    lstm,
+    storing,
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -14,6 +23,7 @@ class Mode:
     """One form of each function. The default is the plain form, which defines the function: a tuned
     form gives the same values and gradients, but for rounding."""
 
+    attention: Callable[..., jax.Array] = attention.plain
     linear: Callable[[jax.Array, jax.Array], jax.Array] = linear.plain
     depthwise: Callable[[jax.Array, jax.Array], jax.Array] = depthwise.plain
     convolution: Callable[[jax.Array, jax.Array], jax.Array] = fft_convolution.plain
@@ -29,6 +39,7 @@ PLAIN = Mode()
 ACCELERATOR = Mode(recur=lstm.accelerator)
 EXPORT = Mode(scan=blocks.unroll)
 CPU = Mode(
+    attention=attention.cpu,
     linear=linear.cpu,
     depthwise=depthwise.cpu,
     convolution=fft_convolution.cpu,

@@ -35,7 +35,7 @@ def rotate(x_BTNH: jax.Array, turns_T2H: jax.Array | np.ndarray) -> jax.Array:
     return jnp.concatenate([a * cos - b * sin, b * cos + a * sin], -1)
 
 
-class Attention(nnx.Module):
+class Attention(layers.Layer):
     """Multi-head attention in parts, so that a decoder can keep keys and values.
 
     Given `turns`, queries and keys carry rotary positions. Queries of a row that sees nothing
@@ -83,7 +83,7 @@ class Attention(nnx.Module):
     def _mix(self, x_BTD, k_BSNH, v_BSNH, mask_BTS, turns: Turns = None) -> jax.Array:
         q_BTNH = self.q(x_BTD)
         q_BTNH = q_BTNH if turns is None else rotate(q_BTNH, turns)
-        return jax.nn.dot_product_attention(q_BTNH, k_BSNH, v_BSNH, mask=mask_BTS[:, None])
+        return self.mode.attention(q_BTNH, k_BSNH, v_BSNH, mask_BTS)
 
     def shares(self, x_BTD: jax.Array, k_BSNH: jax.Array, mask_BTS: jax.Array) -> jax.Array:
         """f32[B, T, S]: what share of its attention each row gives to each place, the heads' mean.

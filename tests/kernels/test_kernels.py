@@ -43,6 +43,14 @@ def recur(activation: lstm.Activation, reverse: bool, steps: int, mask: np.ndarr
     return of
 
 
+def mixing(*mask: int):
+    """Attention under a mask of which one row sees nothing."""
+    mask_BTS = RNG.random(mask) < 0.5
+    mask_BTS[0, 0] = False
+    arrays = [some(16, 128, 4, 8) for _ in range(3)]  # As many logits as are cut into parts.
+    return lambda mode, q, k, v: mode.attention(q, k, v, jnp.asarray(mask_BTS)), arrays
+
+
 def run(name: str, *options):
     return lambda mode, *arrays: getattr(mode, name)(*arrays, *options)
 
@@ -50,6 +58,8 @@ def run(name: str, *options):
 ENDS = np.arange(7) < np.array([[7], [4], [0]])
 HOLES = RNG.random((3, 7)) < 0.6
 CASES = {
+    "attention": mixing(16, 1, 128),
+    "attention-under-one-mask": mixing(1, 128, 128),
     "linear": (run("linear"), [some(2, 3, 5), some(5, 4)]),
     "linear-of-few-rows": (run("linear"), [some(3, 80), some(80, 20)]),
     "linear-that-pads-its-columns": (run("linear"), [some(90, 80), some(80, 20)]),
