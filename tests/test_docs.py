@@ -101,16 +101,13 @@ def line_of(path: str, name: str) -> int:
         found = re.search(begin, text, re.MULTILINE)
         assert found, f"{path} has no {name}: mend docs/design.md"
         return text[: found.start()].count("\n") + 1
-    node: ast.AST = ast.parse(text)
+    inside, line = ast.parse(text).body, 0
     for part in name.split("."):
         kinds = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-        inside = [n for n in ast.iter_child_nodes(node) if isinstance(n, kinds)]
-        node = next((n for n in inside if n.name == part), node)
-        assert isinstance(node, kinds) and node.name == part, (
-            f"{path} has no {name}: mend docs/design.md"
-        )
-    assert isinstance(node, kinds)
-    return node.lineno
+        found = [node for node in inside if isinstance(node, kinds) and node.name == part]
+        assert found, f"{path} has no {name}: mend docs/design.md"
+        inside, line = found[0].body, found[0].lineno
+    return line
 
 
 def renewed(text: str) -> str:
