@@ -112,11 +112,12 @@ def _prepare_environment() -> None:
 
 
 def _name(main: Callable) -> str:
-    """How the command is started, for its usage: `python -m aslx.train`."""
-    spec = sys.modules["__main__"].__spec__
-    if main.__module__ != "__main__" or spec is None:
+    """How the command was started, for its usage: `aslx train`, or `python -m aslx.train`."""
+    started = sys.modules["__main__"]
+    if main.__module__ != "__main__" or started.__spec__ is None:
         return sys.argv[0]
-    return f"python -m {spec.name}"
+    module = started.__spec__.name.removesuffix(".__main__")
+    return getattr(started, "PROGRAM", f"python -m {module}")
 
 
 def _missing(error: Exception) -> str:

@@ -18,6 +18,7 @@ from typing import Annotated, Any, TypeVar
 import jax
 import tyro
 
+import aslx
 from aslx import config_json, errors, sharding
 from aslx import optim as optim_lib
 from aslx.data import plan
@@ -104,7 +105,8 @@ FREE_TO_CHANGE = (
     *("mesh.data", "mesh.fsdp", "mesh.cpu_devices"),
 )
 _MAY_GROW = ("epochs",)  # It changes the schedule, and loses nothing (aslx.train.loop).
-_DATA = "data_sets"  # Beside the config in config.json: what the run was trained on.
+# Beside the config in config.json: what the run was trained on, and the version of aslx.
+_DATA, _VERSION = "data_sets", "aslx"
 
 Command = TypeVar("Command")
 
@@ -158,11 +160,21 @@ def _from_file(path: str | os.PathLike) -> Config:
 
 
 def _file(path: str | os.PathLike) -> pathlib.Path:
-    """The config file of a path or, as `quickstart`, of a name in configs/."""
-    for file in (path, f"{path}.py", f"configs/{path}.py", f"configs/{path}"):
-        if pathlib.Path(file).is_file():
-            return pathlib.Path(file)
-    raise errors.BadInput(f"no config file {path}; see configs/")
+    """The config file of a path or, as `quickstart`, of a name in configs/: in the working
+    directory, or of aslx itself."""
+    package = pathlib.Path(__file__).parent
+    shipped = package / "configs"  # Of a wheel; in a checkout it lies beside the package.
+    if not shipped.is_dir():
+        shipped = package.parent / "configs"
+    folders = (pathlib.Path("configs"), shipped)
+    named = [folder / name for folder in folders for name in (f"{path}.py", path)]
+    for file in (pathlib.Path(path), pathlib.Path(f"{path}.py"), *named):
+        if file.is_file():
+            return file
+    names = sorted({file.stem for folder in folders for file in folder.glob("*.py")})
+    raise errors.BadInput(
+        f"no config file {path}: give the path of a Python file, or one of {', '.join(names)}"
+    )
 
 
 def _place(error: Exception, file: pathlib.Path) -> str:
@@ -185,6 +197,7 @@ def _at_home(cfg: Config) -> Config:
 
 def save(cfg: Config, path: files.Path, data: dict[str, str] | None = None) -> None:
     form = config_json.to_json(cfg) | ({_DATA: data} if data else {})
+    form[_VERSION] = aslx.__version__
     files.write(path, json.dumps(form, indent=2) + "\n")
 
 
@@ -238,13 +251,17 @@ def claim(workdir: files.Path, cfg: Config, data: dict[str, str] | None = None) 
 
 def read(path: files.Path) -> Config:
     """The config that `save` wrote, or that a stranger did: BadInput says what it cannot be."""
-    form = files.read_json(path)
+    form, version = files.read_json(path), None
     if isinstance(form, dict):
         form.pop(_DATA, None)
+        version = form.pop(_VERSION, None)
     try:
         return config_json.from_json(form, Config)
     except errors.BadInput as error:
-        raise errors.BadInput(f"{path}: {error}") from None
+        said = f"{path}: {error}"
+        if isinstance(version, str) and version != aslx.__version__:
+            said += f" (aslx {version!r:.30} wrote the file, and this is {aslx.__version__})"
+        raise errors.BadInput(said) from None
 
 
 def data(path: files.Path) -> dict[str, str]:

@@ -4,16 +4,26 @@ import errno
 import functools
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
 
 import pytest
 
+import aslx
 from aslx import cli, errors
+from aslx.__main__ import COMMANDS
 from aslx.storage import files
 
 ROOT = pathlib.Path(__file__).parent.parent
+# What pip makes of `[project.scripts]`.
+SCRIPT = "import sys; from aslx.__main__ import main; sys.exit(main())"
+
+
+def started(*words: str) -> subprocess.CompletedProcess:
+    """Python, with these arguments."""
+    return subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True)
 
 
 def fail(error, cause=None):
@@ -142,7 +152,34 @@ def test_a_cache_that_another_may_have_filled_is_refused(planted, monkeypatch, t
         files.cache()
 
 
-def test_the_usage_of_a_command_is_what_starts_it():
-    command = [sys.executable, "-m", "aslx.train"]
-    done = subprocess.run([*command, "--help"], cwd=ROOT, capture_output=True, text=True)
-    assert done.stdout.startswith("usage: python -m aslx.train [-h]"), done
+@pytest.mark.parametrize(
+    ("words", "usage"),
+    [
+        (("-m", "aslx.train"), "python -m aslx.train"),
+        (("-m", "aslx", "train"), "python -m aslx train"),
+        (("-c", SCRIPT, "train"), "aslx train"),
+        (("-c", SCRIPT, "prepare", "image-folder"), "aslx prepare image_folder"),
+    ],
+    ids=lambda words: "-".join(words[1:3]) if isinstance(words, tuple) else "",
+)
+def test_the_usage_of_a_command_is_what_starts_it(words, usage):
+    done = started(*words, "--help")
+    assert done.stdout.startswith(f"usage: {usage} [-h]"), done
+
+
+def test_aslx_lists_its_commands_and_imports_no_library_for_that():
+    done = started("-X", "importtime", "-m", "aslx", "--help")
+    for name in COMMANDS:
+        (line,) = [x for x in done.stdout.splitlines() if x.split()[:1] == [name]]
+        assert len(line) <= 80
+    assert not re.search(r"\b(numpy|jax|tyro)\b", done.stderr)
+    assert started("-m", "aslx").stdout == done.stdout
+    assert started("-m", "aslx", "--version").stdout == f"aslx {aslx.__version__}\n"
+    meant = started("-m", "aslx", "trian")
+    assert meant.returncode == 2 and meant.stderr.endswith("did you mean train?\n")
+
+
+def test_every_command_of_the_package_is_listed():
+    rooms = {path.parent.name for path in (ROOT / "aslx").glob("*/__main__.py")}
+    files = {p.stem for p in (ROOT / "aslx").glob("*.py") if "cli.run(main)" in p.read_text()}
+    assert rooms | files == set(COMMANDS)

@@ -1,6 +1,7 @@
 """Configs: typed, overridable, and readable again."""
 
 import dataclasses
+import json
 import os
 import pathlib
 
@@ -8,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import aslx
 from aslx import config, config_json, errors, optim
 from aslx.data import plan
 from aslx.models import transformer
@@ -74,6 +76,36 @@ def test_what_is_noted_of_the_data_sets_is_no_field_of_the_config(tmp_path):
     path.write_text(path.read_text().replace('"9 records, 12ab"', "[]"))
     with pytest.raises(errors.BadInput, match="data_sets cannot be"):
         config.data(path)
+
+
+def test_a_config_is_found_by_name_and_one_of_the_working_directory_comes_first(
+    monkeypatch, tmp_path
+):
+    monkeypatch.chdir(tmp_path)
+    cfg = config.load("quickstart")
+    assert config.load("quickstart.py") == config.load(ROOT / "configs" / "quickstart.py") == cfg
+    (tmp_path / "configs").mkdir()
+    mine = "from aslx import config\ndef get_config(): return config.load({!r}, ['--seed', '7'])\n"
+    for name in ("quickstart", "mine"):
+        path = ROOT / "configs" / "quickstart.py"
+        (tmp_path / "configs" / f"{name}.py").write_text(mine.format(str(path)))
+        assert config.load(name) == dataclasses.replace(cfg, seed=7)
+    with pytest.raises(errors.BadInput, match=r"no config file quick: .* mine, quickstart,"):
+        config.load("quick")
+
+
+def test_a_config_says_which_version_wrote_it_and_any_version_is_read(tmp_path):
+    cfg, path = config.load("quickstart"), tmp_path / "config.json"
+    config.save(cfg, path)
+    form = json.loads(path.read_text())
+    assert form["aslx"] == aslx.__version__
+    for other in ({"aslx": "9.1"}, {"aslx": [9]}, {}):
+        rest = {name: value for name, value in form.items() if name != "aslx"}
+        path.write_text(json.dumps(rest | other))
+        assert config.read(path) == cfg
+    path.write_text(json.dumps(form | {"aslx": "9.1", "depth": 3}))
+    with pytest.raises(errors.BadInput, match=r"no field depth.*'9.1' wrote the file"):
+        config.read(path)
 
 
 def test_a_misspelt_field_is_an_error_that_names_the_right_one(capsys):

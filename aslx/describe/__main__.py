@@ -13,7 +13,8 @@ class Command:
     """Prints a config's layers, its parameters, and the FLOPs of one clip or image."""
 
     config: str
-    """A Python file with get_config(); its fields become options of this command."""
+    """A Python file with get_config(), or the name of one in configs/, such as quickstart; the
+    fields of the config become options of this command."""
     frames: int = 160
     """Frames of the clip that FLOPs are counted for; Kaggle's mean is 160."""
     augment: str = ""

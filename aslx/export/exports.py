@@ -11,6 +11,7 @@ import pathlib
 import re
 from typing import Any
 
+import aslx
 from aslx import errors
 from aslx.storage import files
 
@@ -60,7 +61,7 @@ def write(
     }
     whole = every | {
         REPORT: (json.dumps(report, indent=2) + "\n").encode(),
-        ABOUT: json.dumps(about | {"files": named}, indent=1).encode(),
+        ABOUT: json.dumps({"aslx": aslx.__version__} | about | {"files": named}, indent=1).encode(),
     }
     if files.in_bucket(out):
         for name, data in whole.items():

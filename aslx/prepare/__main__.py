@@ -46,7 +46,7 @@ def main() -> None:
     if kinds and not kinds[0].startswith("-"):
         kinds = [_kind(kinds[0])]
     words = [*kinds, *words]
-    command = tyro.cli(Command, prog="python -m aslx.prepare", description=__doc__, args=words)
+    command = tyro.cli(Command, description=__doc__, args=words)
     with _ending_on_sigterm():
         command.run() if isinstance(command, videos.Video) else _run(command)
 

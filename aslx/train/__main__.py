@@ -17,7 +17,8 @@ class Command:
     """Trains a model, or goes on where the run directory left off."""
 
     config: str
-    """A Python file with get_config(); its fields become options of this command."""
+    """A Python file with get_config(), or the name of one in configs/, such as quickstart; the
+    fields of the config become options of this command."""
     workdir: str = ""
     """Where the run lives: config, checkpoints, metrics, plots, samples. Must be given."""
     distributed: bool = False
