@@ -30,10 +30,19 @@ class Config:
 
 
 def use_cpu_devices(cfg: Config) -> None:
-    """Divides the host's cores. Call it before anything else of JAX; accelerators stay as they
-    are."""
-    if cfg.cpu_devices:
+    """Divides the host's cores; accelerators stay as they are. BadInput where JAX has started with
+    another number of CPU devices."""
+    if not cfg.cpu_devices:
+        return
+    try:
         jax.config.update("jax_num_cpu_devices", cfg.cpu_devices)
+    except RuntimeError:  # JAX has started.
+        there = jax.device_count()
+        if jax.default_backend() == "cpu" and there != cfg.cpu_devices:
+            raise errors.BadInput(
+                f"JAX has started with {there} CPU devices, and the run has {cfg.cpu_devices}: "
+                f"train before anything else, or set mesh.cpu_devices to {there}"
+            ) from None
 
 
 def make_mesh(cfg: Config, devices: list | None = None) -> jax.sharding.Mesh:

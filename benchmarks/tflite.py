@@ -23,8 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from aslx import cli, config
-from aslx.export import __main__ as export
-from aslx.export import export_graph, tflite
+from aslx.export import conversion, export_graph, tflite
 from aslx.runs import opening
 from aslx.schema import vocab
 from aslx.tasks import heads, transcription
@@ -41,7 +40,7 @@ class Command:
     """A Python file with get_config(); its fields become options of this command."""
     ctc: bool = False
     """Take the CTC head, and no decoder."""
-    quantize: tuple[export.Quantize, ...] = export.VARIANTS
+    quantize: tuple[conversion.Quantize, ...] = conversion.VARIANTS
     frames: tuple[int, ...] = QUANTILES
     """Of the clips that are timed."""
     repeat: int = 20
@@ -87,7 +86,7 @@ def main() -> None:
     model = ending(model)
     rng, columns = np.random.default_rng(0), len(cfg.features.selection.columns)
     for quantize in command.quantize:
-        flatbuffer = export.convert(cfg, model, quantize)
+        flatbuffer = conversion.convert(cfg, model, quantize)
         line: dict[str, Any] = {
             **{name: importlib.metadata.version(name) for name in ("ai-edge-litert", "jax")},
             "load": round(os.getloadavg()[0], 1),

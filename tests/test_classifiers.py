@@ -13,8 +13,7 @@ from PIL import Image
 
 from aslx import config
 from aslx.describe import __main__ as describe
-from aslx.export import __main__ as export
-from aslx.export import tflite
+from aslx.export import conversion, tflite
 from aslx.readers import sign_mnist_csv
 from aslx.runs import opening, partition
 
@@ -183,7 +182,7 @@ def test_a_network_of_windows_is_exported_with_all_of_them_and_the_local_contras
     small = ("--features.height", "20", "--features.width", "20", "--features.size", "20")
     cfg = config.load(ROOT / "configs" / "asl_alphabet_cnn_few.py", small)
     model = opening.network(cfg)
-    answer = tflite.runner(export.convert(cfg, model, "none"))
+    answer = tflite.runner(conversion.convert(cfg, model, "none"))
     for seed in range(3):
         image = np.random.default_rng(seed).integers(0, 256, (20, 20, 3)).astype(np.float32)
         expected = cfg.task.predict(model, *cfg.features(jnp.asarray(image)[None]))[0]
@@ -194,7 +193,7 @@ def test_a_network_of_windows_is_exported_with_all_of_them_and_the_local_contras
 @pytest.mark.parametrize("name", ["keypoint_lstm", "isolated_signs"])
 def test_an_exported_classifier_answers_hostile_clips_of_any_length(name):
     cfg = config.load(ROOT / "configs" / f"{name}.py", ("--task.classes", "3"))
-    answer = tflite.runner(export.convert(cfg, opening.network(cfg), "none"))
+    answer = tflite.runner(conversion.convert(cfg, opening.network(cfg), "none"))
     _, *rest = cfg.features.source.shape
     for t in (0, 1, 2, 30, 31, 128, 129, 2000):
         for value in (np.nan, 0.0, 1e4):

@@ -22,7 +22,8 @@ FLOORS = (
     {"config", "readers", "tasks"},
     {"inputs", "prepare"},
     {"runs"},
-    {"describe", "evaluate", "export", "label", "predict", "train"},
+    {"export"},
+    {"describe", "evaluate", "label", "predict", "train"},
     {"serve"},
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

@@ -76,7 +76,7 @@ def test_clips_are_read_together_as_each_alone(source, workdir):
     ]
     together = {name: text for name, text, _ in label.read(run, iter(clips))}
     assert len(together) == len(clips)
-    alone = [answer.text for answer in trained_run.answers(run, [clip for _, clip in clips])]
+    alone = [answer.text for answer in run.answers([clip for _, clip in clips])]
     assert [together[number] for number, _ in clips] == alone
 
 

@@ -5,14 +5,13 @@ import json
 import pathlib
 import re
 import sys
-from collections.abc import Iterator
 from typing import Annotated, Any
 
 import tyro
 from etils import epath
 
 from aslx import cli, errors
-from aslx.readers import file_kinds, video
+from aslx.readers import video
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,19 +37,6 @@ class Command:
     CTC posteriors or the classes' probabilities; NAME.gif moves."""
     drawings: str | None = None
     """Where to draw; by default drawings/ in --workdir."""
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Clip:
-    file: str
-    name: Any  # What the file calls it.
-    values: Any  # As the source of the run's features has it.
-    track: video.Track | None = None  # Of a video.
-
-    @property
-    def visible(self) -> bool:
-        """Not a video without a hand."""
-        return self.track is None or bool(self.track.hands.any())
 
 
 def main() -> int | None:
@@ -92,70 +78,45 @@ def _status(run: Any, file: str, command: Command) -> int:
     return 0
 
 
-def _clips(run: Any, file: str, command: Command) -> Iterator[_Clip]:
-    source = run.cfg.features.source
-    kind, moves = file_kinds.kind(file), "length" in source.reads
-    if moves and video.is_video(file):
-        name = pathlib.Path(file).name
-        if command.draw or command.overlay:
-            track = video.track(file, command.fps)
-            yield _Clip(file, name, source.tracked(track.values), track)
-        else:  # Less than the whole face and body is kept.
-            track = video.track(file, command.fps, take=source.tracked)
-            yield _Clip(file, name, track.values, track)
-        return
-    if kind and kind not in source.takes:
-        takes = [*source.takes.values(), *(["videos"] if moves else [])]
-        raise errors.BadInput(
-            f"{file} {file_kinds.words(kind)}, and this model reads {' and '.join(takes)}"
-        )
-    yield from (_Clip(file, *clip) for clip in source.clips(file))
-
-
 def _read(run: Any, file: str, command: Command) -> None:
-    from aslx.runs import trained_run
+    from aslx.predict import predictions
 
-    clips = list(_clips(run, file, command))
-    if not clips:
+    drawn = command.draw or command.overlay is not None
+    found = predictions.read(run, file, fps=command.fps, keep_points=drawn)
+    if not found:
         print(f"{file} holds no sequence")
-        return
-    blank = run.cfg.features.source.blank
-    shown = [clip for clip in clips if clip.visible and not blank(clip.values)]
-    answers = iter(trained_run.answers(run, [clip.values for clip in shown]))
-    for clip in clips:
-        answer = next(answers) if clip in shown else None
-        said = run.cfg.task.silent() if answer is None else run.cfg.task.report(answer)
-        line = {"file": file, "sequence_id": clip.name} | said
-        if clip.track is not None:
-            hands = int(clip.track.hands.sum())
-            line |= {"frames": len(clip.track.hands), "frames_with_a_hand": hands}
+    for one in found:
+        line = {"file": file, "sequence_id": one.name} | one.report
+        if one.track is not None:
+            hands = int(one.track.hands.sum())
+            line |= {"frames": len(one.track.hands), "frames_with_a_hand": hands}
             if not hands:
-                line["note"] = f"no hand was found in any of {len(clip.track.hands)} frames"
-        elif answer is None:
-            line["note"] = f"nothing was tracked in any of {len(clip.values)} frames"
+                line["note"] = f"no hand was found in any of {len(one.track.hands)} frames"
+        elif one.answer is None:
+            line["note"] = f"nothing was tracked in any of {len(one.clip)} frames"
         print(json.dumps(line), flush=True)
-        if command.draw or command.overlay:
-            _draw(run, clip, answer, command)
+        if drawn:
+            _draw(run, file, one, command)
 
 
-def _draw(run: Any, clip: _Clip, answer: Any, command: Command) -> None:
+def _draw(run: Any, file: str, one: Any, command: Command) -> None:
     from aslx.predict import animation, reading_figure
 
     folder = epath.Path(command.drawings) if command.drawings else run.workdir / "drawings"
-    parts = pathlib.Path(clip.file).absolute().with_suffix("").parts[-2:]
-    if clip.track is None and str(clip.name) != clip.file:
-        parts = (*parts, str(clip.name))
+    parts = pathlib.Path(file).absolute().with_suffix("").parts[-2:]
+    if one.track is None and str(one.name) != file:
+        parts = (*parts, str(one.name))
     name = re.sub(r"[^\w.-]+", "-", "-".join(parts))
-    if "length" not in run.cfg.features.source.reads:
-        reading_figure.image(run, clip.values, answer, folder / f"{name}.png")
+    if "length" not in run.source.reads:
+        reading_figure.image(run, one.clip, one.answer, folder / f"{name}.png")
         return
-    reading = reading_figure.read(run, clip.values, answer, clip.track)
+    reading = reading_figure.read(run, one.clip, one.answer, one.track)
     if command.draw:
         reading_figure.draw(run, reading, name, folder / f"{name}.png")
         animation.skeleton(reading, folder / f"{name}.gif")
         print(f"drawn: {folder / name}.png and .gif", file=sys.stderr)
-    if command.overlay and clip.track:
-        animation.overlay(reading, clip.file, clip.track, command.fps, command.overlay)
+    if command.overlay and one.track:
+        animation.overlay(reading, file, one.track, command.fps, command.overlay)
         print(f"written: {command.overlay}", file=sys.stderr)
 
 

@@ -248,7 +248,7 @@ def _classes(ax: Axes, reading: Reading, run: trained_run.Run) -> None:
     _timed(ax, reading)
     most = len(reading.clip)
     frames = np.unique(np.linspace(1, most, min(_STEPS, most)).round().astype(int))
-    grown_KC = np.stack(trained_run.answers(run, [reading.clip[:n] for n in frames]))
+    grown_KC = np.stack(run.answers([reading.clip[:n] for n in frames]))
     for i, c in enumerate(np.argsort(-grown_KC[-1])[:_BEST]):
         label = f"{run.cfg.task.names[c]}  {grown_KC[-1, c]:.2f}"
         ax.plot(frames, grown_KC[:, c], color=_COLOURS[i], lw=1.6, label=label)

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import logging
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -44,6 +45,28 @@ class Run:
         """The jitted way from a batch to what the task reads its answers from."""
         features, task = self.cfg.features, self.cfg.task
         return jax.jit(lambda model, batch: task.evidence(model, *model_inputs.of(batch, features)))
+
+    @property
+    def source(self) -> Any:
+        """How files and arrays become the model's inputs."""
+        return self.cfg.features.source
+
+    def answers(self, clips: Sequence[np.ndarray]) -> list:
+        """What the model answers for clips or images that are in no record, as `source` reads them
+        from a file."""
+        # One shape for all, but those that are so long that the others would be mostly padding.
+        frames, found = max((len(clip) for clip in clips if len(clip) <= _LONG), default=0), []
+        for clip in clips:
+            batch = batch_of_one(
+                self, clip, frames if len(clip) <= _LONG else -(-len(clip) // _LONG) * _LONG
+            )
+            found += self.cfg.task.decode(jax.device_get(self.predict(self.model, batch)))
+        return found
+
+    def report(self, answer: Any) -> dict[str, Any]:
+        """An answer with all that is known of it; None is that to a clip in which nothing was
+        tracked."""
+        return self.cfg.task.silent() if answer is None else self.cfg.task.report(answer)
 
 
 def open_run(
@@ -103,19 +126,6 @@ def _prior(
     except OSError as error:  # The run may be another's, or on a disk that cannot be written.
         log.warning("the prior is counted anew each time: %s", error)
     return prior
-
-
-def answers(run: Run, clips: list[np.ndarray]) -> list:
-    """What the model answers for clips or images that are in no record, as the source of its
-    features reads them from a file."""
-    # One shape for all, but those that are so long that the others would be mostly padding.
-    frames, out = max((len(clip) for clip in clips if len(clip) <= _LONG), default=0), []
-    for clip in clips:
-        batch = batch_of_one(
-            run, clip, frames if len(clip) <= _LONG else -(-len(clip) // _LONG) * _LONG
-        )
-        out += run.cfg.task.decode(jax.device_get(run.predict(run.model, batch)))
-    return out
 
 
 def batch_of_one(run: Run, clip: np.ndarray, frames: int = 0) -> dict[str, np.ndarray]:

@@ -70,11 +70,12 @@ def serve(command: Command, folder: pathlib.Path, listener: socket.socket) -> No
     """Until a signal ends it."""
     import uvicorn
 
-    from aslx.serve import admission, connections, opened, streams
+    from aslx.export import exported
+    from aslx.serve import admission, connections, streams
     from aslx.serve import app as app_lib
     from aslx.serve import interpreter_pool as engine_lib
 
-    export = opened.export(folder)
+    export = exported.open_export(folder)
     threads = command.threads or min(8, os.cpu_count() or 1)
     engine = engine_lib.Engine(export.files[exports.MODEL].read(), export.about, threads)
     try:

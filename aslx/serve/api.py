@@ -10,8 +10,9 @@ import pydantic
 from fastapi import responses
 from starlette import requests as requests_lib
 
+from aslx.export.exported import Answer
 from aslx.serve import bodies, refusals
-from aslx.serve.interpreter_pool import Answer, Engine
+from aslx.serve.interpreter_pool import Engine
 from aslx.serve.limits import Limits
 from aslx.serve.receiving import Receiving
 from aslx.serve.turns import Client, Full, Places

@@ -14,8 +14,8 @@ from fastapi import responses, staticfiles
 from starlette import datastructures, types
 
 from aslx import errors
-from aslx.export import exports
-from aslx.serve import admission, api, opened, streams, turns
+from aslx.export import exported, exports
+from aslx.serve import admission, api, streams, turns
 from aslx.serve import interpreter_pool as engine_lib
 from aslx.serve.limits import Limits
 
@@ -120,7 +120,7 @@ def packages(web: pathlib.Path) -> dict[str, pathlib.Path]:
 
 
 def build(
-    export: opened.Export,
+    export: exported.Export,
     engine: engine_lib.Engine,
     limits: Limits,
     web: pathlib.Path = WEB,
@@ -160,7 +160,7 @@ def build(
     return app
 
 
-def _model(app: fastapi.FastAPI, export: opened.Export) -> None:
+def _model(app: fastapi.FastAPI, export: exported.Export) -> None:
     """The export's files as they were opened, whatever stands in their folder now."""
 
     async def file(request: fastapi.Request) -> responses.Response:

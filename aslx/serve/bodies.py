@@ -14,10 +14,10 @@ import pydantic
 from PIL import Image
 
 from aslx import errors
+from aslx.export.exported import About
 from aslx.readers import images, parquet, parquet_rows, sign_parquet
 from aslx.schema import landmarks
 from aslx.serve import packed, refusals
-from aslx.serve.interpreter_pool import About
 from aslx.serve.limits import Limits
 from aslx.serve.refusals import Refused
 
@@ -63,7 +63,7 @@ class Columns:
 
     def __init__(self, about: About, names: Sequence[str]):
         self._about, self._order = about, None
-        self._selection = _selection(about)
+        self._selection = about.selection
         self.width = about.width
         if not names:
             return
@@ -98,12 +98,6 @@ class Columns:
             found_TN3, lost = landmarks.lost_where_zero(points_TN3, self._selection)
             return landmarks.columns(found_TN3) if lost else clip
         return clip
-
-
-def _selection(about: About) -> landmarks.Selection:
-    """The points whose columns the model reads, in their order."""
-    points = dict.fromkeys(name.partition("_")[2] for name in about.columns)
-    return landmarks.Selection("of the model", tuple(points))
 
 
 def takes(about: About) -> tuple[str, ...]:
@@ -173,7 +167,7 @@ def _long(body: bytes, bounds: parquet_rows.Bounds, limits: Limits) -> Clips:
 
 def _wide(body: bytes, about: About, bounds: parquet_rows.Bounds, limits: Limits) -> Clips:
     """asl-fingerspelling's: a row for each frame."""
-    selection = _selection(about)
+    selection = about.selection
     pack = landmarks.columns if about.kind == "columns" else np.asarray
     found: Clips = []
     for number, clip in parquet.sequences(_Body(body), selection, bounds):

@@ -42,27 +42,23 @@ def _train(stop: stopping.Signals) -> int:
     if not command.workdir:
         raise errors.BadInput("--workdir is missing: say where the run shall live")
     import jax
-    from etils import epath
 
-    from aslx import cli, sharding
-    from aslx.checkpoints import hosts
+    from aslx import cli
     from aslx.kernels import malloc_tuning
-    from aslx.runs import opening
-    from aslx.train import loop
+    from aslx.train import training
 
     malloc_tuning.keep()
-    workdir = epath.Path(command.workdir)
-    cfg = config.placed(cfg, workdir)
-    sharding.use_cpu_devices(cfg.mesh)
-    if command.distributed:
-        jax.distributed.initialize()
-    cfg = hosts.together(lambda: opening.settled(cfg))
-    scores, ended = loop.run(
-        cfg, workdir, stop=stop, profile=command.profile, other_data=command.other_data
+    scores, ended = training.train_run(
+        cfg,
+        command.workdir,
+        stop=stop,
+        distributed=command.distributed,
+        profile=command.profile,
+        other_data=command.other_data,
     )
     if ended and jax.process_index() == 0:
-        print(_next(cfg, shlex.quote(str(workdir))))
-    cli.last_json({"workdir": str(workdir)} | scores)
+        print(_next(cfg, shlex.quote(command.workdir)))
+    cli.last_json({"workdir": command.workdir} | scores)
     return 0 if ended else stop.status
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from aslx import config, errors, optim
 from aslx.export import __main__ as export
-from aslx.export import comparison, tflite
+from aslx.export import comparison, conversion, exporting, tflite
 from aslx.inputs import phrase_features
 from aslx.models import lstm, transformer
 from aslx.runs import evaluator, trained_run
@@ -61,13 +61,13 @@ def run(request, tmp_path_factory) -> trained_run.Run:
 
 @pytest.fixture(scope="module")
 def exported(run) -> bytes:
-    return export.convert(run.cfg, run.model, "none")
+    return conversion.convert(run.cfg, run.model, "none")
 
 
 @pytest.fixture(scope="module")
 def submission(run, exported, tmp_path_factory) -> pathlib.Path:
     path = tmp_path_factory.mktemp("export") / "submission.zip"
-    path.write_bytes(export.submission(exported, run.cfg.features.source.submission))
+    path.write_bytes(exporting.submission(exported, run.cfg.features.source.submission))
     return path
 
 
@@ -84,15 +84,15 @@ def test_the_exported_text_is_jaxs_on_200_clips(run, exported):
 
 
 def test_float16_weights_change_one_text_in_a_hundred_at_most(run):
-    models = {"float16": export.convert(run.cfg, run.model, "float16")}
+    models = {"float16": conversion.convert(run.cfg, run.model, "float16")}
     report = compared(run, models)["float16"]
     assert report["same_text"] >= 0.99
 
 
 def test_int8_weights_make_a_file_that_answers_and_says_which_runtime_it_needs(run, exported):
-    model = export.convert(run.cfg, run.model, "int8")
+    model = conversion.convert(run.cfg, run.model, "int8")
     assert len(model) < len(exported)
-    assert export.runtime(exported) < "2.14" < export.runtime(model) < "3"
+    assert conversion.runtime(exported) < "2.14" < conversion.runtime(model) < "3"
     columns = len(run.cfg.features.selection.columns)
     outputs = tflite.runner(model)(inputs=np.zeros((20, columns), np.float32))["outputs"]
     assert outputs.shape[1] == vocab.PAD + 1
@@ -114,11 +114,11 @@ def test_hostile_clips_of_any_length_are_answered_with_characters(run, exported,
         assert set(vocab.of_rows(outputs)) <= set(vocab.CHARACTERS)
 
 
-@pytest.mark.parametrize("rows", [export.WEB_FRAMES[0], export.WEB_FRAMES[-1]])
+@pytest.mark.parametrize("rows", [conversion.WEB_FRAMES[0], conversion.WEB_FRAMES[-1]])
 def test_a_model_of_fixed_length_reads_every_shorter_clip_as_the_other_does(run, exported, rows):
     columns, rng = len(run.cfg.features.selection.columns), np.random.default_rng(0)
     whole = tflite.runner(exported)
-    fixed = tflite.runner(export.convert(run.cfg, run.model, "none", rows))
+    fixed = tflite.runner(conversion.convert(run.cfg, run.model, "none", rows))
     test = evaluator.Evaluation(run.cfg, run.mesh, "test").clips()
     stream = np.concatenate([landmarks.columns(clip) for clip in test])
     texts = set()
@@ -139,7 +139,7 @@ def test_a_model_of_fixed_length_reads_every_shorter_clip_as_the_other_does(run,
 def test_model_json_says_what_goes_in_and_comes_out(run):
     cfg = run.cfg
     scores = [{"name": "score", "value": 0.5, "on": "validation"}]
-    said = json.loads(json.dumps(export.about(cfg, run.step, scores, web=False)))
+    said = json.loads(json.dumps(exporting.about(cfg, run.step, scores, web=False)))
     assert said == {
         "step": run.step,
         "scores": scores,
@@ -152,7 +152,7 @@ def test_model_json_says_what_goes_in_and_comes_out(run):
         "task": "transcription",
         "answers": list(vocab.CHARACTERS),
     }
-    said = export.about(cfg, run.step, [], web=True)
+    said = exporting.about(cfg, run.step, [], web=True)
     assert said["web"][0] == {"frames": 64, "file": "web/64.tflite"}
 
 
@@ -239,4 +239,4 @@ def test_a_zip_that_kaggle_would_refuse_is_not_made(monkeypatch):
     monkeypatch.setattr(export, "MAX_ZIP", 1000)
     noise = np.random.default_rng(0).bytes(5000)
     with pytest.raises(errors.BadInput, match="--quantize float16 or int8"):
-        export.submission(noise, {})
+        exporting.submission(noise, {})

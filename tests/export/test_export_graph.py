@@ -10,8 +10,7 @@ import pytest
 from flax import nnx
 
 from aslx import cli, config
-from aslx.export import __main__ as export
-from aslx.export import ensemble, export_graph, float16_weights, tflite
+from aslx.export import conversion, ensemble, export_graph, float16_weights, tflite
 from aslx.inputs import model_inputs, phrase_features
 from aslx.models import squeezeformer, transformer
 from aslx.runs import opening
@@ -114,7 +113,7 @@ def stored(flatbuffer: bytes) -> list[tuple[int, bytes]]:
 
 @pytest.fixture(scope="module")
 def float32(reader) -> bytes:
-    return export.convert(*reader, "none")
+    return conversion.convert(*reader, "none")
 
 
 def test_a_converted_ensemble_answers_at_each_length_as_jax_does(reader, float32):
@@ -134,7 +133,7 @@ def test_every_weight_is_stored_once_whatever_its_type(reader, float32):
     assert len(set(buffers)) == len(buffers) > 20
     half = stored(float16_weights.halved(float32))
     assert len(half) == len(buffers) and {kind for kind, _ in half} == {types.FLOAT16}
-    eighth = [kind for kind, _ in stored(export.convert(*reader, "int8"))]
+    eighth = [kind for kind, _ in stored(conversion.convert(*reader, "int8"))]
     assert len(eighth) == len(buffers) and eighth.count(types.INT8) > 0.9 * len(eighth)
 
 
@@ -144,7 +143,7 @@ def test_inference_builds_what_is_exported(reader):
 
 
 def test_the_installed_jax_and_tensorflow_go_together():
-    export.check_versions()
+    conversion.check_versions()
 
 
 def test_a_jax_that_tensorflow_cannot_read_is_one_line(monkeypatch, capfd):
@@ -161,7 +160,7 @@ def test_a_jax_that_tensorflow_cannot_read_is_one_line(monkeypatch, capfd):
 
     monkeypatch.setattr(jax.export, "export", newer)
     with pytest.raises(SystemExit) as ended:
-        cli.run(export.check_versions)
+        cli.run(conversion.check_versions)
     err = capfd.readouterr().err
     assert ended.value.code == 2 and err.count("\n") == 1
     assert f"cannot read what jax {jax.__version__} writes" in err and "[export]" in err
@@ -170,5 +169,5 @@ def test_a_jax_that_tensorflow_cannot_read_is_one_line(monkeypatch, capfd):
 def test_tensorflow_that_is_not_installed_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow", None)
     with pytest.raises(ModuleNotFoundError) as error:
-        export.check_versions()
+        conversion.check_versions()
     assert error.value.name == "tensorflow"  # Of which aslx.cli makes a line.

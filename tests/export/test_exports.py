@@ -10,8 +10,7 @@ import pytest
 
 from aslx import errors
 from aslx.export import __main__ as export
-from aslx.export import exports
-from aslx.serve import opened
+from aslx.export import exported, exports
 from tests import killed
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
@@ -32,7 +31,7 @@ def written(out: pathlib.Path, step: int) -> None:
 
 def test_an_export_says_its_files_and_is_opened_with_them(tmp_path):
     written(tmp_path / "new" / "export", 7)
-    found = opened.export(tmp_path / "new" / "export")
+    found = exported.open_export(tmp_path / "new" / "export")
     assert found.about.step == 7 and not found.replaced
     assert {name: file.read() for name, file in found.files.items()} == killed.files(7)
     assert (tmp_path / "new" / "export" / "report.json").exists()
@@ -40,9 +39,9 @@ def test_an_export_says_its_files_and_is_opened_with_them(tmp_path):
 
 def test_what_was_opened_outlives_the_export_that_replaces_it(tmp_path):
     written(tmp_path / "export", 1)
-    found = opened.export(tmp_path / "export")
+    found = exported.open_export(tmp_path / "export")
     written(tmp_path / "export", 2)
-    assert found.replaced and not opened.export(tmp_path / "export").replaced
+    assert found.replaced and not exported.open_export(tmp_path / "export").replaced
     assert {name: file.read() for name, file in found.files.items()} == killed.files(1)
     assert json.loads(found.described)["step"] == 1
     assert {path.name for path in tmp_path.iterdir()} == {"export"}
@@ -83,7 +82,7 @@ def test_a_link_to_a_folder_stays_one(tmp_path):
     written(tmp_path / "export", 1)
     written(tmp_path / "link", 2)
     assert (tmp_path / "link").is_symlink()
-    assert opened.export(tmp_path / "export").about.step == 2
+    assert exported.open_export(tmp_path / "export").about.step == 2
 
 
 def test_files_of_two_exports_are_not_served(tmp_path):
@@ -93,11 +92,11 @@ def test_files_of_two_exports_are_not_served(tmp_path):
         before = (tmp_path / "one" / name).read_bytes()
         (tmp_path / "one" / name).write_bytes((tmp_path / "two" / name).read_bytes())
         with pytest.raises(errors.BadInput, match=r"is not the file .* export again"):
-            opened.export(tmp_path / "one")
+            exported.open_export(tmp_path / "one")
         (tmp_path / "one" / name).write_bytes(before)
     (tmp_path / "one" / "web" / "64.tflite").unlink()
     with pytest.raises(errors.BadInput, match=r"64\.tflite is missing: export again"):
-        opened.export(tmp_path / "one")
+        exported.open_export(tmp_path / "one")
 
 
 HOSTILE = {
@@ -126,7 +125,7 @@ def test_a_strangers_model_json_is_data_of_a_known_form_or_refused(tmp_path, cas
     said = whole | said | {"files": whole["files"] | said.get("files", {})}
     path.write_text(json.dumps(said))
     with pytest.raises(errors.BadInput, match="export again") as refused:
-        opened.export(tmp_path / "export")
+        exported.open_export(tmp_path / "export")
     assert "\n" not in str(refused.value) and len(str(refused.value)) < 500
 
 
@@ -136,11 +135,11 @@ def test_a_pipe_or_a_link_out_of_the_folder_is_no_file_of_an_export(tmp_path):
     labels.unlink()
     os.mkfifo(labels)
     with pytest.raises(errors.BadInput, match=r"labels\.txt is missing"):
-        opened.export(tmp_path / "export")
+        exported.open_export(tmp_path / "export")
     labels.unlink()
     labels.symlink_to("/etc/passwd")
     with pytest.raises(errors.BadInput, match="is not the file"):
-        opened.export(tmp_path / "export")
+        exported.open_export(tmp_path / "export")
 
 
 def test_the_command_refuses_such_a_folder_before_anything_else(tmp_path, run):

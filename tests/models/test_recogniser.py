@@ -11,7 +11,7 @@ import pytest
 from flax import nnx
 
 from aslx.checkpoints import stored
-from aslx.export import __main__ as export
+from aslx.export import conversion
 from aslx.runs import opening
 from aslx.tasks import heads, transcription
 from tests import tiny
@@ -55,7 +55,9 @@ def test_the_exported_file_is_the_same_with_and_without_it(tmp_path):
     for reverse in (False, True):
         model = dataclasses.replace(cfg.model, decoder_layers=1, reverse=reverse)
         of = dataclasses.replace(cfg, model=model)
-        files.append(export.convert(of, jax.jit(functools.partial(opening.network, of))(), "none"))
+        files.append(
+            conversion.convert(of, jax.jit(functools.partial(opening.network, of))(), "none")
+        )
     assert operator.eq(*map(len, files))
 
 

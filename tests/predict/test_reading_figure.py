@@ -123,7 +123,7 @@ def test_the_text_grows_to_the_answer_and_the_picture_shows_it(name, dataset, tm
     run = opened(tmp_path / "run", dataset, **TRANSCRIBERS[name])
     points = run.cfg.features.selection.points
     clip_TN3 = a_clip(41, [0, 1, 20])[:, SELECTION.indices(*points)]
-    (answer,) = trained_run.answers(run, [clip_TN3])
+    (answer,) = run.answers([clip_TN3])
     reading = reading_figure.read(run, clip_TN3, answer, None)
     texts = [reading.text(frame) for frame in range(41 + 128)]
     assert texts[-1] == answer.text and all(b.startswith(a) for a, b in itertools.pairwise(texts))
@@ -142,7 +142,7 @@ def test_a_clip_without_hands_is_drawn_too(name, dataset, tmp_path):
     run = opened(tmp_path / "run", dataset, **TRANSCRIBERS[name])
     clip_TN3 = a_clip(9, list(range(9)))
     clip_TN3 = clip_TN3[:, SELECTION.indices(*run.cfg.features.selection.points)]
-    (answer,) = trained_run.answers(run, [clip_TN3])
+    (answer,) = run.answers([clip_TN3])
     reading = reading_figure.read(run, clip_TN3, answer, None)
     assert not reading.seen.any()
     reading_figure.draw(run, reading, "clip", tmp_path / "clip.png")

@@ -10,8 +10,7 @@ import pandas as pd
 import pytest
 
 from aslx import config, optim
-from aslx.export import __main__ as export
-from aslx.export import exports, tflite
+from aslx.export import conversion, exporting, exports, tflite
 from aslx.runs import evaluator, trained_run
 from aslx.schema import landmarks, vocab
 from aslx.train import loop
@@ -55,9 +54,9 @@ def trained(tmp_path_factory) -> Trained:
     config.claim(workdir, cfg)
     loop.run(cfg, workdir)
     run = trained_run.open_run(workdir)
-    model = export.convert(run.cfg, run.model, "none")
+    model = conversion.convert(run.cfg, run.model, "none")
     scores = [{"name": "score", "value": 0.5, "on": "validation"}]
-    about = export.about(run.cfg, run.step, scores, web=True)
+    about = exporting.about(run.cfg, run.step, scores, web=True)
     about["web"] = about["web"][:1]  # Of models that no test here runs.
     every = {"model.tflite": model, "web/64.tflite": b"of the page"}
     exports.write(workdir / "export", about, {"made": {}}, every)

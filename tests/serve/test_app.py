@@ -11,16 +11,16 @@ import pytest
 import requests
 
 from aslx import errors
-from aslx.export import exports
+from aslx.export import exported, exports
 from aslx.serve import app as app_lib
-from aslx.serve import fresh, limits, opened
+from aslx.serve import fresh, limits
 from aslx.serve import interpreter_pool as engine_lib
 from tests.serve import servers
 from tests.serve.test_streams import stream
 
 
 def application(trained, web):
-    export = opened.export(trained.workdir / "export")
+    export = exported.open_export(trained.workdir / "export")
     engine = engine_lib.Engine(export.files["model.tflite"].read(), export.about, 1)
     return app_lib.build(export, engine, limits.Limits(), web)
 
@@ -145,7 +145,7 @@ def test_the_port_is_looked_at_before_the_export(tmp_path, server):
 
 def test_an_export_beside_it_does_not_change_what_is_served(trained, web, tmp_path):
     shutil.copytree(trained.workdir / "export", tmp_path / "export")
-    found = opened.export(tmp_path / "export")
+    found = exported.open_export(tmp_path / "export")
     engine = engine_lib.Engine(found.files["model.tflite"].read(), found.about, 1)
     app = app_lib.build(found, engine, limits.Limits(), web)
     names = ("model.json", "model.tflite", "web/64.tflite")

@@ -9,10 +9,10 @@ import pytest
 import requests
 from PIL import Image
 
-from aslx.export import exports
+from aslx.export import exported, exports
 from aslx.schema import landmarks
 from aslx.serve import app as app_lib
-from aslx.serve import bodies, limits, opened
+from aslx.serve import bodies, limits
 from aslx.serve import interpreter_pool as engine_lib
 from tests.serve import servers
 from tests.serve.test_streams import closed
@@ -46,11 +46,11 @@ def kind(request, tmp_path_factory):
     about = {"step": 1, "scores": [], "task": "classification", "answers": NAMES}
     about["input"] = {"kind": request.param, "shape": shape}
     exports.write(export, about, {}, {"model.tflite": model})
-    found = opened.export(export)
+    found = exported.open_export(export)
     engine = engine_lib.Engine(model, found.about, 1)
     app = app_lib.build(found, engine, limits.Limits())
     with servers.running(app) as url:
-        run = engine_lib.interpreter(model, found.about)
+        run = exported.interpreter(model, found.about)
         yield request.param, url, lambda inputs: run(inputs=inputs)["outputs"]
 
 
@@ -99,7 +99,7 @@ def test_a_model_refuses_the_types_of_others(kind, post):
     assert response.status_code == 415
     described = requests.get(kind[1] + "/openapi.json", timeout=30).json()
     content = described["paths"]["/api/transcribe"]["post"]["requestBody"]["content"]
-    assert set(content) == set(bodies.takes(engine_lib.About(1, "", name, (), (), ())))
+    assert set(content) == set(bodies.takes(exported.About(1, "", name, (), (), ())))
 
 
 @pytest.mark.parametrize("kind", ["image"], indirect=True)

@@ -7,6 +7,7 @@ import weakref
 import numpy as np
 import pytest
 
+from aslx.export import exported
 from aslx.serve import interpreter_pool as engine_lib
 from aslx.serve import refusals, turns
 from tests.serve import servers
@@ -90,7 +91,7 @@ class Held(list):
 
 def test_what_a_refused_piece_of_work_held_is_freed_at_once(trained):
     model = (trained.workdir / "export" / "model.tflite").read_bytes()
-    about = engine_lib.About(1, "transcription", "columns", (126,), (), tuple("ab"))
+    about = exported.About(1, "transcription", "columns", (126,), (), tuple("ab"))
     held = []
 
     def work() -> None:
@@ -114,11 +115,11 @@ def test_what_a_refused_piece_of_work_held_is_freed_at_once(trained):
 
 def test_an_interpreter_does_not_keep_the_memory_of_a_long_clip(trained, monkeypatch):
     model = (trained.workdir / "export" / "model.tflite").read_bytes()
-    about = engine_lib.About(1, "transcription", "columns", (126,), (), tuple("ab"))
+    about = exported.About(1, "transcription", "columns", (126,), (), tuple("ab"))
     engine = engine_lib.Engine(model, about, 1)
-    made, interpreter = [], engine_lib.interpreter
+    made, interpreter = [], exported.interpreter
     monkeypatch.setattr(
-        engine_lib, "interpreter", lambda *given: made.append(1) or interpreter(*given)
+        exported, "interpreter", lambda *given: made.append(1) or interpreter(*given)
     )
     clip = np.zeros((600, 126), np.float32)
     assert engine.read(clip[:400]) and not made

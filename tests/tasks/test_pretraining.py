@@ -12,7 +12,7 @@ from flax import nnx
 from aslx import config, errors
 from aslx.checkpoints import stored
 from aslx.decode import decoding_options
-from aslx.export import __main__ as export
+from aslx.export import conversion
 from aslx.models import lstm, squeezeformer, transformer
 from aslx.runs import initial_weights, opening, trained_run
 from aslx.tasks import pretraining
@@ -177,12 +177,12 @@ def test_a_run_of_which_nothing_fits_is_an_error(dataset, run, tmp_path):
 
 def test_a_pretraining_run_has_nothing_to_predict_or_export(run):
     opened = trained_run.open_run(run[1])
-    answer = trained_run.answers(opened, [np.zeros((9, 42, 3), np.float32)])[0]
+    answer = opened.answers([np.zeros((9, 42, 3), np.float32)])[0]
     for ask in (lambda: TASK.report(answer), TASK.silent):
         with pytest.raises(ValueError, match="nothing to predict or export; train a recogniser"):
             ask()
     with pytest.raises(ValueError, match="nothing to predict or export; train a recogniser"):
-        export.convert(opened.cfg, opened.model, "none")
+        conversion.convert(opened.cfg, opened.model, "none")
     with pytest.raises(ValueError, match="leave out --ctc, --beams, --prior and --fallback"):
         trained_run.open_run(run[1], options=decoding_options.Options(beams=8))
 

@@ -19,8 +19,7 @@ import pytest
 from PIL import Image
 
 from aslx import config, optim
-from aslx.export import __main__ as export
-from aslx.export import exports
+from aslx.export import conversion, exporting, exports
 from aslx.inputs import phrase_features
 from aslx.models import transformer
 from aslx.runs import opening, trained_run
@@ -150,12 +149,12 @@ def served(workdir: pathlib.Path) -> Iterator[str]:
 
 def exported(cfg: config.Config, model: Any, step: int, out: pathlib.Path, frames=()) -> None:
     """What `python -m aslx.export --web` writes, at fewer lengths."""
-    said = export.about(cfg, step, [], web=True)
+    said = exporting.about(cfg, step, [], web=True)
     clips = [entry for entry in said["web"] if "frames" in entry]
     if clips:
         said["web"] = [entry for entry in clips if entry["frames"] in frames]
-    every = {"model.tflite": export.convert(cfg, model, "none")}
-    every |= {f"web/{n}.tflite": export.convert(cfg, model, "none", n) for n in frames}
+    every = {"model.tflite": conversion.convert(cfg, model, "none")}
+    every |= {f"web/{n}.tflite": conversion.convert(cfg, model, "none", n) for n in frames}
     exports.write(out, said, {"made": {}}, every)
 
 

@@ -6,19 +6,23 @@ LiteRT: docs/safety.md.)
 """
 
 import dataclasses
+import functools
 import hashlib
 import os
 import pathlib
-from collections.abc import AsyncIterator
-from typing import IO, Annotated, Literal
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import IO, Annotated, Any, Literal
 
+import numpy as np
 import pydantic
 
 from aslx import errors
-from aslx.export import exports
+from aslx.data import record_fields
+from aslx.export import exports, tflite
 from aslx.schema import landmarks
-from aslx.serve.interpreter_pool import About
 from aslx.storage import files
+
+Answer = dict[str, Any]  # See `About.report`.
 
 _AGAIN = "export again"
 _CHUNK = 2**18  # Bytes.
@@ -87,6 +91,48 @@ class File:
 
 
 @dataclasses.dataclass(frozen=True)
+class About:
+    """What aslx.export wrote of the model into model.json."""
+
+    step: int
+    task: str  # "transcription" or "classification".
+    kind: str  # "columns", "frames", "keypoints" or "image".
+    shape: tuple[int, ...]  # Of a frame, or of the image.
+    columns: tuple[str, ...]  # Kaggle's names of a frame's values; () where they have none.
+    answers: tuple[str, ...]  # Characters by column of the outputs, or classes.
+
+    @property
+    def classifies(self) -> bool:
+        return self.task == "classification"
+
+    @property
+    def width(self) -> int:
+        """Values of a frame."""
+        return int(np.prod(self.shape))
+
+    @property
+    def selection(self) -> landmarks.Selection:
+        """The points whose columns the model reads, in their order."""
+        points = dict.fromkeys(name.partition("_")[2] for name in self.columns)
+        return landmarks.Selection("of the model", tuple(points))
+
+    def report(self, outputs: np.ndarray) -> Answer:
+        """The model's outputs as the API gives them."""
+        if self.classifies:
+            pairs = zip(self.answers, outputs, strict=True)
+            shares = {name: round(float(share), 4) for name, share in pairs}
+            best = self.answers[int(outputs.argmax())]
+            return {"class": best, "probability": shares[best], "probabilities": shares}
+        # The competition's loop: an index without a character is left out.
+        characters = [
+            {"character": self.answers[i], "confidence": round(float(row[i]), 4)}
+            for row, i in zip(outputs, outputs.argmax(1), strict=True)
+            if i < len(self.answers)
+        ]
+        return {"text": "".join(c["character"] for c in characters), "characters": characters}
+
+
+@dataclasses.dataclass(frozen=True)
 class Export:
     """A folder that aslx.export wrote."""
 
@@ -100,6 +146,40 @@ class Export:
     """By their names in the folder; model.json and report.json are none of them."""
     mark: tuple[int, int] | None
 
+    @functools.cached_property
+    def source(self) -> Any:
+        """How files and arrays become the model's inputs, as of a run."""
+        from aslx.inputs import input_kinds  # It imports JAX, which the server does without.
+
+        match self.about.kind:
+            case "columns":
+                found = input_kinds.Columns(self.about.selection)
+            case "frames":
+                found = input_kinds.Frames(landmarks.ALL)
+            case "keypoints":
+                found = input_kinds.Keypoints(self.about.width == record_fields.KEYPOINTS)
+            case _:
+                found = input_kinds.Image(*self.about.shape)
+        if tuple(n for n in found.shape if n != "t") != self.about.shape:
+            raise errors.BadInput(f"{self.folder}: no file has {self.about.kind} of this shape")
+        return found
+
+    @functools.cached_property
+    def _interpreter(self) -> Callable:
+        return interpreter(self.files[exports.MODEL].read(), self.about)
+
+    def answers(self, clips: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """The model's outputs for clips or images, as `source` reads them from a file."""
+        return [self._interpreter(inputs=self.source.pack(clip))["outputs"] for clip in clips]
+
+    def report(self, answer: np.ndarray | None) -> Answer:
+        """`About.report`; None is the answer to a clip in which nothing was tracked."""
+        if answer is not None:
+            return self.about.report(answer)
+        if self.about.classifies:
+            return {"class": "", "probability": 0.0, "probabilities": {}}
+        return {"text": "", "characters": []}
+
     @property
     def replaced(self) -> bool:
         """Whether another export has taken its place."""
@@ -107,8 +187,11 @@ class Export:
         return there is not None and there != self.mark
 
 
-def export(folder: pathlib.Path) -> Export:
-    """What is in a folder; BadInput where it is not one whole export."""
+def open_export(folder: str | pathlib.Path) -> Export:
+    """The export in a folder, as RUN/export; BadInput where it is not one whole export.
+
+    Needs the extra `serve`, and TensorFlow never."""
+    folder = pathlib.Path(folder)
     for _ in range(10):
         mark = _mark(folder)
         try:
@@ -147,10 +230,8 @@ def _export(folder: pathlib.Path, mark: tuple[int, int] | None) -> Export:
         if name not in found:
             raise errors.BadInput(f"{path} does not describe {name}: {_AGAIN}")
     described = path.read_bytes()
-    return Export(
-        *(folder, _about(path, said), tuple(said.scores), described),
-        *(found, mark),
-    )
+    about, scores = _about(path, said), tuple(said.scores)
+    return Export(folder, about, scores, described, found, mark)
 
 
 def _file(path: pathlib.Path, said: _File) -> File:
@@ -173,6 +254,30 @@ def _about(path: pathlib.Path, said: _Described) -> About:
     shape = tuple(n for n in said.input.shape if n != "t")
     about = About(said.step, said.task, kind, shape, columns, tuple(said.answers))
     clips = said.input.shape[0] == "t" and "t" not in said.input.shape[1:]
-    if clips == (kind == "image") or (columns and len(columns) != about.width):
+    sides = kind != "image" or len(shape) == 3
+    if clips == (kind == "image") or not sides or (columns and len(columns) != about.width):
         raise errors.BadInput(f"{path}: {kind} of shape {said.input.shape} are not read: {_AGAIN}")
     return about
+
+
+def interpreter(model: bytes, about: About) -> Callable:
+    """inputs -> outputs, as Kaggle's evaluator calls them; BadInput where the model does not take
+    what model.json says, or answers otherwise."""
+    try:
+        runner = tflite.runner(model)
+        takes = tuple(runner.get_input_details()["inputs"]["shape_signature"])
+        gives = tuple(runner.get_output_details()["outputs"]["shape"])
+    except (ValueError, RuntimeError, KeyError) as error:  # As LiteRT says of what it cannot run.
+        raise errors.BadInput(f"model.tflite cannot be run: {error}; export again") from None
+    says = about.shape if about.kind == "image" else (-1, *about.shape)
+    if takes != says:
+        raise errors.BadInput(
+            f"model.json says {says}, and model.tflite takes {takes}: export again"
+        )
+    answers = len(about.answers)
+    enough = gives == (answers,) if about.classifies else len(gives) == 2 and gives[1] >= answers
+    if not enough:
+        raise errors.BadInput(
+            f"model.json names {answers} answers, and model.tflite gives {gives}: export again"
+        )
+    return runner

@@ -1,0 +1,92 @@
+"""A config and a model -> a TFLite flatbuffer of built-in operations."""
+
+import os
+from typing import Any, Literal, get_args
+
+from aslx import cli, errors
+from aslx.export import quiet
+
+# Of the page's models: a browser's runtime takes no dynamic size. Kaggle's longest clip has 807.
+WEB_FRAMES = (64, 128, 256, 512, 1024)
+Quantize = Literal["none", "float16", "int8"]
+VARIANTS: tuple[Quantize, ...] = get_args(Quantize)
+
+
+def convert(cfg: Any, model: Any, quantize: Quantize, rows: int | None = None) -> bytes:
+    """A TFLite flatbuffer of built-in operations alone.
+
+    With `rows`, `inputs` has so many, and a second input `frames` i32[1] says how many are real.
+    """
+    from jax.experimental import jax2tf
+
+    from aslx.export import export_graph, float16_weights
+
+    tf = _tensorflow()
+    shape = cfg.features.source.shape
+    sizes = [n if isinstance(n, int) else rows for n in shape]
+    spec = [tf.TensorSpec(sizes, tf.float32, name="inputs")]
+    words = [f"({', '.join(map(str, shape))})"] if rows is None else [None, None]
+    if rows is not None:
+        spec.append(tf.TensorSpec([1], tf.int32, name="frames"))
+    fn = jax2tf.convert(
+        export_graph.answer(cfg, model, rows), polymorphic_shapes=words, with_gradient=False
+    )
+    module: Any = tf.Module()
+    module.serve = tf.function(
+        lambda *given: {"outputs": fn(*given)}, input_signature=spec, autograph=False
+    )
+    concrete = module.serve.get_concrete_function()
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], module)
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    if quantize == "int8":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    flatbuffer = converter.convert()
+    return float16_weights.halved(flatbuffer) if quantize == "float16" else flatbuffer
+
+
+def _tensorflow() -> Any:
+    # What is converted is not run, so nothing is lost; else TensorFlow tells that it is on.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+    import tensorflow as tf
+
+    return tf
+
+
+def check_versions() -> None:
+    """BadInput where TensorFlow cannot read the programs that JAX writes."""
+    import jax
+    from jax import export
+
+    tf = _tensorflow()
+    from tensorflow.compiler.mlir.stablehlo import stablehlo
+
+    clip = jax.ShapeDtypeStruct(export.symbolic_shape("t"), "float32")
+    program = export.export(jax.jit(lambda x: x + 1), platforms=["cpu"])(clip)
+    try:
+        with quiet.without(b""):
+            read = stablehlo.deserialize_portable_artifact_str  # pyright: ignore
+            read(program.mlir_module_serialized)
+    except ValueError:
+        raise errors.BadInput(
+            f"TensorFlow {tf.__version__} cannot read what jax {jax.__version__} writes "
+            "(TensorFlow 2.21 reads jax 0.10.2 to 0.11.1): install both anew, "
+            f"{cli.installing('export')}"
+        ) from None
+
+
+def runtime(flatbuffer: bytes) -> str:
+    """The oldest TensorFlow Lite that has all operations of a model, as its converter noted."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    model: Any = schema.ModelT.InitFromPackedBuf(flatbuffer, 0)
+    for note in model.metadata or ():
+        if note.name == b"min_runtime_version":
+            return bytes(model.buffers[note.buffer].data).rstrip(b"\0").decode()
+    return "unknown"
+
+
+def web(cfg: Any, model: Any, quantize: Quantize) -> dict[str, bytes]:
+    """The page's models by file name; none of images, whose model.tflite has a fixed size."""
+    if "t" not in cfg.features.source.shape:
+        return {}
+    return {f"web/{n}.tflite": convert(cfg, model, quantize, n) for n in WEB_FRAMES}

@@ -1,0 +1,123 @@
+"""A file or an array -> what a model reads in it."""
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from aslx import errors
+from aslx.readers import file_kinds, video
+from aslx.schema import landmarks
+
+
+class Model(Protocol):
+    """A run or an exported file."""
+
+    @property
+    def source(self) -> Any:
+        """How files and arrays become the model's inputs: one of `input_kinds`."""
+
+    def answers(self, clips: Sequence[np.ndarray], /) -> list[Any]:
+        """One for each clip or image."""
+        ...
+
+    def report(self, answer: Any, /) -> dict[str, Any]:
+        """Of an answer, or of None."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Prediction:
+    """What a model reads in one clip or image."""
+
+    name: Any
+    """What the file calls the clip: Kaggle's sequence_id, or the file's name; None of an array."""
+    report: dict[str, Any]
+    """`text` or `class`, and how sure the model is; empty and 0 where nothing was tracked."""
+    clip: np.ndarray
+    """As the model's `source` has it, for example f[T, N, 3]."""
+    answer: Any
+    """As the model gave it; None where nothing was tracked, and the model was not asked."""
+    track: video.Track | None = None
+    """What was found in a video."""
+
+    @property
+    def text(self) -> str:
+        """The text, or the name of the class."""
+        return self.report["class" if "class" in self.report else "text"]
+
+
+def read(
+    model: Model,
+    clips: str | os.PathLike | np.ndarray,
+    *,
+    fps: float | None = None,
+    keep_points: bool = False,
+) -> list[Prediction]:
+    """What a run or an exported file reads in a file, or in one array: a prediction for each clip.
+
+    A file is of the kind that the model was trained on (Kaggle's parquet, which may hold many
+    clips; a folder of keypoint frames, npy or npz; an image), or a video, of which `fps` frames a
+    second are taken, or all. With `keep_points` the `track` of a video keeps all points, for a
+    drawing, and not only those that the model reads.
+    An array is one clip or image: landmarks f[T, N, 3] of the N points that the model reads, or
+    f[T, 543, 3] of all (`landmarks.POINTS`), with NaN where the tracker lost a part; keypoints
+    f[T, D]; or an image u8[H, W, C].
+
+    BadInput where the file cannot be read, or the model does not read its kind or the shape.
+    """
+    if isinstance(clips, np.ndarray):
+        found = [(None, _array(model.source, clips), None)]
+    else:
+        found = list(_file(model.source, os.fspath(clips), fps, keep_points))
+    blank = [_blank(model.source, clip, track) for _, clip, track in found]
+    shown = [clip for (_, clip, _), empty in zip(found, blank, strict=True) if not empty]
+    answers = iter(model.answers(shown))
+    predictions = []
+    for (name, clip, track), empty in zip(found, blank, strict=True):
+        answer = None if empty else next(answers)
+        predictions.append(Prediction(name, model.report(answer), clip, answer, track))
+    return predictions
+
+
+def _blank(source: Any, clip: np.ndarray, track: video.Track | None) -> bool:
+    """Whether a clip shows nothing that could be read, or is of a video without a hand."""
+    return source.blank(clip) or (track is not None and not track.hands.any())
+
+
+def _file(
+    source: Any, file: str, fps: float | None, keep_points: bool
+) -> Iterator[tuple[Any, np.ndarray, video.Track | None]]:
+    kind, moves = file_kinds.kind(file), "length" in source.reads
+    if moves and video.is_video(file):
+        if keep_points:
+            track = video.track(file, fps)
+            clip = source.tracked(track.values)
+        else:  # Less than the whole face and body is kept.
+            track = video.track(file, fps, take=source.tracked)
+            clip = track.values
+        yield pathlib.Path(file).name, clip, track
+        return
+    if kind and kind not in source.takes:
+        takes = [*source.takes.values(), *(["videos"] if moves else [])]
+        raise errors.BadInput(
+            f"{file} {file_kinds.words(kind)}, and this model reads {' and '.join(takes)}"
+        )
+    yield from ((*clip, None) for clip in source.clips(file))
+
+
+def _array(source: Any, clip: np.ndarray) -> np.ndarray:
+    """An array as the source has it."""
+    first, *_ = source.reads
+    moves = "length" in source.reads
+    wanted = source.field().allocate(1, 1)[first].shape[1 + moves :]
+    given = clip.shape[moves:]
+    if first == "landmarks" and given == (len(landmarks.POINTS), 3) != wanted:
+        return clip[:, landmarks.ALL.indices(*source.selection.points)]
+    if given != wanted:
+        shape = ", ".join(map(str, ("T", *wanted) if moves else wanted))
+        raise errors.BadInput(f"an array of shape {clip.shape}: this model reads [{shape}]")
+    return clip
