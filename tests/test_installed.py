@@ -105,12 +105,11 @@ def test_what_a_library_says_of_itself_is_left_out_and_the_rest_stays(capfd):
 LIBRARIES = """
 import jax
 from aslx import cli
-from aslx.export import __main__ as export
-from aslx.export import tflite
+from aslx.export import conversion, tflite
 
 def main():
     print(jax.devices())
-    export.check_versions()
+    conversion.check_versions()
     import tensorflow as tf
     module = tf.Module()
     shape = [tf.TensorSpec([4, 4], tf.float32, name="inputs")]
@@ -226,9 +225,10 @@ def test_make_names_a_python_that_is_too_old(version, tmp_path):
 
 
 def test_make_says_what_the_page_needs(tmp_path):
+    web = tmp_path / "aslx" / "serve" / "web"
+    web.mkdir(parents=True)
     for name in ("package.json", "package-lock.json"):
-        (tmp_path / "aslx" / "serve" / "web").mkdir(parents=True, exist_ok=True)
-        (tmp_path / "aslx" / "serve" / "web" / name).touch()
+        (web / name).touch()
     command = ["/usr/bin/make", "-f", ROOT / "Makefile", "web"]
     done = subprocess.run(
         command, cwd=tmp_path, env={"PATH": str(tmp_path)}, capture_output=True, text=True
