@@ -13,7 +13,6 @@ import pandas as pd
 import pytest
 
 from aslx import config, errors, optim
-from aslx.export import __main__ as export
 from aslx.export import comparison, conversion, exporting, tflite
 from aslx.inputs import phrase_features
 from aslx.models import lstm, transformer
@@ -236,7 +235,7 @@ def test_the_zip_holds_the_model_and_its_columns_and_no_date(run, submission, ex
 
 
 def test_a_zip_that_kaggle_would_refuse_is_not_made(monkeypatch):
-    monkeypatch.setattr(export, "MAX_ZIP", 1000)
+    monkeypatch.setattr(exporting, "MAX_ZIP", 1000)
     noise = np.random.default_rng(0).bytes(5000)
     with pytest.raises(errors.BadInput, match="--quantize float16 or int8"):
         exporting.submission(noise, {})
