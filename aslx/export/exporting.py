@@ -58,12 +58,12 @@ class Exported:
 
     folder: files.Path
     file: str
-    """The name in `folder` of what is handed in: submission.zip, or model.tflite where the task is
-    that of no competition or the model too large for it."""
+    """The file in `folder` for the competition, submission.zip; model.tflite where there is no
+    competition, or the model is too large for it."""
     report: dict[str, Any]
     """Sizes in bytes, the oldest runtime, and what the comparison with JAX found."""
     scores: list[dict[str, Any]]
-    """How well the model did, each {"name", "value", "on"}; see `_scores`."""
+    """How well the model did: the name of a score, its value, and the clips that it is of."""
 
 
 def export_run(workdir: str | files.Path, out: str = "", options: Options = Options()) -> Exported:
