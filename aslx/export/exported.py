@@ -159,7 +159,8 @@ class Export:
             case "keypoints":
                 found = input_kinds.Keypoints(self.about.width == record_fields.KEYPOINTS)
             case _:
-                found = input_kinds.Image(*self.about.shape)
+                height, width, channels = self.about.shape
+                found = input_kinds.Image(height, width, channels)
         if tuple(n for n in found.shape if n != "t") != self.about.shape:
             raise errors.BadInput(f"{self.folder}: no file has {self.about.kind} of this shape")
         return found
