@@ -42,23 +42,25 @@ def _train(stop: stopping.Signals) -> int:
     if not command.workdir:
         raise errors.BadInput("--workdir is missing: say where the run shall live")
     import jax
+    from etils import epath
 
     from aslx import cli
     from aslx.kernels import malloc_tuning
     from aslx.train import training
 
     malloc_tuning.keep()
+    workdir = epath.Path(command.workdir)
     scores, ended = training.train_run(
         cfg,
-        command.workdir,
+        workdir,
         stop=stop,
         distributed=command.distributed,
         profile=command.profile,
         other_data=command.other_data,
     )
     if ended and jax.process_index() == 0:
-        print(_next(cfg, shlex.quote(command.workdir)))
-    cli.last_json({"workdir": command.workdir} | scores)
+        print(_next(cfg, shlex.quote(str(workdir))))
+    cli.last_json({"workdir": str(workdir)} | scores)
     return 0 if ended else stop.status
 
 
