@@ -85,24 +85,26 @@ def test_a_run_and_its_export_read_the_same_in_a_file_and_in_an_array(
     assert exported.folder == workdir / "export" and exported.file == "submission.zip"
     run, export = aslx.open_run(workdir), aslx.open_export(workdir / "export")
     assert export.about.step == run.step == exported.report["step"]
+    mine = clips[7][:, tiny.SELECTION.indices(*run.source.selection.points)]
+    every = np.full((20, 543, 3), np.nan, np.float32)
+    every[:, landmarks.ALL.indices(*tiny.SELECTION.points)] = clips[7]
+    texts = set()
     for model in (run, export):
         first, blank = aslx.read(model, parquet)
         assert (first.name, blank.name) == (7, 9)
-        assert np.array_equal(first.clip, clips[7], equal_nan=True)
+        assert np.array_equal(first.clip, mine, equal_nan=True)
         assert blank.answer is None and blank.text == "" == blank.report["text"]
-        every = np.full((20, 543, 3), np.nan, np.float32)
-        every[:, landmarks.ALL.indices(*tiny.SELECTION.points)] = clips[7]
-        for array in (clips[7], every):
+        for array in (mine, every):
             (alone,) = aslx.read(model, array)
             assert alone.text == first.text and alone.name is None
-    texts = {one.text for model in (run, export) for one in aslx.read(model, clips[7])}
+        texts.add(first.text)
     assert len(texts) == 1
 
 
 def test_what_a_model_does_not_read_is_bad_input(workdir, exported, tmp_path):
     for model in (aslx.open_run(workdir), aslx.open_export(exported.folder)):
-        with pytest.raises(errors.BadInput, match=r"shape \(5, 42, 3\): this model reads \[T, 130"):
-            aslx.read(model, np.zeros((5, 42, 3)))
+        with pytest.raises(errors.BadInput, match=r"shape \(5, 9, 3\): this model reads \[T, 42"):
+            aslx.read(model, np.zeros((5, 9, 3)))
         (tmp_path / "x.npy").write_bytes(b"\x93NUMPY")
         with pytest.raises(errors.BadInput, match="is an array of numpy, and this model reads"):
             aslx.read(model, tmp_path / "x.npy")
