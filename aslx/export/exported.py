@@ -17,7 +17,6 @@ import numpy as np
 import pydantic
 
 from aslx import errors
-from aslx.data import record_fields
 from aslx.export import exports, tflite
 from aslx.schema import landmarks
 from aslx.storage import files
@@ -157,7 +156,7 @@ class Export:
             case "frames":
                 found = input_kinds.Frames(landmarks.ALL)
             case "keypoints":
-                found = input_kinds.Keypoints(self.about.width == record_fields.KEYPOINTS)
+                found = input_kinds.Keypoints(self.about.width == landmarks.KEYPOINTS)
             case _:
                 height, width, channels = self.about.shape
                 found = input_kinds.Image(height, width, channels)
