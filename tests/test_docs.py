@@ -88,7 +88,7 @@ def test_the_results_of_the_readme_are_those_of_the_results_page():
 
 
 def test_the_floors_of_the_design_are_those_of_the_house():
-    rows = re.findall(r"^\| (\d) \| (.*?) \|", DESIGN.read_text(), re.MULTILINE)
+    rows = re.findall(r"^\| (\d+) \| (.*?) \|", DESIGN.read_text(), re.MULTILINE)
     floors = [set(re.findall(r"`(\w+)`", rooms)) for _, rooms in reversed(rows)]
     assert floors == [set(floor) for floor in test_house.FLOORS]
 
