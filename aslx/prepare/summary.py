@@ -38,9 +38,9 @@ def summarise(
         "clips that the right hand dominates": _share(
             sum(clip.right >= clip.left for clip in kept), len(kept)
         ),
-        "phrase length": _distribution(lengths),
-        "frames": _distribution(frames),
-        "frames a character": _distribution(frames / lengths),
+        "phrase length": distribution(lengths),
+        "frames": distribution(frames),
+        "frames a character": distribution(frames / lengths),
     }
 
 
@@ -58,11 +58,12 @@ def _share(part: int, whole: int) -> float:
     return round(float(part / whole), 4)
 
 
-def _distribution(values: np.ndarray) -> dict:
+def distribution(values: np.ndarray, digits: int = 2) -> dict[str, float]:
+    """Mean, standard deviation and quartiles, rounded."""
     low, median, high = np.percentile(values, (25, 50, 75))
     numbers = {"mean": values.mean(), "std": values.std(), "min": values.min()}
     numbers |= {"p25": low, "median": median, "p75": high, "max": values.max()}
-    return {name: round(float(number), 2) for name, number in numbers.items()}
+    return {name: round(float(number), digits) for name, number in numbers.items()}
 
 
 def text(report: dict) -> str:

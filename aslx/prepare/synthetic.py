@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from aslx import errors
-from aslx.prepare import fingerspelling, kaggle_layout, workers
+from aslx.prepare import fingerspelling, kaggle_layout, summary, workers
 from aslx.prepare.synthetic_hand import camera, phrases, spelling
 from aslx.prepare.synthetic_hand import signers as people
 from aslx.schema import landmarks, vocab
@@ -58,29 +58,20 @@ def statistics(
     left hand, the right hand and both."""
     length = np.array([len(t) for t in texts])
     hands = left + right - both
-    rate = frames / length
     found = {
-        "phrase length, mean": length.mean(),
-        "phrase length, std": length.std(),
-        "phrase length, max": length.max(),
-        "frames, mean": frames.mean(),
-        "frames, std": frames.std(),
-        "frames, p25": np.percentile(frames, 25),
-        "frames, median": np.median(frames),
-        "frames, p75": np.percentile(frames, 75),
-        "frames, max": frames.max(),
-        "frames a character, mean": rate.mean(),
-        "frames a character, std": rate.std(),
-        "frames a character, median": np.median(rate),
-        "frames with a hand, mean": hands.mean(),
-        "frames with a hand, median": np.median(hands),
-        "frames with a hand, p25": np.percentile(hands, 25),
-        "frames without a hand, mean": (frames - hands).mean(),
-        "frames without the left hand, mean": (frames - left).mean(),
-        "frames without the right hand, mean": (frames - right).mean(),
-        "unique phrases, share": len(set(texts)) / len(texts),
+        f"{name}, {kind}": summary.distribution(values, 3)[kind]
+        for name, values, kinds in (
+            ("phrase length", length, ("mean", "std", "max")),
+            ("frames", frames, ("mean", "std", "p25", "median", "p75", "max")),
+            ("frames a character", frames / length, ("mean", "std", "median")),
+            ("frames with a hand", hands, ("mean", "median", "p25")),
+            ("frames without a hand", frames - hands, ("mean",)),
+            ("frames without the left hand", frames - left, ("mean",)),
+            ("frames without the right hand", frames - right, ("mean",)),
+        )
+        for kind in kinds
     }
-    return {name: round(float(value), 3) for name, value in found.items()}
+    return found | {"unique phrases, share": round(len(set(texts)) / len(texts), 3)}
 
 
 @dataclasses.dataclass(frozen=True)
