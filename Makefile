@@ -60,7 +60,7 @@ test: $(TESTED)
 	$(BIN)/ruff format --check .
 	$(BIN)/codespell
 	$(BIN)/pyright
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not slow'
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not slow' --durations=10
 
 test-slow: $(TESTED)
 	$(BIN)/python -m pytest

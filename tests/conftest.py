@@ -1,16 +1,20 @@
 """Eight fake CPU devices, a compile cache, and what tests share: a tiny prepared data set, commands
 and films."""
 
+import functools
 import os
 import pathlib
 import sys
+import types
 
 import jax
 import pytest
 from absl import flags
 
 from aslx import cli, errors
+from aslx.kernels import malloc_tuning
 from aslx.readers import video
+from aslx.train import __main__ as train_command
 from tests import person, tiny, tiny_runs
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -44,6 +48,13 @@ def dataset(tmp_path_factory) -> pathlib.Path:
 
 
 @pytest.fixture(scope="session")
+def learned(tmp_path_factory) -> tiny_runs.Runs:
+    """Trained runs by their kind, which all of pytest's workers share."""
+    folder = tmp_path_factory.getbasetemp()
+    return tiny_runs.Runs(folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder)
+
+
+@pytest.fixture(scope="session")
 def shared() -> pathlib.Path:
     """Samples of real data, beside the checkout where there are any."""
     path = ROOT.parent / "shared" / "data"
@@ -63,6 +74,14 @@ def run(monkeypatch, capfd):
         return tiny_runs.Done(ended.value.code, *capfd.readouterr())
 
     return run
+
+
+@pytest.fixture
+def train(run, monkeypatch):
+    """Runs the training command in this process, and leaves the process's memory as it is."""
+    monkeypatch.setattr(malloc_tuning, "keep", lambda: None)
+    here = types.SimpleNamespace(main=lambda: train_command.main(lambda step: False))
+    return functools.partial(run, here)
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,14 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+from aslx import config, errors
+from aslx.checkpoints import hosts
+from aslx.train import setup
+
 ROOT = pathlib.Path(__file__).parent.parent
 DEVICES = 4  # In all, on any number of hosts.
 
@@ -60,15 +68,21 @@ def ended(
     return outputs
 
 
-def main() -> None:
-    """Writes, on the first host, a hash of every batch of an epoch as all hosts together hold it:
-    python -m tests.hosts CONFIG OUT"""
-    import jax
-    from jax.experimental import multihost_utils
+def hashes(cfg: config.Config) -> list[str]:
+    """Of every batch of an epoch as all hosts together hold it."""
+    s, found = setup.of(cfg), []
+    with s.batches(0, 0) as batches:
+        for _ in range(s.steps_per_epoch):
+            whole = multihost_utils.process_allgather(next(batches), tiled=True)
+            digest = hashlib.sha256()
+            for name in sorted(whole):
+                digest.update(np.asarray(whole[name]).tobytes())
+            found.append(digest.hexdigest())
+    return found
 
-    from aslx import config, errors
-    from aslx.checkpoints import hosts
-    from aslx.train import setup
+
+def main() -> None:
+    """Writes, on the first host, the hashes: python -m tests.hosts CONFIG OUT"""
 
     path, out = sys.argv[1:]
     jax.distributed.initialize()
@@ -86,17 +100,9 @@ def main() -> None:
         assert str(error) == "the last host's copy is damaged"
     else:
         raise AssertionError("a host goes on without another")
-    s = setup.of(config.load(path))
-    hashes = []
-    with s.batches(0, 0) as batches:
-        for _ in range(s.steps_per_epoch):
-            whole = multihost_utils.process_allgather(next(batches), tiled=True)
-            digest = hashlib.sha256()
-            for name in sorted(whole):
-                digest.update(whole[name].tobytes())
-            hashes.append(digest.hexdigest())
-    if jax.process_index() == 0:
-        pathlib.Path(out).write_text(json.dumps(hashes))
+    found = hashes(config.load(path))
+    if here == 0:
+        pathlib.Path(out).write_text(json.dumps(found))
 
 
 if __name__ == "__main__":

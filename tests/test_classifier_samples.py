@@ -13,24 +13,23 @@ import pytest
 
 from aslx.data import records
 from aslx.inputs import input_kinds
+from tests import tiny_runs
 
-ROOT = pathlib.Path(__file__).parent.parent
 RESNET = "resnet50_imagenet/resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"
 pytestmark = pytest.mark.slow
 
 
 def result(module: str, *args: object) -> dict:
     """The JSON that a command ends with."""
-    words = [sys.executable, "-m", module, *map(str, args)]
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+    return tiny_runs.ran(module, *args).lines()[-1]
 
 
 def test_keypoint_lstm_reaches_092_on_five_stratified_splits(shared, tmp_path):
     config = ("--config", "configs/keypoint_lstm.py", "--kind", "keypoint_clips")
     source = ("--source", shared / "keypoint_clips", "--out", tmp_path)
-    assert result("benchmarks.splits", *config, *source)["accuracy"] >= 0.92
+    words = [sys.executable, "-m", "benchmarks.splits", *map(str, (*config, *source))]
+    done = subprocess.run(words, cwd=tiny_runs.ROOT, capture_output=True, text=True)
+    assert json.loads(done.stdout.splitlines()[-1])["accuracy"] >= 0.92, done.stderr
 
 
 def images_of(data: pathlib.Path, split: str) -> tuple[np.ndarray, np.ndarray]:
@@ -72,7 +71,7 @@ def logistic_regression(data: pathlib.Path) -> float:
 @pytest.fixture(scope="module")
 def sign_mnist(shared, tmp_path_factory) -> pathlib.Path:
     out = tmp_path_factory.mktemp("mnist") / "data"
-    result("aslx.prepare", "sign_mnist", "--source", shared / "sign_mnist_sample", "--out", out)
+    result("prepare", "sign_mnist", "--source", shared / "sign_mnist_sample", "--out", out)
     return out
 
 
@@ -88,21 +87,21 @@ def test_the_sign_mnist_network_beats_a_logistic_regression(name, sign_mnist, sh
     small = ("--optim.peak-lr", 3e-4, "--data.batching.rows", 64, "--epochs", 40)
     where = ("--workdir", tmp_path, "--data.path", sign_mnist, "--weights", shared / RESNET)
     config = ("--config", f"configs/{name}.py", "--eval-every", 4)
-    result("aslx.train", *config, *where, *small)
-    scores = result("aslx.evaluate", "--workdir", tmp_path)
+    result("train", *config, *where, *small)
+    scores = result("evaluate", "--workdir", tmp_path)
     assert scores["score"] > logistic_regression(sign_mnist)
-    assert result("aslx.export", "--workdir", tmp_path)["same_text"] == 1.0
+    assert result("export", "--workdir", tmp_path)["same_text"] == 1.0
 
 
 def test_isolated_signs_are_scored_on_signers_held_out(shared, tmp_path):
     data, run = tmp_path / "data", tmp_path / "run"
     source = ("--source", shared / "asl_signs_sample", "--out", data)
-    result("aslx.prepare", "isolated_signs", *source)
+    result("prepare", "isolated_signs", *source)
     small = ("--task.classes", 2, "--data.batching.frames", 2048, "--epochs", 10)
     where = ("--workdir", run, "--data.path", data, "--eval-every", 5)
-    result("aslx.train", "--config", "configs/isolated_signs.py", *where, *small)
-    scores = result("aslx.evaluate", "--workdir", run)
+    result("train", "--config", "configs/isolated_signs.py", *where, *small)
+    scores = result("evaluate", "--workdir", run)
     assert scores["unseen_signers"] == scores["signers"] >= 2
     assert scores["score_low"] <= scores["score"] <= scores["score_high"]
-    report = result("aslx.export", "--workdir", run)
+    report = result("export", "--workdir", run)
     assert report["same_text"] == 1.0 and (run / "export" / "submission.zip").exists()

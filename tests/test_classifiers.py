@@ -2,8 +2,7 @@
 
 import json
 import pathlib
-import subprocess
-import sys
+import shutil
 
 import jax
 import jax.numpy as jnp
@@ -11,30 +10,32 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from aslx import config
+from aslx import config, evaluate
 from aslx.describe import __main__ as describe
+from aslx.export import __main__ as export
 from aslx.export import conversion, tflite
+from aslx.predict import __main__ as predict
+from aslx.prepare import __main__ as prepare
 from aslx.readers import sign_mnist_csv
 from aslx.runs import opening, partition
+from tests import tiny_runs
 
-ROOT = pathlib.Path(__file__).parent.parent
+CONFIGS = tiny_runs.ROOT / "configs"
 
 
-def run(module: str, *args: object, stdin: str = "") -> subprocess.CompletedProcess:
-    words = [sys.executable, "-m", f"aslx.{module}", *map(str, args)]
-    return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, input=stdin)
+SMALL = [x for name in ("height", "width", "size") for x in (f"--features.{name}", 16)]
 
 
 def result(module: str, *args: object) -> dict:
-    """The JSON that a command ends with."""
-    done = run(module, *args)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+    """The JSON that a command ends with, which computes as users' do."""
+    return tiny_runs.ran(module, *args, env=tiny_runs.AS_USERS).lines()[-1]
 
 
 @pytest.mark.parametrize(
     "name, options, parameters",
     [
+        ("fingerspelling_lstm", (), 74_562),
+        ("fingerspelling_transformer", (), 4_132_062),
         ("keypoint_lstm", ("--task.classes", "5"), 596_741),
         ("keypoint_lstm", ("--task.classes", "6"), 596_774),
         ("keypoint_lstm", ("--features.no-face",), 237_350),
@@ -46,13 +47,13 @@ def result(module: str, *args: object) -> dict:
     ],
 )
 def test_a_seed_has_exactly_its_parameters(name, options, parameters):
-    cfg = config.load(ROOT / "configs" / f"{name}.py", options)
+    cfg = config.load(CONFIGS / f"{name}.py", options)
     trained, _ = partition.split_frozen(jax.eval_shape(lambda: opening.network(cfg)))
     assert describe.sizes(trained) == parameters
 
 
 def test_the_isolated_sign_network_has_1_8_million_parameters():
-    cfg = config.load(ROOT / "configs" / "isolated_signs.py")
+    cfg = config.load(CONFIGS / "isolated_signs.py")
     assert 1.8e6 < describe.sizes(jax.eval_shape(lambda: opening.network(cfg))) < 1.95e6
 
 
@@ -83,23 +84,13 @@ def trained(pictures, tmp_path_factory) -> pathlib.Path:
     where = ("--source", pictures, "--out", out / "data")
     made = result("prepare", "image_folder", *where, "--size", 16)
     assert made["clips"] == {"train": 42, "validation": 6, "test": 12}
-    size = [x for name in ("height", "width", "size") for x in (f"--features.{name}", 16)]
-    rest = (
-        "--data.path",
-        out / "data",
-        "--task.classes",
-        3,
-        "--epochs",
-        8,
-        "--optim.peak-lr",
-        0.003,
-    )
-    into = ("--config", "configs/asl_alphabet_cnn.py", "--workdir", out / "run")
-    result("train", *into, *size, *rest, "--data.batching.rows", 8, "--microbatches", 8)
+    into = ("--config", "configs/asl_alphabet_cnn.py", "--workdir", out / "run", *SMALL)
+    data = ("--data.path", out / "data", "--task.classes", 3, "--data.batching.rows", 8)
+    result("train", *into, *data, "--microbatches", 8, "--epochs", 8, "--optim.peak-lr", 0.003)
     return out
 
 
-def test_a_trained_classifier_is_evaluated_with_figures(trained):
+def test_a_trained_classifier_is_evaluated_with_figures(trained, run):
     workdir = trained / "run"
     scores = result("evaluate", "--workdir", workdir)
     assert scores["clips"] == 12 and scores["score"] > 0.9 and scores["top5"] == 1.0
@@ -107,7 +98,7 @@ def test_a_trained_classifier_is_evaluated_with_figures(trained):
     out = workdir / "evaluation-test"
     assert (out / "classes.csv").read_text().splitlines()[0] == "class,precision,recall,f1,clips"
     assert len((out / "classes.csv").read_text().splitlines()) == 4
-    result("evaluate", "--workdir", workdir, "--split", "train")
+    assert run(evaluate, "--workdir", workdir, "--split", "train").status == 0
     for figure in (
         out / "confusion.png",
         workdir / "evaluation-train" / "confusion.png",
@@ -130,58 +121,51 @@ def test_predict_takes_paths_or_asks_for_them_until_x(trained, pictures):
     file = pictures / "split" / "3.png"
     given = result("predict", file, "--workdir", trained / "run")
     assert given["class"] == "split" and given["probability"] > 0.5
-    done = run("predict", "--workdir", trained / "run", stdin=f"none.png\n{file}\nx\n")
-    assert done.returncode == 0 and "error: none.png is not there" in done.stdout
-    (answer,) = (line for line in done.stdout.splitlines() if "{" in line)
+    done = tiny_runs.ran("predict", "--workdir", trained / "run", stdin=f"none.png\n{file}\nx\n")
+    assert done.status == 0 and "error: none.png is not there" in done.out
+    (answer,) = (line for line in done.out.splitlines() if "{" in line)
     assert json.loads(answer[answer.index("{") :]) == given
 
 
-def test_a_data_set_of_other_classes_is_refused(trained, pictures, tmp_path):
-    size = [x for name in ("height", "width", "size") for x in (f"--features.{name}", 16)]
-    into = ("--config", ROOT / "configs/asl_alphabet_cnn.py", "--workdir", tmp_path / "run")
-    done = run("train", *into, *size, "--data.path", trained / "data")
-    assert done.returncode == 2 and "--task.classes 3" in done.stderr
+def test_data_that_do_not_go_with_the_config_are_refused(trained, train, tmp_path):
+    where = ("--workdir", tmp_path / "run", "--data.path", trained / "data", *SMALL)
+    assert (
+        "--task.classes 3" in train("--config", CONFIGS / "asl_alphabet_cnn.py", *where).refusal()
+    )
+    pasted = ("--config", CONFIGS / "asl_alphabet_cnn_few.py", *where, "--task.classes", 3)
+    assert "no cutouts: prepare them with --cutouts" in train(*pasted).refusal()
 
 
-def test_a_damaged_picture_is_named(pictures, tmp_path):
+def test_a_damaged_picture_is_named(run, tmp_path):
     for name in ("a", "b"):
         (tmp_path / "source" / name).mkdir(parents=True)
         (tmp_path / "source" / name / "x.jpg").write_bytes(b"no picture")
-    done = run("prepare", "image_folder", "--source", tmp_path / "source", "--out", tmp_path / "o")
-    assert done.returncode == 2 and "x.jpg is no image that can be read" in done.stderr
+    done = run(prepare, "image_folder", "--source", tmp_path / "source", "--out", tmp_path / "o")
+    assert done.status == 2 and "x.jpg is no image that can be read" in done.err
     assert not (tmp_path / "o").exists()
-    one = tmp_path / "one" / "only"
-    one.mkdir(parents=True)
-    (one / "x.jpg").write_bytes(b"no picture")
-    done = run("prepare", "image_folder", "--source", one.parent, "--out", tmp_path / "o")
-    assert done.returncode == 2 and "1 class(es) (only): needs two" in done.stderr
+    shutil.rmtree(tmp_path / "source" / "b")
+    done = run(prepare, "image_folder", "--source", tmp_path / "source", "--out", tmp_path / "o")
+    assert done.status == 2 and "1 class(es) (a): needs two" in done.err
 
 
-def test_cutouts_are_for_training_alone(pictures, tmp_path):
+def test_cutouts_are_for_training_alone(pictures, run, train, tmp_path):
     """The files of those who predict have none."""
-    where = ("--source", pictures, "--out", tmp_path / "data", "--size", 40, "--validation", 0)
-    assert result("prepare", "image_folder", *where, "--cutouts")["clips"]["train"] == 48
+    where = ("--source", pictures, "--out", tmp_path / "data", "--size", 16, "--validation", 0)
+    (made,) = run(prepare, "image_folder", *where, "--cutouts").lines()
+    assert made["clips"]["train"] == 48
     assert (tmp_path / "data" / "figures" / "cutouts.png").stat().st_size > 1000
-    size = [x for name in ("height", "width", "size") for x in (f"--features.{name}", 40)]
-    into = ("--config", "configs/asl_alphabet_cnn_few.py", "--workdir", tmp_path / "run")
+    into = ("--config", CONFIGS / "asl_alphabet_cnn_few.py", "--workdir", tmp_path / "run", *SMALL)
     data = ("--data.path", tmp_path / "data", "--task.classes", 3, "--epochs", 2)
-    assert result("train", *into, *size, *data)["clips"] == 48
-    assert result("export", "--workdir", tmp_path / "run")["same_text"] == 1.0
-    file = pictures / "split" / "3.png"
-    assert "class" in result("predict", file, "--workdir", tmp_path / "run")
-
-
-def test_to_paste_hands_they_have_to_be_cut_out_first(trained, tmp_path):
-    size = [x for name in ("height", "width", "size") for x in (f"--features.{name}", 16)]
-    into = ("--config", "configs/asl_alphabet_cnn_few.py", "--workdir", tmp_path / "run")
-    done = run("train", *into, *size, "--data.path", trained / "data", "--task.classes", 3)
-    assert done.returncode == 2 and "no cutouts: prepare them with --cutouts" in done.stderr
+    assert train(*into, *data).lines()[-1]["clips"] == 48
+    assert run(export, "--workdir", tmp_path / "run").lines()[-1]["same_text"] == 1.0
+    (answer,) = run(predict, pictures / "split" / "3.png", "--workdir", tmp_path / "run").lines()
+    assert "class" in answer
 
 
 def test_a_network_of_windows_is_exported_with_all_of_them_and_the_local_contrast():
     small = ("--features.height", "20", "--features.width", "20", "--features.size", "20")
-    cfg = config.load(ROOT / "configs" / "asl_alphabet_cnn_few.py", small)
-    model = opening.network(cfg)
+    cfg = config.load(CONFIGS / "asl_alphabet_cnn_few.py", small)
+    model = tiny_runs.network(cfg)
     answer = tflite.runner(conversion.convert(cfg, model, "none"))
     for seed in range(3):
         image = np.random.default_rng(seed).integers(0, 256, (20, 20, 3)).astype(np.float32)
@@ -192,8 +176,8 @@ def test_a_network_of_windows_is_exported_with_all_of_them_and_the_local_contras
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["keypoint_lstm", "isolated_signs"])
 def test_an_exported_classifier_answers_hostile_clips_of_any_length(name):
-    cfg = config.load(ROOT / "configs" / f"{name}.py", ("--task.classes", "3"))
-    answer = tflite.runner(conversion.convert(cfg, opening.network(cfg), "none"))
+    cfg = config.load(CONFIGS / f"{name}.py", ("--task.classes", "3"))
+    answer = tflite.runner(conversion.convert(cfg, tiny_runs.network(cfg), "none"))
     _, *rest = cfg.features.source.shape
     for t in (0, 1, 2, 30, 31, 128, 129, 2000):
         for value in (np.nan, 0.0, 1e4):

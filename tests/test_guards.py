@@ -1,34 +1,18 @@
 """A run that meets a batch without a finite gradient ends as well as one that does not."""
 
-import dataclasses
 import pathlib
 import subprocess
 import sys
 
-import jax.numpy as jnp
 import pytest
 
 from aslx import config
-from aslx.tasks import transcription
 from aslx.train import loop, setup
+from tests.train import runs
 
 ROOT = pathlib.Path(__file__).parent.parent
 OPTIONS = ("--epochs", "5", "--eval-every", "5", "--ema-decay", "0.9", "--log-every", "20")
 SMALL = ("--model.dim", "64", "--model.num-layers", "2", "--optim.peak-lr", "4e-3")
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Poisoned(transcription.Task):
-    """A task whose loss is not a number for one batch: that of these records, in this order."""
-
-    records: tuple[int, ...]
-
-    def loss(self, model, inputs, mask, batch, key):
-        total, count, sums = super().loss(model, inputs, mask, batch, key)
-        if key is None or batch["id"].shape != (len(self.records),):
-            return total, count, sums
-        bad = (batch["id"] == jnp.array(self.records)).all()
-        return jnp.where(bad, jnp.nan, total), count, sums
 
 
 @pytest.mark.slow
@@ -50,8 +34,7 @@ def test_a_batch_without_a_finite_gradient_costs_no_score(tmp_path, capsys):
     # outside the range of the others every second time.
     s = setup.of(cfg)
     records = tuple(s.plan(0)[s.steps * 3 // 4].records.tolist())
-    task = Poisoned(head=cfg.task.head, max_tokens=cfg.task.max_tokens, records=records)
-    found, _ = loop.run(dataclasses.replace(cfg, task=task), tmp_path / "bad")
+    found, _ = loop.run(runs.poisoned(cfg, batches=(records,)), tmp_path / "bad")
     assert "1 steps skipped" in capsys.readouterr().out
     print(f"clean {sorted(clean.values())}, with a bad batch {found['score']}")
     assert min(clean.values()) <= found["score"] <= max(clean.values())

@@ -1,5 +1,8 @@
-"""What the compiler is told of a mesh."""
+"""Where arrays lie on a mesh, and what the compiler is told of it."""
 
+import functools
+import math
+import pathlib
 import types
 from typing import Any
 
@@ -7,7 +10,12 @@ import jax
 import numpy as np
 import pytest
 
-from aslx import sharding
+from aslx import config, optim, sharding
+from aslx.checkpoints import stored
+from aslx.runs import opening
+from aslx.train import setup
+
+ROOT = pathlib.Path(__file__).parent.parent
 
 
 def mesh(platform: str) -> Any:
@@ -33,3 +41,78 @@ def test_other_devices_repeat_theirs_anyway(platform):
     one = mesh(platform)
     assert sharding.repeatable(one, True) == {}
     assert sharding.compiler_options(one, True) == sharding.compiler_options(one)
+
+
+# How many of a config's parameters each of eight devices holds: copies split in 1, 2 and 8.
+SIZES = {
+    "asl_alphabet_cnn": (656_733, 329_725, 84_469),
+    "asl_alphabet_cnn_few": (656_733, 329_725, 84_469),
+    "asl_alphabet_resnet50": (49_285_533, 24_670_909, 6_209_941),
+    "fingerspelling_lstm": (74_562, 37_562, 52_687),
+    "fingerspelling_lstm_attention": (2_909_562, 1_459_834, 372_538),
+    "fingerspelling_transformer": (4_132_062, 2_073_862, 530_212),
+    "fingerspelling_transformer_modern": (7_851_898, 3_931_258, 990_778),
+    "isolated_signs": (1_835_032, 925_336, 243_064),
+    "keypoint_lstm": (596_774, 299_046, 75_750),
+    "quickstart": (595_388, 300_284, 78_956),
+    "sign_mnist_resnet50": (26_223_000, 13_139_768, 3_327_344),
+    "sign_mnist_resnet50_upright": (26_223_000, 13_139_768, 3_327_344),
+    "squeezeformer": (13_386_362, 6_699_898, 1_685_050),
+    "squeezeformer_large": (42_240_634, 21_128_186, 5_293_850),
+    "squeezeformer_small": (2_236_572, 1_126_956, 294_744),
+    "squeezeformer_small_pretrain": (2_323_808, 1_170_800, 306_044),
+}
+# The shape of a parameter of "quickstart", and what of it one device holds of a copy split in 8.
+PLACES = {
+    "ctc_head/bias": ((60,), (60,)),
+    "ctc_head/kernel": ((128, 60), (16, 60)),
+    "encoder/blocks/attention/q/kernel": ((4, 128, 2, 64), (4, 16, 2, 64)),
+    "encoder/blocks/attention/out/kernel": ((4, 2, 64, 128), (4, 2, 64, 16)),
+    "encoder/blocks/mlp/up/bias": ((4, 256), (4, 32)),
+    "encoder/blocks/mlp/up/kernel": ((4, 128, 256), (4, 128, 32)),
+    "encoder/blocks/norm/scale": ((4, 128), (4, 128)),
+    "encoder/stem/project/kernel": ((191, 128), (191, 16)),
+    "encoder/stem/reduce/kernel": ((256, 128), (32, 128)),
+}
+
+
+def placed(name: str, fsdp: int) -> dict[str, jax.ShapeDtypeStruct]:
+    """Where the parameters of a config lie on eight devices."""
+    cfg = config.load(ROOT / "configs" / f"{name}.py")
+    model = jax.eval_shape(functools.partial(opening.network, cfg))
+    mesh = sharding.make_mesh(sharding.Config(fsdp=fsdp), jax.devices()[:8])
+    leaves = stored.flatten(sharding.place(mesh, model))
+    return {key.removesuffix("/value"): leaf for key, leaf in leaves.items()}
+
+
+def held(leaf: jax.ShapeDtypeStruct) -> tuple[int, ...]:
+    assert leaf.sharding is not None
+    return leaf.sharding.shard_shape(leaf.shape)
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_a_device_holds_its_part_of_every_network(name):
+    found = tuple(sum(math.prod(held(x)) for x in placed(name, n).values()) for n in (1, 2, 8))
+    assert found == SIZES[name]
+
+
+def test_every_config_is_in_the_table():
+    assert {path.stem for path in (ROOT / "configs").glob("*.py")} == SIZES.keys()
+
+
+def test_the_widest_axis_that_divides_is_split_unless_the_array_is_small():
+    found = placed("quickstart", 8)
+    assert {name: (found[name].shape, held(found[name])) for name in PLACES} == PLACES
+
+
+@pytest.mark.parametrize("fsdp", [2, 8])
+def test_moments_and_the_average_lie_as_their_parameters_do(fsdp):
+    cfg = config.load(ROOT / "configs" / "quickstart.py")
+    mesh = sharding.make_mesh(sharding.Config(fsdp=fsdp), jax.devices()[:8])
+    state, _ = setup.state(cfg, mesh, optim.build(cfg.optim, 10))
+    leaves = stored.flatten(state)
+    model = {k.removeprefix("model/"): v for k, v in leaves.items() if k.startswith("model/")}
+    for name, parameter in model.items():
+        twins = [v for k, v in leaves.items() if k.endswith("/" + name)]
+        assert len(twins) == 4, name  # Itself, two moments, the average.
+        assert {twin.sharding for twin in twins} == {parameter.sharding}, name

@@ -96,7 +96,7 @@ def cfg(path: pathlib.Path, **changes) -> config.Config:
     """A CTC transformer of a few thousand parameters on the data set at `path`."""
     values = {
         "data": config.Data(
-            path=str(path), batching=plan.Bucketed(frames=512, buckets=2, multiple=8)
+            path=str(path), batching=plan.Bucketed(frames=512, buckets=1, multiple=8)
         ),
         "task": transcription.Task(head=heads.CTC(), max_tokens=8),
         "features": phrase_features.Modern(max_frames=32),

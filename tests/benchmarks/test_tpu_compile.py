@@ -57,7 +57,9 @@ def moved(found: cost.Cost) -> tuple[float, float]:
     )
 
 
-@pytest.mark.parametrize("topology", ["v5e:2x2", "v5e:16x16", "v6e:16x16"])
+@pytest.mark.parametrize(
+    "topology", ["v5e:2x2", "v6e:16x16", pytest.param("v5e:16x16", marks=pytest.mark.slow)]
+)
 def test_a_data_parallel_step_adds_up_its_gradients_and_three_scalars_alone(topology):
     cfg = tiny.cfg(pathlib.Path("none"))
     _, found, _ = compiled(cfg, topology, "train")

@@ -130,7 +130,7 @@ def slow_beams(
 
 @pytest.fixture(params=[TRANSFORMER, LSTM], ids=["transformer", "lstm"])
 def model(request):
-    model = request.param.build(6, rngs=nnx.Rngs(3))
+    model = jax.jit(lambda: request.param.build(6, rngs=nnx.Rngs(3)))()
     # Trained models do not write these; greedy would let an untrained one.
     bias = model.head.bias[...].at[jnp.array([vocab.PAD, vocab.START])].set(-1e4)
     model.head.bias[...] = bias

@@ -12,55 +12,28 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aslx import config, errors, optim
-from aslx.export import comparison, conversion, exporting, tflite
-from aslx.inputs import phrase_features
-from aslx.models import lstm, transformer
+from aslx import errors
+from aslx.export import comparison, conversion, exporting, float16_weights, tflite
+from aslx.models import lstm
 from aslx.runs import evaluator, trained_run
 from aslx.schema import landmarks, vocab
-from aslx.tasks import heads, transcription
-from aslx.train import loop
-from tests import tiny
+from tests import tiny_runs
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
-CLIPS = 200
 HOSTILE = (0, 1, 2, 5, 31, 32, 33, 128, 807, 2000)
-AUTOREGRESSIVE = {
-    "task": transcription.Task(head=heads.Autoregressive(), max_tokens=8),
-    "model": transformer.Config(
-        dim=16, num_layers=2, num_heads=2, decoder_layers=1, stride=2, kernel=3
-    ),
-}
-SEED = {
-    "task": transcription.Task(head=heads.PerPosition(), max_tokens=62),
-    "features": phrase_features.Seed(),
-    "model": lstm.Seed(),
-    "ema_decay": 0.0,
-}
 
 
 @pytest.fixture(
     scope="module",
-    params=[{}, AUTOREGRESSIVE, pytest.param(SEED, marks=pytest.mark.slow)],
-    ids=["ctc", "autoregressive", "seed"],
+    params=["ctc", "decoder", pytest.param("positions", marks=pytest.mark.slow)],
 )
-def run(request, tmp_path_factory) -> trained_run.Run:
-    """A network that has learned to read six letters: one that has not is of two minds, and half
-    a float's precision decides."""
-    data = tmp_path_factory.mktemp("data")
-    counts = {"train": [200], "validation": [8], "test": [CLIPS]}
-    tiny.dataset(data, counts, frames=(12, 60), alphabet="abcdef")
-    values = {"epochs": 15, "eval_every": 15, "optim": optim.Config(peak_lr=1e-2)}
-    cfg = tiny.cfg(data, **values, **request.param)
-    workdir = tmp_path_factory.mktemp("run")
-    config.claim(workdir, cfg)
-    loop.run(cfg, workdir)
-    return trained_run.open_run(workdir)
+def run(request, learned) -> trained_run.Run:
+    return learned(request.param)
 
 
 @pytest.fixture(scope="module")
 def exported(run) -> bytes:
-    return conversion.convert(run.cfg, run.model, "none")
+    return (run.workdir / "export" / "model.tflite").read_bytes()
 
 
 @pytest.fixture(scope="module")
@@ -71,19 +44,18 @@ def submission(run, exported, tmp_path_factory) -> pathlib.Path:
 
 
 def compared(run, models) -> dict:
-    evaluation = evaluator.Evaluation(run.cfg, run.mesh, "test", limit=CLIPS)
+    evaluation = evaluator.Evaluation(run.cfg, run.mesh, "test")
     return comparison.compare(evaluation, run.cfg, run.model, models)
 
 
 def test_the_exported_text_is_jaxs_on_200_clips(run, exported):
-    models = {"none": exported}
-    report = compared(run, models)["none"]
-    assert report["clips"] == CLIPS and report["same_text"] == 1.0
+    report = compared(run, {"none": exported})["none"]
+    assert report["clips"] == tiny_runs.CLIPS and report["same_text"] == 1.0
     assert report["score"] == report["score_jax"]
 
 
-def test_float16_weights_change_one_text_in_a_hundred_at_most(run):
-    models = {"float16": conversion.convert(run.cfg, run.model, "float16")}
+def test_float16_weights_change_one_text_in_a_hundred_at_most(run, exported):
+    models = {"float16": float16_weights.halved(exported)}
     report = compared(run, models)["float16"]
     assert report["same_text"] >= 0.99
 
@@ -113,11 +85,11 @@ def test_hostile_clips_of_any_length_are_answered_with_characters(run, exported,
         assert set(vocab.of_rows(outputs)) <= set(vocab.CHARACTERS)
 
 
-@pytest.mark.parametrize("rows", [conversion.WEB_FRAMES[0], conversion.WEB_FRAMES[-1]])
+@pytest.mark.parametrize("rows", tiny_runs.WEB_FRAMES)
 def test_a_model_of_fixed_length_reads_every_shorter_clip_as_the_other_does(run, exported, rows):
     columns, rng = len(run.cfg.features.selection.columns), np.random.default_rng(0)
     whole = tflite.runner(exported)
-    fixed = tflite.runner(conversion.convert(run.cfg, run.model, "none", rows))
+    fixed = tflite.runner((run.workdir / "export" / "web" / f"{rows}.tflite").read_bytes())
     test = evaluator.Evaluation(run.cfg, run.mesh, "test").clips()
     stream = np.concatenate([landmarks.columns(clip) for clip in test])
     texts = set()
@@ -184,12 +156,17 @@ def kaggle_evaluator(python: str, submission: pathlib.Path, source: pathlib.Path
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def test_kaggles_evaluator_scores_the_zip_as_we_score_the_run(run, submission, competition):
+@pytest.fixture(scope="module")
+def scored(submission, competition) -> dict:
+    """What Kaggle's evaluator says of the zip."""
+    return kaggle_evaluator(sys.executable, submission, competition)
+
+
+def test_kaggles_evaluator_scores_the_zip_as_we_score_the_run(run, scored):
     evaluation = evaluator.Evaluation(run.cfg, run.mesh, "test")
     answers, _ = evaluation.run(run.model)
-    found = kaggle_evaluator(sys.executable, submission, competition)
-    assert list(found["texts"].values()) == [answer.text for answer in answers]
-    assert found["score"] == evaluation.score(answers)["score"]
+    assert list(scored["texts"].values()) == [answer.text for answer in answers]
+    assert scored["score"] == evaluation.score(answers)["score"]
 
 
 @pytest.fixture(scope="session")
@@ -219,10 +196,9 @@ def test_tflite_runtime_answers_a_clip_of_no_frames(tflite_runtime, exported, tm
     subprocess.run([tflite_runtime, "-c", code, str(tmp_path / "model.tflite")], check=True)
 
 
-def test_tflite_runtime_answers_the_same(tflite_runtime, submission, competition):
-    ours = kaggle_evaluator(sys.executable, submission, competition)
+def test_tflite_runtime_answers_the_same(tflite_runtime, submission, competition, scored):
     theirs = kaggle_evaluator(tflite_runtime, submission, competition)
-    assert theirs["runtime"] == "tflite_runtime" and theirs["texts"] == ours["texts"]
+    assert theirs["runtime"] == "tflite_runtime" and theirs["texts"] == scored["texts"]
 
 
 def test_the_zip_holds_the_model_and_its_columns_and_no_date(run, submission, exported):

@@ -16,6 +16,7 @@ from aslx.models import squeezeformer, transformer
 from aslx.runs import opening
 from aslx.schema import vocab
 from aslx.tasks import heads, transcription
+from tests import tiny_runs
 
 FEATURES = phrase_features.Modern(max_frames=48, only_hands=False)
 SQUEEZEFORMER = squeezeformer.Config(
@@ -34,7 +35,7 @@ def cfg(head, network=SQUEEZEFORMER) -> config.Config:
 def built(cfg: config.Config, seed: int = 0):
     """A network as if trained: every value away from its start, and END not too far."""
     rng = np.random.default_rng(seed)
-    model = cfg.model.build(cfg.features.num_features, rngs=nnx.Rngs(seed))
+    model = tiny_runs.network(dataclasses.replace(cfg, seed=seed))
     model = jax.tree.map(lambda x: x + 0.1 * rng.normal(size=x.shape).astype(np.float32), model)
     model.head.bias[...] = model.head.bias[...].at[vocab.END].add(1.0)
     return model

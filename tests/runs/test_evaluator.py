@@ -15,7 +15,7 @@ import pytest
 from aslx import config, errors, evaluate, sharding
 from aslx.data import plan, records
 from aslx.inputs import phrase_features
-from aslx.runs import evaluator, opening, trained_run
+from aslx.runs import evaluator, trained_run
 from aslx.tasks import heads
 from aslx.train import notes, setup
 from tests import tiny, tiny_runs
@@ -59,7 +59,7 @@ def test_that_every_record_is_corrupt_is_one_line(tmp_path):
     tiny.damage(data, "validation", 0)
     evaluation = evaluator.Evaluation(cfg, sharding.make_mesh(cfg.mesh), "validation")
     with pytest.raises(errors.BadInput, match=r"every record of validation .* is corrupt"):
-        evaluation.run(opening.network(cfg))
+        evaluation.run(tiny_runs.network(cfg))
 
 
 def test_readers_take_as_many_devices_as_their_batches_divide_over(damaged):
@@ -101,7 +101,7 @@ def test_clips_that_ctc_cannot_align_are_known_from_the_index_and_counted_by_the
     lines = list(notes.of(cfg, s.abstract, s.pool, s.evaluation))
     assert lines[0].startswith("AdamW moves 100.0% of the parameters")
     known = [int(re.match(r"(\d+) of the 24 clips of (train|validation)", x)[1]) for x in lines[1:]]
-    _, means = s.evaluation.run(opening.network(cfg))
+    _, means = s.evaluation.run(tiny_runs.network(cfg))
     counted, state = 0.0, s.init()
     with s.batches(0, 0) as batches:
         for _, batch in zip(range(s.steps_per_epoch), batches, strict=False):

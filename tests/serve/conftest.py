@@ -9,12 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aslx import config, optim
-from aslx.export import conversion, exporting, exports, tflite
+from aslx.export import tflite
 from aslx.runs import evaluator, trained_run
 from aslx.schema import landmarks, vocab
-from aslx.train import loop
-from tests import tiny
 from tests.serve import servers
 
 CLIPS = 50
@@ -25,9 +22,12 @@ class Trained:
     """A run, its export, and clips that it never saw."""
 
     run: trained_run.Run
-    workdir: pathlib.Path
     clips: list[np.ndarray]  # f32[t, columns] each, NaN where a part is lost.
     interpreter: Callable[[np.ndarray], np.ndarray]
+
+    @property
+    def workdir(self) -> pathlib.Path:
+        return pathlib.Path(self.run.workdir)
 
     @property
     def columns(self) -> list[str]:
@@ -46,24 +46,12 @@ class Trained:
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory) -> Trained:
-    data, workdir = (tmp_path_factory.mktemp(name) for name in ("data", "run"))
-    counts = {"train": [200], "validation": [8], "test": [CLIPS]}
-    tiny.dataset(data, counts, frames=(12, 60), alphabet="abcdef")
-    cfg = tiny.cfg(data, epochs=15, eval_every=15, optim=optim.Config(peak_lr=1e-2))
-    config.claim(workdir, cfg)
-    loop.run(cfg, workdir)
-    run = trained_run.open_run(workdir)
-    model = conversion.convert(run.cfg, run.model, "none")
-    scores = [{"name": "score", "value": 0.5, "on": "validation"}]
-    about = exporting.about(run.cfg, run.step, scores, web=True)
-    about["web"] = about["web"][:1]  # Of models that no test here runs.
-    every = {"model.tflite": model, "web/64.tflite": b"of the page"}
-    exports.write(workdir / "export", about, {"made": {}}, every)
-    evaluation = evaluator.Evaluation(run.cfg, run.mesh, "test")
+def trained(learned) -> Trained:
+    run = learned("ctc")
+    evaluation = evaluator.Evaluation(run.cfg, run.mesh, "test", limit=CLIPS)
     clips = [landmarks.columns(clip) for clip in evaluation.clips()]
-    runner = tflite.runner(model)
-    return Trained(run, workdir, clips, lambda clip: runner(inputs=clip)["outputs"])
+    runner = tflite.runner((run.workdir / "export" / "model.tflite").read_bytes())
+    return Trained(run, clips, lambda clip: runner(inputs=clip)["outputs"])
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ import pytest
 import requests
 
 from aslx.runs import evaluator
+from tests import tiny_runs
 from tests.serve import servers
 from tests.serve.conftest import as_json
 
@@ -34,13 +35,18 @@ def test_fifty_clips_give_the_text_of_predict_of_jax_and_of_the_interpreter(
     answers = post(server, parquet.read_bytes(), PARQUET).json()["answers"]
     words = ["aslx.predict", "--workdir", trained.workdir, parquet]
     done = subprocess.run(
-        [sys.executable, "-m", *map(str, words)], cwd=servers.ROOT, capture_output=True, text=True
+        [sys.executable, "-m", *map(str, words)],
+        cwd=servers.ROOT,
+        env=tiny_runs.AS_USERS,
+        capture_output=True,
+        text=True,
     )
     predicted = [json.loads(line) for line in done.stdout.splitlines()]
     assert [a["sequence_id"] for a in answers] == [p["sequence_id"] for p in predicted]
     texts = [a["text"] for a in answers]
     assert texts == [p["text"] for p in predicted] and len(texts) == len(trained.clips)
-    evaluation = evaluator.Evaluation(trained.run.cfg, trained.run.mesh, "test")
+    limit = len(trained.clips)
+    evaluation = evaluator.Evaluation(trained.run.cfg, trained.run.mesh, "test", limit=limit)
     assert texts == [answer.text for answer in evaluation.run(trained.run.model)[0]]
     assert len(set(texts)) > len(texts) / 2  # The equality says something.
     for clip, answer in zip(trained.clips, answers, strict=True):

@@ -40,7 +40,7 @@ def flat(trained, server, count: int, first: int) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_hostile_bodies_leave_no_memory_behind(trained, server):
-    flat(trained, server, count=60, first=30)
+    flat(trained, server, count=40, first=20)
 
 
 @pytest.mark.slow

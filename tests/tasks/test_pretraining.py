@@ -17,7 +17,7 @@ from aslx.models import lstm, squeezeformer, transformer
 from aslx.runs import initial_weights, opening, trained_run
 from aslx.tasks import pretraining
 from aslx.train import loop, setup
-from tests import tiny
+from tests import tiny, tiny_runs
 
 TASK = pretraining.Task(share=0.5, span=3, codes=32)
 NETWORKS = [
@@ -125,7 +125,7 @@ def test_as_many_frames_are_hidden_as_the_share_says(share, span):
 @pytest.mark.parametrize("model", NETWORKS, ids=["transformer", "lstm", "squeezeformer"])
 def test_every_encoder_guesses_every_frames_code_and_learns(model):
     features = dataclasses.make_dataclass("Features", ["num_features"])(6)
-    built = TASK.build(model, features, nnx.Rngs(0))
+    built = jax.jit(lambda: TASK.build(model, features, nnx.Rngs(0)))()
     names = {name.split("/")[0] for name in stored.flatten(built)}
     assert names == {"encoder", "norm_memory", "guess"}
     x, mask = clips(rows=3, frames=37)
@@ -154,7 +154,7 @@ def test_another_run_begins_with_exactly_the_pretrained_encoder(dataset, run, ca
     cfg = tiny.cfg(dataset, weights=str(run[1]))
     first = stored.flatten(setup.of(cfg).init())
     learnt = stored.flatten(trained_run.open_run(run[1]).model)
-    fresh = stored.flatten(opening.network(cfg))
+    fresh = stored.flatten(tiny_runs.network(cfg))
     encoder = [name for name in fresh if name.startswith(("encoder/", "norm_memory/"))]
     moved = [name for name in encoder if not np.array_equal(learnt[name], fresh[name])]
     assert len(moved) > len(encoder) / 2

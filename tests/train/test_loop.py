@@ -13,40 +13,18 @@ import numpy as np
 import pytest
 
 from aslx import config, errors, sharding
-from aslx.checkpoints import checkpoint, stored
-from aslx.data import plan, records
+from aslx.checkpoints import checkpoint
+from aslx.data import plan
 from aslx.storage import files
-from aslx.tasks import transcription
 from aslx.train import guard, lock, logs, loop, setup, step
 from tests import tiny
-
-TIMES = {"seq_per_s"}
-
-
-def lines(workdir: pathlib.Path) -> list[dict]:
-    """metrics.jsonl without what a clock says."""
-    kept = logs.read(workdir / "metrics.jsonl")
-    return [{k: v for k, v in line.items() if k not in TIMES} for line in kept]
-
-
-def state_of(cfg: config.Config, workdir: pathlib.Path) -> dict[str, np.ndarray]:
-    """Every leaf of the newest checkpoint."""
-    s = setup.of(cfg)
-    with checkpoint.Checkpoints(workdir / "checkpoints") as saved:
-        found = saved.restore_latest(s.abstract)
-    assert found is not None
-    return {k: np.asarray(v) for k, v in stored.flatten(found[0]).items()}
-
-
-def assert_identical(a: dict, b: dict) -> None:
-    assert a.keys() == b.keys()
-    for name in a:
-        np.testing.assert_array_equal(a[name], b[name], err_msg=name)
+from tests.train import runs
 
 
 @pytest.fixture(scope="module")
 def cfg(dataset) -> config.Config:
-    return tiny.cfg(dataset, save_every=3)
+    two = plan.Bucketed(frames=512, buckets=2, multiple=8)
+    return tiny.cfg(dataset, save_every=3, data=config.Data(path=str(dataset), batching=two))
 
 
 @pytest.fixture(scope="module")
@@ -83,14 +61,13 @@ def test_a_resumed_run_is_bit_identical_in_an_epoch_and_across_its_end(
     epoch = ready.steps_per_epoch
     other = dataclasses.replace(cfg, data=dataclasses.replace(cfg.data, workers=workers))
     interrupted(other, tmp_path, 2, epoch, epoch + 3)
-    assert_identical(state_of(cfg, tmp_path), state_of(cfg, whole))
-    assert lines(tmp_path) == lines(whole)
+    runs.assert_identical(cfg, tmp_path, whole)
 
 
 def test_an_ended_run_is_not_trained_on(cfg, whole):
-    before = lines(whole)
+    before = runs.lines(whole)
     scores, ended = loop.run(cfg, whole)
-    assert ended and lines(whole) == before
+    assert ended and runs.lines(whole) == before
     assert scores["score"] == [line["score"] for line in before if "score" in line][-1]
 
 
@@ -112,23 +89,19 @@ def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(cfg, whole, tm
             path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     loop.run(cfg, copy)
     assert f"moved to {copy / 'checkpoints' / f'damaged-{newest}'}" in caplog.text
-    assert_identical(state_of(cfg, copy), state_of(cfg, whole))
+    runs.assert_equal(runs.state_of(cfg, copy), runs.state_of(cfg, whole))
 
 
-@pytest.mark.parametrize("fsdp", [8])
-def test_the_mesh_changes_no_result(cfg, whole, tmp_path, fsdp):
-    other = dataclasses.replace(cfg, mesh=sharding.Config(fsdp=fsdp))
-    loop.run(other, tmp_path)
-    for a, b in zip(lines(tmp_path), lines(whole), strict=True):
+def test_a_run_goes_on_upon_another_mesh_which_changes_no_result(cfg, whole, tmp_path):
+    loop.run(cfg, tmp_path, stop=lambda i: i == 2)
+    loop.run(dataclasses.replace(cfg, mesh=sharding.Config(fsdp=8)), tmp_path)
+    for a, b in zip(runs.lines(tmp_path), runs.lines(whole), strict=True):
         if "loss" in a:
             assert a["loss"] == pytest.approx(b["loss"], rel=1e-3)
 
 
-def test_a_run_goes_on_upon_another_mesh(cfg, whole, tmp_path):
-    loop.run(cfg, tmp_path, stop=lambda i: i == 5)
-    loop.run(dataclasses.replace(cfg, mesh=sharding.Config(fsdp=8)), tmp_path)
-    last, expected = ([x["loss"] for x in lines(w) if "loss" in x][-1] for w in (tmp_path, whole))
-    assert last == pytest.approx(expected, rel=1e-3)
+def test_the_step_compiles_once_a_bucket(ready, whole):
+    assert ready.train._cache_size() == len(ready.shapes) == 2
 
 
 def test_a_mesh_that_does_not_divide_a_batch_is_an_error(cfg):
@@ -136,11 +109,6 @@ def test_a_mesh_that_does_not_divide_a_batch_is_an_error(cfg):
     other = dataclasses.replace(cfg, data=dataclasses.replace(cfg.data, batching=batching))
     with pytest.raises(ValueError, match="multiple of 8"):
         setup.of(other)
-
-
-def first_batch(s: setup.Setup) -> dict:
-    with s.batches(0, 0) as batches:
-        return next(batches)
 
 
 def accumulated(s: setup.Setup, microbatches: int, devices: int, spread=lambda parts: parts):
@@ -158,7 +126,7 @@ def accumulated(s: setup.Setup, microbatches: int, devices: int, spread=lambda p
             spread=spread,
         )
     )
-    arrays = {"model": state.model, "batch": first_batch(s), "key": s.key}
+    arrays = {"model": state.model, "batch": runs.first_batch(s), "key": s.key}
     return run.lower(**arrays).compile().as_text() or "", run(**arrays)
 
 
@@ -194,36 +162,12 @@ def test_microbatches_that_do_not_divide_over_the_devices_are_an_error(cfg):
         setup.of(dataclasses.replace(cfg, microbatches=4))
 
 
-def test_the_step_compiles_once_a_bucket(cfg, tmp_path, monkeypatch):
-    s = setup.of(cfg)
-    monkeypatch.setattr(setup, "of", lambda cfg: s)
-    loop.run(cfg, tmp_path)
-    assert s.train._cache_size() == len(s.shapes) == 2  # type: ignore[attr-defined]
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Poisoned(transcription.Task):
-    """A task whose loss is not a number where a batch holds the record `record`."""
-
-    records: tuple[int, ...] = ()
-
-    def loss(self, model, inputs, mask, batch, key):
-        total, count, sums = self.head.loss(model, inputs, mask, batch, key)
-        bad = jax.numpy.isin(batch["id"], jax.numpy.array(self.records)).any() & (key is not None)
-        return jax.numpy.where(bad, jax.numpy.nan, total), count, sums
-
-
-def poisoned(cfg: config.Config, *records: int) -> config.Config:
-    task = Poisoned(head=cfg.task.head, max_tokens=cfg.task.max_tokens, records=records)
-    return dataclasses.replace(cfg, task=task)
-
-
 def test_a_step_without_a_finite_gradient_is_skipped_and_counted(cfg, tmp_path):
-    loop.run(poisoned(cfg, 11), tmp_path)
-    found = [line for line in lines(tmp_path) if "loss" in line]
+    loop.run(runs.poisoned(cfg, 11), tmp_path)
+    found = [line for line in runs.lines(tmp_path) if "loss" in line]
     bad = [line for line in found if np.isnan(line["loss"])]
     assert len(bad) == 2 and found[-1]["skipped"] == 2  # Once an epoch.
-    state = state_of(cfg, tmp_path)
+    state = runs.state_of(cfg, tmp_path)
     assert all(np.isfinite(v).all() for v in state.values())
 
 
@@ -232,21 +176,8 @@ def test_too_many_skipped_steps_roll_back_and_then_stop_with_a_message(
 ):
     monkeypatch.setattr(guard, "MAX_STREAK", 3)
     with pytest.raises(ValueError, match=r"after 3 rollbacks: lower optim\.peak_lr"):
-        loop.run(poisoned(cfg, *range(80)), tmp_path)
+        loop.run(runs.poisoned(cfg, *range(80)), tmp_path)
     assert "rolled back to step 0, new data order" in capsys.readouterr().out
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Stretch(transcription.Task):
-    """A task whose loss is not a number for these batches, each known by its records."""
-
-    batches: tuple[tuple[int, ...], ...] = ()
-
-    def loss(self, model, inputs, mask, batch, key):
-        total, count, sums = self.head.loss(model, inputs, mask, batch, key)
-        alike = [jax.numpy.array(b) for b in self.batches if len(b) == len(batch["id"])]
-        bad = functools.reduce(jax.numpy.logical_or, ((batch["id"] == b).all() for b in alike))
-        return jax.numpy.where(bad & (key is not None), jax.numpy.nan, total), count, sums
 
 
 def test_a_rollback_depends_on_no_log_no_save_and_no_signal(
@@ -257,8 +188,7 @@ def test_a_rollback_depends_on_no_log_no_save_and_no_signal(
     # The second evaluation lies in the bad stretch, before it is too long.
     bad = range(2 * epoch - 2, 2 * epoch + 5)
     batches = tuple(tuple(ready.plan(0)[i - 1].records.tolist()) for i in bad)
-    task = Stretch(head=cfg.task.head, max_tokens=cfg.task.max_tokens, batches=batches)
-    reuse(monkeypatch, setup.of(dataclasses.replace(cfg, task=task)))
+    reuse(monkeypatch, setup.of(runs.poisoned(cfg, batches=batches)))
     found = {}
     monkeypatch.setattr(logs.Log, "draw", lambda self: None)
     for log_every, save_every, stops in [(1, 500, ()), (20, 3, (bad[3], 2 * epoch))]:
@@ -269,10 +199,10 @@ def test_a_rollback_depends_on_no_log_no_save_and_no_signal(
         out = capsys.readouterr().out
         assert f"5 steps up to {bad[4]} had no finite gradient: rolled back to" in out
         assert f"rolled back to step {epoch}, new data order" in out
-        found[log_every] = state_of(cfg, workdir)
-        scores = [line["step"] for line in lines(workdir) if "score" in line]
+        found[log_every] = runs.state_of(cfg, workdir)
+        scores = [line["step"] for line in runs.lines(workdir) if "score" in line]
         assert scores == [epoch, 2 * epoch, 3 * epoch]
-    assert_identical(found[1], found[20])
+    runs.assert_equal(found[1], found[20])
 
 
 def test_a_score_that_is_no_number_is_the_worst(monkeypatch):
@@ -286,14 +216,10 @@ def test_a_score_that_is_no_number_is_the_worst(monkeypatch):
 
 def test_corrupt_records_are_skipped_and_counted_where_they_may_be(cfg, tmp_path, capsys):
     copy = pathlib.Path(shutil.copytree(cfg.data.path, tmp_path / "data"))
-    data = records.Records(copy, "train")
-    path = copy / str(data.index.files[0])
-    damaged = bytearray(path.read_bytes())
-    damaged[int(data.index.offset[3]) + 100] ^= 4
-    path.write_bytes(damaged)
+    tiny.damage(copy, "train", 3)
     skipping = dataclasses.replace(cfg.data, path=str(copy), skip_corrupt=True)
     loop.run(dataclasses.replace(cfg, data=skipping), tmp_path / "run")
-    counts = [line["corrupt"] for line in lines(tmp_path / "run") if "loss" in line]
+    counts = [line["corrupt"] for line in runs.lines(tmp_path / "run") if "loss" in line]
     assert counts[-1] == 2 and counts == sorted(counts)  # Once an epoch.
     assert "2 corrupt records skipped so far" in capsys.readouterr().out
 
@@ -310,7 +236,7 @@ def test_training_stops_when_the_score_gets_no_better(cfg, tmp_path, capsys):
     loop.run(dataclasses.replace(cfg, optim=still, patience=1, epochs=4), tmp_path)
     assert "no better score in 1 evaluations" in capsys.readouterr().out
     epoch = setup.of(cfg).steps_per_epoch
-    assert max(line["step"] for line in lines(tmp_path)) == 2 * epoch
+    assert max(line["step"] for line in runs.lines(tmp_path)) == 2 * epoch
 
 
 def test_a_run_directory_of_another_config_is_refused_by_name(cfg, whole):
@@ -350,9 +276,9 @@ def test_epochs_may_grow_and_shrink_to_what_was_done(cfg, whole, tmp_path, capsy
     _, ended = loop.run(longer, copy)
     epoch = setup.of(cfg).steps_per_epoch
     assert f"follows the schedule of {3 * epoch} steps" in capsys.readouterr().out
-    assert ended and lines(copy)[-1]["step"] == 3 * epoch
+    assert ended and runs.lines(copy)[-1]["step"] == 3 * epoch
     assert config.read(copy / "config.json").epochs == 3
-    assert lines(copy)[: len(lines(whole))] == lines(whole)
+    assert runs.lines(copy)[: len(runs.lines(whole))] == runs.lines(whole)
 
 
 def test_another_data_set_under_a_run_is_named_and_taken_with_consent_alone(
@@ -398,5 +324,5 @@ def test_a_signal_in_an_evaluation_ends_the_run_after_it_saved_upon_lines_that_a
         checkpoint.Checkpoints, "save", lambda *a, **k: (done.append(a[1]), saved(*a, **k))
     )
     scores, ended = loop.run(cfg, tmp_path, stop=stop)
-    assert not ended and "score" in scores and lines(tmp_path)[-1]["step"] == epoch
+    assert not ended and "score" in scores and runs.lines(tmp_path)[-1]["step"] == epoch
     assert "metrics.jsonl" in done[done.index(3) + 1 : done.index(epoch)]

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +15,7 @@ from aslx.checkpoints import stored
 from aslx.data import plan
 from aslx.train import setup, step
 from tests import tiny
-from tests.train.test_loop import first_batch, poisoned
+from tests.train import runs
 
 ALWAYS = optim.AWP(radius=0.3, start=0.0)
 
@@ -27,7 +28,7 @@ def cfg(dataset) -> config.Config:
 def advanced(cfg: config.Config, **changes) -> tuple[dict, dict]:
     """Every leaf of the state after one step on the first batch, and the step's metrics."""
     s = setup.of(dataclasses.replace(cfg, **changes))
-    state, metrics = s.train(s.init(), first_batch(s), s.key)
+    state, metrics = s.train(s.init(), runs.first_batch(s), s.key)
     return {k: np.asarray(v) for k, v in stored.flatten(state).items()}, metrics
 
 
@@ -49,7 +50,7 @@ def test_every_matrix_moves_by_the_radius_along_its_gradient_and_nothing_else_mo
 
 def test_the_gradient_that_is_applied_is_that_at_the_perturbed_weights(cfg):
     s = setup.of(cfg)
-    batch, state = first_batch(s), s.init()
+    batch, state = runs.first_batch(s), s.init()
     mean = functools.partial(
         step.accumulated,
         frozen=state.frozen,
@@ -106,12 +107,32 @@ def test_neither_microbatches_nor_the_mesh_change_an_adversarial_step(cfg):
 
 
 def test_an_adversarial_step_without_a_finite_gradient_is_skipped(cfg):
-    s = setup.of(dataclasses.replace(poisoned(cfg, *range(80)), awp=ALWAYS))
+    s = setup.of(dataclasses.replace(runs.poisoned(cfg, *range(80)), awp=ALWAYS))
     first = s.init()
     before = jax.device_get(first.model)
-    state, metrics = s.train(first, first_batch(s), s.key)
+    state, metrics = s.train(first, runs.first_batch(s), s.key)
     assert int(metrics["skipped"]) == 1 and not np.isfinite(metrics["loss"])
     assert all(jax.tree.leaves(jax.tree.map(np.array_equal, before, jax.device_get(state.model))))
+
+
+def trained_with(cfg: config.Config, task: Any, augment=None, microbatches=1, devices=1):
+    """The jitted step of eight, with another task than the config's."""
+    train = functools.partial(
+        step.train,
+        tx=optim.build(cfg.optim, 8),
+        task=task,
+        features=cfg.features,
+        augment=augment,
+        microbatches=microbatches,
+        devices=devices,
+        ema_decay=cfg.ema_decay,
+        awp=cfg.awp,
+        steps=8,
+        gather=lambda model: model,
+        scatter=lambda grads: grads,
+        spread=lambda parts: parts,
+    )
+    return jax.jit(train)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -126,24 +147,10 @@ class Told:
 
 def test_losses_are_told_how_far_the_training_is(cfg):
     s = setup.of(cfg)
-    train = functools.partial(
-        step.train,
-        tx=optim.build(cfg.optim, 8),
-        task=Told(),
-        features=cfg.features,
-        augment=None,
-        microbatches=2,
-        devices=1,
-        ema_decay=cfg.ema_decay,
-        awp=cfg.awp,
-        steps=8,
-        gather=lambda model: model,
-        scatter=lambda grads: grads,
-        spread=lambda parts: parts,
-    )
-    state, batch = s.init(), first_batch(s)
+    state, batch = s.init(), runs.first_batch(s)
     at = dataclasses.replace(state, step=jnp.asarray(6))
-    assert float(jax.jit(train)(at, batch, s.key)[1]["loss"]) == 0.75
+    _, metrics = trained_with(cfg, Told(), microbatches=2)(at, batch, s.key)
+    assert float(metrics["loss"]) == 0.75
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -161,25 +168,12 @@ class Spelled:
 def test_clips_are_mixed_alike_however_small_the_microbatches_and_whatever_the_mesh(cfg):
     batching = plan.Bucketed(frames=1024, buckets=1, multiple=16)
     s = setup.of(dataclasses.replace(cfg, data=dataclasses.replace(cfg.data, batching=batching)))
-    state, batch = s.init(), first_batch(s)
+    state, batch = s.init(), runs.first_batch(s)
 
     def spelled(rate: float, microbatches: int, devices: int) -> float:
-        train = functools.partial(
-            step.train,
-            tx=optim.build(cfg.optim, 8),
-            task=Spelled(),
-            features=cfg.features,
-            augment=clip_augment.Clips(cutmix=clip_augment.CutMix(rate=rate)),
-            microbatches=microbatches,
-            devices=devices,
-            ema_decay=cfg.ema_decay,
-            awp=cfg.awp,
-            steps=8,
-            gather=lambda model: model,
-            scatter=lambda grads: grads,
-            spread=lambda parts: parts,
-        )
-        return float(jax.jit(train)(state, batch, s.key)[1]["loss"])
+        cutmix = clip_augment.Clips(cutmix=clip_augment.CutMix(rate=rate))
+        train = trained_with(cfg, Spelled(), cutmix, microbatches, devices)
+        return float(train(state, batch, s.key)[1]["loss"])
 
     rows = len(batch["weight"])
     whole = spelled(1.0, 1, 1)

@@ -6,16 +6,20 @@ import pathlib
 import random
 import signal
 import subprocess
-import sys
 import time
 
-import numpy as np
+import pandas as pd
 import pytest
 
-from aslx.checkpoints import checkpoint, stored
+from aslx import evaluate
+from aslx.describe import __main__ as describe
+from aslx.export import __main__ as export
+from aslx.predict import __main__ as predict
+from aslx.runs import evaluator, trained_run
 from aslx.schema import landmarks
-from aslx.train import lock, logs, setup
-from tests import tiny
+from aslx.train import lock
+from tests import tiny, tiny_runs
+from tests.train import runs
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 CONFIG = """
@@ -33,19 +37,10 @@ def config_file(dataset, tmp_path_factory) -> pathlib.Path:
     return path
 
 
-def command(module: str, *args: object) -> list[str]:
-    return [sys.executable, "-m", f"aslx.{module}", *map(str, args)]
-
-
-def run(module: str, *args: object) -> subprocess.CompletedProcess:
-    return subprocess.run(command(module, *args), cwd=ROOT, capture_output=True, text=True)
-
-
 def start(config_file: pathlib.Path, workdir: pathlib.Path, *more: object) -> subprocess.Popen:
     """In a process group of its own, as a terminal starts it."""
-    args = command("train", "--config", config_file, "--workdir", workdir, *more)
     return subprocess.Popen(
-        args,
+        tiny_runs.command("train", "--config", config_file, "--workdir", workdir, *more),
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -54,25 +49,11 @@ def start(config_file: pathlib.Path, workdir: pathlib.Path, *more: object) -> su
     )
 
 
-def lines(workdir: pathlib.Path) -> list[dict]:
-    found = logs.read(workdir / "metrics.jsonl")
-    return [{k: v for k, v in line.items() if k != "seq_per_s"} for line in found]
-
-
-def arrays(dataset: pathlib.Path, workdir: pathlib.Path) -> dict[str, np.ndarray]:
-    s = setup.of(tiny.cfg(dataset, save_every=2, epochs=3))
-    with checkpoint.Checkpoints(workdir / "checkpoints") as saved:
-        found = saved.restore_latest(s.abstract)
-    assert found is not None
-    return {k: np.asarray(v) for k, v in stored.flatten(found[0]).items()}
-
-
 @pytest.fixture(scope="module")
 def whole(config_file, tmp_path_factory) -> pathlib.Path:
     workdir = tmp_path_factory.mktemp("whole")
-    done = run("train", "--config", config_file, "--workdir", workdir)
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout.splitlines()[-1])["workdir"] == str(workdir)
+    done = tiny_runs.ran("train", "--config", config_file, "--workdir", workdir)
+    assert done.lines()[-1]["workdir"] == str(workdir)
     return workdir
 
 
@@ -87,7 +68,7 @@ def test_a_run_killed_anywhere_ends_as_the_unbroken_one_to_the_bit(
         workdir = tmp_path / str(series)
         process = start(config_file, workdir)
         begun = time.monotonic()
-        while not lines(workdir) and process.poll() is None and time.monotonic() - begun < 300:
+        while not runs.lines(workdir) and process.poll() is None and time.monotonic() - begun < 300:
             time.sleep(0.01)
         try:
             process.wait(dice.uniform(0.0, 1.5) if done < kills else None)
@@ -98,11 +79,7 @@ def test_a_run_killed_anywhere_ends_as_the_unbroken_one_to_the_bit(
             continue
         assert process.returncode == 0
         series += 1
-        assert lines(workdir) == lines(whole)
-        a, b = arrays(dataset, workdir), arrays(dataset, whole)
-        assert a.keys() == b.keys()
-        for name in a:
-            np.testing.assert_array_equal(a[name], b[name], err_msg=name)
+        runs.assert_identical(tiny.cfg(dataset, save_every=2, epochs=3), workdir, whole)
 
 
 def test_a_run_that_is_told_to_end_saves_and_goes_on_as_the_unbroken_one(
@@ -110,8 +87,8 @@ def test_a_run_that_is_told_to_end_saves_and_goes_on_as_the_unbroken_one(
 ):
     def told(number: signal.Signals, *more: object) -> tuple[int, str]:
         """What comes of a signal to all of the run's processes, after a further step of it."""
-        process, before = start(config_file, tmp_path, *more), len(lines(tmp_path))
-        while len(lines(tmp_path)) <= before:
+        process, before = start(config_file, tmp_path, *more), len(runs.lines(tmp_path))
+        while len(runs.lines(tmp_path)) <= before:
             assert process.poll() is None, process.communicate()[0]
             time.sleep(0.01)
         os.killpg(process.pid, number)
@@ -122,101 +99,79 @@ def test_a_run_that_is_told_to_end_saves_and_goes_on_as_the_unbroken_one(
     assert told(signal.SIGTERM)[0] == 143
     status, output = told(signal.SIGINT, "--data.workers", 1)
     assert status == 130 and "Ctrl-C: ending after this step" in output
-    done = len(lines(tmp_path))
+    done = len(runs.lines(tmp_path))
     early = start(config_file, tmp_path)
     while not (tmp_path / lock.NAME).exists():
         time.sleep(0.01)
     early.send_signal(signal.SIGINT)
     output = early.communicate(timeout=60)[0]
-    assert early.returncode == 130 and len(lines(tmp_path)) == done, output
+    assert early.returncode == 130 and len(runs.lines(tmp_path)) == done, output
     assert [x for x in output.splitlines() if x.startswith("error: ")] == [
         "error: Ctrl-C before the first step: there is nothing to save"
     ]
     assert "Traceback" not in output
-    last = run("train", "--config", config_file, "--workdir", tmp_path)
-    assert last.returncode == 0 and f"--workdir {tmp_path} --split validation" in last.stdout
-    assert lines(tmp_path) == lines(whole)
+    last = tiny_runs.ran("train", "--config", config_file, "--workdir", tmp_path)
+    assert last.status == 0 and f"--workdir {tmp_path} --split validation" in last.out
+    assert runs.lines(tmp_path) == runs.lines(whole)
 
 
-def failed(done: subprocess.CompletedProcess) -> str:
-    """The message of a command that refused its input."""
-    assert done.returncode == 2, done.stderr
-    assert "Traceback" not in done.stderr
-    return done.stderr
-
-
-def test_an_unknown_field_suggests_the_right_one(config_file, tmp_path):
-    done = run("train", "--config", config_file, "--workdir", tmp_path, "--optim.peek-lr", 1)
-    assert "--optim.peak-lr" in failed(done)
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_run_directory_of_another_config_is_refused(config_file, whole):
+def test_a_run_directory_of_another_config_is_refused(train, config_file, whole):
     args = ("--config", config_file, "--workdir", whole, "--optim.peak-lr", 0.5)
-    assert "optim.peak_lr: 0.5 here, 0.001 there" in failed(run("train", *args))
+    assert "optim.peak_lr: 0.5 here, 0.001 there" in train(*args).refusal()
 
 
 @pytest.mark.parametrize(
-    "module, args, message",
+    "options, message",
     [
-        ("train", ("--config", "configs/none.py", "--workdir", "x"), "no config file"),
-        ("train", ("--config", "configs/quickstart.py"), "--workdir"),
-        ("describe", ("--config", "configs/none.py"), "no config file"),
-        ("evaluate", ("--workdir", "no/such/run"), "holds no run"),
-        ("export", ("--workdir", "no/such/run"), "holds no run"),
-        ("predict", ("--workdir", "no/such/run", "x.parquet"), "holds no run"),
+        (("--config", "configs/none.py", "--workdir", "RUN"), "no config file"),
+        (("--config", "CONFIG"), "--workdir"),
+        (("--config", "CONFIG", "--workdir", "RUN", "--optim.peek-lr", 1), "--optim.peak-lr"),
+        (("--config", "CONFIG", "--workdir", "RUN", "--data.path", "RUN"), "aslx.prepare first"),
     ],
 )
-def test_bad_input_is_one_line_and_exit_2(module, args, message):
-    error = failed(run(module, *args))
-    assert message in error
+def test_training_says_what_is_wrong_and_leaves_nothing(
+    train, config_file, tmp_path, options, message
+):
+    named = {"CONFIG": config_file, "RUN": tmp_path / "run"}
+    done = train(*(named.get(option, option) for option in options))
+    assert done.status == 2 and message in done.err and "Traceback" not in done.err
+    assert not list(tmp_path.iterdir())
 
 
-def test_data_that_was_never_prepared_is_one_line(config_file, tmp_path):
-    args = ("--config", config_file, "--workdir", tmp_path / "run", "--data.path", tmp_path)
-    assert "run aslx.prepare first" in failed(run("train", *args))
+@pytest.mark.parametrize("command", [evaluate, export, predict])
+def test_a_directory_without_a_run_is_one_line(run, command, tmp_path):
+    assert "holds no run" in run(command, "--workdir", tmp_path).refusal()
 
 
-def test_help_shows_the_configs_fields(config_file):
-    done = run("train", "--config", config_file, "--help")
-    assert done.returncode == 0 and "--optim.peak-lr" in done.stdout
+def test_a_config_that_is_not_there_is_not_described(run):
+    assert "no config file" in run(describe, "--config", "configs/none.py").refusal()
 
 
-def test_predict_reads_what_evaluate_read(whole, dataset, tmp_path):
-    import pandas as pd
+def test_help_shows_the_configs_fields(train, config_file):
+    done = train("--config", config_file, "--help")
+    assert done.status == 0 and "--optim.peak-lr" in done.out
 
-    from aslx.runs import evaluator, trained_run
 
-    run_ = trained_run.open_run(whole)
-    evaluation = evaluator.Evaluation(run_.cfg, run_.mesh, "validation")
-    expected, _ = evaluation.run(run_.model)
+def test_predict_reads_what_evaluate_read(run, whole, tmp_path):
+    trained = trained_run.open_run(whole)
+    evaluation = evaluator.Evaluation(trained.cfg, trained.mesh, "validation")
+    expected, _ = evaluation.run(trained.model)
     clips = list(evaluation.clips())[:3]
-    columns = list(run_.cfg.features.selection.columns)
+    columns = list(trained.cfg.features.selection.columns)
     tables = [
         pd.DataFrame(landmarks.columns(x), pd.Index([i] * len(x), name="sequence_id"), columns)
         for i, x in enumerate(clips)
     ]
     pd.concat(tables).to_parquet(tmp_path / "clips.parquet")
-    done = run("predict", "--workdir", whole, tmp_path / "clips.parquet")
-    assert done.returncode == 0, done.stderr
-    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    rows = run(predict, "--workdir", whole, tmp_path / "clips.parquet").lines()
     assert [row["text"] for row in rows] == [answer.text for answer in expected[:3]]
     assert [row["sequence_id"] for row in rows] == [0, 1, 2]
 
 
-@pytest.mark.parametrize(
-    "name, parameters",
-    [("fingerspelling_lstm", 74_562), ("fingerspelling_transformer", 4_132_062)],
-)
-def test_describe_counts_the_seeds_parameters_exactly(name, parameters):
-    done = run("describe", "--config", f"configs/{name}.py")
-    assert f"trainable parameters: {parameters}\n" in done.stdout, done.stderr
-
-
-def test_evaluate_writes_scores_examples_and_figures(whole):
-    done = run("evaluate", "--workdir", whole, "--split", "validation")
-    assert done.returncode == 0, done.stderr
-    scores = json.loads(done.stdout.splitlines()[-1])
+def test_evaluate_writes_scores_examples_and_figures(run, whole):
+    done = run(evaluate, "--workdir", whole, "--split", "validation")
+    assert done.status == 0, done.err
+    scores = json.loads(done.out.splitlines()[-1])
     assert scores["clips"] == 24 and "unseen_signers" in scores
     out = whole / "evaluation-validation"
     assert len((out / "examples.jsonl").read_text().splitlines()) == 24

@@ -13,19 +13,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import av
-import jax
 import numpy as np
 import pytest
 from PIL import Image
 
-from aslx import config, optim
-from aslx.export import conversion, exporting, exports
-from aslx.inputs import phrase_features
-from aslx.models import transformer
-from aslx.runs import opening, trained_run
-from aslx.tasks import heads, transcription
-from aslx.train import loop
-from tests import person, tiny
+from aslx import config
+from aslx.runs import trained_run
+from tests import person, tiny_runs
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 WEB = ROOT / "aslx" / "serve" / "web"
@@ -147,40 +141,11 @@ def served(workdir: pathlib.Path) -> Iterator[str]:
             process.communicate()
 
 
-def exported(cfg: config.Config, model: Any, step: int, out: pathlib.Path, frames=()) -> None:
-    """What `python -m aslx.export --web` writes, at fewer lengths."""
-    said = exporting.about(cfg, step, [], web=True)
-    clips = [entry for entry in said["web"] if "frames" in entry]
-    if clips:
-        said["web"] = [entry for entry in clips if entry["frames"] in frames]
-    every = {"model.tflite": conversion.convert(cfg, model, "none")}
-    every |= {f"web/{n}.tflite": conversion.convert(cfg, model, "none", n) for n in frames}
-    exports.write(out, said, {"made": {}}, every)
-
-
 @pytest.fixture(scope="session")
-def run(tmp_path_factory) -> trained_run.Run:
-    """A transcriber that has learned to read six letters, exported. It has a decoder, which writes
-    something of any clip, be it none that it has learned."""
-    data, workdir = tmp_path_factory.mktemp("data"), tmp_path_factory.mktemp("run")
-    counts = {"train": [120], "validation": [8], "test": [50]}
-    tiny.dataset(data, counts, frames=(12, 60), alphabet="abcdef")
-    cfg = tiny.cfg(
-        data,
-        features=phrase_features.Modern(min_frames=32, max_frames=32),
-        task=transcription.Task(head=heads.Autoregressive(), max_tokens=8),
-        model=transformer.Config(
-            dim=16, num_layers=1, num_heads=2, decoder_layers=1, stride=2, kernel=3
-        ),
-        optim=optim.Config(peak_lr=1e-2),
-        epochs=12,
-        eval_every=12,
-    )
-    config.claim(workdir, cfg)
-    loop.run(cfg, workdir)
-    trained = trained_run.open_run(workdir)
-    exported(cfg, trained.model, trained.step, workdir / "export", (64, 512))
-    return trained
+def run(learned) -> trained_run.Run:
+    """A transcriber with a decoder, which writes something of any clip, be it none that it has
+    learned."""
+    return learned("decoder")
 
 
 @pytest.fixture(scope="session")
@@ -196,7 +161,7 @@ def untrained(name: str, out: pathlib.Path, *options: str, frames=()) -> Iterato
     names = tuple("abcdefgh"[: cfg.task.classes])
     task = type(cfg.task)(classes=len(names), names=names)
     cfg = type(cfg)(**{**vars(cfg), "task": task})
-    exported(cfg, jax.jit(lambda: opening.network(cfg))(), 0, out / "export", frames)
+    tiny_runs.exported(cfg, tiny_runs.network(cfg), 0, out / "export", frames)
     with served(out) as url:
         yield cfg, out / "export", url
 

@@ -34,7 +34,7 @@ def rows(clip: np.ndarray) -> list[list]:
 
 
 def test_50_clips_have_the_same_text_in_the_page_in_python_and_in_jax(run, browser, transcriber):
-    evaluation = evaluator.Evaluation(run.cfg, run.mesh, "test")
+    evaluation = evaluator.Evaluation(run.cfg, run.mesh, "test", limit=50)
     of_jax = [answer.text for answer in evaluation.run(run.model)[0]]
     model = (run.workdir / "export" / "model.tflite").read_bytes()
     interpreter = tflite.runner(model)
@@ -49,7 +49,7 @@ def test_50_clips_have_the_same_text_in_the_page_in_python_and_in_jax(run, brows
 
 def test_a_clip_of_any_length_has_the_same_text_in_the_page(run, browser, transcriber):
     interpreter = tflite.runner((run.workdir / "export" / "model.tflite").read_bytes())
-    clips = evaluator.Evaluation(run.cfg, run.mesh, "test").clips()
+    clips = evaluator.Evaluation(run.cfg, run.mesh, "test", limit=50).clips()
     stream = np.concatenate([landmarks.columns(clip) for clip in clips])
     with conftest.visit(browser, transcriber) as page:
         page.wait_for_selector("body[data-ready]")
@@ -64,7 +64,7 @@ def test_a_clip_of_any_length_has_the_same_text_in_the_page(run, browser, transc
 
 def learned(run: trained_run.Run, path: pathlib.Path) -> dict[str, str]:
     """Writes clips like those that the run has learned to read into a parquet; their phrases."""
-    evaluation, tables = evaluator.Evaluation(run.cfg, run.mesh, "test"), []
+    evaluation, tables = evaluator.Evaluation(run.cfg, run.mesh, "test", limit=50), []
     phrases = dict(zip(map(str, range(len(evaluation.targets))), evaluation.targets, strict=True))
     names = run.cfg.features.source.selection.columns
     for number, clip in enumerate(evaluation.clips()):
