@@ -10,6 +10,7 @@ import signal
 import sys
 
 from aslx.export import exports
+from tests import trees
 
 
 def files(step: int) -> dict[str, bytes]:
@@ -19,10 +20,6 @@ def files(step: int) -> dict[str, bytes]:
 
 def write(out: pathlib.Path, about: dict, step: int) -> None:
     exports.write(out, about | {"step": step}, {"step": step}, files(step))
-
-
-def read(out: pathlib.Path) -> dict[str, bytes]:
-    return {p.relative_to(out).as_posix(): p.read_bytes() for p in out.rglob("*") if p.is_file()}
 
 
 def _ended(out: pathlib.Path, line: int) -> bool:
@@ -53,11 +50,11 @@ def main(folder: pathlib.Path, step: int) -> list[int | None]:
     whole, seen = {}, []
     for number in (1, 2):
         write(folder / str(number), {}, number)
-        whole[number] = read(folder / str(number))
+        whole[number] = trees.contents(folder / str(number))
     for line in itertools.count(1, step):
         write(folder / "export", {}, 1)
         ended = _ended(folder / "export", line)
-        found = read(folder / "export")
+        found = trees.contents(folder / "export")
         seen.append(next((number for number, there in whole.items() if there == found), None))
         if ended:
             return seen

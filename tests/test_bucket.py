@@ -10,16 +10,10 @@ import urllib.request
 import pytest
 from gcp_storage_emulator import server
 
-from tests import ports
+from tests import ports, tiny, tiny_runs, trees
 from tests.train import test_lock
 
 ROOT = pathlib.Path(__file__).parent.parent
-CONFIG = """
-import pathlib
-from tests import tiny
-def get_config():
-    return tiny.cfg(pathlib.Path({path!r}), save_every=3, epochs=2)
-"""
 
 
 @pytest.fixture(scope="module")
@@ -49,16 +43,13 @@ def listed(environment: dict) -> dict[str, str]:
 
 def test_a_run_in_a_bucket_is_stopped_goes_on_and_is_evaluated(environment, dataset, tmp_path):
     config = tmp_path / "tiny.py"
-    config.write_text(CONFIG.format(path=str(dataset)))
+    tiny.config_file(config, dataset, save_every=3, epochs=2)
 
     def run(module: str, *args: object) -> dict:
-        command = [sys.executable, "-m", f"aslx.{module}", "--workdir", "gs://bucket/run"]
-        done = subprocess.run(
-            [*command, *map(str, args)], cwd=ROOT, env=environment, capture_output=True, text=True
-        )
-        assert done.returncode == 0, done.stderr
-        assert "tensorflow" not in done.stderr.lower()
-        return json.loads(done.stdout.splitlines()[-1])
+        where = ("--workdir", "gs://bucket/run")
+        done = tiny_runs.ran(module, *where, *args, env=environment)
+        assert "tensorflow" not in done.err.lower()
+        return done.lines()[-1]
 
     first = run("train", "--config", config)
     assert run("train", "--config", config)["score"] == first["score"]
@@ -128,22 +119,14 @@ def test_in_a_bucket_too_no_checkpoint_is_lost(environment):
 
 def test_data_are_prepared_in_a_bucket_as_on_a_disk(environment, tmp_path):
     def prepare(*arguments: object) -> None:
-        command = [sys.executable, "-m", "aslx.prepare", *map(str, arguments), "--shards", "2"]
-        done = subprocess.run(
-            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300
-        )
-        assert done.returncode == 0, done.stderr
+        tiny_runs.ran("prepare", *arguments, "--shards", 2, env=environment).lines()
 
     engine = "--beam=--runner=DirectRunner"
     prepare("synthetic", "--sequences", 8, "--split", "none", "--out", tmp_path / "set")
     prepare("synthetic", "--sequences", 8, "--split", "none", "--out", "gs://bucket/set", engine)
     source = ("--source", "gs://bucket/set/kaggle", "--processes", 1)
     prepare("fingerspelling", *source, "--split", "none", "--out", "gs://bucket/again")
-    here = {
-        path.relative_to(tmp_path).as_posix(): path.read_bytes()
-        for path in (tmp_path / "set").rglob("*")
-        if path.is_file()
-    }
+    here = trees.contents(tmp_path / "set")
     objects = listed(environment)
     there = {}
     for name in objects:

@@ -31,12 +31,6 @@ pytestmark = pytest.mark.slow
 PLACES = int(os.environ.get("ASLX_FAULTS", "50"))  # Of each command.
 ROOT = pathlib.Path(__file__).parent.parent
 ERRORS = ("EIO", "ESTALE", "ECONNRESET", "ENOSPC", "EACCES", "ETIMEDOUT")
-CONFIG = """
-import pathlib
-from tests import tiny
-def get_config():
-    return tiny.cfg(pathlib.Path({path!r}), save_every=2, epochs=2)
-"""
 ENV = {"PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONDONTWRITEBYTECODE": "1"}
 
 
@@ -116,7 +110,7 @@ def slots(base, tmp_path_factory) -> list[pathlib.Path]:
         origin = tmp_path_factory.mktemp(f"origin{i}") / "slot"
         at = origin.parent / "at"
         placed(base, at)
-        (at / "tiny.py").write_text(CONFIG.format(path=str(at / "data")))
+        tiny.config_file(at / "tiny.py", at / "data", save_every=2, epochs=2)
         run(["-m", "aslx.train", "--config", at / "tiny.py", "--workdir", at / "run",
              "--epochs", "1"])  # fmt: skip
         run(command(ACTIVITIES["evaluating"], at)[1:])

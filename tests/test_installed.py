@@ -20,6 +20,7 @@ from aslx.export import quiet
 from aslx.prepare import building
 from aslx.serve import connections
 from aslx.storage import system
+from tests import tiny
 
 ROOT = pathlib.Path(__file__).parent.parent
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
@@ -139,10 +140,7 @@ def test_libraries_say_nothing_of_themselves():
 @pytest.mark.slow
 def test_commands_are_silent_but_for_what_they_say(dataset, shared, tmp_path):
     config, workdir = tmp_path / "tiny.py", tmp_path / "run"
-    config.write_text(
-        "import pathlib\nfrom tests import tiny\n\n\n"
-        f"def get_config():\n    return tiny.cfg(pathlib.Path({str(dataset)!r}), epochs=1)\n"
-    )
+    tiny.config_file(config, dataset, epochs=1)
     clip = next((shared / "fingerspelling_sample").glob("*/*.parquet"))
     quietly("-m", "aslx.train", "--config", config, "--workdir", workdir)
     quietly("-m", "aslx.evaluate", "--workdir", workdir, "--split", "validation")

@@ -14,12 +14,6 @@ from tests import power, tiny
 from tests.prepare import kaggle
 
 ROOT = pathlib.Path(__file__).parent.parent
-CONFIG = """
-import pathlib
-from tests import tiny
-def get_config():
-    return tiny.cfg(pathlib.Path({path!r}), save_every=3, epochs=1)
-"""
 
 
 def fill(place: pathlib.Path, text: str) -> None:
@@ -90,7 +84,7 @@ def test_what_each_command_wrote_survives_a_power_cut_after_its_last_line(tmp_pa
     data.mkdir()
     tiny.dataset(data)
     config = tmp_path / "tiny.py"
-    config.write_text(CONFIG.format(path=str(data)))
+    tiny.config_file(config, data, save_every=3, epochs=1)
     (parquet,) = sorted(source.glob("train_landmarks/1.parquet"))
     with power.disk(tmp_path, 192) as place:
         run = place / "run"

@@ -7,7 +7,6 @@ import pathlib
 import re
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 
@@ -18,24 +17,14 @@ import pytest
 from aslx import errors
 from aslx.runs import trained_run
 from aslx.train import logs
-from tests import tiny
+from tests import tiny, tiny_runs
 
 pytestmark = pytest.mark.slow
 ROOT = pathlib.Path(__file__).parent.parent
-CONFIG = """
-import pathlib
-from tests import tiny
-def get_config():
-    return tiny.cfg(pathlib.Path({path!r}), save_every=1, epochs=100_000)
-"""
 NONE_YET = re.compile(
     r"error: \S+ holds (no checkpoint yet|no run \(no config.json\)): train first"
 )
 OPENINGS, COMMANDS = 200, 20
-
-
-def command(name: str, *arguments: object) -> list[str]:
-    return [sys.executable, "-m", f"aslx.{name}", *map(str, arguments)]
 
 
 def losses(workdir: pathlib.Path) -> list[float]:
@@ -49,7 +38,9 @@ def training(config: pathlib.Path, workdir: pathlib.Path, steps: int = 0) -> Ite
     said = workdir.with_suffix(".txt")
     with said.open("w") as out:
         arguments = "--config", config, "--workdir", workdir
-        process = subprocess.Popen(command("train", *arguments), cwd=ROOT, stdout=out, stderr=out)
+        process = subprocess.Popen(
+            tiny_runs.command("train", *arguments), cwd=ROOT, stdout=out, stderr=out
+        )
         try:
             yield
             while len(losses(workdir)) < steps:
@@ -65,7 +56,7 @@ def training(config: pathlib.Path, workdir: pathlib.Path, steps: int = 0) -> Ite
 
 def test_readers_beside_a_training_that_saves_every_step_disturb_nothing(dataset, tmp_path):
     config, parquet = tmp_path / "tiny.py", tmp_path / "clip.parquet"
-    config.write_text(CONFIG.format(path=str(dataset)))
+    tiny.config_file(config, dataset, save_every=1, epochs=100_000)
     columns = list(tiny.SELECTION.columns)
     clip = np.random.default_rng(0).random((9, len(columns)), np.float32)
     pd.DataFrame(clip, pd.Index([7] * 9, name="sequence_id"), columns).to_parquet(parquet)
@@ -82,7 +73,7 @@ def test_readers_beside_a_training_that_saves_every_step_disturb_nothing(dataset
 
     def ran(name: str, *arguments: object) -> None:
         done = subprocess.run(
-            command(name, "--workdir", workdir, *arguments),
+            tiny_runs.command(name, "--workdir", workdir, *arguments),
             cwd=ROOT,
             capture_output=True,
             text=True,

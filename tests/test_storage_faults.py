@@ -7,17 +7,14 @@ import sys
 
 import pytest
 
+from tests import tiny
+from tests.trees import contents
+
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not shutil.which("strace"), reason="strace makes system calls fail"),
 ]
 ROOT = pathlib.Path(__file__).parent.parent
-CONFIG = """
-import pathlib
-from tests import tiny
-def get_config():
-    return tiny.cfg(pathlib.Path({path!r}), save_every=2, epochs=3)
-"""
 NOTES, NAMES, ARRAYS = "_CHECKPOINT_METADATA", "state/manifest.ocdbt", "state/ocdbt.process_0/d/*"
 
 
@@ -25,7 +22,7 @@ NOTES, NAMES, ARRAYS = "_CHECKPOINT_METADATA", "state/manifest.ocdbt", "state/oc
 def trained(dataset, tmp_path_factory) -> pathlib.Path:
     """A run that is at its end, and its config beside it."""
     folder = tmp_path_factory.mktemp("trained")
-    (folder / "tiny.py").write_text(CONFIG.format(path=str(dataset)))
+    tiny.config_file(folder / "tiny.py", dataset, save_every=2, epochs=3)
     done = train(folder)
     assert done.returncode == 0, done.stderr
     return folder
@@ -35,11 +32,6 @@ def train(folder: pathlib.Path, *before: object) -> subprocess.CompletedProcess:
     words = [*before, sys.executable, "-m", "aslx.train", "--config", folder / "tiny.py"]
     words += ["--workdir", folder / "run"]
     return subprocess.run(list(map(str, words)), cwd=ROOT, capture_output=True, text=True)
-
-
-def contents(directory: pathlib.Path) -> dict[str, bytes]:
-    found = [path for path in directory.rglob("*") if path.is_file()]
-    return {path.relative_to(directory).as_posix(): path.read_bytes() for path in found}
 
 
 @pytest.mark.parametrize(

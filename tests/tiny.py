@@ -109,3 +109,13 @@ def cfg(path: pathlib.Path, **changes) -> config.Config:
         "log_every": 1,
     }
     return config.Config(**(values | changes))
+
+
+def config_file(path: pathlib.Path, data: pathlib.Path, **changes: int) -> pathlib.Path:
+    """Writes a file that gives a command `cfg` of the data set at `data`."""
+    values = "".join(f", {name}={value}" for name, value in changes.items())
+    path.write_text(
+        "import pathlib\nfrom tests import tiny\ndef get_config():\n"
+        f"    return tiny.cfg(pathlib.Path({str(data)!r}){values})\n"
+    )
+    return path

@@ -18,6 +18,7 @@ from jax.experimental import layout
 from aslx import errors
 from aslx.checkpoints import checkpoint, checkpoint_list, stored
 from aslx.storage import checksums
+from tests.trees import contents
 
 STEPS = (2, 4, 6)
 NOBODY = 65534
@@ -62,12 +63,6 @@ def restored(directory: pathlib.Path) -> int | None:
     assert step in STEPS and progress.stale == step
     np.testing.assert_array_equal(values["weights"], state(step)["weights"])
     return step
-
-
-def contents(directory: pathlib.Path) -> dict[str, bytes]:
-    """Every file."""
-    found = [path for path in directory.rglob("*") if path.is_file()]
-    return {path.relative_to(directory).as_posix(): path.read_bytes() for path in found}
 
 
 def cut(path: pathlib.Path) -> None:

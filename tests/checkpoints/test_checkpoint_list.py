@@ -11,6 +11,7 @@ from aslx import config, errors
 from aslx.checkpoints import checkpoint, checkpoint_list
 from aslx.predict import __main__ as predict
 from tests import tiny
+from tests.trees import contents
 
 ABSTRACT = jax.eval_shape(lambda: {"step": jnp.int32(0)})
 
@@ -22,11 +23,6 @@ def directory(tmp_path) -> pathlib.Path:
         for step in (1, 2, 3):
             checkpoints.save(step, {"step": jnp.int32(step)}, checkpoint.Progress(), 1 / step)
     return tmp_path / "checkpoints"
-
-
-def contents(directory: pathlib.Path) -> dict[str, bytes]:
-    found = [path for path in directory.rglob("*") if path.is_file()]
-    return {path.relative_to(directory).as_posix(): path.read_bytes() for path in found}
 
 
 def read(directory: pathlib.Path, choose=checkpoint_list.best) -> int:

@@ -11,7 +11,7 @@ import pytest
 from aslx import errors
 from aslx.export import __main__ as export
 from aslx.export import exported, exports
-from tests import killed
+from tests import killed, trees
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 
@@ -61,11 +61,11 @@ def test_a_folder_with_other_files_is_not_replaced(tmp_path, name):
     written(tmp_path, 1)
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_text("mine")
-    before = killed.read(tmp_path)
+    before = trees.contents(tmp_path)
     for refused in (lambda: exports.check(tmp_path), lambda: written(tmp_path, 2)):
         with pytest.raises(errors.BadInput, match="no part of an export"):
             refused()
-    assert killed.read(tmp_path) == before
+    assert trees.contents(tmp_path) == before
 
 
 def test_an_out_that_is_no_folder_is_refused_before_anything_is_made(tmp_path):

@@ -1,8 +1,6 @@
 """POST /api/transcribe: what goes in, what comes out, and what is refused."""
 
 import json
-import subprocess
-import sys
 
 import msgpack
 import numpy as np
@@ -12,7 +10,6 @@ import requests
 
 from aslx.runs import evaluator
 from tests import tiny_runs
-from tests.serve import servers
 from tests.serve.conftest import as_json
 
 PARQUET, MSGPACK = "application/vnd.apache.parquet", "application/msgpack"
@@ -33,15 +30,8 @@ def test_fifty_clips_give_the_text_of_predict_of_jax_and_of_the_interpreter(
     trained, server, parquet
 ):
     answers = post(server, parquet.read_bytes(), PARQUET).json()["answers"]
-    words = ["aslx.predict", "--workdir", trained.workdir, parquet]
-    done = subprocess.run(
-        [sys.executable, "-m", *map(str, words)],
-        cwd=servers.ROOT,
-        env=tiny_runs.AS_USERS,
-        capture_output=True,
-        text=True,
-    )
-    predicted = [json.loads(line) for line in done.stdout.splitlines()]
+    words = ("--workdir", trained.workdir, parquet)
+    predicted = tiny_runs.ran("predict", *words, env=tiny_runs.AS_USERS).lines()
     assert [a["sequence_id"] for a in answers] == [p["sequence_id"] for p in predicted]
     texts = [a["text"] for a in answers]
     assert texts == [p["text"] for p in predicted] and len(texts) == len(trained.clips)

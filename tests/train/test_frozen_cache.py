@@ -5,8 +5,6 @@ import json
 import pathlib
 import re
 import shutil
-import subprocess
-import sys
 
 import jax
 import numpy as np
@@ -18,7 +16,7 @@ from aslx.data import loader
 from aslx.models import resnet
 from aslx.runs import opening
 from aslx.train import frozen_cache, loop, setup
-from tests import tiny
+from tests import tiny, tiny_runs
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 
@@ -33,9 +31,7 @@ def cfg(tmp_path_factory) -> config.Config:
             pixels = np.clip(rng.normal(level, 30, (32, 32, 3)), 0, 255).astype(np.uint8)
             Image.fromarray(pixels).save(source / name / f"{i}.png")
     out = tmp_path_factory.mktemp("data") / "set"
-    words = ["image_folder", "--source", source, "--out", out, "--size", 32]
-    command = [sys.executable, "-m", "aslx.prepare", *map(str, words)]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    tiny_runs.ran("prepare", "image_folder", "--source", source, "--out", out, "--size", 32).lines()
     options = f"--data.path {out} --data.batching.rows 8 --task.classes 2 --model.dense 16"
     options += " --features.height 32 --features.width 32 --features.channels 3 --epochs 1"
     options += " --weights= --optim.peak-lr 0.001 --log-every 1"

@@ -13,22 +13,15 @@ import pytest
 
 from aslx import config
 from aslx.train import lock, logs
-from tests import hosts
+from tests import hosts, tiny
 
-CONFIG = """
-import pathlib
-from tests import tiny
-def get_config():
-    return tiny.cfg(pathlib.Path({path!r}), save_every=7, epochs={epochs}, eval_every={epochs})
-"""
 STEPS = 50
 
 
 @pytest.fixture(scope="module")
 def config_file(dataset, tmp_path_factory) -> pathlib.Path:
     path = tmp_path_factory.mktemp("config") / "tiny.py"
-    path.write_text(CONFIG.format(path=str(dataset), epochs=8))
-    return path
+    return tiny.config_file(path, dataset, save_every=7, epochs=8, eval_every=8)
 
 
 def train(count: int, config_file: pathlib.Path, workdir: pathlib.Path, *more: object) -> list:

@@ -22,19 +22,12 @@ from tests import tiny, tiny_runs
 from tests.train import runs
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
-CONFIG = """
-import pathlib
-from tests import tiny
-def get_config():
-    return tiny.cfg(pathlib.Path({path!r}), save_every=2, epochs=3)
-"""
 
 
 @pytest.fixture(scope="module")
 def config_file(dataset, tmp_path_factory) -> pathlib.Path:
     path = tmp_path_factory.mktemp("config") / "tiny.py"
-    path.write_text(CONFIG.format(path=str(dataset)))
-    return path
+    return tiny.config_file(path, dataset, save_every=2, epochs=3)
 
 
 def start(config_file: pathlib.Path, workdir: pathlib.Path, *more: object) -> subprocess.Popen:

@@ -2,10 +2,7 @@
 aslx.predict prints."""
 
 import csv
-import json
 import pathlib
-import subprocess
-import sys
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +12,7 @@ import pytest
 from aslx.export import tflite
 from aslx.runs import evaluator, trained_run
 from aslx.schema import landmarks, vocab
+from tests import tiny_runs
 from tests.web import conftest
 
 READ = """
@@ -82,10 +80,7 @@ def test_an_opened_parquet_gives_letter_for_letter_what_predict_prints(
     files = [next(folder.glob(f"*/{name}.parquet")) for name in ("5414472", "33432165")]
     files.append(tmp_path / "learned.parquet")
     phrases = learned(run, files[-1])
-    words = [sys.executable, "-m", "aslx.predict", "--workdir", str(run.workdir), *map(str, files)]
-    done = subprocess.run(words, cwd=conftest.ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    printed = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    printed = tiny_runs.ran("predict", "--workdir", run.workdir, *files).lines()
     with conftest.visit(browser, transcriber) as page:
         page.wait_for_selector("body[data-ready]")
         names, texts = [], []
