@@ -49,7 +49,7 @@ def test_a_run_in_a_bucket_is_stopped_goes_on_and_is_evaluated(environment, data
         where = ("--workdir", "gs://bucket/run")
         done = tiny_runs.ran(module, *where, *args, env=environment)
         assert "tensorflow" not in done.err.lower()
-        return done.lines()[-1]
+        return done.last()
 
     first = run("train", "--config", config)
     assert run("train", "--config", config)["score"] == first["score"]
@@ -119,7 +119,7 @@ def test_in_a_bucket_too_no_checkpoint_is_lost(environment):
 
 def test_data_are_prepared_in_a_bucket_as_on_a_disk(environment, tmp_path):
     def prepare(*arguments: object) -> None:
-        tiny_runs.ran("prepare", *arguments, "--shards", 2, env=environment).lines()
+        tiny_runs.ran("prepare", *arguments, "--shards", 2, env=environment).last()
 
     engine = "--beam=--runner=DirectRunner"
     prepare("synthetic", "--sequences", 8, "--split", "none", "--out", tmp_path / "set")

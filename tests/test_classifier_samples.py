@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 
 def result(module: str, *args: object) -> dict:
     """The JSON that a command ends with."""
-    return tiny_runs.ran(module, *args).lines()[-1]
+    return tiny_runs.ran(module, *args).last()
 
 
 def test_keypoint_lstm_reaches_092_on_five_stratified_splits(shared, tmp_path):

@@ -28,7 +28,7 @@ SMALL = [x for name in ("height", "width", "size") for x in (f"--features.{name}
 
 def result(module: str, *args: object) -> dict:
     """The JSON that a command ends with, which computes as users' do."""
-    return tiny_runs.ran(module, *args, env=tiny_runs.AS_USERS).lines()[-1]
+    return tiny_runs.ran(module, *args, env=tiny_runs.as_users()).last()
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,8 @@ def test_predict_takes_paths_or_asks_for_them_until_x(trained, pictures):
     file = pictures / "split" / "3.png"
     given = result("predict", file, "--workdir", trained / "run")
     assert given["class"] == "split" and given["probability"] > 0.5
-    done = tiny_runs.ran("predict", "--workdir", trained / "run", stdin=f"none.png\n{file}\nx\n")
+    asked, env = f"none.png\n{file}\nx\n", tiny_runs.as_users()
+    done = tiny_runs.ran("predict", "--workdir", trained / "run", stdin=asked, env=env)
     assert done.status == 0 and "error: none.png is not there" in done.out
     (answer,) = (line for line in done.out.splitlines() if "{" in line)
     assert json.loads(answer[answer.index("{") :]) == given
@@ -129,9 +130,8 @@ def test_predict_takes_paths_or_asks_for_them_until_x(trained, pictures):
 
 def test_data_that_do_not_go_with_the_config_are_refused(trained, train, tmp_path):
     where = ("--workdir", tmp_path / "run", "--data.path", trained / "data", *SMALL)
-    assert (
-        "--task.classes 3" in train("--config", CONFIGS / "asl_alphabet_cnn.py", *where).refusal()
-    )
+    plain = ("--config", CONFIGS / "asl_alphabet_cnn.py", *where)
+    assert "--task.classes 3" in train(*plain).refusal()
     pasted = ("--config", CONFIGS / "asl_alphabet_cnn_few.py", *where, "--task.classes", 3)
     assert "no cutouts: prepare them with --cutouts" in train(*pasted).refusal()
 
@@ -151,15 +151,15 @@ def test_a_damaged_picture_is_named(run, tmp_path):
 def test_cutouts_are_for_training_alone(pictures, run, train, tmp_path):
     """The files of those who predict have none."""
     where = ("--source", pictures, "--out", tmp_path / "data", "--size", 16, "--validation", 0)
-    (made,) = run(prepare, "image_folder", *where, "--cutouts").lines()
+    made = run(prepare, "image_folder", *where, "--cutouts").last()
     assert made["clips"]["train"] == 48
     assert (tmp_path / "data" / "figures" / "cutouts.png").stat().st_size > 1000
     into = ("--config", CONFIGS / "asl_alphabet_cnn_few.py", "--workdir", tmp_path / "run", *SMALL)
     data = ("--data.path", tmp_path / "data", "--task.classes", 3, "--epochs", 2)
-    assert train(*into, *data).lines()[-1]["clips"] == 48
-    assert run(export, "--workdir", tmp_path / "run").lines()[-1]["same_text"] == 1.0
-    (answer,) = run(predict, pictures / "split" / "3.png", "--workdir", tmp_path / "run").lines()
-    assert "class" in answer
+    assert train(*into, *data).last()["clips"] == 48
+    assert run(export, "--workdir", tmp_path / "run").last()["same_text"] == 1.0
+    file = pictures / "split" / "3.png"
+    assert "class" in run(predict, file, "--workdir", tmp_path / "run").last()
 
 
 def test_a_network_of_windows_is_exported_with_all_of_them_and_the_local_contrast():

@@ -7,8 +7,7 @@ import sys
 
 import pytest
 
-from tests import tiny
-from tests.trees import contents
+from tests import tiny, trees
 
 pytestmark = [
     pytest.mark.slow,
@@ -55,7 +54,7 @@ def test_what_cannot_be_read_is_kept_and_ends_the_run(
     checkpoints = copy / "run" / "checkpoints"
     newest = max((p for p in checkpoints.iterdir()), key=lambda p: int(p.name))
     (path,) = newest.glob(file)
-    before, lines = contents(checkpoints), (copy / "run" / "metrics.jsonl").read_bytes()
+    before, lines = trees.contents(checkpoints), (copy / "run" / "metrics.jsonl").read_bytes()
     names, _, when = calls.partition(":")
     inject = f"inject={names}:error={error}" + (f":{when}" if when else "")
     done = train(copy, "strace", "-f", "-o", tmp_path / "calls", "-P", path, "-e", inject)
@@ -63,5 +62,5 @@ def test_what_cannot_be_read_is_kept_and_ends_the_run(
     assert str(newest) in done.stderr.splitlines()[-1]
     if status == 2:
         assert done.stderr.count("error: ") == 1 and "Traceback" not in done.stderr
-    assert contents(checkpoints) == before
+    assert trees.contents(checkpoints) == before
     assert (copy / "run" / "metrics.jsonl").read_bytes() == lines

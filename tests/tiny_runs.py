@@ -26,8 +26,6 @@ from aslx.tasks import heads, transcription
 from tests import tiny
 
 ROOT = pathlib.Path(__file__).parent.parent
-# What tests set to compile faster. A process with this environment computes as users' do.
-AS_USERS = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
 CLIPS = 200  # Of the test split, which no run has seen.
 WEB_FRAMES = (64, 512)
 KINDS = {
@@ -89,7 +87,7 @@ def _train(folder: pathlib.Path, kind: str) -> None:
     words = "from tests import tiny_runs\ndef get_config():\n    return tiny_runs.learning"
     (folder / "config.py").write_text(f"{words}({kind!r}, {str(data)!r})\n")
     where = ("--config", folder / "config.py", "--workdir", folder / "run")
-    ran("train", *where, "--mesh.cpu-devices", 1).lines()
+    ran("train", *where, "--mesh.cpu-devices", 1).last()
     run = trained_run.open_run(folder / "run")
     exported(run.cfg, run.model, run.step, folder / "run" / "export", WEB_FRAMES)
 
@@ -134,7 +132,12 @@ class Done(NamedTuple):
     def lines(self) -> list[dict]:
         """The JSON of what went well."""
         assert self.status == 0, self.err
-        return [json.loads(line) for line in self.out.splitlines() if line.startswith("{")]
+        return [json.loads(line) for line in self.out.splitlines()]
+
+    def last(self) -> dict:
+        """The JSON that a command which went well ends with."""
+        assert self.status == 0, self.err
+        return json.loads(self.out.splitlines()[-1])
 
     def refusal(self) -> str:
         """What is said of bad input: one line, and exit status 2."""
@@ -158,3 +161,8 @@ def ran(module: str, *arguments: object, stdin: str = "", env: dict | None = Non
         text=True,
     )
     return Done(done.returncode, done.stdout, done.stderr)
+
+
+def as_users() -> dict[str, str]:
+    """The environment without what tests set to compile faster."""
+    return {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}

@@ -18,7 +18,7 @@ from jax.experimental import layout
 from aslx import errors
 from aslx.checkpoints import checkpoint, checkpoint_list, stored
 from aslx.storage import checksums
-from tests.trees import contents
+from tests import trees
 
 STEPS = (2, 4, 6)
 NOBODY = 65534
@@ -91,13 +91,13 @@ def test_a_damaged_file_costs_a_checkpoint_and_never_a_run(saved, tmp_path, dama
                 (copy / str(step) / checksums.NAME).unlink()
             if name.name == checksums.NAME:
                 continue
-        before = contents(copy)
+        before = trees.contents(copy)
         damage(copy / "6" / name)
         if not summed and damage is flip and found_by_checksums_alone(name, before):
             continue
-        damaged = contents(copy)
+        damaged = trees.contents(copy)
         found[name.as_posix()] = restored(copy)
-        after = contents(copy)
+        after = trees.contents(copy)
         if found[name.as_posix()] != 6:
             moved = {k.replace("6/", "damaged-6/", 1) if k[0] == "6" else k for k in damaged}
             assert set(after) == moved, name
@@ -170,7 +170,7 @@ def test_a_checkpoint_that_may_not_be_read_stays_and_ends_the_run(saved):
         copy = pathlib.Path(shutil.copytree(saved, pathlib.Path(folder) / "checkpoints"))
         for path in (pathlib.Path(folder), copy, *copy.rglob("*")):
             path.chmod(0o777)
-        before = contents(copy)
+        before = trees.contents(copy)
         for name in in_checkpoint(copy / "6"):
             (copy / "6" / name).chmod(0)
             with unprivileged(), pytest.raises(errors.BadInput, match="may not be used"):
@@ -184,11 +184,11 @@ def test_a_checkpoint_that_may_not_be_read_stays_and_ends_the_run(saved):
         with unprivileged(), pytest.raises(errors.BadInput, match="may not be used"):
             restored(copy)
         copy.chmod(0o777)
-        assert contents(copy) == before
+        assert trees.contents(copy) == before
 
 
 def test_a_disk_that_fails_costs_no_checkpoint(copy):
-    before = contents(copy)
+    before = trees.contents(copy)
     for name in in_checkpoint(copy / "6"):
         path, aside = copy / "6" / name, copy.parent / "aside"
         path.rename(aside)
@@ -198,7 +198,7 @@ def test_a_disk_that_fails_costs_no_checkpoint(copy):
         assert errors.is_temporary(failed.value)
         path.unlink()
         aside.rename(path)
-    assert contents(copy) == before
+    assert trees.contents(copy) == before
 
 
 OTHERS = {
@@ -214,13 +214,13 @@ OTHERS = {
 
 @pytest.mark.parametrize("message", OTHERS)
 def test_a_checkpoint_of_another_network_is_named_and_stays(copy, message):
-    before = contents(copy)
+    before = trees.contents(copy)
     other = jax.eval_shape(lambda: OTHERS[message] | {"step": state(0)["step"]})
     with checkpoint.Checkpoints(copy) as checkpoints:
         with pytest.raises(stored.OtherNetwork, match=message):
             checkpoints.restore_latest(other)
         assert checkpoints.steps == [2, 4, 6]
-    assert contents(copy) == before
+    assert trees.contents(copy) == before
 
 
 def test_progress_of_another_version_ends_the_run(copy):
@@ -229,15 +229,15 @@ def test_progress_of_another_version_ends_the_run(copy):
     del noted["custom_metadata"]["salt"]
     path.write_text(json.dumps(noted))
     (copy / "6" / checksums.NAME).unlink()
-    before = contents(copy)
+    before = trees.contents(copy)
     with pytest.raises(errors.BadInput, match="6 does not say salt: another version"):
         restored(copy)
-    assert contents(copy) == before
+    assert trees.contents(copy) == before
 
 
 def test_a_locale_that_cannot_spell_the_folder_costs_no_checkpoint(saved, tmp_path):
     copy = pathlib.Path(shutil.copytree(saved, tmp_path / "läuf"))
-    before = contents(copy)
+    before = trees.contents(copy)
     code = """
 import sys
 from aslx import cli
@@ -255,22 +255,22 @@ for opened in checkpoint.Checkpoints, checkpoint_list.best:
     assert [line.rpartition(": ")[2] for line in done.stderr.splitlines()] == [
         "set PYTHONUTF8=1, or LC_ALL=C.UTF-8"
     ] * 2
-    assert contents(copy) == before
+    assert trees.contents(copy) == before
 
 
 def test_what_a_user_keeps_beside_checkpoints_stays(copy):
-    ours = contents(copy)
+    ours = trees.contents(copy)
     (copy / ".DS_Store").write_bytes(b"\0")
     (copy / "notes.txt").write_text("best so far: 2")
     (copy / "8").write_text("a file, and no checkpoint")
     for name in ("26 (copy)", "old", "07", "-1", "mine.orbax-checkpoint-tmp", "6.bak"):
         (copy / name / "metrics").mkdir(parents=True)
         (copy / name / "metrics" / "metrics").write_text("no JSON")
-    theirs = contents(copy)
+    theirs = trees.contents(copy)
     assert restored(copy) == 6
-    assert contents(copy) == theirs
+    assert trees.contents(copy) == theirs
     save(copy, {10: None, 12: None})
-    kept = contents(copy)
+    kept = trees.contents(copy)
     assert {name: kept[name] for name in set(theirs) - set(ours)} == {
         name: theirs[name] for name in set(theirs) - set(ours)
     }

@@ -10,8 +10,7 @@ import pytest
 from aslx import config, errors
 from aslx.checkpoints import checkpoint, checkpoint_list
 from aslx.predict import __main__ as predict
-from tests import tiny
-from tests.trees import contents
+from tests import tiny, trees
 
 ABSTRACT = jax.eval_shape(lambda: {"step": jnp.int32(0)})
 
@@ -34,17 +33,17 @@ def read(directory: pathlib.Path, choose=checkpoint_list.best) -> int:
 def test_the_best_is_read_and_nothing_is_changed(directory):
     (directory / "4.orbax-checkpoint-tmp").mkdir()
     (directory / "4.orbax-checkpoint-tmp" / "part").write_text("being written")
-    before = contents(directory)
+    before = trees.contents(directory)
     assert read(directory) == 1
-    assert contents(directory) == before
+    assert trees.contents(directory) == before
 
 
 @pytest.mark.parametrize("text", ["", '{"score": 0.', "[0.5]", '{"score": null}'])
 def test_a_score_that_is_half_written_is_passed_over(directory, text, caplog):
     (directory / "1" / "metrics" / "metrics").write_text(text)
-    before = contents(directory)
+    before = trees.contents(directory)
     assert read(directory) == 2
-    assert contents(directory) == before
+    assert trees.contents(directory) == before
     assert "passed over: " in caplog.text and "1/metrics/metrics is damaged" in caplog.text
 
 

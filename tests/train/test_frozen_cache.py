@@ -31,7 +31,7 @@ def cfg(tmp_path_factory) -> config.Config:
             pixels = np.clip(rng.normal(level, 30, (32, 32, 3)), 0, 255).astype(np.uint8)
             Image.fromarray(pixels).save(source / name / f"{i}.png")
     out = tmp_path_factory.mktemp("data") / "set"
-    tiny_runs.ran("prepare", "image_folder", "--source", source, "--out", out, "--size", 32).lines()
+    tiny_runs.ran("prepare", "image_folder", "--source", source, "--out", out, "--size", 32).last()
     options = f"--data.path {out} --data.batching.rows 8 --task.classes 2 --model.dense 16"
     options += " --features.height 32 --features.width 32 --features.channels 3 --epochs 1"
     options += " --weights= --optim.peak-lr 0.001 --log-every 1"

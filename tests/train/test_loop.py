@@ -53,6 +53,10 @@ def interrupted(cfg, workdir: pathlib.Path, *stops: int) -> None:
     loop.run(cfg, workdir)
 
 
+def test_the_step_compiles_once_a_bucket(ready, whole):
+    assert ready.train._cache_size() == len(ready.shapes) == 2
+
+
 @pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_resumed_run_is_bit_identical_in_an_epoch_and_across_its_end(
     cfg, ready, whole, tmp_path, monkeypatch, workers
@@ -98,10 +102,6 @@ def test_a_run_goes_on_upon_another_mesh_which_changes_no_result(cfg, whole, tmp
     for a, b in zip(runs.lines(tmp_path), runs.lines(whole), strict=True):
         if "loss" in a:
             assert a["loss"] == pytest.approx(b["loss"], rel=1e-3)
-
-
-def test_the_step_compiles_once_a_bucket(ready, whole):
-    assert ready.train._cache_size() == len(ready.shapes) == 2
 
 
 def test_a_mesh_that_does_not_divide_a_batch_is_an_error(cfg):

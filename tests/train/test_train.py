@@ -46,7 +46,7 @@ def start(config_file: pathlib.Path, workdir: pathlib.Path, *more: object) -> su
 def whole(config_file, tmp_path_factory) -> pathlib.Path:
     workdir = tmp_path_factory.mktemp("whole")
     done = tiny_runs.ran("train", "--config", config_file, "--workdir", workdir)
-    assert done.lines()[-1]["workdir"] == str(workdir)
+    assert done.last()["workdir"] == str(workdir)
     return workdir
 
 
