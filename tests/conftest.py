@@ -5,7 +5,6 @@ import functools
 import os
 import pathlib
 import sys
-import types
 
 import jax
 import pytest
@@ -71,6 +70,7 @@ def run(monkeypatch, capfd):
         monkeypatch.setattr(sys, "argv", ["command", *map(str, arguments)])
         with pytest.raises(SystemExit) as ended:
             cli.run(command.main)
+        assert isinstance(ended.value.code, int)
         return tiny_runs.Done(ended.value.code, *capfd.readouterr())
 
     return run
@@ -80,8 +80,7 @@ def run(monkeypatch, capfd):
 def train(run, monkeypatch):
     """Runs the training command in this process, and leaves the process's memory as it is."""
     monkeypatch.setattr(malloc_tuning, "keep", lambda: None)
-    here = types.SimpleNamespace(main=lambda: train_command.main(lambda step: False))
-    return functools.partial(run, here)
+    return functools.partial(run, train_command)
 
 
 @pytest.fixture(scope="session")
