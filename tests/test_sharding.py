@@ -76,12 +76,17 @@ PLACES = {
 }
 
 
+@functools.cache
+def abstract(name: str) -> Any:
+    """The network of a config, without values."""
+    cfg = config.load(ROOT / "configs" / f"{name}.py")
+    return jax.eval_shape(functools.partial(opening.network, cfg))
+
+
 def placed(name: str, fsdp: int) -> dict[str, jax.ShapeDtypeStruct]:
     """Where the parameters of a config lie on eight devices."""
-    cfg = config.load(ROOT / "configs" / f"{name}.py")
-    model = jax.eval_shape(functools.partial(opening.network, cfg))
     mesh = sharding.make_mesh(sharding.Config(fsdp=fsdp), jax.devices()[:8])
-    leaves = stored.flatten(sharding.place(mesh, model))
+    leaves = stored.flatten(sharding.place(mesh, abstract(name)))
     return {key.removesuffix("/value"): leaf for key, leaf in leaves.items()}
 
 
