@@ -27,7 +27,7 @@ HOSTILE = (
     {"type": "aslx.train.setup.Setup", "cfg": None},
     {"type": "aslx.runs.trained_run.Run", "workdir": "HERE"},
     {"type": "aslx.decode.ngrams.Prior", "order": 2},
-    {"type": "aslx.models.rnn.Activation", "name": "relu"},
+    {"type": "aslx.kernels.lstm.Activation", "name": "relu"},
     {"type": "aslx.models.transformer.nnx.Linear"},
     {"type": "aslx.models.transformer.dataclasses.make_dataclass", "cls_name": "x", "fields": []},
     {"type": "aslx.data.records.Records", "directory": "HERE", "split": "train"},
