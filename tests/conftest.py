@@ -10,7 +10,7 @@ import jax
 import pytest
 from absl import flags
 
-from aslx import cli, errors
+from aslx import cli, errors, sharding
 from aslx.kernels import malloc_tuning
 from aslx.readers import video
 from aslx.train import __main__ as train_command
@@ -78,8 +78,9 @@ def run(monkeypatch, capfd):
 
 @pytest.fixture
 def train(run, monkeypatch):
-    """Runs the training command in this process, and leaves the process's memory as it is."""
+    """Runs the training command in this process, whose memory and devices stay as they are."""
     monkeypatch.setattr(malloc_tuning, "keep", lambda: None)
+    monkeypatch.setattr(sharding, "use_cpu_devices", lambda cfg: None)
     return functools.partial(run, train_command)
 
 
