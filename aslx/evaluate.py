@@ -56,12 +56,12 @@ def main() -> None:
     with tqdm.tqdm(total=len(evaluation.data), unit="clip", disable=None) as bar:
         answers, sums = evaluation.run(run.model, bar.update)
     scores = evaluation.score(answers) | evaluation.novelty(run.trained_on) | sums
-    examples = task.examples(evaluation.data, evaluation.targets, answers)
-    everything = scores | task.analysis(examples)
+    examples = task.report.examples(evaluation.data, evaluation.targets, answers)
+    everything = scores | task.report.analysis(examples)
     of = {"path": os.path.realpath(run.cfg.data.path), "holds": fingerprint.of(evaluation.data)}
     about = {"step": run.step, "split": command.split, "data": of}
-    print(task.worst(examples, command.worst))
-    print(task.summary(everything))
+    print(task.report.worst(examples, command.worst))
+    print(task.report.summary(everything))
     if evaluation.corrupt:
         print(f"left out, because they are corrupt: {evaluation.corrupt} records")
     try:
@@ -71,7 +71,7 @@ def main() -> None:
             lines = "".join(json.dumps(row) + "\n" for row in examples)
             files.write(folder / "examples.jsonl", lines)
             files.write(folder / "scores.json", json.dumps(about | everything, indent=2) + "\n")
-            task.draw(examples, everything, folder)
+            task.report.draw(examples, everything, folder)
         print(f"figures and every example: {out}")
     finally:  # The scores took long, and are not lost where they cannot be written.
         cli.last_json(about | {"workdir": command.workdir} | scores)

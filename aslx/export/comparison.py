@@ -25,7 +25,8 @@ def compare(
             outputs = run(inputs=inputs)["outputs"]
             seconds.append(time.process_time() - start)
             found.append(task.read(outputs))
-        same = [task.text(a) == task.text(b) for a, b in zip(expected, found, strict=True)]
+        text = task.report.text
+        same = [text(a) == text(b) for a, b in zip(expected, found, strict=True)]
         reports[quantize] = {
             "model_bytes": len(flatbuffer),
             "clips": len(found),

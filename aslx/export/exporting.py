@@ -111,7 +111,7 @@ def about(cfg: Any, step: int, scores: list[dict], *, web: bool) -> dict[str, An
         "scores": scores,
         "input": source.about,
         "max_frames": cfg.features.max_frames if clips else None,
-    } | cfg.task.about()
+    } | cfg.task.report.about()
     if web and clips:
         values["web"] = [{"frames": n, "file": f"web/{n}.tflite"} for n in conversion.WEB_FRAMES]
     elif web:
@@ -178,7 +178,7 @@ def _converted(
     names = [f"model_{'float32' if q == 'none' else q}.tflite" for q in wanted[1:]]
     every = dict(zip([exports.MODEL, *names], models.values(), strict=True))
     beside = run.cfg.features.source.submission
-    every |= {**run.cfg.task.beside(), **(beside or {})}
+    every |= {**run.cfg.task.report.beside(), **(beside or {})}
     if beside is not None:
         try:
             every[_ZIP] = submission(models[options.quantize], beside)

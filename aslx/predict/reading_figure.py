@@ -93,7 +93,7 @@ def read(run: trained_run.Run, clip: np.ndarray, answer: Any, track: video.Track
             arrays = [batch[name] for name in cfg.features.source.reads]
             shown, (_, real) = jax.jit(_shown_frames, static_argnums=0)(cfg.features, *arrays)
             at = places(np.asarray(shown)[0], np.asarray(real)[0], len(found["mask"]))
-    text = "" if answer is None else cfg.task.text(answer)
+    text = "" if answer is None else cfg.task.report.text(answer)
     if track is None:
         selection, points = cfg.features.source.points(clip)
         return Reading(text, selection, points, video.RATE, 1.0, found, at, clip)
@@ -266,6 +266,6 @@ def image(run: trained_run.Run, pixels: np.ndarray, answer: np.ndarray, path: fi
     left.axis("off")
     best = np.argsort(-answer)[:_BEST][::-1]
     right.barh([run.cfg.task.names[c] for c in best], answer[best], color=drawing.BLUE)
-    right.set(xlim=(0, 1), xlabel="probability", title=run.cfg.task.text(answer))
+    right.set(xlim=(0, 1), xlabel="probability", title=run.cfg.task.report.text(answer))
     right.spines[["right", "top"]].set_visible(False)
     plots.save(figure, path)

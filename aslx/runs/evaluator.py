@@ -73,7 +73,7 @@ class Evaluation:
 
     @functools.cached_property
     def targets(self) -> list[str]:
-        return self._cfg.task.targets(self.data, len(self.data))
+        return self._cfg.task.report.targets(self.data, len(self.data))
 
     @functools.cached_property
     def batches(self) -> loader.Batches:
@@ -148,5 +148,5 @@ class Evaluation:
             yield field.read(self.data[i])
 
     def score(self, answers: list) -> dict[str, float]:
-        scores = self._cfg.task.score(self.targets, answers, self.data.index.signer)
+        scores = self._cfg.task.report.score(self.targets, answers, self.data.index.signer)
         return scores | ({"corrupt": self.corrupt} if self._cfg.data.skip_corrupt else {})

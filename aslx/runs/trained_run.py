@@ -66,7 +66,7 @@ class Run:
     def report(self, answer: Any) -> dict[str, Any]:
         """An answer with all that is known of it; None is that to a clip in which nothing was
         tracked."""
-        return self.cfg.task.silent() if answer is None else self.cfg.task.report(answer)
+        return self.cfg.task.report.silent() if answer is None else self.cfg.task.report.line(answer)
 
 
 def open_run(
@@ -120,7 +120,7 @@ def _prior(
         return ngrams.read(path)
     moved = not pathlib.Path(trained_on).exists()
     data = records.Records(cfg.data.path if moved else trained_on, cfg.data.train_split)
-    prior = ngrams.count(cfg.task.targets(data, len(data)), order)
+    prior = ngrams.count(cfg.task.report.targets(data, len(data)), order)
     try:
         files.write(path, prior.dumps())
     except OSError as error:  # The run may be another's, or on a disk that cannot be written.

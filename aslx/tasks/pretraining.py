@@ -8,7 +8,6 @@ that are seen count too, as HuBERT's may (Hsu et al. 2021): CTC will read a fram
 
 import dataclasses
 import functools
-from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import jax
@@ -21,7 +20,7 @@ from aslx import errors
 from aslx.data import records as records_lib
 from aslx.decode import decoding_options
 from aslx.models import layers, recogniser, stateless
-from aslx.storage import files
+from aslx.tasks import pretraining_report
 
 Array = jax.Array
 Sums = dict[str, tuple[Array, Array]]
@@ -46,13 +45,6 @@ def codes(x_BSF: Array, mask_BS: Array, count: int) -> Array:
     book_PC = jax.random.normal(book_key, (_PROJECTED, count))
     book_PC /= jnp.linalg.norm(book_PC, axis=0)
     return ((standardised(x_BSF, mask_BS) @ project_FP) @ book_PC).argmax(-1)
-
-
-def _nothing() -> NoReturn:
-    raise errors.BadInput(
-        "this run pretrained an encoder, which reads nothing by itself: nothing to predict or "
-        "export; train a recogniser with --weights and this directory, and ask that one"
-    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -142,80 +134,15 @@ class Task:
 
     def evidence(self, model: Any, inputs: Array, mask: Array) -> NoReturn:
         del model, inputs, mask
-        _nothing()
+        pretraining_report.nothing()
 
     def outputs(self, model: Any, inputs: Array, mask: Array) -> NoReturn:
         del model, inputs, mask
-        _nothing()
-
-    def report(self, answer: np.ndarray) -> NoReturn:
-        del answer
-        _nothing()
-
-    def silent(self) -> NoReturn:
-        _nothing()
+        pretraining_report.nothing()
 
     def decode(self, answers_B2: np.ndarray) -> list[np.ndarray]:
         return list(answers_B2)
 
-    def text(self, answer: np.ndarray) -> str:
-        return f"{_guessed(answer):.3f} of the hidden frames guessed"
-
-    def targets(self, records: records_lib.Records, count: int) -> list[str]:
-        del records
-        return [""] * count
-
-    def score(
-        self, targets: Sequence[str], predictions: Sequence[np.ndarray], signers: np.ndarray
-    ) -> dict[str, float]:
-        """Of what share of the hidden frames the code was guessed."""
-        del targets, signers
-        return {"score": _guessed(np.sum(predictions, 0)), "clips": len(predictions)}
-
-    def rank(self, scores: dict[str, float]) -> float:
-        return scores["score"]
-
-    def examples(
-        self,
-        records: records_lib.Records,
-        targets: Sequence[str],
-        predictions: Sequence[np.ndarray],
-    ) -> list[dict]:
-        """One row a clip, that which is guessed worst first."""
-        del targets
-        rows = [
-            {
-                "record": int(records.number[i]),
-                "signer": int(records.index.signer[i]),
-                "frames": int(records.index.frames[i]),
-                "guessed": round(_guessed(answer), 4),
-            }
-            for i, answer in enumerate(predictions)
-        ]
-        return sorted(rows, key=lambda row: row["guessed"])
-
-    def analysis(self, examples: Sequence[dict]) -> dict:
-        del examples
-        return {}
-
-    def worst(self, examples: Sequence[dict], count: int) -> str:
-        return "\n".join(
-            f"record {row['record']}, {row['frames']} frames: {row['guessed']} guessed"
-            for row in examples[:count]
-        )
-
-    def summary(self, scores: dict[str, float]) -> str:
-        return (
-            f"{scores['clips']} clips\nscore {scores['score']:.4f}: the share of the hidden frames "
-            "whose code is guessed"
-        )
-
-    def draw(
-        self, examples: Sequence[dict], scores: dict[str, float], directory: files.Path
-    ) -> None:
-        """There is nothing to draw."""
-
-
-def _guessed(answer: np.ndarray) -> float:
-    found, hidden = answer
-    return float(found) / max(float(hidden), 1.0)
+    @property
+    def report(self) -> pretraining_report.Report:
+        return pretraining_report.Report()

@@ -1,7 +1,7 @@
-"""A clip of signing -> text: what train, evaluate, predict and export ask; see heads.py too."""
+"""A clip of signing -> text. How a network is read and what it is trained by is in heads.py, how
+answers are scored and told in transcription_report.py."""
 
 import dataclasses
-from collections.abc import Sequence
 from typing import Annotated, Any
 
 import jax
@@ -15,8 +15,7 @@ from aslx.data import record_fields as fields_lib
 from aslx.data import records as records_lib
 from aslx.decode import attributions, decoding, decoding_options
 from aslx.schema import vocab
-from aslx.storage import files
-from aslx.tasks import heads, metrics, transcription_report
+from aslx.tasks import heads, transcription_report
 
 Answer = transcription_report.Answer
 Array = jax.Array
@@ -131,59 +130,6 @@ class Task:
         real = outputs.argmax(1) < vocab.PAD
         return Answer(vocab.of_rows(outputs), tuple(outputs.max(1)[real].tolist()))
 
-    def beside(self) -> dict[str, bytes]:
-        """Files that stand beside the exported model."""
-        return {}
-
-    def about(self) -> dict[str, Any]:
-        """What model.json says of the exported outputs: what each index of a row stands for."""
-        return {"task": "transcription", "answers": list(vocab.CHARACTERS)}
-
-    def text(self, answer: Answer) -> str:
-        """An answer in a word."""
-        return answer.text
-
-    def report(self, answer: Answer) -> dict:
-        """An answer with all that is known of it."""
-        return {"text": answer.text, "confidence": round(answer.confidence, 4)}
-
-    def silent(self) -> dict:
-        """What is reported of a clip without hands, which is not read."""
-        return {"text": "", "confidence": 0.0}
-
-    def targets(self, records: records_lib.Records, count: int) -> list[str]:
-        """The phrases of the first `count` records of a split."""
-        phrases = (records[i]["phrase"].bytes_list.value[0] for i in range(count))
-        return [phrase.decode() for phrase in phrases]
-
-    def score(
-        self, targets: Sequence[str], answers: Sequence[Answer], signers: np.ndarray
-    ) -> dict[str, float]:
-        """`score` and what else is measured."""
-        return metrics.transcription(targets, list(map(self.text, answers)), signers)
-
-    def rank(self, scores: dict[str, float]) -> float:
-        """What the best checkpoint has most of."""
-        return scores["score"]
-
-    def examples(
-        self, records: records_lib.Records, targets: Sequence[str], answers: Sequence[Answer]
-    ) -> list[dict]:
-        return transcription_report.examples(records, targets, answers)
-
-    def analysis(self, examples: Sequence[dict]) -> dict:
-        """What else the examples say: `metrics.analysis`."""
-        return metrics.analysis(examples)
-
-    def worst(self, examples: Sequence[dict], count: int) -> str:
-        return transcription_report.worst(examples, count)
-
-    def summary(self, scores: dict[str, Any]) -> str:
-        return transcription_report.summary(scores)
-
-    def draw(self, examples: Sequence[dict], scores: dict, directory: files.Path) -> None:
-        """scores.png, characters.png and calibration.png."""
-        from aslx.figures import plots  # Matplotlib, which training does not wait for.
-
-        del examples
-        plots.transcription(scores, directory)
+    @property
+    def report(self) -> transcription_report.Report:
+        return transcription_report.Report()

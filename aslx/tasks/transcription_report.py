@@ -1,10 +1,14 @@
-"""What a transcriber answered, and how it is told."""
+"""What a transcriber answered, and how it is scored and told."""
 
 import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from aslx.data import records as records_lib
+from aslx.schema import vocab
+from aslx.storage import files
 from aslx.tasks import metrics
 
 
@@ -21,68 +25,115 @@ class Answer:
         return sum(self.sure) / max(1, len(self.sure))
 
 
-def examples(
-    records: records_lib.Records, targets: Sequence[str], answers: Sequence[Answer]
-) -> list[dict]:
-    """One row a clip, those with the most edits first."""
-    edits = metrics.distances(targets, [answer.text for answer in answers])
-    rows = [
-        {
-            "record": int(records.number[i]),
-            "signer": int(records.index.signer[i]),
-            "frames": int(records.index.frames[i]),
-            "edits": int(edits[i]),
-            "target": targets[i],
-            "prediction": answer.text,
-            "confidence": round(answer.confidence, 4),
-            "sure": [round(x, 4) for x in answer.sure],
-        }
-        for i, answer in enumerate(answers)
-    ]
-    return sorted(rows, key=lambda row: -row["edits"])
+class Report:
+    """How a transcriber's answers are scored and told."""
 
+    def beside(self) -> dict[str, bytes]:
+        """Files that stand beside the exported model."""
+        return {}
 
-def worst(examples: Sequence[dict], count: int) -> str:
-    lines = [
-        f"{row['edits']:3d} edits  {row['target']!r}\n           {row['prediction']!r}"
-        for row in examples[:count]
-    ]
-    return "\n".join(lines)
+    def about(self) -> dict[str, Any]:
+        """What model.json says of the exported outputs: what each index of a row stands for."""
+        return {"task": "transcription", "answers": list(vocab.CHARACTERS)}
 
+    def text(self, answer: Answer) -> str:
+        """An answer in a word."""
+        return answer.text
 
-def summary(scores: dict[str, Any]) -> str:
-    """The scores, each with its meaning."""
-    lines = [
-        f"{scores['clips']} clips by {scores['signers']} signers",
-        f"score {scores['score']:.4f}: Kaggle's, (N - D) / N over all characters; 95 % "
-        f"interval over signers {scores['score_low']:.4f} to {scores['score_high']:.4f}",
-        f"CER {scores['cer']:.4f}; exact {scores['exact']:.4f} of the clips",
-        f"mean edit distance {scores['mean_edit_distance']:.4f}: a clip's edits by its "
-        "characters, as the seeds had it",
-    ]
-    if "unseen_signers" in scores:
-        lines.append(
-            f"never seen in training: {scores['unseen_signers']} of the signers and "
-            f"{scores['unseen_phrases']} of the {scores['phrases']} phrases"
-        )
-    if scores.get("eval_unaligned"):
-        lines.append(
-            f"CTC cannot align {scores['eval_unaligned']:.0f} of the clips: they have fewer frames "
-            "than their phrases need"
-        )
-    if "eval_token_accuracy" in scores:
-        lines.append(
-            f"token accuracy {scores['eval_token_accuracy']:.4f}: with the true characters "
-            "before it given, or with pads counted, as the seeds had it"
-        )
-    if "confused" in scores:
+    def line(self, answer: Answer) -> dict:
+        """An answer with all that is known of it."""
+        return {"text": answer.text, "confidence": round(answer.confidence, 4)}
+
+    def silent(self) -> dict:
+        """What is reported of a clip without hands, which is not read."""
+        return {"text": "", "confidence": 0.0}
+
+    def targets(self, records: records_lib.Records, count: int) -> list[str]:
+        """The phrases of the first `count` records of a split."""
+        phrases = (records[i]["phrase"].bytes_list.value[0] for i in range(count))
+        return [phrase.decode() for phrase in phrases]
+
+    def score(
+        self, targets: Sequence[str], answers: Sequence[Answer], signers: np.ndarray
+    ) -> dict[str, float]:
+        """`score` and what else is measured."""
+        return metrics.transcription(targets, list(map(self.text, answers)), signers)
+
+    def rank(self, scores: dict[str, float]) -> float:
+        """What the best checkpoint has most of."""
+        return scores["score"]
+
+    def examples(
+        self, records: records_lib.Records, targets: Sequence[str], answers: Sequence[Answer]
+    ) -> list[dict]:
+        """One row a clip, those with the most edits first."""
+        edits = metrics.distances(targets, [answer.text for answer in answers])
+        rows = [
+            {
+                "record": int(records.number[i]),
+                "signer": int(records.index.signer[i]),
+                "frames": int(records.index.frames[i]),
+                "edits": int(edits[i]),
+                "target": targets[i],
+                "prediction": answer.text,
+                "confidence": round(answer.confidence, 4),
+                "sure": [round(x, 4) for x in answer.sure],
+            }
+            for i, answer in enumerate(answers)
+        ]
+        return sorted(rows, key=lambda row: -row["edits"])
+
+    def analysis(self, examples: Sequence[dict]) -> dict:
+        """What else the examples say: `metrics.analysis`."""
+        return metrics.analysis(examples)
+
+    def worst(self, examples: Sequence[dict], count: int) -> str:
+        lines = [
+            f"{row['edits']:3d} edits  {row['target']!r}\n           {row['prediction']!r}"
+            for row in examples[:count]
+        ]
+        return "\n".join(lines)
+
+    def summary(self, scores: dict[str, Any]) -> str:
+        """The scores, each with its meaning."""
+        lines = [
+            f"{scores['clips']} clips by {scores['signers']} signers",
+            f"score {scores['score']:.4f}: Kaggle's, (N - D) / N over all characters; 95 % "
+            f"interval over signers {scores['score_low']:.4f} to {scores['score_high']:.4f}",
+            f"CER {scores['cer']:.4f}; exact {scores['exact']:.4f} of the clips",
+            f"mean edit distance {scores['mean_edit_distance']:.4f}: a clip's edits by its "
+            "characters, as the seeds had it",
+        ]
+        if "unseen_signers" in scores:
+            lines.append(
+                f"never seen in training: {scores['unseen_signers']} of the signers and "
+                f"{scores['unseen_phrases']} of the {scores['phrases']} phrases"
+            )
+        if scores.get("eval_unaligned"):
+            lines.append(
+                f"CTC cannot align {scores['eval_unaligned']:.0f} of the clips: they have fewer "
+                "frames than their phrases need"
+            )
+        if "eval_token_accuracy" in scores:
+            lines.append(
+                f"token accuracy {scores['eval_token_accuracy']:.4f}: with the true characters "
+                "before it given, or with pads counted, as the seeds had it"
+            )
+        if "confused" in scores:
+            from aslx.figures import plots  # Matplotlib, which training does not wait for.
+
+            for name in ("confused", "dropped_or_added"):
+                worst = [f"{plots.words(row)} {row['count']}" for row in scores[name]]
+                lines.append(f"{name.replace('_', ' ')}: {', '.join(worst) or 'none'}")
+            ece = [scores["calibration"][of]["ece"] for of in ("characters", "clips")]
+            lines.append(
+                f"expected calibration error {ece[0]:.3f} of characters, {ece[1]:.3f} of clips"
+            )
+        return "\n".join(lines)
+
+    def draw(self, examples: Sequence[dict], scores: dict, directory: files.Path) -> None:
+        """scores.png, characters.png and calibration.png."""
         from aslx.figures import plots  # Matplotlib, which training does not wait for.
 
-        for name in ("confused", "dropped_or_added"):
-            worst = [f"{plots.words(row)} {row['count']}" for row in scores[name]]
-            lines.append(f"{name.replace('_', ' ')}: {', '.join(worst) or 'none'}")
-        ece = [scores["calibration"][of]["ece"] for of in ("characters", "clips")]
-        lines.append(
-            f"expected calibration error {ece[0]:.3f} of characters, {ece[1]:.3f} of clips"
-        )
-    return "\n".join(lines)
+        del examples
+        plots.transcription(scores, directory)

@@ -140,12 +140,12 @@ class Loop:
                 if evaluated:
                     with self.clock("evaluate"):
                         scores = self.evaluate(i, state)
-                    progress = better(progress, cfg.task.rank(scores))
+                    progress = better(progress, cfg.task.report.rank(scores))
                     stopping = stopping or self.stop(i)
                 if saving:
                     with self.clock("checkpoint"):
                         self.writer.sync()  # Never does a checkpoint stand without its past.
-                        score = cfg.task.rank(scores) if evaluated else None
+                        score = cfg.task.report.rank(scores) if evaluated else None
                         sound = evaluated and self._streak == 0
                         self.saved.save(i, state, progress, score, sound)
                 if stopping and i < s.steps:
@@ -201,7 +201,7 @@ class Loop:
         self.writer.write(i, scores)
         epoch = i // self.setup.steps_per_epoch
         self.writer.say(f"epoch {epoch}, step {i}: score {scores['score']:.4f}")
-        texts = list(map(self.setup.cfg.task.text, answers[:_SAMPLES]))
+        texts = list(map(self.setup.cfg.task.report.text, answers[:_SAMPLES]))
         self.writer.samples(i, evaluation.targets[:_SAMPLES], texts)
         self.writer.draw()
         return scores

@@ -84,11 +84,11 @@ def test_the_score_is_the_share_of_hidden_frames_whose_code_is_guessed():
     hidden, right = TASK.hidden(mask, None), pretraining.codes(x, mask, TASK.codes)
     elsewhere = jnp.where(hidden, right, 0)
     answers = TASK.decode(np.asarray(TASK.predict(Spy(elsewhere), x, mask)))
-    assert TASK.score([""] * 4, answers, np.zeros(4))["score"] == 1
+    assert TASK.report.score([""] * 4, answers, np.zeros(4))["score"] == 1
     half = jnp.where(jnp.arange(4)[:, None] == 0, right, (right + 1) % TASK.codes)
     answers = TASK.decode(np.asarray(TASK.predict(Spy(half), x, mask)))
     share = float(hidden[0].sum() / hidden.sum())
-    assert TASK.score([""] * 4, answers, np.zeros(4))["score"] == pytest.approx(share)
+    assert TASK.report.score([""] * 4, answers, np.zeros(4))["score"] == pytest.approx(share)
 
 
 def test_alike_frames_have_one_code_and_the_draw_never_changes():
@@ -178,7 +178,7 @@ def test_a_run_of_which_nothing_fits_is_an_error(dataset, run, tmp_path):
 def test_a_pretraining_run_has_nothing_to_predict_or_export(run):
     opened = trained_run.open_run(run[1])
     answer = opened.answers([np.zeros((9, 42, 3), np.float32)])[0]
-    for ask in (lambda: TASK.report(answer), TASK.silent):
+    for ask in (lambda: TASK.report.line(answer), TASK.report.silent):
         with pytest.raises(ValueError, match="nothing to predict or export; train a recogniser"):
             ask()
     with pytest.raises(ValueError, match="nothing to predict or export; train a recogniser"):
