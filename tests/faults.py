@@ -37,6 +37,7 @@ class Place:
 
 def places(command: Sequence[str], folder: pathlib.Path, env: dict[str, str]) -> list[Place]:
     """Runs the command, which must succeed; every place where it touched what is in `folder`."""
+    before = {str(path.relative_to(folder)) for path in folder.rglob("*")}
     log = folder.parent / f"{folder.name}.strace"
     done = _strace(command, env, "-y", "-e", f"trace={','.join(CALLS)}", "-o", str(log))
     assert done.returncode == 0, done.stderr
@@ -48,7 +49,7 @@ def places(command: Sequence[str], folder: pathlib.Path, env: dict[str, str]) ->
         if path is None or "= -1" in words:
             continue
         name = path[1].removesuffix(" (deleted)")
-        if _RANDOM.search(f"/{name}"):
+        if name not in before and _RANDOM.search(f"/{name}"):
             found.append(Place(call, None, by_thread[thread, call], name))
             continue
         key = (thread, call, name)
@@ -70,7 +71,7 @@ def injected(
 
 def _strace(command: Sequence[str], env: dict[str, str], *options: str):
     return subprocess.run(
-        ["strace", "-f", "-qq", "-s", "4096", *options, *command],
+        ["strace", "-f", "--seccomp-bpf", "-qq", "-s", "4096", *options, *command],
         capture_output=True,
         text=True,
         env=os.environ | env,

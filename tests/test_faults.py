@@ -29,6 +29,7 @@ from tests import faults, tiny
 
 pytestmark = pytest.mark.slow
 PLACES = int(os.environ.get("ASLX_FAULTS", "50"))  # Of each command.
+SLOTS = 2
 ROOT = pathlib.Path(__file__).parent.parent
 ERRORS = ("EIO", "ESTALE", "ECONNRESET", "ENOSPC", "EACCES", "ETIMEDOUT")
 ENV = {"PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONDONTWRITEBYTECODE": "1"}
@@ -104,9 +105,10 @@ def placed(base: pathlib.Path, at: pathlib.Path) -> None:
 
 @pytest.fixture(scope="module")
 def slots(base, tmp_path_factory) -> list[pathlib.Path]:
-    """Folders of equal content, each with a run of its own that names its own data."""
+    """Folders of equal content, each with a run of its own that names its own data: as many trials
+    run side by side."""
     found = []
-    for i in range(2):
+    for i in range(SLOTS):
         origin = tmp_path_factory.mktemp(f"origin{i}") / "slot"
         at = origin.parent / "at"
         placed(base, at)
@@ -146,31 +148,27 @@ def newest(at: pathlib.Path) -> int:
 @pytest.mark.parametrize("name", ACTIVITIES)
 def test_a_call_that_fails_costs_nothing_good_and_the_status_says_whose_fault_it_was(name, slots):
     activity = ACTIVITIES[name]
-    chosen = some_places(activity, slots[0])
-    placed(slots[1].parent / "slot", slots[1])
-    run(command(activity, slots[1])[1:])
     tallies: collections.Counter = collections.Counter()
     wrong: list[str] = []
-    free = list(slots)
 
-    def trial(numbered: tuple[int, faults.Place]) -> None:
-        i, place = numbered
-        at, error = free.pop(), ERRORS[i % len(ERRORS)]
-        try:
-            origin = at.parent / "slot"
+    def trials(number: int) -> None:
+        at = slots[number]
+        origin = at.parent / "slot"
+        # Checkpoints of another training have files of other names.
+        for i, place in enumerate(some_places(activity, at)):
+            error = ERRORS[(i + number) % len(ERRORS)]
             placed(origin, at)
             done = faults.injected(command(activity, at), at, ENV, place, error)
             tallies[f"{error} -> {done.returncode}"] += 1
             for trouble in troubles(activity, origin, at, done, error):
                 tail = done.stderr.strip().splitlines()[-1:] or [""]
                 wrong.append(f"{error} at {place}: {trouble}: {tail[0]:.300}")
-        finally:
-            free.append(at)
 
     with concurrent.futures.ThreadPoolExecutor(len(slots)) as pool:
-        list(pool.map(trial, enumerate(chosen)))
-    print(f"\n{name}: {len(chosen)} places, {dict(sorted(tallies.items()))}")
-    assert not wrong, "\n".join([f"{len(wrong)} of {len(chosen)}", *wrong])
+        list(pool.map(trials, range(len(slots))))
+    count = sum(tallies.values())
+    print(f"\n{name}: {count} places, {dict(sorted(tallies.items()))}")
+    assert not wrong, "\n".join([f"{len(wrong)} of {count}", *wrong])
 
 
 def some_places(activity: Activity, at: pathlib.Path) -> list[faults.Place]:
@@ -182,7 +180,7 @@ def some_places(activity: Activity, at: pathlib.Path) -> list[faults.Place]:
     ]
     # One call a place: a file that is read in a hundred parts is not a hundred places.
     distinct = list({(p.call, p.shown, min(p.nth, 3)): p for p in found}.values())
-    return random.Random(0).sample(distinct, min(PLACES, len(distinct)))
+    return random.Random(0).sample(distinct, min(PLACES // SLOTS, len(distinct)))
 
 
 def troubles(

@@ -5,6 +5,7 @@ attribute names and on nothing else, and a state restores onto any mesh and numb
 """
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import functools
 import logging
@@ -76,7 +77,8 @@ class Checkpoints:
         if step in self._scores:
             return
         self.wait()
-        with jax.transfer_guard_device_to_host("allow"):  # The loop refuses what is not explicit.
+        # The loop refuses transfers that are not explicit.
+        with jax.transfer_guard_device_to_host("allow"), _saving():
             saving = self._orbax.save_async(
                 step,
                 stored.flatten(state),
@@ -143,7 +145,8 @@ class Checkpoints:
         return ocp.training.Checkpointer(self._directory, cleanup_tmp_directories=False)
 
     def _finish(self, saving: Any, step: int, superseded: list[int]) -> None:
-        saving.result()
+        with _saving():
+            saving.result()
         if not _first_host():
             return
         if not files.in_bucket(self._directory):  # A bucket has checksums of its own.
@@ -217,6 +220,18 @@ def _progress(one: stored.Stored) -> Progress:
             f"{one.path} does not say {missing[0]}: another version of aslx trained it"
         )
     return Progress(*(one.progress[name] for name in names))
+
+
+@contextlib.contextmanager
+def _saving() -> Iterator[None]:
+    """Orbax asks whether a path is a folder, and takes an error of the system for a no: an OSError
+    of its own has no number, and storage is at fault."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:
+            raise errors.Unavailable(f"a checkpoint cannot be saved: {error}") from error
+        raise
 
 
 def _first_host() -> bool:

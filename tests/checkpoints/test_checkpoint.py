@@ -352,3 +352,16 @@ def test_a_state_that_a_device_must_copy_is_saved_where_transfers_are_refused(tm
         checkpoints.wait()
     found = stored.Stored(tmp_path / "2").restore(ABSTRACT)
     np.testing.assert_array_equal(found["weights"], weights)
+
+
+def test_what_orbax_says_where_the_system_failed_is_a_fault_of_storage(tmp_path, monkeypatch):
+    """It takes an error of stat(2) for a path that is no folder."""
+
+    class Failed:
+        def result(self):
+            raise NotADirectoryError("Path is not a directory: checkpoints/2")
+
+    save_async = "orbax.checkpoint.v1.training.Checkpointer.save_async"
+    monkeypatch.setattr(save_async, lambda *args, **named: Failed())
+    with pytest.raises(errors.Unavailable, match="cannot be saved: Path is not a directory"):
+        save(tmp_path / "checkpoints", {2: None})
