@@ -37,7 +37,7 @@ def boxed(
     size: float,
     x: float,
     about: np.ndarray | None = None,
-    pale: Sequence[bool] = (False,) * 21,
+    pale: Sequence[bool] | np.ndarray = (False,) * 21,
 ) -> shapes.LineCollection:
     """A hand in a box of side 1 at (x, 0), which stands for `size`. The middle of the points
     `about` [N, 2], else of the hand, is the middle of the box; bones to `pale` joints are pale."""

@@ -66,7 +66,8 @@ class Run:
     def report(self, answer: Any) -> dict[str, Any]:
         """An answer with all that is known of it; None is that to a clip in which nothing was
         tracked."""
-        return self.cfg.task.report.silent() if answer is None else self.cfg.task.report.line(answer)
+        report = self.cfg.task.report
+        return report.silent() if answer is None else report.line(answer)
 
 
 def open_run(
