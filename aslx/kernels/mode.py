@@ -36,7 +36,7 @@ class Mode:
 
 
 PLAIN = Mode()
-ACCELERATOR = Mode(recur=lstm.accelerator)
+ACCELERATOR = Mode(depthwise=depthwise.accelerator, recur=lstm.accelerator)
 EXPORT = Mode(scan=blocks.unroll)
 CPU = Mode(
     attention=attention.cpu,
