@@ -159,6 +159,8 @@ def served(http: str, installed: Installed) -> None:
     web = installed.site / "aslx" / "serve" / "web"
     files = {}
     for file in filter(pathlib.Path.is_file, web.rglob("*")):
+        if file.name == "LICENSE":  # Of packages inside the bundles, too, which no page asks for.
+            continue
         name = file.relative_to(web).as_posix()
         package = name.removeprefix("node_modules/")
         files[f"/web/{name}" if package == name else f"/vendor/{package}"] = file
