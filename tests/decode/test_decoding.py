@@ -246,9 +246,9 @@ def test_a_converted_reader_writes_what_jax_writes(read):
     runner = litert.Interpreter(model_content=converter.convert())
     runner.allocate_tensors()
     expected = jax.jit(answer)
-    texts = set()
+    texts, rng = set(), np.random.default_rng(0)
     for length in (13, 8, 13, 0):
-        features = RNG.normal(size=(13, 6)).astype(np.float32) * 3
+        features = rng.normal(size=(13, 6)).astype(np.float32) * 3
         for at in runner.get_input_details():
             whole = len(at["shape"]) == 2
             runner.set_tensor(at["index"], features if whole else np.array([length], np.int32))
