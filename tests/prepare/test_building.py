@@ -118,7 +118,8 @@ def test_a_full_disk_asks_for_room_and_keeps_what_stood(tmp_path):
 LIMITED = """
 import resource, sys
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv.pop(1)),) * 2)
-from aslx import cli, prepare
+from aslx import cli
+from aslx.prepare import __main__ as prepare
 cli.run(prepare.main)
 """
 
@@ -343,7 +344,8 @@ def test_whatever_call_fails_the_old_data_set_stands_or_the_new(faults, tmp_path
 STARTED = """
 import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)  # Jobs in the background ignore it.
-from aslx import cli, prepare
+from aslx import cli
+from aslx.prepare import __main__ as prepare
 if __name__ == "__main__":
     cli.run(prepare.main)
 """
