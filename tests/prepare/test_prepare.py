@@ -295,4 +295,4 @@ def test_a_kind_that_is_misspelt_is_one_line_with_the_nearest_first(run):
 @pytest.mark.parametrize("kind", prepare.KINDS)
 def test_a_kind_is_called_by_one_name_and_taken_with_hyphens_too(run, kind):
     shown = run(prepare, kind.replace("_", "-"), "--help")
-    assert shown.status == 0 and f"usage: python -m aslx.prepare {kind} " in shown.out
+    assert shown.status == 0 and f"usage: command {kind} [-h]" in shown.out

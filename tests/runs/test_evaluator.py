@@ -123,5 +123,5 @@ def test_a_long_clip_makes_no_other_longer(dataset):
     run = types.SimpleNamespace(cfg=cfg, model=None, predict=predict)
     points = len(cfg.features.selection.points)
     clips = [np.zeros((frames, points, 3), np.float32) for frames in (40, 5, 7000, 90, 2048)]
-    assert len(run.answers(clips)) == 5
+    assert len(trained_run.Run.answers(run, clips)) == 5
     assert seen == [(92, 40), (92, 5), (7168, 7000), (92, 90), (2048, 2048)]
