@@ -16,6 +16,7 @@ from aslx.schema import landmarks
 from tests import tiny
 
 ROOT = pathlib.Path(__file__).parent.parent
+MESH = sharding.Config(cpu_devices=8)  # As many as the tests have: JAX may have started.
 
 
 def test_an_import_of_aslx_imports_no_library_and_names_five_functions():
@@ -33,7 +34,7 @@ def test_an_import_of_aslx_imports_no_library_and_names_five_functions():
 @pytest.fixture(scope="module")
 def workdir(dataset, tmp_path_factory) -> pathlib.Path:
     workdir = tmp_path_factory.mktemp("api") / "run"
-    scores, ended = aslx.train_run(tiny.cfg(dataset, epochs=1), workdir)
+    scores, ended = aslx.train_run(tiny.cfg(dataset, epochs=1, mesh=MESH), workdir)
     assert ended and scores["score"] <= 1
     return workdir
 
@@ -64,13 +65,13 @@ def parquet(clips, tmp_path_factory) -> pathlib.Path:
 
 
 def test_a_run_is_resumed_and_stops_when_it_is_told_to(dataset, tmp_path):
-    cfg = tiny.cfg(dataset, epochs=1)
+    cfg = tiny.cfg(dataset, epochs=1, mesh=MESH)
     _, ended = aslx.train_run(cfg, tmp_path / "run", stop=lambda step: step == 2)
     assert not ended
     scores, ended = aslx.train_run(cfg, tmp_path / "run")
     assert ended and scores["score"] <= 1
     with pytest.raises(errors.BadInput, match="a run of another config"):
-        aslx.train_run(tiny.cfg(dataset, epochs=1, seed=3), tmp_path / "run")
+        aslx.train_run(tiny.cfg(dataset, epochs=1, seed=3, mesh=MESH), tmp_path / "run")
 
 
 def test_training_says_that_jax_has_started_otherwise(dataset, tmp_path):
