@@ -54,7 +54,7 @@ class Run:
     def answers(self, clips: Sequence[np.ndarray]) -> list:
         """What the model answers for clips or images that are in no record, as `source` reads them
         from a file."""
-        # One shape for all, but those that are so long that the others would be mostly padding.
+        # One shape for all but the longest clips: padded to these, short ones are mostly padding.
         frames, found = max((len(clip) for clip in clips if len(clip) <= _LONG), default=0), []
         for clip in clips:
             batch = batch_of_one(

@@ -22,8 +22,8 @@ _LONG = 512
 
 
 class Engine:
-    """Threads with an interpreter each. While all of them work, whoever asks waits in line; what a
-    stream asks about is collected when its turn comes, so that all frames that arrived by then are
+    """Threads with an interpreter each. While all threads work, a request waits in line; the
+    frames of a stream are collected when its turn comes, so that all frames that have arrived are
     read at once.
     """
 
