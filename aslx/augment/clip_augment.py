@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from aslx.augment import input_dropout
+from aslx.kernels import random_streams
 from aslx.schema import vocab
 
 Batch = dict[str, jax.Array]
@@ -268,8 +269,8 @@ class Clips:
         return self._applied("apply", batch, key, features)
 
     def _applied(self, kind: str, batch: Batch, key: jax.Array, features: Any) -> Batch:
-        for i, way in enumerate(self._ways(kind)):
-            happens_key, way_key = jax.random.split(jax.random.fold_in(key, i))
+        for name, way in self._ways(kind):
+            happens_key, way_key = jax.random.split(random_streams.named(key, name))
             happens_B = jax.random.bernoulli(happens_key, way.rate, batch["length"].shape)
             batch = _chosen(happens_B, getattr(way, kind)(batch, way_key, features), batch)
         return batch
@@ -278,16 +279,17 @@ class Clips:
         self, x_BSF: jax.Array, mask_BS: jax.Array, key: jax.Array, features: Any
     ) -> jax.Array:
         """Zeros in what the model sees, f32[B,S,F], for what is left out."""
-        for i, way in enumerate(self._ways("kept")):
-            happens_key, way_key = jax.random.split(jax.random.fold_in(key, i))
+        for name, way in self._ways("kept"):
+            happens_key, way_key = jax.random.split(random_streams.named(key, name))
             happens_B = jax.random.bernoulli(happens_key, way.rate, (len(mask_BS),))
             kept = way.kept(mask_BS, way_key, features.columns)
             x_BSF = jnp.where(kept | ~happens_B[:, None, None], x_BSF, 0.0)
         return x_BSF
 
-    def _ways(self, kind: str) -> list[Any]:
-        ways = (getattr(self, field.name) for field in dataclasses.fields(self))
-        return [way for way in ways if way.rate and hasattr(type(way), kind)]
+    def _ways(self, kind: str) -> list[tuple[str, Any]]:
+        """The ways that happen and have this function, by the names of their fields."""
+        ways = ((field.name, getattr(self, field.name)) for field in dataclasses.fields(self))
+        return [(name, way) for name, way in ways if way.rate and hasattr(type(way), kind)]
 
 
 def _chosen(happens_B: jax.Array, changed: Batch, batch: Batch) -> Batch:

@@ -4,17 +4,20 @@ import dataclasses
 import functools
 import pathlib
 
+import jax
 from flax import nnx
 
 from aslx import config as config_lib
 from aslx import errors
 from aslx.data import records, training_data
+from aslx.kernels import random_streams
 from aslx.models import stateless
 
 
 def network(cfg: config_lib.Config) -> nnx.Module:
     """The config's network; BadInput where it keeps more than parameters."""
-    return stateless.checked(cfg.task.build(cfg.model, cfg.features, nnx.Rngs(cfg.seed)))
+    key = random_streams.named(jax.random.key(cfg.seed), "parameters")
+    return stateless.checked(cfg.task.build(cfg.model, cfg.features, nnx.Rngs(key)))
 
 
 def settled(cfg: config_lib.Config) -> config_lib.Config:

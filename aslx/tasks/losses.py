@@ -7,12 +7,11 @@ import jax.numpy as jnp
 import optax
 
 from aslx.decode import decoding
+from aslx.kernels import random_streams
 from aslx.models import layers
 from aslx.schema import vocab
 
 Array = jax.Array
-
-_APART = 0x1A7E  # `fold_in` of a small number gives one of the keys that `split` gives.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -28,7 +27,8 @@ class LateDropout:
     def __call__(self, memory_BMD: Array, batch: dict, key: Array | None) -> Array:
         if key is None or not self.rate:
             return memory_BMD
-        less_BMD = layers.dropout(memory_BMD, self.rate, jax.random.fold_in(key, _APART))
+        key = random_streams.named(key, "late_dropout")
+        less_BMD = layers.dropout(memory_BMD, self.rate, key)
         late_B = batch["progress"] >= self.start
         return jnp.where(late_B[:, None, None], less_BMD, memory_BMD)
 

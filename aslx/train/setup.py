@@ -15,6 +15,7 @@ from aslx import config as config_lib
 from aslx import optim, sharding
 from aslx.data import loader, plan, records, training_data
 from aslx.kernels import mode as modes
+from aslx.kernels import random_streams
 from aslx.runs import evaluator, initial_weights, opening, partition
 from aslx.train import frozen_cache, step, stopping
 
@@ -100,7 +101,10 @@ def of(cfg: config_lib.Config) -> Setup:
         init=init,
         train=train_step(stepped, mesh, tx, abstract, steps_per_epoch * cfg.epochs),
         evaluation=evaluation,
-        key=jax.jit(lambda: jax.random.key(cfg.seed), out_shardings=sharding.replicated(mesh))(),
+        key=jax.jit(
+            lambda: random_streams.named(jax.random.key(cfg.seed), "steps"),
+            out_shardings=sharding.replicated(mesh),
+        )(),
         steps_per_epoch=steps_per_epoch,
     )
 

@@ -13,13 +13,12 @@ from flax import nnx
 from aslx import optim
 from aslx.inputs import model_inputs
 from aslx.kernels import mode as modes
+from aslx.kernels import random_streams
 from aslx.models import layers
 from aslx.runs import partition
 
 Batch = model_inputs.Batch
 Metrics = dict[str, jax.Array]
-
-_MIX = 0x3A17  # `fold_in` of a small number gives a microbatch's key.
 
 
 @jax.tree_util.register_dataclass
@@ -76,14 +75,14 @@ def gradients(
     """Gradient of the summed loss, its count, and the sums of what is measured beside it."""
 
     def total(model: Any) -> tuple[jax.Array, tuple[jax.Array, dict]]:
-        rows, model_key = batch, key
-        if augment is None:
-            x_BSF, mask_BS = model_inputs.of(batch, features)
-        else:
-            clips_key, inputs_key, model_key = jax.random.split(key, 3)
-            rows = augment.clips(batch, clips_key, features)
-            x_BSF, mask_BS = model_inputs.of(rows, features)
+        rows = batch
+        if augment is not None:
+            rows = augment.clips(batch, random_streams.named(key, "clips"), features)
+        x_BSF, mask_BS = model_inputs.of(rows, features)
+        if augment is not None:
+            inputs_key = random_streams.named(key, "inputs")
             x_BSF = augment.inputs(x_BSF, mask_BS, inputs_key, features)
+        model_key = random_streams.named(key, "model")
         whole = layers.bound(partition.merge_frozen(model, frozen), mode)
         loss, count, sums = task.loss(whole, x_BSF, mask_BS, rows, model_key)
         return loss, (count, sums | {"loss": (loss, count)})
@@ -159,7 +158,7 @@ def train(
     leaves each its part of their gradient, and `spread` lays a first axis over the `devices`."""
     progress, key = state.step / steps, jax.random.fold_in(key, state.step)
     if augment is not None:  # Rows find one another in the whole batch: a part may have one alone.
-        batch = augment.mixed(batch, jax.random.fold_in(key, _MIX), features)
+        batch = augment.mixed(batch, random_streams.named(key, "mixed"), features)
     of = functools.partial(
         accumulated,
         frozen=gather(state.frozen),

@@ -217,3 +217,24 @@ def test_columns_name_the_point_of_every_feature(kind):
     assert name in changed_
     # Points of one hand are normalised together; those of other parts stand apart.
     assert {c.rpartition("_")[0] for c in changed_} == {name.rpartition("_")[0]} or "right" in name
+
+
+def test_a_change_that_is_switched_on_leaves_the_draws_of_the_others():
+    rows = ways.batch()
+    noise = clip_augment.Noise(rate=0.5)
+    alone = ways.changed(clip_augment.Clips(noise=noise), rows)
+    hiding = clip_augment.Clips(noise=noise, tokens=clip_augment.TokenMask(rate=1.0))
+    both = ways.changed(hiding, rows)
+    assert "given" in both
+    np.testing.assert_array_equal(alone["landmarks"], both["landmarks"])
+
+
+def test_values_hidden_by_two_changes_are_those_that_either_hides_alone():
+    rows = ways.batch()
+    time, point = ways.only("time_mask", rate=0.5), ways.only("point_mask", rate=0.5)
+    both = dataclasses.replace(time, point_mask=point.point_mask)
+    hidden = [
+        (lambda a, b: (a != 0) & (b == 0))(*ways.seen(w, rows)[:2]) for w in (time, point, both)
+    ]
+    assert hidden[0].any() and hidden[1].any()
+    np.testing.assert_array_equal(hidden[0] | hidden[1], hidden[2])

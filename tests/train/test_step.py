@@ -106,6 +106,15 @@ def test_neither_microbatches_nor_the_mesh_change_an_adversarial_step(cfg):
         np.testing.assert_allclose(one[name], other[name], atol=1e-5, rtol=1e-3, err_msg=name)
 
 
+def test_dropout_draws_the_same_with_and_without_an_augmentation(cfg):
+    dropping = dataclasses.replace(cfg.model, dropout=0.3)
+    _, plain = advanced(cfg, model=dropping)
+    _, augmented = advanced(cfg, model=dropping, augmentation=clip_augment.Clips())
+    assert float(augmented["loss"]) == pytest.approx(float(plain["loss"]), rel=1e-5)
+    _, other = advanced(cfg, model=dropping, seed=1)
+    assert float(other["loss"]) != pytest.approx(float(plain["loss"]), rel=1e-3)
+
+
 def test_an_adversarial_step_without_a_finite_gradient_is_skipped(cfg):
     s = setup.of(dataclasses.replace(runs.poisoned(cfg, *range(80)), awp=ALWAYS))
     first = s.init()
