@@ -19,10 +19,10 @@ import jax
 import tyro
 
 import aslx
-from aslx import config_json, errors, sharding
+from aslx import errors, sharding
 from aslx import optim as optim_lib
 from aslx.data import plan
-from aslx.storage import files
+from aslx.storage import config_json, files
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import aslx
-from aslx import config, config_json, errors, optim
+from aslx import config, errors, optim
 from aslx.data import plan
 from aslx.models import transformer
+from aslx.storage import config_json
 
 ROOT = pathlib.Path(__file__).parent.parent
 CONFIGS = sorted((ROOT / "configs").glob("*.py"))

@@ -16,7 +16,7 @@ MODULES = sorted(
 # From the ground up: what stands in a room imports from rooms on lower floors alone.
 FLOORS = (
     {"errors", "kernels", "optim"},
-    {"config_json", "sharding", "storage"},
+    {"sharding", "storage"},
     {"checkpoints", "cli", "schema"},
     {"augment", "data", "decode", "figures", "models"},
     {"config", "readers", "tasks"},
@@ -76,7 +76,7 @@ def test_rooms_stand_above_what_they_use(module):
 def test_there_are_few_rooms_and_each_says_what_comes_in_and_what_goes_out():
     entries = {path.name for path in (ROOT / "aslx").iterdir()} - {"__pycache__"}
     files = {n for n in entries if n.endswith(".py")} - {"__init__.py", "__main__.py"}
-    assert len(entries) <= 30 and len(files) <= 9
+    assert len(entries) < 30 and len(files) <= 9
     for path in (ROOT / "aslx").glob("*/__init__.py"):
         text = ast.get_docstring(ast.parse(path.read_text())) or ""
         assert "In: " in text and "Out: " in text, path

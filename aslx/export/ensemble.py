@@ -11,8 +11,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from aslx import config, config_json, errors
+from aslx import config, errors
 from aslx.runs import trained_run
+from aslx.storage import config_json
 
 
 def _mean(logits: list[jax.Array]) -> jax.Array:

@@ -10,10 +10,11 @@ import sys
 
 import pytest
 
-from aslx import config, config_json, errors
+from aslx import config, errors
+from aslx.storage import config_json
 from aslx.tasks import heads
 
-ROOT = pathlib.Path(__file__).parent.parent
+ROOT = pathlib.Path(__file__).parent.parent.parent
 CONFIGS = sorted((ROOT / "configs").glob("*.py"))
 # Of each what a stranger could hope for: calls, imports, types that build or open something.
 HOSTILE = (
