@@ -1,4 +1,4 @@
-"""The seeds' networks in Keras, from their layer tables, and a training step of each.
+"""The published baselines' networks in Keras, from their layer tables, and a training step of each.
 
 Keras' backend is that of KERAS_BACKEND, so nothing here is imported before it is called. Inputs
 are what the networks read: their preprocessing, which our step includes, is not counted.
@@ -17,7 +17,7 @@ from benchmarks import turns
 # A network under Keras' names: the model, its loss, and shapes of inputs and targets.
 Peer = Callable[[Any], tuple[Any, Any, list[tuple], tuple]]
 
-SPELLED, CHARACTERS = 64, 62  # Positions of a seed's phrase, and its alphabet.
+SPELLED, CHARACTERS = 64, 62  # Positions of a baseline's phrase, and its alphabet.
 
 
 def lstm(keras: Any) -> tuple:
@@ -109,8 +109,8 @@ def cnn(keras: Any) -> tuple:
 
 
 def resnet50(keras: Any, *, size: int, classes: int) -> tuple:
-    """Under two seeds' heads; the trunk is frozen but for its last convolution and norm, and runs
-    every step. 26,752,541 parameters are trained at 224 pixels, 3,690,008 at 32."""
+    """Under two baselines' heads; the trunk is frozen but for its last convolution and norm, and
+    runs every step. 26,752,541 parameters are trained at 224 pixels, 3,690,008 at 32."""
     layers = keras.layers
     trunk = keras.applications.ResNet50(
         include_top=False, weights=None, input_shape=(size, size, 3)

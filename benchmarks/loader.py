@@ -120,14 +120,14 @@ def bare(folder: pathlib.Path, rows: int) -> Any:
     return turns.Work(run)
 
 
-def seeds(folder: pathlib.Path, rows: int) -> Any:
-    """As both fingerspelling seeds do: a list of floats a column, one record after the other."""
+def baselines(folder: pathlib.Path, rows: int) -> Any:
+    """As both fingerspelling baselines: a list of floats a column, one record after the other."""
     import tensorflow as tf
 
     from aslx.data import records
     from aslx.schema import landmarks
 
-    columns, path = landmarks.HOLISTIC130.columns, str(folder / "seeds.tfrecord")
+    columns, path = landmarks.HOLISTIC130.columns, str(folder / "baselines.tfrecord")
     data = records.Records(folder, "train")
     with tf.io.TFRecordWriter(path) as writer:
         for i in range(len(data)):
@@ -191,7 +191,7 @@ def contenders(command: Command, folder: pathlib.Path) -> list[Any]:
     builds = {
         "aslx": functools.partial(ours, folder, command.rows, command.workers),
         "bare loop": functools.partial(bare, folder, command.rows),
-        "tf.data, the seeds'": functools.partial(seeds, folder, command.rows),
+        "tf.data, the baselines'": functools.partial(baselines, folder, command.rows),
         "tf.data, tuned": functools.partial(tuned, folder, command.rows),
     }
     return [turns.Contender(name, build, quiet) for name, build in builds.items()]

@@ -6,8 +6,8 @@ python -m benchmarks.train_step configs/squeezeformer_small.py --rows 128 --fram
 Squeezeformers are timed beside PyTorch's, compiled, where PyTorch is installed.
 
 Ours is the whole step of aslx.train: features, augmentation, loss, gradient and update. Keras' is
-what fit does with the seed's network, its preprocessing done, compiled by XLA and not. Each runs in
-a process of its own; they take turns, and a large matrix product takes its turn with them.
+what fit does with the baseline's network, its preprocessing done, compiled by XLA and not. Each
+runs in a process of its own; they take turns, and a large matrix product takes its turn with them.
 """
 
 import dataclasses
@@ -27,7 +27,7 @@ _HEAD = ("config", "trainer", "rows", "ms a step", "seq/s", "of the product's ra
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Command(turns.Options):
-    """Times a training step of configs, and of Keras where a seed has a network there."""
+    """Times a training step of configs, and of Keras where a baseline has a network there."""
 
     configs: Annotated[tuple[str, ...], tyro.conf.Positional]
     """Python files with get_config(), each with its options, if it has any, in one word:

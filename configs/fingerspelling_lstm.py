@@ -12,7 +12,7 @@ loss: it learns to spell addresses in general, and not the one that was signed.
 from aslx import config, optim
 from aslx.data import plan
 from aslx.inputs import phrase_features
-from aslx.models import lstm
+from aslx.models import fingerspelling_lstm
 from aslx.tasks import heads, transcription
 
 
@@ -20,8 +20,8 @@ def get_config() -> config.Config:
     return config.Config(
         data=config.Data(batching=plan.Fixed(rows=64)),
         task=transcription.Task(head=heads.PerPosition(), max_tokens=62),
-        features=phrase_features.Seed(),
-        model=lstm.Seed(),
+        features=phrase_features.Baseline(),
+        model=fingerspelling_lstm.Config(),
         # Keras' "adam".
         optim=optim.Config(
             peak_lr=1e-3, warmup=0.0, cosine=False, weight_decay=0.0, clip_norm=0.0, eps=1e-7

@@ -10,7 +10,7 @@ Hardware and time: two cores, 0.58 s a step of 64 clips; six minutes are some 47
 from aslx import config, optim
 from aslx.data import plan
 from aslx.inputs import phrase_features
-from aslx.models import transformer
+from aslx.models import fingerspelling_transformer
 from aslx.tasks import heads, transcription
 
 
@@ -21,8 +21,8 @@ def get_config() -> config.Config:
             head=heads.Autoregressive(label_smoothing=0.1, mean_over_pads=True),
             max_tokens=62,
         ),
-        features=phrase_features.Seed(),
-        model=transformer.Seed(),
+        features=phrase_features.Baseline(),
+        model=fingerspelling_transformer.Config(),
         # Keras' Adam.
         optim=optim.Config(
             peak_lr=1e-4, warmup=0.0, cosine=False, weight_decay=0.0, clip_norm=0.0, eps=1e-7

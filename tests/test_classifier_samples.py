@@ -75,7 +75,7 @@ def sign_mnist(shared, tmp_path_factory) -> pathlib.Path:
     return out
 
 
-FLIPS = pytest.mark.xfail(reason="with the seed's flips as many are right as the regression has")
+FLIPS = pytest.mark.xfail(reason="with the baseline's flips no more are right than by regression")
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ FLIPS = pytest.mark.xfail(reason="with the seed's flips as many are right as the
     [pytest.param("sign_mnist_resnet50", marks=FLIPS), "sign_mnist_resnet50_upright"],
 )
 def test_the_sign_mnist_network_beats_a_logistic_regression(name, sign_mnist, shared, tmp_path):
-    # A hundredth of the seed's data, in as many steps, asks for a rate higher than its 1e-5.
+    # A hundredth of the baseline's data, in as many steps, asks for a rate higher than its 1e-5.
     small = ("--optim.peak-lr", 3e-4, "--data.batching.rows", 64, "--epochs", 40)
     where = ("--workdir", tmp_path, "--data.path", sign_mnist, "--weights", shared / RESNET)
     config = ("--config", f"configs/{name}.py", "--eval-every", 4)

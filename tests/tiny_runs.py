@@ -20,7 +20,7 @@ from aslx import config, optim
 from aslx.checkpoints import checkpoint
 from aslx.export import conversion, exporting, exports
 from aslx.inputs import phrase_features
-from aslx.models import lstm, transformer
+from aslx.models import fingerspelling_lstm, transformer
 from aslx.runs import opening, partition, trained_run
 from aslx.tasks import heads, transcription
 from tests import tiny
@@ -38,8 +38,8 @@ KINDS = {
     },
     "positions": {
         "task": transcription.Task(head=heads.PerPosition(), max_tokens=62),
-        "features": phrase_features.Seed(),
-        "model": lstm.Seed(),
+        "features": phrase_features.Baseline(),
+        "model": fingerspelling_lstm.Config(),
         "ema_decay": 0.0,
     },
 }

@@ -15,8 +15,8 @@ from aslx.schema import landmarks
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Keypoints:
-    """The keypoint seed's: each frame's values as they are, zeros where a part was lost. A clip of
-    another length than `max_frames` is interpolated to it."""
+    """The published keypoint baseline's features: each frame's values as they are, zeros where a
+    part was lost. A clip of another length than `max_frames` is interpolated to it."""
 
     face: bool = True
     """Whether the face's 1,404 of the 1,662 values enter."""

@@ -51,8 +51,8 @@ def _right_handed(
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Seed:
-    """The features of both fingerspelling seeds: 78 values in 128 frames.
+class Baseline:
+    """The features of both published fingerspelling baselines: 78 values in 128 frames.
 
     The dominant hand, standardised per frame and axis, and the pose's five points of that arm as
     they are; zero-padded, or resized bilinearly; zero where a value that enters is missing.
@@ -103,9 +103,9 @@ class Seed:
             resampling.dominant(x_BTC, left_B, self.selection, points)
             for points in (self.selection.part(_RIGHT), self._arm)
         )
-        # The seeds standardise first and resize then; the two do not commute.
+        # The baselines standardise first and resize then; the two do not commute.
         both_BTD = jnp.concatenate([_standard_hand(hand_BTC), arm_BTC], -1)
-        # A resize that meets one NaN gives NaN, and the seeds zeroed those.
+        # A resize that meets one NaN gives NaN, and the baselines zeroed those.
         return resampling.whole(both_BTD, real_BT, frames)
 
     def moments(self, landmarks_BTN3: jax.Array, length_B: jax.Array) -> jax.Array:

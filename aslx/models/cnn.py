@@ -1,4 +1,4 @@
-"""The ASL-alphabet seed's small network: convolutions, two residual separable blocks, a class.
+"""The published ASL-alphabet baseline's small network: two residual separable blocks.
 
 Shape suffixes: B batch, H and W pixels, C channels, D width.
 """

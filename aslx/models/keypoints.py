@@ -1,4 +1,4 @@
-"""The keypoint seed's network: stacked LSTMs over a clip, dense layers, a class.
+"""The published keypoint network: stacked LSTMs over a clip, dense layers, a class.
 
 Shape suffixes: B batch, S frames, F features, D width, C classes.
 """
@@ -23,7 +23,7 @@ class Config:
     dense: tuple[int, ...] = (64, 32)
     """Of each dense layer before the classes."""
     dropout: float = 0.0
-    """Rate after every layer while training; the seed's variants had 0.2."""
+    """Rate after every layer while training; the published variants had 0.2."""
 
     def build(self, num_features: int, classes: int, *, rngs: nnx.Rngs) -> "KeypointLSTM":
         return KeypointLSTM(self, num_features, classes, rngs=rngs)

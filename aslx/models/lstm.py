@@ -1,4 +1,4 @@
-"""LSTM networks: an encoder-decoder with attention, and seed 000 as it was published.
+"""An LSTM encoder-decoder with attention.
 
 Shape suffixes: B batch, S frames, F features, M memory, T characters, D width, V characters.
 """
@@ -12,39 +12,6 @@ from flax import nnx
 from aslx import errors
 from aslx.kernels import lstm
 from aslx.models import attention, layers, recogniser, rnn
-from aslx.schema import vocab
-
-# Seed 000: hidden units of its two LSTMs, and the frames and characters of its fixed shapes.
-_READ, _WRITE, _FRAMES, _CHARACTERS = 75, 50, 128, 64
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Seed:
-    """LSTM(75), its last state 128 times, LSTM(50), a dense layer, every second position: 74,562
-    parameters with 78 features."""
-
-    def build(self, num_features: int, *, rngs: nnx.Rngs) -> "PositionsLSTM":
-        return PositionsLSTM(num_features, rngs=rngs)
-
-
-class PositionsLSTM(nnx.Module):
-    """See `Seed`. Each character is guessed by itself, from its position and one state."""
-
-    def __init__(self, num_features: int, *, rngs: nnx.Rngs):
-        self.read = rnn.LSTM(num_features, _READ, rngs=rngs)
-        self.write = rnn.LSTM(_READ, _WRITE, rngs=rngs)
-        glorot = nnx.initializers.glorot_uniform()
-        self.head = nnx.Linear(_WRITE, vocab.SIZE, kernel_init=glorot, rngs=rngs)
-
-    def positions(
-        self, features_BSF: jax.Array, mask_BS: jax.Array, key: jax.Array | None = None
-    ) -> jax.Array:
-        """f32[B, 64, 62] logits. As published it masks nothing and drops nothing: it reads the
-        zeros after a clip's end, so neither the mask nor the key has a part."""
-        del mask_BS, key
-        _, (state_BD, _) = self.read(features_BSF)
-        y_BTD, _ = self.write(state_BD[:, None], steps=_FRAMES)
-        return self.head(y_BTD[:, :: _FRAMES // _CHARACTERS])
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Transformer encoder-decoders: the modern one here, seed 004 in transformer_seed.py.
+"""A transformer encoder-decoder.
 
 Shape suffixes: B batch, S frames, F features, M memory, T characters, D width, V characters.
 """
@@ -11,16 +11,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from aslx import errors
-from aslx.models import attention, layers, recogniser, transformer_seed
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Seed:
-    """Seed 004: three convolutions, two encoder layers and one decoder layer, post-norm, 200 wide;
-    4,132,062 parameters with 78 features."""
-
-    def build(self, num_features: int, *, rngs: nnx.Rngs) -> transformer_seed.Transformer:
-        return transformer_seed.Transformer(num_features, rngs=rngs)
+from aslx.models import attention, layers, recogniser
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -21,7 +21,8 @@ Sums = dict[str, tuple[Array, Array]]  # Name -> (total, count), over the rows t
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PerPosition:
-    """The LSTM seed's: 64 positions, each a character of '<' + phrase + '>' or a pad.
+    """The published fingerspelling LSTM's head: at each of 64 positions a character of
+    '<' + phrase + '>', or a pad.
 
     Pads count in the loss and in the accuracy, as they did there: 70 % accuracy is little.
     """

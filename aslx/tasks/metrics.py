@@ -1,4 +1,4 @@
-"""Scores on the host: what Kaggle computes, what the seeds computed, each under its own name."""
+"""Scores on the host: Kaggle's and the published baselines', each under its own name."""
 
 import collections
 import sys
@@ -46,10 +46,10 @@ def bootstrap(
 def transcription(
     targets: Sequence[str], predictions: Sequence[str], signers: np.ndarray
 ) -> dict[str, float]:
-    """Kaggle's score with its interval over signers, CER, exact matches, the seeds' distance.
+    """Kaggle's score with its interval over signers, CER, exact matches, the baselines' distance.
 
-    `mean_edit_distance` is the seeds' measure, tf.edit_distance: the mean over clips of edits by
-    the target's characters. It weighs a short phrase as much as a long one.
+    `mean_edit_distance` is the baselines' measure, tf.edit_distance: the mean over clips of edits
+    divided by the target's characters. It weighs a short phrase as much as a long one.
     """
     length = np.array([len(t) for t in targets])
     distance = distances(targets, predictions)

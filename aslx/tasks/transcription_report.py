@@ -102,7 +102,7 @@ class Report:
             f"interval over signers {scores['score_low']:.4f} to {scores['score_high']:.4f}",
             f"CER {scores['cer']:.4f}; exact {scores['exact']:.4f} of the clips",
             f"mean edit distance {scores['mean_edit_distance']:.4f}: a clip's edits by its "
-            "characters, as the seeds had it",
+            "characters, as the baselines had it",
         ]
         if "unseen_signers" in scores:
             lines.append(
@@ -117,7 +117,7 @@ class Report:
         if "eval_token_accuracy" in scores:
             lines.append(
                 f"token accuracy {scores['eval_token_accuracy']:.4f}: with the true characters "
-                "before it given, or with pads counted, as the seeds had it"
+                "before it given, or with pads counted, as the baselines had it"
             )
         if "confused" in scores:
             from aslx.figures import plots  # Matplotlib, which training does not wait for.

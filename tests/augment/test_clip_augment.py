@@ -201,7 +201,7 @@ def test_hidden_characters_are_pads_to_the_decoder_and_targets_still():
 
 
 @pytest.mark.parametrize(
-    "kind", [ways.FEATURES, phrase_features.Seed(), phrase_features.Modern(velocities=False)]
+    "kind", [ways.FEATURES, phrase_features.Baseline(), phrase_features.Modern(velocities=False)]
 )
 def test_columns_name_the_point_of_every_feature(kind):
     assert len(kind.columns) == kind.num_features

@@ -10,7 +10,13 @@ import pytest
 from flax import nnx
 
 from aslx.decode import decoding, ngrams
-from aslx.models import lstm, squeezeformer, transformer
+from aslx.models import (
+    fingerspelling_lstm,
+    fingerspelling_transformer,
+    lstm,
+    squeezeformer,
+    transformer,
+)
 from aslx.schema import vocab
 from aslx.tasks import heads
 
@@ -212,8 +218,10 @@ def _fallen_back():
         # Transformers that decode greedily are converted by the tests of the export.
         pytest.param(lambda: _autoregressive(LSTM), id="lstm"),
         pytest.param(lambda: _ctc(LSTM), id="lstm ctc", marks=pytest.mark.slow),
-        pytest.param(lambda: _autoregressive(transformer.Seed()), id="seed 004"),
-        pytest.param(lambda: _positions(lstm.Seed()), id="seed 000"),
+        pytest.param(
+            lambda: _autoregressive(fingerspelling_transformer.Config()), id="published transformer"
+        ),
+        pytest.param(lambda: _positions(fingerspelling_lstm.Config()), id="published lstm"),
         pytest.param(lambda: _ctc(SQUEEZEFORMER), id="squeezeformer ctc"),
         pytest.param(_fallen_back, id="fallback"),
         pytest.param(

@@ -67,7 +67,7 @@ def test_a_network_beside_itself_writes_what_it_writes_alone(members):
 
 def run(workdir: str, model: Any, **changes: Any) -> trained_run.Run:
     task = transcription.Task(head=heads.CTC())
-    values = {"task": task, "features": phrase_features.Seed(), "model": model} | changes
+    values = {"task": task, "features": phrase_features.Baseline(), "model": model} | changes
     cfg = config.Config(**values)
     network = jax.eval_shape(lambda: model.build(cfg.features.num_features, rngs=nnx.Rngs(0)))
     return trained_run.Run(workdir, cfg, sharding.make_mesh(sharding.Config()), network, 0, "")

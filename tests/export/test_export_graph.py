@@ -12,7 +12,7 @@ from flax import nnx
 from aslx import cli, config
 from aslx.export import conversion, ensemble, export_graph, float16_weights, tflite
 from aslx.inputs import model_inputs, phrase_features
-from aslx.models import squeezeformer, transformer
+from aslx.models import fingerspelling_transformer, squeezeformer, transformer
 from aslx.runs import opening
 from aslx.schema import vocab
 from aslx.tasks import heads, transcription
@@ -86,9 +86,9 @@ def test_lengths_are_those_that_a_clip_can_need():
     assert export_graph.lengths(few, model) == [40, 48]
     assert export_graph.lengths(cfg(CTC), model, rows=24) == [24]
     assert export_graph.lengths(cfg(CTC), model, rows=25) == [24, 32]
-    # The seeds' networks read padding too.
-    seed = transformer.Seed().build(FEATURES.num_features, rngs=nnx.Rngs(0))
-    assert export_graph.lengths(cfg(CTC), seed) == [48]
+    # The published networks read padding too.
+    baseline = fingerspelling_transformer.Config().build(FEATURES.num_features, rngs=nnx.Rngs(0))
+    assert export_graph.lengths(cfg(CTC), baseline) == [48]
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Features: the seeds' to the number, and what all of them keep."""
+"""Features: the baselines' to the number, and what all of them keep."""
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,7 @@ from tests import tiny
 
 SEED = landmarks.SEED_HANDS_POSE
 KINDS = [
-    phrase_features.Seed(),
+    phrase_features.Baseline(),
     phrase_features.Modern(max_frames=32),
     phrase_features.Modern(max_frames=32, only_hands=False, parts=("right_hand", "pose", "face")),
     phrase_features.Modern(min_frames=24, max_frames=24, velocities=False),
@@ -58,10 +58,10 @@ def seed_reference(clip_TN3: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("frames", [1, 60, 128, 129, 300])
 @pytest.mark.parametrize("dominant", ["right", "left"])
 def test_the_seeds_features_are_those_of_the_seeds(frames, dominant):
-    x = clip(phrase_features.Seed(), frames)
+    x = clip(phrase_features.Baseline(), frames)
     if dominant == "left":
         x = x[:, SEED.mirror]
-    got, _ = run(phrase_features.Seed(), x, padded=320)
+    got, _ = run(phrase_features.Baseline(), x, padded=320)
     np.testing.assert_allclose(got, seed_reference(x), atol=2e-4)
 
 

@@ -10,7 +10,13 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from aslx.models import lstm, squeezeformer, transformer
+from aslx.models import (
+    fingerspelling_lstm,
+    fingerspelling_transformer,
+    lstm,
+    squeezeformer,
+    transformer,
+)
 
 RNG = np.random.default_rng(0)
 FEATURES = RNG.normal(size=(3, 17, 6)).astype(np.float32)
@@ -24,9 +30,10 @@ SQUEEZEFORMER = squeezeformer.Config(
 )
 NETWORKS = [TRANSFORMER, LSTM, SQUEEZEFORMER]
 NAMES = ["transformer", "lstm", "squeezeformer"]
+BASELINES = [fingerspelling_transformer.Config(), fingerspelling_lstm.Config()]
 MODERN = pytest.mark.parametrize("cfg", NETWORKS, ids=NAMES)
 AUTOREGRESSIVE = pytest.mark.parametrize(
-    "cfg", [*NETWORKS, transformer.Seed()], ids=[*NAMES, "seed"]
+    "cfg", [*NETWORKS, fingerspelling_transformer.Config()], ids=[*NAMES, "baseline"]
 )
 
 
@@ -56,7 +63,7 @@ def gradients(model, features, mask):
     return jax.grad(loss, has_aux=True)(model)
 
 
-@pytest.mark.parametrize("cfg", [*NETWORKS, transformer.Seed(), lstm.Seed()])
+@pytest.mark.parametrize("cfg", [*NETWORKS, *BASELINES])
 def test_a_network_is_a_pytree_of_float32_parameters(cfg):
     leaves = jax.tree.leaves(build(cfg))
     assert leaves and all(x.dtype == jnp.float32 for x in leaves)
@@ -195,8 +202,8 @@ def test_a_config_that_cannot_be_built_says_why(make, message):
         make()
 
 
-def test_seed_000_answers_64_positions_and_reads_the_padding():
-    model = build(lstm.Seed())
+def test_the_published_lstm_answers_64_positions_and_reads_the_padding():
+    model = build(fingerspelling_lstm.Config())
     features = RNG.normal(size=(2, 128, 6)).astype(np.float32)
     mask = np.ones((2, 128), bool)
     positions = jax.jit(lambda m, *at: m.positions(*at))
@@ -207,8 +214,8 @@ def test_seed_000_answers_64_positions_and_reads_the_padding():
     assert np.abs(logits - positions(model, features, mask)).max() > 1e-4
 
 
-def test_seed_004_reads_the_padding():
-    model = build(transformer.Seed())
+def test_the_published_transformer_reads_the_padding():
+    model = build(fingerspelling_transformer.Config())
     changed = np.where(MASK[..., None], FEATURES, 0)
     (a, _, _, mask), (b, *_) = (run(model, f, MASK, TOKENS) for f in (FEATURES, changed))
     assert mask.all() and np.abs(a - b)[1:].max() > 1e-4

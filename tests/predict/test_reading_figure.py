@@ -10,7 +10,15 @@ import pytest
 from PIL import Image
 
 from aslx.inputs import clip_features, image_features, phrase_features
-from aslx.models import attention, cnn, keypoints, layers, lstm, transformer
+from aslx.models import (
+    attention,
+    cnn,
+    fingerspelling_lstm,
+    fingerspelling_transformer,
+    keypoints,
+    layers,
+    transformer,
+)
 from aslx.predict import __main__ as predict
 from aslx.predict import reading_figure
 from aslx.runs import trained_run
@@ -85,7 +93,7 @@ def test_moments_tell_which_frame_the_model_sees(frames):
     shorter = phrase_features.Modern(max_frames=4)
     at = np.asarray(shorter.moments(picked(clip_TN3, shorter.selection.points), length))[0]
     assert (np.diff(at) > 0).all() and kept[0] <= at[0] and at[-1] <= kept[-1]
-    every = phrase_features.Seed()
+    every = phrase_features.Baseline()
     at = np.asarray(every.moments(picked(clip_TN3, every.selection.points), length))[0]
     np.testing.assert_allclose(at[:frames], np.arange(frames), atol=1e-4)
 
@@ -107,13 +115,15 @@ TRANSCRIBERS = {
         "model": networks.LSTM,
         "task": transcription.Task(head=heads.Autoregressive(ctc_weight=0.3), max_tokens=8),
     },
-    "seed": {
-        "model": transformer.Seed(), "task": AUTOREGRESSIVE, "features": phrase_features.Seed()
+    "baseline": {
+        "model": fingerspelling_transformer.Config(),
+        "task": AUTOREGRESSIVE,
+        "features": phrase_features.Baseline(),
     },
     "positions": {
-        "model": lstm.Seed(),
+        "model": fingerspelling_lstm.Config(),
         "task": transcription.Task(head=heads.PerPosition(), max_tokens=8),
-        "features": phrase_features.Seed(),
+        "features": phrase_features.Baseline(),
     },
 }  # fmt: skip
 
@@ -128,7 +138,7 @@ def test_the_text_grows_to_the_answer_and_the_picture_shows_it(name, dataset, tm
     texts = [reading.text(frame) for frame in range(41 + 128)]
     assert texts[-1] == answer.text and all(b.startswith(a) for a, b in itertools.pairwise(texts))
     assert reading.seen.sum() == 38 and not reading.seen[[0, 1, 20]].any()
-    if "mask" in reading.found and name != "seed":  # Which reads its padding, too.
+    if "mask" in reading.found and name != "baseline":  # Which reads its padding, too.
         at = reading.at[reading.found["mask"]]
         assert (np.diff(at) > 0).all() and at[0] >= 2 and at[-1] <= 40
     reading_figure.draw(run, reading, "clip", tmp_path / "clip.png")

@@ -27,7 +27,7 @@ def test_the_score_is_kaggles_over_all_characters(pairs):
     assert found["exact"] == np.mean([a == b for a, b in pairs])
 
 
-def test_a_long_phrase_weighs_more_in_the_score_than_in_the_seeds_mean():
+def test_a_long_phrase_weighs_more_in_the_score_than_in_the_baselines_mean():
     found = metrics.transcription(["abcdefghij", "a"], ["abcdefghij", "b"], np.zeros(2))
     assert found["score"] == pytest.approx(10 / 11) and found["mean_edit_distance"] == 0.5
 

@@ -13,7 +13,7 @@ from aslx import config, errors
 from aslx.checkpoints import stored
 from aslx.decode import decoding_options
 from aslx.export import conversion
-from aslx.models import lstm, squeezeformer, transformer
+from aslx.models import fingerspelling_lstm, lstm, squeezeformer, transformer
 from aslx.runs import initial_weights, opening, trained_run
 from aslx.tasks import pretraining
 from aslx.train import loop, setup
@@ -188,6 +188,6 @@ def test_a_pretraining_run_has_nothing_to_predict_or_export(run):
 
 
 def test_a_network_without_an_encoder_is_refused(dataset):
-    cfg = tiny.cfg(dataset, task=TASK, model=lstm.Seed())
+    cfg = tiny.cfg(dataset, task=TASK, model=fingerspelling_lstm.Config())
     with pytest.raises(ValueError, match="PositionsLSTM has no encoder"):
         opening.network(cfg)

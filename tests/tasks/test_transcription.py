@@ -150,7 +150,7 @@ def test_teacher_forcing_asks_for_the_characters_and_then_the_end():
     assert [float(v) for v in sums["token_accuracy"]] == [3, 3]
 
 
-def test_the_seeds_positions_count_their_pads():
+def test_the_published_lstms_positions_count_their_pads():
     target = [START, 5, 9, END, PAD, PAD]
     logits = 50.0 * np.eye(62)[target][None]
     total, count, _ = heads.PerPosition().loss(

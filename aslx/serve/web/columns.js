@@ -45,7 +45,7 @@ function places(input) {
       }),
     );
   }
-  // The keypoint seed's order; 258 of its 1,662 values are not the face's.
+  // The published keypoint network's order; 258 of its 1,662 values are not the face's.
   const parts = ["pose", ...(Number(input.shape[1]) > 258 ? ["face"] : []), "left_hand", "right_hand"];
   return parts.flatMap((part) => {
     const values = POINTS[/** @type {Part} */ (part)] * width(part);

@@ -1,12 +1,13 @@
-"""Seed 004's network as it was published: `transformer.Seed`.
+"""The published fingerspelling transformer (coriegee, ASLRecognitionModel, 2023).
 
-It masks no frame: the zeros after a clip's end are read and attended to like the others. Both
-embeddings are multiplied by the root of the width before their positions are added, as in the
+It masks no frame: it reads the zeros after a clip's end, and attends to them, like other frames.
+Both embeddings are multiplied by the root of the width before their positions are added, as in the
 published text's TokenEmbedding and LandmarkEmbedding. Initial values are Keras'.
 
 Shape suffixes: B batch, S frames, F features, T characters, D width, V characters.
 """
 
+import dataclasses
 import math
 from typing import Any
 
@@ -22,6 +23,16 @@ Cache = dict[str, Any]
 _DIM, _HEADS, _HIDDEN, _TAPS = 200, 4, 400, 11
 _CONVOLUTIONS, _ENCODER_LAYERS = 3, 2
 _DROPOUT, _SELF_DROPOUT = 0.1, 0.5
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """Three convolutions, two encoder layers and one decoder layer, post-norm, 200 wide; 4,132,062
+    parameters with 78 features."""
+
+    def build(self, num_features: int, *, rngs: nnx.Rngs) -> "Transformer":
+        return Transformer(num_features, rngs=rngs)
+
 
 _GLOROT = nnx.initializers.glorot_uniform()
 
