@@ -13,6 +13,7 @@ from flax import nnx
 
 from aslx import config, optim
 from aslx.checkpoints import stored
+from aslx.kernels import blocks
 from aslx.models import attention, layers
 from aslx.runs import opening, partition
 
@@ -63,7 +64,7 @@ def random_like(tree, seed=0):
 def test_muon_moves_each_of_stacked_blocks_as_it_would_alone():
     blocks = [nnx.Linear(12, 8, rngs=nnx.Rngs(i)) for i in range(3)]
     grads = [random_like(block, i) for i, block in enumerate(blocks)]
-    found = first(layers.stack(blocks), layers.stack(grads))
+    found = first(blocks.stack(blocks), blocks.stack(grads))
     for i in range(3):
         alone = first(blocks[i], grads[i])
         np.testing.assert_allclose(found.kernel[i], alone.kernel[...], rtol=1e-5, atol=1e-7)
@@ -74,7 +75,7 @@ def test_muon_moves_a_kernel_of_heads_as_the_matrix_that_it_is(into, out):
     make = functools.partial(layers.Linear, into, out, kernel_init=nnx.initializers.normal())
     heads = [make(rngs=nnx.Rngs(i)) for i in range(2)]
     grads = [random_like(each, i) for i, each in enumerate(heads)]
-    together = first(layers.stack(heads), layers.stack(grads))
+    together = first(blocks.stack(heads), blocks.stack(grads))
     for i in range(2):
         matrix = {"kernel": grads[i].kernel[...].reshape(np.prod(into), -1)}
         alone = first(jax.tree.map(jnp.zeros_like, matrix), matrix)["kernel"].reshape(*into, *out)
@@ -86,7 +87,7 @@ def test_muon_moves_a_kernel_of_heads_as_the_matrix_that_it_is(into, out):
 def test_taps_of_a_depthwise_convolution_are_no_matrix_for_muon_however_they_are_stacked():
     f32 = jnp.dtype("float32")
     make = functools.partial(layers.DepthwiseConv, 8, 5, dtype=f32)
-    for module in (make(rngs=nnx.Rngs(0)), layers.stack([make(rngs=nnx.Rngs(i)) for i in (0, 1)])):
+    for module in (make(rngs=nnx.Rngs(0)), blocks.stack([make(rngs=nnx.Rngs(i)) for i in (0, 1)])):
         found = first(module, random_like(module))
         # Adam's first steps are all of one size.
         np.testing.assert_allclose(np.abs(found.kernel[...]), 1e-3, rtol=1e-3)

@@ -1,7 +1,7 @@
-"""Attention in parts, rotary positions, and the caches of a decoder.
+"""Multi-head attention, rotary positions, and a decoder's cache.
 
 Shape suffixes: B batch, T and S positions, D width, N heads, H head width, L cached positions.
-Matrices start as LeCun normal and biases at zero, unless said otherwise.
+Matrices start as LeCun normal and biases at zero.
 """
 
 import functools
@@ -19,27 +19,24 @@ Turns = jax.Array | np.ndarray | None
 
 def turns(length: int, dim: int) -> np.ndarray:
     """f32[length, 2, dim / 2]: cosines and sines of the angles by which rotary positions turn heads
-    of width `dim` (Su et al. 2021). A constant, so that no use computes it again."""
+    of width `dim` (Su et al. 2021). A NumPy array is a constant of the program."""
     half = dim // 2
     angles = np.arange(length)[:, None] * 10000.0 ** (-np.arange(half) / half)
     return np.stack([np.cos(angles), np.sin(angles)], 1).astype(np.float32)
 
 
 def rotate(x_BTNH: jax.Array, turns_T2H: jax.Array | np.ndarray) -> jax.Array:
-    half = x_BTNH.shape[-1] // 2
-    cos, sin = (
-        turns_T2H[:, None, 0].astype(x_BTNH.dtype),
-        turns_T2H[:, None, 1].astype(x_BTNH.dtype),
-    )
-    a, b = x_BTNH[..., :half], x_BTNH[..., half:]
+    """Heads turned by the angles of their positions."""
+    cos, sin = (turns_T2H[:, None, i].astype(x_BTNH.dtype) for i in (0, 1))
+    a, b = jnp.split(x_BTNH, 2, -1)
     return jnp.concatenate([a * cos - b * sin, b * cos + a * sin], -1)
 
 
 class Attention(layers.Layer):
-    """Multi-head attention in parts, so that a decoder can keep keys and values.
+    """Multi-head attention, whose keys and values a decoder can keep.
 
-    Given `turns`, queries and keys carry rotary positions. Queries of a row that sees nothing
-    average all values: finite, and for the caller to mask.
+    With `turns`, queries and keys carry rotary positions. A query that sees nothing averages all
+    values: its result is finite, and the caller masks it.
     """
 
     def __init__(
@@ -60,12 +57,11 @@ class Attention(layers.Layer):
         self.head_dim = head_dim or dim // num_heads
         heads = (num_heads, self.head_dim)
         make = functools.partial(layers.Linear, dtype=dtype, rngs=rngs)
-        self.q = make((dim,), heads, kernel_init=kernel_init)
-        self.k = make((dim,), heads, kernel_init=kernel_init)
-        self.v = make((dim,), heads, kernel_init=kernel_init)
-        self.out = make(heads, (dim,), kernel_init=out_init)
+        self.q, self.k, self.v = (make(dim, heads, kernel_init=kernel_init) for _ in range(3))
+        self.out = make(heads, dim, kernel_init=out_init)
 
     def keys_values(self, x_BSD: jax.Array, turns: Turns = None) -> tuple[jax.Array, ...]:
+        """Two arrays [B, S, N, H]."""
         k_BSNH = self.k(x_BSD)
         return (k_BSNH if turns is None else rotate(k_BSNH, turns)), self.v(x_BSD)
 
@@ -76,7 +72,8 @@ class Attention(layers.Layer):
         mask_BTS: jax.Array,
         turns: Turns = None,
     ) -> jax.Array:
-        """The mask may have 1 for B or T."""
+        """[B, T, D]: what each position of x reads from the keys and values that `mask_BTS` shows
+        it; the mask may have 1 for B or T."""
         k_BSNH, v_BSNH = keys_values
         return self.out(self._mix(x_BTD, k_BSNH, v_BSNH, mask_BTS, turns))
 
@@ -86,10 +83,11 @@ class Attention(layers.Layer):
         return self.mode.attention(q_BTNH, k_BSNH, v_BSNH, mask_BTS)
 
     def shares(self, x_BTD: jax.Array, k_BSNH: jax.Array, mask_BTS: jax.Array) -> jax.Array:
-        """f32[B, T, S]: what share of its attention each row gives to each place, the heads' mean.
+        """f32[B, T, S]: the share of its attention that each of T positions gives to each of S, as
+        the mean over the heads.
 
-        Mixed of values that are one at a place and zero elsewhere, as many places at a time as
-        a head is wide: so these are the shares by which `attend` mixes."""
+        The values mixed here are one in one place and zero elsewhere, for as many places at a time
+        as a head is wide. So these are the shares by which `attend` mixes."""
         s, h = k_BSNH.shape[1], self.head_dim
         one_CSH = jnp.eye(s, s + -s % h, dtype=k_BSNH.dtype).reshape(s, -1, h).transpose(1, 0, 2)
         mixed = [
@@ -112,5 +110,5 @@ def write(cache: tuple[jax.Array, ...], new: tuple[jax.Array, ...], index: jax.A
 
 
 def causal(length: int) -> jax.Array:
-    """bool[1, T, T]: each position sees itself and those before it."""
+    """bool[1, T, T]: each position sees itself and the positions before it."""
     return jnp.tril(jnp.ones((1, length, length), bool))

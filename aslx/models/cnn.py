@@ -4,6 +4,7 @@ Shape suffixes: B batch, H and W pixels, C channels, D width.
 """
 
 import dataclasses
+import functools
 import itertools
 import math
 
@@ -26,17 +27,16 @@ class Config:
     dropout: float = 0.3
     """Rate after each residual block while training."""
     margin: int = 0
-    """Cells, of four pixels, by which the edges of the last map go on. The dense layer then reads
-    every window of the wider map: the hand may stand elsewhere. One softmax is over the classes in
-    all windows, and a class has what it has in any of them: a window without the hand may say
-    nothing (log-sum-exp pooling: Pinheiro & Collobert 2015, From Image-level to Pixel-level
-    Labeling)."""
+    """Cells, of four pixels, by which the edges of the last map are extended. The dense layer then
+    reads every window of the wider map, so that the hand may stand anywhere. A class's probability
+    is its sum over all windows, under one softmax: a window without the hand may say nothing
+    (log-sum-exp pooling: Pinheiro & Collobert 2015, From Image-level to Pixel-level Labeling)."""
     stride: int = 1
-    """Cells from one window to the next in a training step. Where the first is, is drawn for each
-    microbatch, so that all are learned; an answer always reads all."""
+    """Cells from one window to the next in a training step. The first window is drawn for each
+    microbatch, so that all windows are learned. An answer always reads all windows."""
     scales: tuple[float, ...] = (1.0,)
-    """Sizes, of the image's, in which an answer looks for the hand: the windows of all share the
-    softmax. A training step sees the image as it is."""
+    """Factors by which an answer resizes the image to find the hand; the windows of all sizes share
+    the softmax. A training step sees the image as it is."""
 
     def __post_init__(self):
         if self.margin < 0 or self.stride < 1:
@@ -51,7 +51,7 @@ class Config:
 
 
 def _scaled(image_BHWC: jax.Array, scale: float) -> jax.Array:
-    """Larger or smaller about the middle, bilinearly; edges are repeated."""
+    """The image resized bilinearly about its middle in a frame of the same size; edges repeat."""
     if scale == 1:
         return image_BHWC
 
@@ -60,7 +60,7 @@ def _scaled(image_BHWC: jax.Array, scale: float) -> jax.Array:
         middle, at = (size - 1) / 2, np.arange(size)
         from_S = np.clip((at - middle) / scale + middle, 0, size - 1)
         weight_SS = np.maximum(0, 1 - np.abs(from_S[:, None] - at)).astype(np.float32)
-        # A product of matrices, so that it exports.
+        # A matrix product can be exported.
         rows = x_BHWC.reshape(math.prod(x_BHWC.shape[:axis]), size, -1)
         moved = jnp.matmul(weight_SS, rows, precision=jax.lax.Precision.HIGHEST)
         return moved.reshape(x_BHWC.shape)
@@ -69,41 +69,39 @@ def _scaled(image_BHWC: jax.Array, scale: float) -> jax.Array:
 
 
 def _extended(x_BHWC: jax.Array, by: int, axis: int) -> jax.Array:
-    """Its first and last along an axis repeated. jnp.pad slices along the others too, and chips
-    that share a batch pass its edge about."""
+    """x with its first and its last slice along an axis repeated. jnp.pad slices along the other
+    axes too, which moves data between devices that share a batch."""
     if not by:
         return x_BHWC
-    first, last = (
-        jax.lax.slice_in_dim(x_BHWC, i, i + 1, axis=axis) for i in (0, x_BHWC.shape[axis] - 1)
+    last = x_BHWC.shape[axis] - 1
+    before, after = (
+        jnp.repeat(jax.lax.slice_in_dim(x_BHWC, i, i + 1, axis=axis), by, axis) for i in (0, last)
     )
-    ends = [jnp.repeat(end, by, axis) for end in (first, last)]
-    return jnp.concatenate([ends[0], x_BHWC, ends[1]], axis)
+    return jnp.concatenate([before, x_BHWC, after], axis)
 
 
 class SeparableConv(layers.Layer):
-    """3 x 3 taps for each channel on its own, then a product over the channels."""
+    """3 x 3 taps for each channel by itself, then a product over the channels."""
 
     def __init__(self, wide: int, narrow: int, *, rngs: nnx.Rngs):
-        glorot = nnx.initializers.glorot_uniform()
-        # Keras takes all channels for inputs of each: larger taps kill the dense layer's relu.
+        # Keras counts all channels as inputs of each one; larger taps kill the dense layer's relu.
         limit = math.sqrt(6 / (9 * wide + 9))
         self.taps = nnx.Param(limit * rngs.params.uniform((9, wide), minval=-1))
-        self.pointwise = layers.Linear(wide, narrow, kernel_init=glorot, rngs=rngs)
+        self.pointwise = layers.Linear(wide, narrow, kernel_init=layers.GLOROT, rngs=rngs)
 
     def __call__(self, x_BHWC: jax.Array) -> jax.Array:
         return self.pointwise(self.mode.depthwise(x_BHWC, self.taps[...].reshape(3, 3, -1)))
 
 
 class Block(layers.Layer):
-    """A separable convolution at half the size, and a shortcut of every other pixel."""
+    """A separable convolution at half the size, with a shortcut of every other pixel."""
 
     def __init__(self, dim: int, *, rngs: nnx.Rngs):
-        glorot = nnx.initializers.glorot_uniform()
         self.conv = SeparableConv(dim, dim, rngs=rngs)
-        self.shortcut = layers.Linear(dim, dim, kernel_init=glorot, rngs=rngs)
+        self.shortcut = layers.Linear(dim, dim, kernel_init=layers.GLOROT, rngs=rngs)
 
     def __call__(self, x_BHWD: jax.Array) -> jax.Array:
-        # The relu of the largest is the largest of the relus, at a quarter of the pixels.
+        # The relu of the largest is the largest of the relus, for a quarter of the pixels.
         y_BHWD = jax.nn.relu(self.mode.halve_image(self.conv(x_BHWD)))
         return y_BHWD + self.shortcut(x_BHWD[:, ::2, ::2])
 
@@ -113,16 +111,15 @@ class ResidualCNN(nnx.Module):
 
     def __init__(self, cfg: Config, num_features: tuple, classes: int, *, rngs: nnx.Rngs):
         height, width, channels = num_features
-        glorot, self.rate = nnx.initializers.glorot_uniform(), cfg.dropout
-        self.margin, self.stride, self.scales = cfg.margin, cfg.stride, cfg.scales
-        self.window = -(-height // 4), -(-width // 4)
-        self.stem = layers.Linear(9 * channels, _WIDE, kernel_init=glorot, rngs=rngs)
+        linear = functools.partial(layers.Linear, kernel_init=layers.GLOROT, rngs=rngs)
+        self.rate, self.margin, self.stride = cfg.dropout, cfg.margin, cfg.stride
+        self.scales, self.window = cfg.scales, (-(-height // 4), -(-width // 4))
+        self.stem = linear(9 * channels, _WIDE)
         self.first = Block(_WIDE, rngs=rngs)
         self.narrow = SeparableConv(_WIDE, _NARROW, rngs=rngs)
         self.second = Block(_NARROW, rngs=rngs)
-        flat = math.prod(self.window) * _NARROW
-        self.dense = layers.Linear(flat, _NARROW, kernel_init=glorot, rngs=rngs)
-        self.head = layers.Linear(_NARROW, classes, kernel_init=glorot, rngs=rngs)
+        self.dense = linear(math.prod(self.window) * _NARROW, _NARROW)
+        self.head = linear(_NARROW, classes)
 
     def classify(
         self, image_BHWC: jax.Array, mask: jax.Array, key: jax.Array | None = None
@@ -137,22 +134,22 @@ class ResidualCNN(nnx.Module):
         return jax.nn.logsumexp(self.head(jax.nn.relu(jnp.concatenate(hidden, 1))), 1)
 
     def _map(self, image_BHWC: jax.Array, keys: list[jax.Array | None]) -> jax.Array:
-        """A quarter as high and wide as the image, and the margin around it."""
+        """The last map, a quarter as high and as wide as the image, with the margin around it."""
         x = jax.nn.relu(self.stem(jnp.concatenate(depthwise.neighbours(image_BHWC, (3, 3)), -1)))
         x = layers.dropout(self.first(x), self.rate, keys[0])
         x = layers.dropout(self.second(jax.nn.relu(self.narrow(x))), self.rate, keys[1])
         return _extended(_extended(x, self.margin, 1), self.margin, 2)
 
     def _windows(self, map_BHWC: jax.Array, key: jax.Array | None) -> jax.Array:
-        """f32[B, V, D]: what the dense layer makes of every window, or with a key of some."""
+        """f32[B, V, D]: the dense layer's output for every window, or for some while training."""
         if not self.margin:
             return self.dense(map_BHWC.reshape(len(map_BHWC), 1, -1))
         if key is None or self.stride == 1:
-            return self._all(map_BHWC)
-        return self._some(map_BHWC, key)
+            return self._every_window(map_BHWC)
+        return self._some_windows(map_BHWC, key)
 
-    def _all(self, map_BHWC: jax.Array) -> jax.Array:
-        """The dense layer is a convolution."""
+    def _every_window(self, map_BHWC: jax.Array) -> jax.Array:
+        """The dense layer as a convolution."""
         kernel = self.dense.kernel[...].reshape(*self.window, map_BHWC.shape[-1], -1)
         hidden_BHWD = jax.lax.conv_general_dilated(
             map_BHWC, kernel, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
@@ -160,13 +157,13 @@ class ResidualCNN(nnx.Module):
         hidden_BHWD = hidden_BHWD + self.dense.bias[...]
         return hidden_BHWD.reshape(len(map_BHWC), -1, hidden_BHWD.shape[-1])
 
-    def _some(self, map_BHWC: jax.Array, key: jax.Array) -> jax.Array:
-        """Windows `stride` apart, of all images alike."""
+    def _some_windows(self, map_BHWC: jax.Array, key: jax.Array) -> jax.Array:
+        """Windows `stride` apart, at the same places in all images."""
         rows, *_, channels = map_BHWC.shape
         places = 2 * self.margin + 1
         count = max(1, places // self.stride)
         first_2 = jax.random.randint(key, (2,), 0, places - (count - 1) * self.stride)
-        # Slices and no gather, whose gradient would add up single values.
+        # Slices, because the gradient of a gather would add up single values.
         size = (rows, *self.window, channels)
         steps = itertools.product(range(0, count * self.stride, self.stride), repeat=2)
         corners = [(0, first_2[0] + up, first_2[1] + along, 0) for up, along in steps]

@@ -8,7 +8,7 @@ import dataclasses
 import jax
 from flax import nnx
 
-from aslx.models import rnn
+from aslx.models import layers, rnn
 from aslx.schema import vocab
 
 _READ_UNITS, _WRITE_UNITS, _FRAMES, _CHARACTERS = 75, 50, 128, 64
@@ -30,8 +30,7 @@ class PositionsLSTM(nnx.Module):
     def __init__(self, num_features: int, *, rngs: nnx.Rngs):
         self.read = rnn.LSTM(num_features, _READ_UNITS, rngs=rngs)
         self.write = rnn.LSTM(_READ_UNITS, _WRITE_UNITS, rngs=rngs)
-        glorot = nnx.initializers.glorot_uniform()
-        self.head = nnx.Linear(_WRITE_UNITS, vocab.SIZE, kernel_init=glorot, rngs=rngs)
+        self.head = nnx.Linear(_WRITE_UNITS, vocab.SIZE, kernel_init=layers.GLOROT, rngs=rngs)
 
     def positions(
         self, features_BSF: jax.Array, mask_BS: jax.Array, key: jax.Array | None = None

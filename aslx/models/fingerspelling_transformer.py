@@ -34,9 +34,6 @@ class Config:
         return Transformer(num_features, rngs=rngs)
 
 
-_GLOROT = nnx.initializers.glorot_uniform()
-
-
 def _uniform(limit: float) -> nnx.Initializer:
     return lambda key, shape, dtype=jnp.float32, out_sharding=None: jax.random.uniform(
         key, shape, dtype, -limit, limit
@@ -44,8 +41,8 @@ def _uniform(limit: float) -> nnx.Initializer:
 
 
 def _attention(rngs: nnx.Rngs) -> attention.Attention:
-    """Keras' MultiHeadAttention(4, key_dim=200). It counts the fans of its kernels as those of
-    convolutions: [200, 4, 200] has 200 * 4 in and 200 * 200 out, [4, 200, 200] 4 * 200 both."""
+    """Keras' MultiHeadAttention(4, key_dim=200). Keras takes its kernels for those of convolutions:
+    [200, 4, 200] has a fan-in of 200 * 4 and a fan-out of 200 * 200, [4, 200, 200] 4 * 200 both."""
     return attention.Attention(
         _DIM,
         _HEADS,
@@ -58,8 +55,10 @@ def _attention(rngs: nnx.Rngs) -> attention.Attention:
 
 
 class Convolution(layers.Layer):
+    """A convolution over time."""
+
     def __init__(self, wide: int, rngs: nnx.Rngs):
-        self.kernel = layers.kernel(_GLOROT(rngs.params(), (_TAPS, wide, _DIM)), inputs=2)
+        self.kernel = layers.kernel(layers.GLOROT(rngs.params(), (_TAPS, wide, _DIM)), inputs=2)
         self.bias = nnx.Param(jnp.zeros(_DIM))
 
     def __call__(self, x_BSC: jax.Array) -> jax.Array:
@@ -72,8 +71,8 @@ def _norm(rngs: nnx.Rngs) -> nnx.LayerNorm:
 
 class MLP(nnx.Module):
     def __init__(self, rngs: nnx.Rngs):
-        self.up = layers.Linear(_DIM, _HIDDEN, kernel_init=_GLOROT, rngs=rngs)
-        self.down = layers.Linear(_HIDDEN, _DIM, kernel_init=_GLOROT, rngs=rngs)
+        self.up = layers.Linear(_DIM, _HIDDEN, kernel_init=layers.GLOROT, rngs=rngs)
+        self.down = layers.Linear(_HIDDEN, _DIM, kernel_init=layers.GLOROT, rngs=rngs)
 
     def __call__(self, x: jax.Array) -> jax.Array:
         return self.down(jax.nn.relu(self.up(x)))
@@ -102,7 +101,7 @@ class DecoderLayer(nnx.Module):
         return self._rest(x_BTD, h_BTD, cross, mask_BS, layers.split(key, 3))
 
     def shares(self, x_BTD, cross, mask_BS) -> jax.Array:
-        """f32[B, T, S]: of the attention to the memory."""
+        """f32[B, T, S]: the shares of the attention to the memory."""
         h_BTD = self.self_attention(x_BTD, attention.causal(x_BTD.shape[1]))
         x_BTD = self.norm_self(x_BTD + h_BTD)
         return self.cross_attention.shares(x_BTD, cross[0], mask_BS[:, None])
@@ -121,7 +120,7 @@ class DecoderLayer(nnx.Module):
 
 
 class Transformer(nnx.Module):
-    """The same calls as `transformer.Transformer`, without CTC; memory is f32[B, S, 200]."""
+    """It has the methods of `recogniser.Recogniser` but for CTC; the memory is f32[B, S, 200]."""
 
     def __init__(self, num_features: int, *, rngs: nnx.Rngs):
         widths = [num_features] + [_DIM] * (_CONVOLUTIONS - 1)
@@ -129,12 +128,12 @@ class Transformer(nnx.Module):
         self.encoder = nnx.List([EncoderLayer(rngs) for _ in range(_ENCODER_LAYERS)])
         self.embed = nnx.Embed(vocab.SIZE, _DIM, embedding_init=_uniform(0.05), rngs=rngs)
         self.decoder = DecoderLayer(rngs)
-        self.head = nnx.Linear(_DIM, vocab.SIZE, kernel_init=_GLOROT, rngs=rngs)
+        self.head = nnx.Linear(_DIM, vocab.SIZE, kernel_init=layers.GLOROT, rngs=rngs)
 
     def encode(
         self, features_BSF: jax.Array, mask_BS: jax.Array, key: jax.Array | None = None
     ) -> tuple[jax.Array, jax.Array]:
-        """The memory's mask is true everywhere: `mask_BS` has no part, as published."""
+        """The memory and its mask, which is true everywhere: as published, `mask_BS` is ignored."""
         x_BSD = features_BSF
         for convolution in self.stem:
             x_BSD = jax.nn.relu(convolution(x_BSD))
@@ -144,31 +143,30 @@ class Transformer(nnx.Module):
         return x_BSD, jnp.ones_like(mask_BS)
 
     def decode(self, tokens_BT, memory_BSD, mask_BS, key=None) -> jax.Array:
-        """f32[B, T, 62]: logits for the character after each token, given those up to it."""
+        """f32[B, T, 62]: logits of the character after each token, given the tokens up to it."""
         cross = self.decoder.cross_attention.keys_values(memory_BSD)
-        return self.head(self.decoder(self._placed(tokens_BT), cross, mask_BS, key))
+        return self.head(self.decoder(self._with_positions(tokens_BT), cross, mask_BS, key))
 
     def attention(self, tokens_BT, memory_BSD, mask_BS) -> jax.Array:
-        """f32[B, T, S]: what share of its attention the decoder gave to each position of the memory
-        for the character after each token."""
+        """f32[B, T, S]: the share of its attention that the decoder gives to each position of the
+        memory for the character after each token."""
         cross = self.decoder.cross_attention.keys_values(memory_BSD)
-        return self.decoder.shares(self._placed(tokens_BT), cross, mask_BS)
+        return self.decoder.shares(self._with_positions(tokens_BT), cross, mask_BS)
 
     def start(self, memory_BSD: jax.Array, mask_BS: jax.Array, max_tokens: int) -> Cache:
         """The state before the first token, for at most `max_tokens` calls of `advance`."""
         cross = self.decoder.cross_attention.keys_values(memory_BSD)
         empty = jnp.zeros((len(memory_BSD), max_tokens, _HEADS, _DIM))
-        places_LD = jnp.asarray(layers.positions(max_tokens, _DIM))
         return {
             "index": jnp.zeros((), jnp.int32),
-            "places": places_LD,
+            "places": jnp.asarray(layers.positions(max_tokens, _DIM)),
             "past": (empty, empty),
             "cross": cross,
             "mask": mask_BS,
         }
 
     def advance(self, tokens_B: jax.Array, cache: Cache) -> tuple[jax.Array, Cache]:
-        """f32[B, 62]: logits for the character after `tokens_B`."""
+        """f32[B, 62]: logits of the character after `tokens_B`, and the next cache."""
         index = cache["index"]
         place_1D = jax.lax.dynamic_slice_in_dim(cache["places"], index, 1)
         y_B1D = self._embed(tokens_B[:, None]) + place_1D
@@ -177,7 +175,7 @@ class Transformer(nnx.Module):
         )
         return self.head(y_B1D)[:, 0], cache | {"index": index + 1, "past": past}
 
-    def _placed(self, tokens_BT: jax.Array) -> jax.Array:
+    def _with_positions(self, tokens_BT: jax.Array) -> jax.Array:
         return self._embed(tokens_BT) + layers.positions(tokens_BT.shape[1], _DIM)
 
     def _embed(self, tokens: jax.Array) -> jax.Array:

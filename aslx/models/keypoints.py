@@ -19,9 +19,9 @@ class Config:
     features and 5 classes, 596,774 with 6 (ngzhili, LSTM_Keypoint_Sign_Language_Detector)."""
 
     units: tuple[int, ...] = (64, 128, 64)
-    """Of each LSTM."""
+    """Width of each LSTM."""
     dense: tuple[int, ...] = (64, 32)
-    """Of each dense layer before the classes."""
+    """Width of each dense layer before the classes."""
     dropout: float = 0.0
     """Rate after every layer while training; the published variants had 0.2."""
 
@@ -34,25 +34,15 @@ class KeypointLSTM(nnx.Module):
 
     def __init__(self, cfg: Config, num_features: int, classes: int, *, rngs: nnx.Rngs):
         self.rate = cfg.dropout
-        widths, glorot = (num_features, *cfg.units), nnx.initializers.glorot_uniform()
-        self.lstms = nnx.List(
-            [
-                rnn.LSTM(a, b, activation=lstm.RELU, rngs=rngs)
-                for a, b in zip(widths, cfg.units, strict=False)
-            ]
-        )
-        widths = (cfg.units[-1], *cfg.dense, classes)
-        self.dense = nnx.List(
-            [
-                layers.Linear(a, b, kernel_init=glorot, rngs=rngs)
-                for a, b in itertools.pairwise(widths)
-            ]
-        )
+        pairs = itertools.pairwise((num_features, *cfg.units))
+        lstms = [rnn.LSTM(a, b, activation=lstm.RELU, rngs=rngs) for a, b in pairs]
+        self.lstms = nnx.List(lstms)
+        self.dense = layers.dense_layers((cfg.units[-1], *cfg.dense, classes), rngs=rngs)
 
     def classify(
         self, features_BSF: jax.Array, mask_BS: jax.Array, key: jax.Array | None = None
     ) -> jax.Array:
-        """f32[B, C] logits. Every clip has as many frames, so the mask has no part."""
+        """f32[B, C] logits. All clips have the same number of frames, so the mask is ignored."""
         del mask_BS
         keys = layers.split(key, len(self.lstms) + len(self.dense) - 1)
         x_BSD = features_BSF

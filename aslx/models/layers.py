@@ -1,10 +1,14 @@
-"""Layers that the networks share: parameters and arithmetic; keys and caches are arguments.
+"""Layers that the networks share.
+
+A layer holds parameters; random keys and caches are arguments of its calls.
 
 Shape suffixes: B batch, S frames, T characters, D width, N heads, H head width, K kernel taps.
-Matrices start as LeCun normal, biases and the shifts of norms at zero, unless said otherwise.
+Matrices start as LeCun normal, biases and the shifts of norms at zero, unless a docstring differs.
 """
 
+import itertools
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -14,23 +18,21 @@ from flax import nnx
 
 from aslx.kernels import mode as modes
 
+GLOROT = nnx.initializers.glorot_uniform()
+
 
 class Frozen(nnx.Variable):
     """A weight that is not trained: no gradient, no optimiser state, no average."""
 
 
-def _is_variable(x: Any) -> bool:
-    return isinstance(x, nnx.Variable)
-
-
 class Layer(nnx.Module):
-    """What computes by kernels: in their plain forms, unless `bound` gives it others."""
+    """A module that computes by kernels: in their plain forms, unless `bound` chose others."""
 
     mode = modes.PLAIN
 
 
 def bound(network: Any, mode: modes.Mode) -> Any:
-    """The network, or networks, computing in the forms of `mode`; the one given stays as it is."""
+    """A copy of a network, or of a tree of networks, that computes in the forms of `mode`."""
 
     def bind(module: Any) -> Any:
         if not isinstance(module, nnx.Module):
@@ -47,12 +49,12 @@ def bound(network: Any, mode: modes.Mode) -> Any:
 def dropout(x_BTD: jax.Array, rate: float, key: jax.Array | None) -> jax.Array:
     """Drops values while training (`key` given) and is the identity otherwise.
 
-    Four values share a random word, so the rate is rounded to 1/256: on a CPU the random bits were
-    a seventh of a step before, a thirtieth now.
+    Four values share a random word, so the rate is rounded to 1/256. On a CPU the random bits then
+    take a thirtieth of a step, and not a seventh.
     """
     if key is None or rate == 0:
         return x_BTD
-    if x_BTD.ndim == 2:  # Words that rows share would be passed between the rows' devices.
+    if x_BTD.ndim == 2:  # Rows may lie on several devices, so they share no word.
         return dropout(x_BTD[:, None], rate, key)[:, 0]
     keep = round((1 - rate) * 256)
     *rows, t, d = x_BTD.shape
@@ -70,24 +72,25 @@ def drop_path(x_BSD: jax.Array, rate: float, key: jax.Array | None) -> jax.Array
 
 
 def split(key: jax.Array | None, n: int) -> list[jax.Array | None]:
+    """`n` random keys, each None where `key` is."""
     return [None] * n if key is None else list(jax.random.split(key, n))
 
 
 def masked(x_BSD: jax.Array, mask_BS: jax.Array) -> jax.Array:
-    """Zero where the mask is false, whatever stood there: NaN too."""
+    """x with zeros where the mask is false, even in place of NaN."""
     return jnp.where(mask_BS[..., None], x_BSD, 0)
 
 
 def positions(length: int, dim: int) -> np.ndarray:
-    """f32[length, dim]: sines in the first half, cosines in the second, wavelengths from 2 pi up to
-    20,000 pi (Vaswani et al. 2017, section 3.5, with the halves concatenated)."""
+    """f32[length, dim] of sines, then cosines, whose wavelengths go from 2 pi to 20,000 pi (Vaswani
+    et al. 2017, section 3.5, with the two halves concatenated)."""
     rates = 10000.0 ** (-np.arange(dim // 2) / (dim // 2))
     angles = np.arange(length)[:, None] * rates
     return np.concatenate([np.sin(angles), np.cos(angles)], -1).astype(np.float32)
 
 
 class DepthwiseConv(Layer):
-    """A convolution over time of each channel on its own; masked frames count as zeros."""
+    """A convolution over time of each channel by itself; masked frames count as zeros."""
 
     def __init__(self, dim: int, taps: int, *, dtype: jnp.dtype, rngs: nnx.Rngs):
         self.dtype = dtype
@@ -101,7 +104,8 @@ class DepthwiseConv(Layer):
 
 
 class Linear(Layer):
-    """A linear map of the last axes, `into`, to the axes `out`, as nnx.LinearGeneral."""
+    """A linear map of the last axes, of sizes `into`, to axes of sizes `out`: nnx.LinearGeneral
+    that computes by kernels."""
 
     def __init__(
         self,
@@ -126,9 +130,15 @@ class Linear(Layer):
         return y.reshape(*rows, *self.bias.shape)
 
 
+def dense_layers(widths: Sequence[int], *, rngs: nnx.Rngs) -> nnx.List:
+    """Linear layers from each width to the next, glorot uniform as in Keras."""
+    pairs = itertools.pairwise(widths)
+    return nnx.List([Linear(a, b, kernel_init=GLOROT, rngs=rngs) for a, b in pairs])
+
+
 def shift(x_BSD: jax.Array, mask_BS: jax.Array) -> jax.Array:
-    """A quarter of the channels from the frame before, a quarter from the one after: a convolution
-    over time that costs nothing (Lin et al. 2019, the temporal shift module)."""
+    """Takes a quarter of the channels from the previous frame and a quarter from the next one: a
+    convolution over time that costs nothing (Lin et al. 2019, the temporal shift module)."""
     x_BSD = masked(x_BSD, mask_BS)
     quarter = x_BSD.shape[-1] // 4
     before = jnp.pad(x_BSD[:, :-1, :quarter], ((0, 0), (1, 0), (0, 0)))
@@ -137,27 +147,17 @@ def shift(x_BSD: jax.Array, mask_BS: jax.Array) -> jax.Array:
 
 
 def stack_frames(x_BSD: jax.Array, mask_BS: jax.Array, stride: int) -> tuple[jax.Array, jax.Array]:
-    """Joins `stride` neighbouring frames: (B, M, stride * D) and a mask bool[B, M], true where any
-    of them was; M = S / stride, rounded up. Missing frames are zeros."""
+    """Joins `stride` neighbouring frames: [B, M, stride * D] with M = S / stride, rounded up, and a
+    mask bool[B, M] that is true where any of the frames was real. Missing frames are zeros."""
     b, s, d = x_BSD.shape
-    x_BSD, more = masked(x_BSD, mask_BS), -s % stride
-    x_BSD = jnp.pad(x_BSD, ((0, 0), (0, more), (0, 0)))
-    mask_BS = jnp.pad(mask_BS, ((0, 0), (0, more)))
-    m = (s + more) // stride
-    return x_BSD.reshape(b, m, stride * d), mask_BS.reshape(b, m, stride).any(-1)
+    more = (0, -s % stride)
+    x_BSD = jnp.pad(masked(x_BSD, mask_BS), ((0, 0), more, (0, 0)))
+    mask_BS = jnp.pad(mask_BS, ((0, 0), more))
+    return x_BSD.reshape(b, -1, stride * d), mask_BS.reshape(b, -1, stride).any(-1)
 
 
 def kernel(value: jax.Array, inputs: int, kind: type = nnx.Param) -> Any:
-    """A parameter by which a layer maps its inputs: as many first axes are those of the inputs,
-    the others those of the outputs, so that an optimiser knows the matrix that it is. With 0 it is
-    none: each output has weights of its own, as a depthwise convolution's."""
+    """A layer's weights, with a note for the optimiser: the first `inputs` axes are those of the
+    layer's inputs, the other axes those of its outputs. 0 says that the weights are no matrix, as
+    those of a depthwise convolution, where each channel has its own."""
     return kind(value, inputs=inputs)
-
-
-def stack(blocks: list) -> Any:
-    """Blocks of one shape as one block whose parameters have a leading axis of layers; each notes
-    that it has."""
-    whole = jax.tree.map(lambda *leaves: jnp.stack(leaves), *blocks)
-    for leaf in jax.tree.leaves(whole, is_leaf=_is_variable):
-        leaf.set_metadata(stacked=leaf.get_metadata().get("stacked", 0) + 1)
-    return whole

@@ -15,36 +15,21 @@ from aslx.models import attention, layers, recogniser, rnn
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config:
-    """Stacked LSTMs with pre-norm residuals read the clip; LSTMs that attend to it write the text,
-    a CTC head does, or both."""
+class Config(recogniser.Config):
+    """Stacked LSTMs with pre-norm residuals read the clip. LSTMs that attend to it, a CTC head, or
+    both write the text. Gates and cells are float32 at every `dtype`."""
 
-    dim: int = 256
-    """Width of every layer; each direction of a bidirectional one has half."""
     num_layers: int = 3
     """Encoder layers."""
     bidirectional: bool = True
-    """Whether the encoder reads each clip backwards, from its own end, too."""
+    """Whether the encoder also reads each clip backwards from its own end. Then each direction has
+    half the width."""
     decoder_layers: int = 2
-    """Decoder layers; 0: no decoder, CTC alone. From the second on a layer's state knows what was
-    attended to before."""
-    num_heads: int = 4
-    """Heads of the decoder's attention."""
-    stride: int = 2
-    """Frames that become one position of the memory: 1, 2 or 4."""
-    dropout: float = 0.1
-    """Rate in every residual branch while training."""
-    ctc: bool = True
-    """Whether the encoder has a CTC head."""
-    reverse: bool = False
-    """Whether a second decoder reads the phrase backwards, in training alone."""
-    dtype: str = "float32"
-    """Type of the products, "float32" or "bfloat16"; parameters, gates, cells and logits are
-    float32."""
+    """Decoder layers; 0: no decoder, CTC alone. The state of the second layer and later ones knows
+    what was attended to before."""
 
     def __post_init__(self):
-        if self.stride not in (1, 2, 4):
-            raise errors.BadInput(f"stride {self.stride} is not 1, 2 or 4")
+        super().__post_init__()
         if self.bidirectional and self.dim % 2:
             raise errors.BadInput(f"dim {self.dim} has no half for each direction; make it even")
 
@@ -88,13 +73,13 @@ class DecoderLayer(nnx.Module):
         return self._attend(x_BTD, h_BTD, cross, mask_BM, keys)
 
     def shares(self, x_BTD, cross, mask_BM) -> jax.Array:
-        """f32[B, T, M]: of the attention to the memory."""
+        """f32[B, T, M]: the shares of the attention to the memory."""
         h_BTD, _ = self.lstm(self.norm_lstm(x_BTD))
         x_BTD = self.norm_attention(x_BTD + h_BTD)
         return self.cross_attention.shares(x_BTD, cross[0], mask_BM[:, None])
 
     def first(self, cross, max_tokens: int) -> lstm.Carry:
-        """The state before the first character; it has one size whatever `max_tokens` is."""
+        """The state before the first character; its size does not depend on `max_tokens`."""
         del max_tokens
         return self.lstm.first(len(cross[0]))
 

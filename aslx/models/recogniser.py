@@ -1,10 +1,12 @@
-"""An encoder under the heads that read it: CTC, an autoregressive decoder, or both.
+"""An encoder under the heads that read its memory: CTC, an autoregressive decoder, or both.
 
-An encoder is a module that takes f32[B,S,F] and bool[B,S] and answers the memory [B,M,D] and its
-mask. Shape suffixes: B batch, S frames, F features, M memory, T characters, D width, V characters.
+An encoder is a module that maps features f32[B, S, F] and a mask bool[B, S] to the memory [B, M, D]
+and its mask. Shape suffixes: B batch, S frames, F features, M memory, T characters, D width, V
+characters.
 """
 
-from typing import Any, Protocol
+import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,21 +19,30 @@ from aslx.schema import vocab
 Cache = dict[str, Any]
 
 
-class Config(Protocol):
-    """What the configs of networks of this shape have."""
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """What the configs of all networks with these heads have."""
 
-    @property
-    def dim(self) -> int: ...
-    @property
-    def decoder_layers(self) -> int: ...
-    @property
-    def ctc(self) -> bool: ...
-    @property
-    def reverse(self) -> bool: ...
-    @property
-    def dropout(self) -> float: ...
-    @property
-    def dtype(self) -> str: ...
+    dim: int = 256
+    """Width of the residual stream."""
+    decoder_layers: int = 1
+    """Decoder blocks; 0: no decoder, CTC alone."""
+    num_heads: int = 4
+    """Attention heads; each is dim / num_heads wide. Accelerators compute fastest with 64."""
+    stride: int = 2
+    """Frames that become one position of the memory: 1, 2 or 4."""
+    dropout: float = 0.1
+    """Rate in every residual branch while training."""
+    ctc: bool = True
+    """Whether the encoder has a CTC head."""
+    reverse: bool = False
+    """Whether a second decoder reads the phrase backwards, in training alone."""
+    dtype: str = "float32"
+    """Type of the arithmetic, "float32" or "bfloat16"; parameters and logits are float32."""
+
+    def __post_init__(self):
+        if self.stride not in (1, 2, 4):
+            raise errors.BadInput(f"stride {self.stride} is not 1, 2 or 4")
 
 
 class MLP(nnx.Module):
@@ -42,7 +53,7 @@ class MLP(nnx.Module):
         self.down = nnx.Linear(cfg.mlp_ratio * cfg.dim, cfg.dim, dtype=dtype, rngs=rngs)
 
     def __call__(self, x: jax.Array, mask: jax.Array | None = None) -> jax.Array:
-        """With a mask (of an encoder), neighbours in time share a half of their inputs."""
+        """With a mask, as in an encoder, half of the inputs come from neighbouring frames."""
         h = self.norm(x)
         if mask is not None:
             h = layers.shift(h, mask)
@@ -50,7 +61,7 @@ class MLP(nnx.Module):
 
 
 class DecoderBlock(nnx.Module):
-    """Of a transformer, pre-norm."""
+    """A block of a pre-norm transformer decoder."""
 
     def __init__(self, cfg: Any, *, rngs: nnx.Rngs):
         dim, heads, dtype = cfg.dim, cfg.num_heads, jnp.dtype(cfg.dtype)
@@ -62,28 +73,28 @@ class DecoderBlock(nnx.Module):
         self.mlp = MLP(cfg, rngs=rngs)
 
     def __call__(self, x_BTD, cross, mask_BM, key=None) -> jax.Array:
-        """Teacher forcing. `cross`: the memory's keys and values."""
-        return self._rest(x_BTD, self._before(x_BTD), cross, mask_BM, layers.split(key, 3))
+        """Teacher forcing. `cross` holds the memory's keys and values."""
+        h_BTD = self._attend_to_text(x_BTD)
+        return self._rest(x_BTD, h_BTD, cross, mask_BM, layers.split(key, 3))
 
     def shares(self, x_BTD, cross, mask_BM) -> jax.Array:
-        """f32[B, T, M]: of the attention to the memory."""
-        x_BTD = self.norm_cross(x_BTD + self._before(x_BTD))
+        """f32[B, T, M]: the shares of the attention to the memory."""
+        x_BTD = self.norm_cross(x_BTD + self._attend_to_text(x_BTD))
         return self.cross_attention.shares(x_BTD, cross[0], mask_BM[:, None])
 
-    def _before(self, x_BTD) -> jax.Array:
+    def _attend_to_text(self, x_BTD) -> jax.Array:
         t = x_BTD.shape[1]
         turns = attention.turns(t, self.self_attention.head_dim)
         return self.self_attention(self.norm_self(x_BTD), attention.causal(t), turns)
 
     def first(self, cross, max_tokens: int) -> tuple[jax.Array, ...]:
-        """Keys and values of no character, with room for `max_tokens`."""
-        k_BMNH, _ = cross
-        b, _, *heads = k_BMNH.shape
-        empty = jnp.zeros((b, max_tokens, *heads), k_BMNH.dtype)
+        """An empty cache of keys and values for `max_tokens` characters."""
+        b, _, *heads = cross[0].shape
+        empty = jnp.zeros((b, max_tokens, *heads), cross[0].dtype)
         return empty, empty
 
     def advance(self, x_B1D, past, index, cross, mask_BM):
-        """One character: `past` holds keys and values of those before it."""
+        """One character. `past` holds the keys and values of the characters before it."""
         length = past[0].shape[1]
         turns = jnp.asarray(attention.turns(length, self.self_attention.head_dim))
         turns = jax.lax.dynamic_slice_in_dim(turns, index, 1)
@@ -101,9 +112,10 @@ class DecoderBlock(nnx.Module):
 
 
 class Recogniser(nnx.Module):
-    """Memory is [B, M, D] in the type of the residual stream.
+    """An encoder under a CTC head, a decoder, or both.
 
-    `block` is the type of the decoder's blocks: `DecoderBlock`, or what has the same functions.
+    `block` is the class of the decoder's blocks: `DecoderBlock` or one with the same functions.
+    `stream` is the type of the residual stream, and of the memory [B, M, D].
     """
 
     def __init__(self, cfg: Config, encoder: Any, block: Any, stream: str, *, rngs: nnx.Rngs):
@@ -125,13 +137,14 @@ class Recogniser(nnx.Module):
             self.decoder = nnx.List([block(cfg, rngs=rngs) for _ in range(cfg.decoder_layers)])
             self.norm_out = nnx.LayerNorm(dim, dtype=wide, rngs=rngs)
             self.head = nnx.Linear(dim, vocab.SIZE, dtype=dtype, rngs=rngs)
-        if cfg.reverse:  # Last: the others' first weights stay what they are without it.
+        if cfg.reverse:  # Comes last, so that it changes no other initial weight.
             blocks = [block(cfg, rngs=rngs) for _ in range(cfg.decoder_layers)]
             self.reverse_decoder = nnx.List(blocks)
 
     def encode(
         self, features_BSF: jax.Array, mask_BS: jax.Array, key: jax.Array | None = None
     ) -> tuple[jax.Array, jax.Array]:
+        """The memory [B, M, D] and its mask bool[B, M]."""
         x_BMD, mask_BM = self.encoder(features_BSF, mask_BS, key)
         return layers.masked(self.norm_memory(x_BMD), mask_BM), mask_BM
 
@@ -140,12 +153,12 @@ class Recogniser(nnx.Module):
         return self.ctc_head(memory_BMD).astype(jnp.float32)
 
     def decode(self, tokens_BT, memory_BMD, mask_BM, key=None) -> jax.Array:
-        """f32[B, T, 62]: logits for the character after each token, given those up to it."""
+        """f32[B, T, 62]: logits of the character after each token, given the tokens up to it."""
         return self._decode(self.decoder, tokens_BT, memory_BMD, mask_BM, key)
 
     def decode_backwards(self, tokens_BT, memory_BMD, mask_BM, key=None) -> jax.Array:
-        """`decode` of texts from their last character to the first, by blocks of its own between
-        the same embedding and head: both directions teach those, and the encoder."""
+        """`decode` of texts from their last character to the first. It has its own blocks, and
+        shares the embedding, the head and the encoder, which both directions train."""
         return self._decode(self.reverse_decoder, tokens_BT, memory_BMD, mask_BM, key)
 
     def _decode(self, blocks, tokens_BT, memory_BMD, mask_BM, key) -> jax.Array:
@@ -156,8 +169,8 @@ class Recogniser(nnx.Module):
         return self.head(self.norm_out(y_BTD)).astype(jnp.float32)
 
     def attention(self, tokens_BT, memory_BMD, mask_BM) -> jax.Array:
-        """f32[B, T, M]: what share of its attention the decoder gave to each position of the memory
-        for the character after each token; the blocks' mean."""
+        """f32[B, T, M]: the share of its attention that the decoder gives to each position of the
+        memory for the character after each token, as the mean over the blocks."""
         y_BTD, shares = self.embed(tokens_BT), []
         for block, cross in zip(self.decoder, _cross(self.decoder, memory_BMD), strict=True):
             shares.append(block.shares(y_BTD, cross, mask_BM))
@@ -171,7 +184,7 @@ class Recogniser(nnx.Module):
         return {"index": jnp.zeros((), jnp.int32), "past": past, "cross": cross, "mask": mask_BM}
 
     def advance(self, tokens_B: jax.Array, cache: Cache) -> tuple[jax.Array, Cache]:
-        """f32[B, 62]: logits for the character after `tokens_B`."""
+        """f32[B, 62]: logits of the character after `tokens_B`, and the next cache."""
         y_B1D, past = self.embed(tokens_B[:, None]), []
         for block, old, cross in zip(self.decoder, cache["past"], cache["cross"], strict=True):
             y_B1D, new = block.advance(y_B1D, old, cache["index"], cross, cache["mask"])
@@ -181,15 +194,15 @@ class Recogniser(nnx.Module):
 
 
 def _cross(blocks: Any, memory_BMD: jax.Array) -> list[tuple[jax.Array, ...]]:
-    # Content alone does not say which of two like letters comes next: absolute positions do.
-    _, m, d = memory_BMD.shape
-    placed_BMD = memory_BMD + layers.positions(m, d).astype(memory_BMD.dtype)
-    return [block.cross_attention.keys_values(placed_BMD) for block in blocks]
+    """The keys and values of a memory for each block."""
+    # Content alone does not say which of two like letters comes next; absolute positions do.
+    memory_BMD += layers.positions(*memory_BMD.shape[1:]).astype(memory_BMD.dtype)
+    return [block.cross_attention.keys_values(memory_BMD) for block in blocks]
 
 
 class FrameGuesser(nnx.Module):
-    """A recogniser's encoder under a guess of every frame's code, instead of the heads: what it has
-    keeps its name, so that a recogniser can begin from it."""
+    """A recogniser's encoder under a head that guesses every frame's code, for pretraining. Its
+    parameters keep their names, so that a recogniser can begin from them."""
 
     def __init__(self, network: Any, num_features: int, codes: int, *, rngs: nnx.Rngs):
         self.encoder, self.norm_memory = network.encoder, network.norm_memory
@@ -197,7 +210,7 @@ class FrameGuesser(nnx.Module):
         _, mask = jax.eval_shape(
             network.encode, jnp.zeros((1, frames, num_features)), jnp.ones((1, frames), bool)
         )
-        self.stride = frames // mask.shape[1]  # A position stands for so many frames.
+        self.stride = frames // mask.shape[1]  # Frames of a position of the memory.
         self.guess = nnx.Linear(self.norm_memory.num_features, self.stride * codes, rngs=rngs)
 
     def __call__(

@@ -1,12 +1,11 @@
-"""ResNet50 (He et al. 2015) under pretrained weights, most of it frozen, and dense layers on top.
+"""ResNet50 (He et al. 2015) with pretrained weights, most of them frozen, under dense layers.
 
-Layers have the names of Keras' keras.applications.ResNet50. Shape suffixes: B batch, H and W
+Layers have the names of keras.applications.ResNet50. Shape suffixes: B batch, H and W
 pixels, C channels, D width.
 """
 
 import dataclasses
 import functools
-import itertools
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +19,8 @@ _STAGES = {"conv2": (3, 64), "conv3": (4, 128), "conv4": (6, 256), "conv5": (3, 
 
 
 def _layers() -> dict[str, tuple[int, int, int, int]]:
-    """The convolutions in Keras' order: name -> kernel's size, input, output channels, stride."""
+    """The convolutions in Keras' order: name -> kernel size, input channels, output channels,
+    stride."""
     found, channels = {"conv1_conv": (7, 3, 64, 2)}, 64
     for stage, (blocks, width) in _STAGES.items():
         for block in range(1, blocks + 1):
@@ -43,13 +43,14 @@ class Config:
     """Pooling or flattening, dense layers and classes on the trunk."""
 
     trainable_from: str = "conv5_block3_3_conv"
-    """The first convolution that is trained, and those after it in Keras' order; "": none. Batch
-    statistics stay as they are everywhere: Keras would move those of the trained layers."""
+    """The first convolution that is trained; all later ones in Keras' order are trained too. "":
+    none. Batch statistics never change, while Keras would change those of trained layers."""
     torch: bool = False
-    """As torchvision and timm have it: blocks stride in the 3 x 3 convolution, epsilon 1e-5."""
+    """The variant of torchvision and timm: the 3 x 3 convolution strides, and epsilon is 1e-5."""
     flatten: bool = False
-    """All positions side by side before the dense layers; else each channel's largest value."""
+    """Give the dense layers all positions side by side, and not each channel's largest value."""
     dense: tuple[int, ...] = (1024, 512)
+    """Width of each dense layer before the classes."""
     linear: bool = False
     """Dense layers without relu."""
     dropout: float = 0.0
@@ -58,7 +59,7 @@ class Config:
     def __post_init__(self):
         if self.trainable_from and self.trainable_from not in CONVOLUTIONS:
             raise errors.BadInput(
-                f"trainable_from {self.trainable_from!r} is no convolution's name"
+                f"trainable_from {self.trainable_from!r} does not name a convolution"
             )
 
     def build(self, num_features: tuple, classes: int, *, rngs: nnx.Rngs) -> "ResNet":
@@ -76,7 +77,7 @@ class Conv(layers.Layer):
 
 
 class BatchNorm(nnx.Module):
-    """By statistics that never move."""
+    """Batch normalisation by stored statistics that never change."""
 
     def __init__(self, dim: int, kind: type, epsilon: float):
         self.epsilon = epsilon
@@ -90,11 +91,11 @@ class BatchNorm(nnx.Module):
 
 
 class Trunk(nnx.Module):
-    """f32[B, H, W, 3], or what `frozen` makes of that -> f32[B, H / 32, W / 32, 2048]."""
+    """An image f32[B, H, W, 3], or the result of `frozen`, to f32[B, H / 32, W / 32, 2048]."""
 
     def __init__(self, cfg: Config, *, rngs: nnx.Rngs):
         self.torch, epsilon = cfg.torch, 1e-5 if cfg.torch else 1.001e-5
-        block = cfg.trainable_from.rsplit("_", 2)[0]  # "conv1", which comes before them all, or "".
+        block = cfg.trainable_from.rsplit("_", 2)[0]  # "conv1" precedes all blocks; or "".
         self.first_trained = _BLOCKS.index(block) if block in _BLOCKS else len(_BLOCKS)
         self.all_trained = block == "conv1"
         kind: type = layers.Frozen
@@ -108,9 +109,10 @@ class Trunk(nnx.Module):
         return functools.reduce(self._block, _BLOCKS[self.first_trained :], x_BHWC)
 
     def frozen(self, image_BHW3: jax.Array) -> jax.Array:
-        """What leaves the last block before those that are trained."""
+        """The input of the first block that is trained."""
         x = jax.nn.relu(self._conv("conv1_conv", image_BHW3, 2))
-        x = _pooled(x)
+        window, strides, pads = (1, 3, 3, 1), (1, 2, 2, 1), [(0, 0), (1, 1), (1, 1), (0, 0)]
+        x = jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, window, strides, pads)
         return functools.reduce(self._block, _BLOCKS[: self.first_trained], x)
 
     def _block(self, x: jax.Array, name: str) -> jax.Array:
@@ -127,12 +129,6 @@ class Trunk(nnx.Module):
         return getattr(self, _norm(name))(getattr(self, name)(x, stride))
 
 
-def _pooled(x_BHWC: jax.Array) -> jax.Array:
-    """The largest of 3 x 3 at every other pixel, padded on both sides alike."""
-    window, strides, pads = (1, 3, 3, 1), (1, 2, 2, 1), [(0, 0), (1, 1), (1, 1), (0, 0)]
-    return jax.lax.reduce_window(x_BHWC, -jnp.inf, jax.lax.max, window, strides, pads)
-
-
 def _norm(convolution: str) -> str:
     return convolution.removesuffix("conv") + "bn"
 
@@ -145,18 +141,11 @@ class ResNet(nnx.Module):
         self.flatten, self.linear, self.rate = cfg.flatten, cfg.linear, cfg.dropout
         self.trunk = Trunk(cfg, rngs=rngs)
         first = 2048 * (-(-height // 32) * -(-width // 32) if cfg.flatten else 1)
-        glorot = nnx.initializers.glorot_uniform()
-        widths = (first, *cfg.dense, classes)
-        self.dense = nnx.List(
-            [
-                layers.Linear(a, b, kernel_init=glorot, rngs=rngs)
-                for a, b in itertools.pairwise(widths)
-            ]
-        )
+        self.dense = layers.dense_layers((first, *cfg.dense, classes), rngs=rngs)
 
     def frozen(self, image_BHWC: jax.Array) -> jax.Array:
-        """What `classify` takes in an image's place: all that comes before the first block that is
-        trained."""
+        """The input of the first block that is trained, which `classify` takes in place of the
+        image. BadInput where the first convolution is trained."""
         if self.trunk.all_trained:
             raise errors.BadInput("the network trains its first layer: leave out cache_frozen")
         return self.trunk.frozen(image_BHWC)
@@ -173,4 +162,5 @@ class ResNet(nnx.Module):
         return self.dense[-1](layers.dropout(x_BD, self.rate, key))
 
     def regularised(self) -> list[jax.Array]:
+        """The kernels whose squares Keras adds to the loss."""
         return [dense.kernel[...] for dense in self.dense[:-1]]

@@ -1,4 +1,4 @@
-"""Keras' LSTM as a layer.
+"""Keras' LSTM.
 
 Shape suffixes: B batch, T steps, F features, D units, 4D gates in the order input, forget,
 candidate, output.
@@ -13,10 +13,10 @@ from aslx.models import layers
 
 
 class LSTM(layers.Layer):
-    """Sigmoid gates, one bias whose forget part starts at 1, glorot uniform and orthogonal kernels;
-    4 D (F + D + 1) parameters. Gates and cells are float32 at every dtype.
+    """Keras' LSTM: sigmoid gates, one bias, 4 D (F + D + 1) parameters.
 
-    `activation` is that of candidate and cell.
+    The kernels start glorot uniform and orthogonal, the bias of the forget gate at 1. `activation`
+    is that of candidate and cell. Gates and cells are float32 whatever `dtype` is.
     """
 
     def __init__(
@@ -29,12 +29,13 @@ class LSTM(layers.Layer):
         rngs: nnx.Rngs,
     ):
         self.activation, self.dtype = activation, dtype
-        glorot, orthogonal = nnx.initializers.glorot_uniform(), nnx.initializers.orthogonal()
-        self.kernel = nnx.Param(glorot(rngs.params(), (num_features, 4 * dim)))
+        orthogonal = nnx.initializers.orthogonal()
+        self.kernel = nnx.Param(layers.GLOROT(rngs.params(), (num_features, 4 * dim)))
         self.recurrent = layers.kernel(orthogonal(rngs.params(), (dim, 4 * dim)), inputs=1)
         self.bias = nnx.Param(jnp.zeros((4, dim)).at[1].set(1).reshape(-1))
 
     def first(self, batch: int) -> lstm.Carry:
+        """The carry (h, c) before the first step: zeros."""
         zero_BD = jnp.zeros((batch, self.recurrent.shape[0]))
         return zero_BD, zero_BD
 
@@ -47,9 +48,9 @@ class LSTM(layers.Layer):
         reverse: bool = False,
         steps: int = 0,
     ) -> tuple[jax.Array, lstm.Carry]:
-        """(h f32[B, T, D], the last carry). A masked step holds the carry and repeats its h, so
-        `reverse` starts at each row's own end, and the last carry is of its last true step. With
-        `steps`, one input x [B, 1, F] is that of so many steps."""
+        """(h f32[B, T, D], the last carry). A masked step keeps the carry and repeats its h. So
+        `reverse` starts at each row's own end, and the last carry is that of its last real step.
+        With `steps`, the one input x [B, 1, F] is repeated so many times."""
         h_TBD, last = self.mode.recur(
             self.activation,
             reverse,
@@ -64,7 +65,7 @@ class LSTM(layers.Layer):
         return jnp.moveaxis(h_TBD, 0, 1), last
 
     def advance(self, x_BF: jax.Array, carry: lstm.Carry) -> lstm.Carry:
-        """One step; the new h is the first of the carry."""
+        """The carry (h, c) after one more step."""
         h_BD, c_BD = carry
         gates_B4D = lstm.project(x_BF, self.kernel[...].astype(self.dtype)) + self.bias[...]
         gates_B4D = gates_B4D + lstm.project(h_BD, self.recurrent[...].astype(self.dtype))

@@ -1,5 +1,7 @@
-"""Convolutions over time and transformer blocks in turn, pooled to a class: the network of the
-isolated-sign competition's first place (hoyso48, 2023), with LayerNorms for its BatchNorms.
+"""The network of the isolated-sign competition's first place (hoyso48, 2023), with LayerNorm.
+
+Convolutions over time and transformer blocks take turns, and their mean is classified. The original
+has BatchNorm.
 
 Shape suffixes: B batch, S frames, F features, D width, C classes.
 """
@@ -20,14 +22,15 @@ class Config:
     dim: int = 192
     """Width of the residual stream."""
     stages: int = 2
-    """Each of them three convolutions and a transformer block."""
+    """How often three convolutions and a transformer block follow each other."""
     kernel: int = 17
     """Frames that a convolution spans."""
     num_heads: int = 4
+    """Heads of a transformer block's attention."""
     expand: int = 2
     """Width inside the blocks, in dims."""
     dropout: float = 0.2
-    """Rate in every residual branch, of whole branches, while training."""
+    """Rate at which whole residual branches are dropped while training."""
     head_dropout: float = 0.8
     """Rate before the classes while training."""
 
@@ -36,13 +39,13 @@ class Config:
 
 
 def _mean(x_BSD: jax.Array, mask_BS: jax.Array) -> jax.Array:
-    """f32[B, D]: over the frames that are there; 0 where there is none."""
+    """f32[B, D]: the mean over real frames; 0 where there is none."""
     total_BD = layers.masked(x_BSD, mask_BS).sum(1)
     return total_BD / jnp.maximum(mask_BS.sum(1, keepdims=True), 1)
 
 
 class ConvBlock(layers.Layer):
-    """Wider, over time, weighed by channel (Wang et al. 2020, ECA), narrow again."""
+    """A depthwise convolution at a larger width, with channel attention (Wang et al. 2020, ECA)."""
 
     def __init__(self, cfg: Config, *, rngs: nnx.Rngs):
         wide, f32 = cfg.expand * cfg.dim, jnp.dtype("float32")

@@ -1,6 +1,6 @@
 """The Squeezeformer (Kim et al. 2022) as the fingerspelling competition's first place had it
-(Henkel and Hanley 2023): rotary attention, no way back to the full rate, and a stem of its own for
-every group of landmarks.
+(Henkel and Hanley 2023): with rotary attention, without a return to the full rate, and with a stem
+for each group of landmarks.
 
 Shape suffixes: B batch, S frames, F features, M memory, D width.
 """
@@ -13,47 +13,34 @@ import numpy as np
 from flax import nnx
 
 from aslx import errors
+from aslx.kernels import blocks
 from aslx.models import attention, layers, recogniser, transformer
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config:
-    """Pre-norm blocks of attention, MLP, convolution, MLP, at half the rate from the middle on;
-    an autoregressive decoder, a CTC head, or both."""
+class Config(recogniser.Config):
+    """Pre-norm blocks of attention, MLP, convolution, MLP, at half the rate from the middle on."""
 
-    dim: int = 256
-    """Width of the residual stream."""
     num_layers: int = 12
     """Encoder blocks."""
-    decoder_layers: int = 1
-    """Decoder blocks; 0: no decoder, CTC alone."""
-    num_heads: int = 4
-    """Attention heads; 64 wide is what accelerators like."""
     mlp_ratio: int = 2
     """Width of the MLPs' hidden layer, in dims."""
     kernel: int = 31
     """Frames that a block's convolution spans."""
     stride: int = 1
-    """Frames that the stem makes one of: 1, 2 or 4."""
+    """Frames that the stem joins into one position: 1, 2 or 4."""
     halve_after: int = 6
     """Blocks after which two positions become one; 0: never."""
     groups: tuple[int, ...] = ()
-    """Widths of the features' groups, in their order; (): all are one."""
-    dropout: float = 0.1
-    """Rate in every residual branch while training,"""
+    """Widths of the groups of features, in their order; (): one group."""
     drop_path: float = 0.1
-    """and of whole branches (Huang et al. 2016, stochastic depth)."""
-    ctc: bool = True
-    """Whether the encoder has a CTC head."""
-    reverse: bool = False
-    """Whether a second decoder reads the phrase backwards, in training alone."""
+    """Rate at which whole residual branches are dropped (Huang et al. 2016, stochastic depth)."""
     remat: bool = False
-    """Keep of a block what its products with weights gave, and compute the rest again in the
-    backward pass: a fraction of the memory, and on accelerators of the time."""
-    dtype: str = "float32"
-    """Type of the arithmetic, "float32" or "bfloat16"; parameters and logits are float32."""
+    """Keep only a block's products with its weights, and compute the rest again in the backward
+    pass: it takes a fraction of the memory, and on accelerators of the time."""
 
     def __post_init__(self):
+        super().__post_init__()
         if not 0 <= self.halve_after < self.num_layers:
             raise errors.BadInput(
                 f"halve_after {self.halve_after} is not below {self.num_layers} layers"
@@ -70,7 +57,7 @@ class Config:
 
 
 class Groups(nnx.Module):
-    """Each group by itself to half the network's width, side by side: f[B, S, n D / 2]."""
+    """Maps each of n groups of features to half the network's width: [B, S, n D / 2]."""
 
     def __init__(self, cfg: Config, groups: tuple[int, ...], *, rngs: nnx.Rngs):
         dtype, half = jnp.dtype(cfg.dtype), cfg.dim // 2
@@ -85,7 +72,7 @@ class Groups(nnx.Module):
 
 
 class Block(nnx.Module):
-    """Pre-norm, where the paper normalises the sums: that way it learns from the first step on."""
+    """A pre-norm block, which learns from the first step on; the paper's is post-norm."""
 
     def __init__(self, cfg: Config, *, rngs: nnx.Rngs):
         dim, dtype = cfg.dim, jnp.dtype(cfg.dtype)
@@ -123,7 +110,8 @@ class MLP(nnx.Module):
 
 
 class Convolution(nnx.Module):
-    """Pointwise, depthwise over time, pointwise; LayerNorm where the paper has BatchNorm."""
+    """A depthwise convolution over time between pointwise ones, with LayerNorm in place of
+    BatchNorm."""
 
     def __init__(self, cfg: Config, *, rngs: nnx.Rngs):
         dim, dtype = cfg.dim, jnp.dtype(cfg.dtype)
@@ -138,16 +126,16 @@ class Convolution(nnx.Module):
 
 
 class Encoder(layers.Layer):
-    """See `Config`. M = S / stride, and half of that where it halves, rounded up."""
+    """See `Config`. M = S / stride, and half of that where `halve_after` is set, rounded up."""
 
     def __init__(self, cfg: Config, num_features: int, *, rngs: nnx.Rngs):
         groups, first = cfg.groups or (num_features,), cfg.halve_after
         self.remat = cfg.remat
         self.groups = Groups(cfg, groups, rngs=rngs)
         self.stem = transformer.Stem(cfg, len(groups) * (cfg.dim // 2), rngs=rngs)
-        blocks = [Block(cfg, rngs=rngs) for _ in range(cfg.num_layers)]
-        self.fast = layers.stack(blocks[:first]) if first else None
-        self.slow = layers.stack(blocks[first:])
+        each = [Block(cfg, rngs=rngs) for _ in range(cfg.num_layers)]
+        self.fast = blocks.stack(each[:first]) if first else None
+        self.slow = blocks.stack(each[first:])
         dtype = jnp.dtype(cfg.dtype)
         self.halve = nnx.Linear(2 * cfg.dim, cfg.dim, dtype=dtype, rngs=rngs) if first else None
 
@@ -163,8 +151,8 @@ class Encoder(layers.Layer):
             x_BMD = self.halve(x_BMD)
         return self._run(self.slow, x_BMD, mask_BM, keys[1]), mask_BM
 
-    def _run(self, blocks, x_BMD: jax.Array, mask_BM: jax.Array, key: jax.Array | None):
+    def _run(self, stack: Block, x_BMD: jax.Array, mask_BM: jax.Array, key: jax.Array | None):
         def apply(block: Block, x_BMD: jax.Array, key: jax.Array | None) -> jax.Array:
             return block(x_BMD, mask_BM, key)
 
-        return self.mode.scan(blocks, x_BMD, key, apply, self.remat)
+        return self.mode.scan(stack, x_BMD, key, apply, self.remat)

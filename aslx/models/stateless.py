@@ -1,5 +1,7 @@
-"""Networks hold parameters and nothing else: what else one keeps would be trained, averaged and
-decayed as if it were a parameter, or changed where nobody may change it."""
+"""A check that a network holds parameters and nothing else.
+
+Other state would be trained, averaged and decayed like a parameter, or change where nothing may.
+"""
 
 from typing import Any
 
@@ -7,6 +9,7 @@ import jax
 from flax import nnx
 
 from aslx import errors
+from aslx.kernels import blocks
 from aslx.models import layers
 
 _INSTEAD = {
@@ -20,21 +23,21 @@ _INSTEAD = {
 
 
 def checked(network: Any) -> Any:
-    """The network; BadInput names the first part that keeps state, and what to use instead."""
+    """The network. BadInput names the first part that keeps state, and what to use instead."""
     modules = {tuple(map(str, path)): module for path, module in nnx.iter_modules(network)}
     for place, module in modules.items():
         for name, value in vars(module).items():
             if isinstance(value, jax.Array):
                 raise errors.BadInput(
                     f"{_called(network, (*place, name))} is an array that is no parameter: make it "
-                    "an nnx.Param, to train it, or an aslx.models.layers.Frozen"
+                    "an nnx.Param to train it, or else an aslx.models.layers.Frozen"
                 )
-    leaves = jax.tree.leaves_with_path(network, is_leaf=lambda x: isinstance(x, nnx.Variable))
+    leaves = jax.tree.leaves_with_path(network, is_leaf=blocks.is_variable)
     for path, leaf in leaves:
         if isinstance(leaf, (nnx.Param, layers.Frozen)):
             continue
         words = tuple(jax.tree_util.keystr(path, simple=True, separator="/").split("/"))
-        for n in range(len(words)):  # From the outermost module that it lies in.
+        for n in range(len(words)):  # The outermost module first.
             kind = type(modules.get(words[:n]))
             if kind in _INSTEAD:
                 raise errors.BadInput(

@@ -10,44 +10,26 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from aslx import errors
+from aslx.kernels import blocks
 from aslx.models import attention, layers, recogniser
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config:
-    """A pre-norm transformer: rotary positions, a depthwise convolution in each encoder block (the
-    Conformer's, Gulati et al. 2020), an autoregressive decoder, a CTC head, or both."""
+class Config(recogniser.Config):
+    """A pre-norm transformer with rotary positions and, in each encoder block, the depthwise
+    convolution of the Conformer (Gulati et al. 2020)."""
 
     dim: int = 192
     """Width of the residual stream."""
     num_layers: int = 4
     """Encoder blocks."""
-    decoder_layers: int = 1
-    """Decoder blocks; 0: no decoder, CTC alone."""
-    num_heads: int = 4
-    """Attention heads; each is dim / num_heads wide."""
     mlp_ratio: int = 2
     """Width of the MLPs' hidden layer, in dims."""
     kernel: int = 15
-    """Frames that an encoder block's convolution spans, after the reduction of time; 0: none."""
-    stride: int = 2
-    """Frames that become one position of the memory: 1, 2 or 4."""
-    dropout: float = 0.1
-    """Rate in every residual branch while training."""
-    ctc: bool = True
-    """Whether the encoder has a CTC head."""
-    reverse: bool = False
-    """Whether a second decoder reads the phrase backwards, in training alone."""
+    """Positions of the memory that an encoder block's convolution spans; 0: no convolution."""
     remat: bool = False
-    """Keep of a block what its products with weights gave, and compute the rest again in the
-    backward pass: a fraction of the memory, and on accelerators of the time."""
-    dtype: str = "float32"
-    """Type of the arithmetic, "float32" or "bfloat16"; parameters and logits are float32."""
-
-    def __post_init__(self):
-        if self.stride not in (1, 2, 4):
-            raise errors.BadInput(f"stride {self.stride} is not 1, 2 or 4")
+    """Keep only a block's products with its weights, and compute the rest again in the backward
+    pass: it takes a fraction of the memory, and on accelerators of the time."""
 
     def build(self, num_features: int, *, rngs: nnx.Rngs) -> recogniser.Recogniser:
         encoder = Encoder(self, num_features, rngs=rngs)
@@ -56,7 +38,7 @@ class Config:
 
 
 class Convolution(nnx.Module):
-    """The Conformer's module with a LayerNorm where it has a BatchNorm."""
+    """The Conformer's convolution module, with LayerNorm in place of BatchNorm."""
 
     def __init__(self, cfg: Config, *, rngs: nnx.Rngs):
         dim, dtype = cfg.dim, jnp.dtype(cfg.dtype)
@@ -94,7 +76,7 @@ class EncoderBlock(nnx.Module):
 
 
 class Stem(nnx.Module):
-    """Features to the width of the network, and S frames to M positions."""
+    """Maps features to the network's width, and S frames to M positions."""
 
     def __init__(self, cfg: Any, num_features: int, *, rngs: nnx.Rngs):
         dim, dtype = cfg.dim, jnp.dtype(cfg.dtype)
@@ -119,7 +101,7 @@ class Encoder(layers.Layer):
     def __init__(self, cfg: Config, num_features: int, *, rngs: nnx.Rngs):
         self.rate, self.remat = cfg.dropout, cfg.remat
         self.stem = Stem(cfg, num_features, rngs=rngs)
-        self.blocks = layers.stack([EncoderBlock(cfg, rngs=rngs) for _ in range(cfg.num_layers)])
+        self.blocks = blocks.stack([EncoderBlock(cfg, rngs=rngs) for _ in range(cfg.num_layers)])
 
     def __call__(
         self, features_BSF: jax.Array, mask_BS: jax.Array, key: jax.Array | None = None

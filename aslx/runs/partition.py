@@ -3,13 +3,9 @@
 from typing import Any
 
 import jax
-from flax import nnx
 
+from aslx.kernels import blocks
 from aslx.models import layers
-
-
-def _is_variable(x: Any) -> bool:
-    return isinstance(x, nnx.Variable)
 
 
 def split_frozen(model: Any) -> tuple[Any, Any]:
@@ -20,7 +16,7 @@ def split_frozen(model: Any) -> tuple[Any, Any]:
         def keep(x: Any) -> Any:
             return x if isinstance(x, layers.Frozen) == frozen else None
 
-        return jax.tree.map(keep, model, is_leaf=_is_variable)
+        return jax.tree.map(keep, model, is_leaf=blocks.is_variable)
 
     return pick(False), pick(True)
 
@@ -31,4 +27,4 @@ def merge_frozen(model: Any, frozen: Any) -> Any:
     def either(a: Any, b: Any) -> Any:
         return b if a is None else a
 
-    return jax.tree.map(either, model, frozen, is_leaf=lambda x: x is None or _is_variable(x))
+    return jax.tree.map(either, model, frozen, is_leaf=lambda x: x is None or blocks.is_variable(x))

@@ -50,7 +50,7 @@ def test_several_windows_of_a_step_are_a_stride_apart_along_both_sides():
     image, mask = jax.random.normal(jax.random.key(1), (1, 8, 12, 3)), jnp.ones((1, 1), bool)
     model = small(margin=2, stride=2)
     wider = model._map(image, [None] * 2)
-    every_55C = model.head(jax.nn.relu(model._all(wider))).reshape(5, 5, 5)
+    every_55C = model.head(jax.nn.relu(model._every_window(wider))).reshape(5, 5, 5)
     expected = {
         (up, along): jax.nn.logsumexp(every_55C[up : up + 3 : 2, along : along + 3 : 2], (0, 1))
         for up in range(3)

@@ -10,6 +10,7 @@ import pytest
 from flax import nnx
 
 from aslx import config, errors
+from aslx.kernels import blocks
 from aslx.models import layers, stateless
 from aslx.runs import opening
 from tests import tiny
@@ -32,7 +33,7 @@ def norm():
     [
         (norm, r"Network\.encoder\.norm is an nnx\.BatchNorm, .* use nnx\.LayerNorm"),
         (
-            lambda: layers.stack([norm(), norm()]),
+            lambda: blocks.stack([norm(), norm()]),
             r"Network\.encoder\.norm is an nnx\.BatchNorm, .* use nnx\.LayerNorm",
         ),
         (
