@@ -1,62 +1,74 @@
 """Optimisers and schedules, from one dataclass."""
 
 import dataclasses
+import math
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 import optax.contrib
-from flax import nnx
+
+from aslx.kernels import blocks
 
 _VECTORS = ("bias", "scale", "scales", "shifts")
-_FLAT = 1e-12  # A gradient with a smaller norm moves nothing far.
+_LEAST_NORM = 1e-12  # Of a gradient that weights are divided by.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
+    """AdamW, or Muon beside it, and the schedule of their rates."""
+
     peak_lr: float = 1e-3
+    """Highest rate of AdamW."""
     warmup: float = 0.1
     """Share of all steps in which the rate rises from 0."""
     cosine: bool = True
-    """Fall to 0 along half a cosine after the warm-up; else stay, or fall as `decay` says."""
+    """After the warm-up the rate falls to 0 along half a cosine; else it stays, or falls by
+    `decay`."""
     decay: float = 0.0
     """Without cosine: the rate is divided by 1 + this x the share of all steps that is done."""
     weight_decay: float = 0.01
-    """Decoupled (AdamW), of matrices only: not of biases, scales and norms."""
+    """Decoupled weight decay (AdamW) of matrices, and not of biases, scales and norms."""
     muon_lr: float = 0.0
-    """Peak rate of Muon (Jordan et al. 2024) for kernels, on the same schedule: their steps are
-    orthogonal matrices, so that a layer of thousands of inputs moves no farther than one of few.
-    All else keeps AdamW; 0: everything does."""
+    """Highest rate of Muon (Jordan et al. 2024) for kernels, on the same schedule; 0: AdamW moves
+    everything. Muon's steps are orthogonal matrices, so that a layer of thousands of inputs moves
+    no farther than one of few. AdamW moves all other parameters."""
     clip_norm: float = 1.0
     """Global norm that gradients are clipped to; 0: never."""
     b2: float = 0.999
+    """Decay of Adam's mean of squared gradients."""
     eps: float = 1e-8
+    """Adam's epsilon."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AWP:
-    """Adversarial weight perturbation (Wu et al. 2020, one step of it): the gradient that is
-    applied is that where the loss is worse, at w + radius |w| g / |g| for every matrix w and its
-    gradient g. Blocks that are stacked count as one matrix. Such a step costs two."""
+    """Adversarial weight perturbation (Wu et al. 2020) in one step.
+
+    The gradient that is applied is taken where the loss is worse: at w + radius |w| g / |g| for
+    every matrix w and its gradient g. Stacked blocks count as one matrix. Such a step costs two.
+    """
 
     radius: float = 0.0
-    """How far, in |w|; 0: never."""
+    """Distance of the perturbation, in |w|; 0: no perturbation."""
     start: float = 0.2
-    """Share of all steps before the first that does so."""
+    """Share of all steps before the first perturbed one."""
 
     def perturbed(self, params: Any, grads: Any) -> Any:
+        """The weights at which the gradient is taken, from their gradient."""
+
         def moved(is_matrix: bool, w: jax.Array, g: jax.Array) -> jax.Array:
             if not is_matrix:
                 return w
-            far, steep = self.radius * optax.tree.norm(w), optax.tree.norm(g)
-            return w + g * (far / jnp.maximum(steep, _FLAT))
+            distance = self.radius * optax.tree.norm(w)
+            return w + g * (distance / jnp.maximum(optax.tree.norm(g), _LEAST_NORM))
 
         return jax.tree.map(moved, matrices(params), params, grads)
 
 
 def schedule(cfg: Config, steps: int, peak: float) -> optax.Schedule:
-    """Of a rate whose highest value is `peak`."""
+    """The schedule of a rate whose highest value is `peak`."""
     warmup = round(cfg.warmup * steps)
     if cfg.cosine:
         return optax.warmup_cosine_decay_schedule(0.0, peak, warmup, max(steps, warmup + 1))
@@ -67,6 +79,7 @@ def schedule(cfg: Config, steps: int, peak: float) -> optax.Schedule:
 
 
 def build(cfg: Config, steps: int) -> optax.GradientTransformation:
+    """The optimiser of a training of so many steps."""
     parts = [optax.clip_by_global_norm(cfg.clip_norm)] if cfg.clip_norm else []
     adam = optax.adamw(
         schedule(cfg, steps, cfg.peak_lr),
@@ -86,49 +99,42 @@ def build(cfg: Config, steps: int) -> optax.GradientTransformation:
 
 
 def shares(cfg: Config, params: Any) -> str:
-    """Which optimiser moves how much of the trained parameters, in words."""
+    """A line for the log: how many of the trained parameters each optimiser moves."""
     moved = {"muon": 0, "adam": 0}
-    for kind, part in zip(jax.tree.leaves(_kinds(params)), _variables(params), strict=True):
-        moved[kind if cfg.muon_lr else "adam"] += sum(leaf.size for leaf in jax.tree.leaves(part))
+    variables = jax.tree.leaves(params, is_leaf=blocks.is_variable)
+    for kind, variable in zip(jax.tree.leaves(_kinds(params)), variables, strict=True):
+        moved[kind if cfg.muon_lr else "adam"] += math.prod(variable.shape)
     total = max(1, sum(moved.values()))
     muon, adam = (f"{n / total:.1%} of the parameters ({n:,})" for n in moved.values())
     return f"Muon moves {muon}, AdamW {adam}" if cfg.muon_lr else f"AdamW moves {adam}"
 
 
-def _is_variable(x: Any) -> bool:
-    return isinstance(x, nnx.Variable)
-
-
-def _variables(params: Any) -> list:
-    return jax.tree.leaves(params, is_leaf=_is_variable)
-
-
 def _kinds(params: Any) -> Any:
-    """Which optimiser moves a parameter."""
+    """The optimiser that moves each parameter, "adam" or "muon"."""
 
     def kind(path: Any, x: Any) -> str:
-        return "adam" if _kernel(path, x) is None else "muon"
+        return "adam" if _matrix_axes(path, x) is None else "muon"
 
-    return jax.tree.map_with_path(kind, params, is_leaf=_is_variable)
+    return jax.tree.map_with_path(kind, params, is_leaf=blocks.is_variable)
 
 
 def _kernels(params: Any) -> Any:
-    return jax.tree.map_with_path(_kernel, params, is_leaf=_is_variable)
+    return jax.tree.map_with_path(_matrix_axes, params, is_leaf=blocks.is_variable)
 
 
-def _kernel(path: Any, x: Any) -> optax.contrib.MuonDimensionNumbers | None:
-    """The axes of the matrix that a parameter is to its layer: those of its inputs, those of its
-    outputs; of stacked blocks each has one. None of what is no matrix.
+def _matrix_axes(path: Any, x: Any) -> optax.contrib.MuonDimensionNumbers | None:
+    """A parameter's axes of inputs and of outputs, or None where it is no matrix to its layer. Each
+    of stacked blocks has a matrix.
 
-    Biases and norms add and scale. Of an embedding a step sees few rows, and of a depthwise
-    convolution no product mixes the channels: there is no matrix whose directions Muon could even
-    out. `layers.kernel` notes which axes are the inputs'; elsewhere a kernel of two axes is a
-    matrix, of its inputs and outputs, and of one with more nobody knows.
+    Biases and norms add and scale. A step sees few rows of an embedding, and no product mixes the
+    channels of a depthwise convolution: Muon has no directions to even out there. `layers.kernel`
+    notes which axes are the inputs'. Without that note a kernel of two axes is a matrix of inputs
+    and outputs, and one of more axes is left to Adam.
     """
-    about = x.get_metadata() if _is_variable(x) else {}
+    about = x.get_metadata() if blocks.is_variable(x) else {}
     axes = tuple(range(about.get("stacked", 0), len(x.shape)))
-    known = 1 if _name(path) == "kernel" and len(axes) == 2 else 0
-    inputs = about.get("inputs", known)
+    is_kernel = _name(path) == "kernel" and len(axes) == 2
+    inputs = about.get("inputs", int(is_kernel))
     if not 0 < inputs < len(axes):
         return None
     return optax.contrib.MuonDimensionNumbers(axes[:inputs], axes[inputs:])
@@ -141,7 +147,8 @@ def _name(path: Any) -> str:
 
 
 def matrices(params: Any) -> Any:
-    """Which leaves weigh a sum. A bias may have axes too: of heads, or of stacked blocks."""
+    """Whether each leaf holds the weights of a sum. A bias may have several axes too: of heads, or
+    of stacked blocks."""
 
     def weighs(path: Any, x: jax.Array) -> bool:
         return x.ndim > 1 and _name(path) not in _VECTORS

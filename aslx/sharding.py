@@ -1,4 +1,4 @@
-"""Where arrays live: the mesh and the one rule that places every array on it."""
+"""The mesh of devices, and the one rule that places every array on it."""
 
 import dataclasses
 import math
@@ -17,21 +17,23 @@ MIN_SHARD_SIZE = 2**10  # Smaller arrays are cheaper to replicate than to gather
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
+    """The mesh: copies of the model, and how each copy's parameters are split."""
+
     data: int = -1
-    """Copies of the model that share a batch; -1: all devices that `fsdp` leaves."""
+    """Copies of the model that share a batch; -1: as many as the devices allow."""
     fsdp: int = 1
     """Devices over which each copy's parameters are split."""
     cpu_devices: int = 0
-    """Devices that the cores of a host without an accelerator count as; 0: as many, of those that
-    batches divide over, and chosen when the run begins."""
+    """Devices into which JAX divides the cores of a host without an accelerator; 0: as many as
+    cores and batches allow, chosen when the run begins."""
     deterministic: bool = False
-    """On GPUs: only programs that add up in a fixed order, none chosen by timing it. Then a run has
-    the same bits each time, and is slower. CPUs and TPUs have them anyway (docs/exact.md)."""
+    """On GPUs: use only programs that add up in a fixed order, and choose none by timing it. A run
+    is then slower and repeats its bits, as runs on CPUs and TPUs always do (docs/exact.md)."""
 
 
 def use_cpu_devices(cfg: Config) -> None:
-    """Divides the host's cores; accelerators stay as they are. BadInput where JAX has started with
-    another number of CPU devices."""
+    """Divides the host's cores into `cfg.cpu_devices` devices, but not an accelerator. BadInput
+    where JAX has started with another number of CPU devices."""
     if not cfg.cpu_devices:
         return
     try:
@@ -69,16 +71,16 @@ def platform(mesh: jax.sharding.Mesh) -> str:
 
 
 def repeatable(mesh: jax.sharding.Mesh, deterministic: bool) -> dict[str, str | bool | int]:
-    """What XLA is told of any program of a run whose bits shall be the same each time. Only on GPUs
-    does it else add up in the order in which threads arrive, and take the program that was fastest
-    in a trial."""
+    """XLA's options for every program of a run, where `deterministic` asks for the same bits each
+    time. They are for GPUs alone: only there XLA adds up in the order in which threads arrive, and
+    takes the program that was fastest in a trial."""
     if not deterministic or platform(mesh) != "gpu":
         return {}
     return {
         "xla_gpu_deterministic_ops": True,
         "xla_gpu_exclude_nondeterministic_ops": True,
         "xla_gpu_autotune_level": 0,
-        # Untimed it takes tiles that do not fit some products, and refuses the program.
+        # Without timing, Triton takes tiles that do not fit some products, and compiling fails.
         "xla_gpu_enable_triton_gemm": False,
     }
 
@@ -86,18 +88,19 @@ def repeatable(mesh: jax.sharding.Mesh, deterministic: bool) -> dict[str, str | 
 def compiler_options(
     mesh: jax.sharding.Mesh, deterministic: bool = False
 ) -> dict[str, str | bool | int]:
-    """What XLA is told when it compiles a training step for a mesh."""
+    """XLA's options for a training step on a mesh."""
     if platform(mesh) != "cpu":
         return repeatable(mesh, deterministic)
     passes = [storing.DISABLED_PASS]
     if len(mesh.local_devices) > 1:
-        # A kernel divided among the cores would wait for one that another device keeps busy.
+        # A kernel that is divided among cores would wait for a core that another device uses.
         passes.append("cpu-parallel-task-assigner")
-    # By default the CPU's compiler leaves half of AVX-512's registers alone.
+    # By default the CPU's compiler does not use half of AVX-512's registers.
     return {"xla_disable_hlo_passes": ",".join(passes), "xla_cpu_prefer_vector_width": "512"}
 
 
 def check_rows(mesh: jax.sharding.Mesh, rows: int, microbatches: int = 1) -> None:
+    """BadInput where batches of `rows` rows do not divide over the devices and microbatches."""
     if microbatches > 1 and microbatches % mesh.size:
         raise errors.BadInput(
             f"{microbatches} microbatches do not divide over {mesh.size} devices: make "
@@ -112,18 +115,19 @@ def check_rows(mesh: jax.sharding.Mesh, rows: int, microbatches: int = 1) -> Non
 
 
 def batch(mesh: jax.sharding.Mesh) -> NamedSharding:
-    """Examples are split over every device; other dimensions are whole."""
+    """The place of a batch: split by rows over every device."""
     return NamedSharding(mesh, P(("data", "fsdp")))
 
 
 def replicated(mesh: jax.sharding.Mesh) -> NamedSharding:
+    """The place of an array that every device holds as a whole."""
     return NamedSharding(mesh, P())
 
 
 def whole(mesh: jax.sharding.Mesh, arrays: Any) -> Any:
-    """Gathers arrays within a jitted function. Parameters must be whole where they are used: of a
-    product with a part of one the compiler may cut the other operand likewise, and send
-    activations about."""
+    """Gathers arrays within a jitted function. Parameters must be whole where they are used: in a
+    product with a part of a parameter the compiler may cut the activations too, and send them from
+    device to device."""
     return jax.lax.with_sharding_constraint(arrays, replicated(mesh))
 
 
@@ -131,13 +135,13 @@ def put(mesh: jax.sharding.Mesh, batches: Iterator[dict]) -> Iterator[dict[str, 
     """Each host's rows, as global arrays over the mesh."""
     place = batch(mesh)
     for rows in batches:
-        with jax.transfer_guard("allow"):  # Where the loop forbids every other transfer.
+        with jax.transfer_guard("allow"):  # The training loop forbids every other transfer.
             arrays = {k: jax.make_array_from_process_local_data(place, v) for k, v in rows.items()}
         yield arrays
 
 
 def place(mesh: jax.sharding.Mesh, abstract: Any) -> Any:
-    """Gives every abstract array its sharding: the widest divisible dimension over "fsdp"."""
+    """Gives every abstract array its sharding: the widest divisible axis is split over "fsdp"."""
 
     def with_sharding(x: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
         spec: list[str | None] = [None] * x.ndim

@@ -62,11 +62,11 @@ def random_like(tree, seed=0):
 
 
 def test_muon_moves_each_of_stacked_blocks_as_it_would_alone():
-    blocks = [nnx.Linear(12, 8, rngs=nnx.Rngs(i)) for i in range(3)]
-    grads = [random_like(block, i) for i, block in enumerate(blocks)]
-    found = first(blocks.stack(blocks), blocks.stack(grads))
+    each = [nnx.Linear(12, 8, rngs=nnx.Rngs(i)) for i in range(3)]
+    grads = [random_like(block, i) for i, block in enumerate(each)]
+    found = first(blocks.stack(each), blocks.stack(grads))
     for i in range(3):
-        alone = first(blocks[i], grads[i])
+        alone = first(each[i], grads[i])
         np.testing.assert_allclose(found.kernel[i], alone.kernel[...], rtol=1e-5, atol=1e-7)
 
 

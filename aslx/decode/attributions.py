@@ -1,6 +1,6 @@
-"""What a text was read from, to be drawn: where a decoder looked, and what CTC saw when.
+"""What a text was read from, for a figure: a decoder's attention, and CTC's probabilities.
 
-Over the M positions of a memory, of which `mask` bool[B, M] are real.
+Both are over the M positions of a memory; `mask` bool[B, M] is true at real ones.
 """
 
 from typing import Any
@@ -13,16 +13,16 @@ Found = dict[str, jax.Array]
 
 
 def attended(model: Any, memory: jax.Array, mask_BM: jax.Array, tokens_BL: jax.Array) -> Found:
-    """`attention` f32[B, L, M]: what share of it the decoder gave to each position for each of
+    """`attention` f32[B, L, M]: the share that the decoder gives to each position for each of
     `tokens` i32[B, L], which it wrote itself."""
-    before_BL = decoding.opened(tokens_BL)[:, :-1]
+    before_BL = decoding.with_start(tokens_BL)[:, :-1]
     shares_BLM = model.attention(before_BL, memory, mask_BM)
     return {"tokens": tokens_BL, "attention": shares_BLM, "mask": mask_BM}
 
 
 def aligned(model: Any, memory: jax.Array, mask_BM: jax.Array) -> Found:
-    """`posteriors` f32[B, M, 60], the likeliest `path` i32[B, M] through them, and where that
-    `begins` a character, bool[B, M]."""
+    """`posteriors` f32[B, M, 60], the likeliest `path` i32[B, M] through them, and `begins`
+    bool[B, M], true where the path begins a character."""
     logits_BMV = model.ctc(memory)
     path_BM, _, begins_BM = decoding.ctc_path(logits_BMV, mask_BM)
     posteriors_BMV = jax.nn.softmax(logits_BMV)

@@ -1,8 +1,8 @@
-"""Beam searches: the likeliest text, not the likeliest character after character.
+"""Beam searches for the likeliest text, where greedy decoding takes the likeliest character.
 
-Batched and jitted: a row's beams are K hypotheses side by side, scored in log-probabilities. Texts
-are i32[..., L], `vocab.PAD` after their last character, and hold no END. What a prior says, its
-weight in it, is added to what the network says: shallow fusion (Gulcehre et al. 2015).
+They are batched and jitted: a row has K hypotheses side by side, scored in log-probabilities. Texts
+are i32[..., L], `vocab.PAD` after their last character, without END. A prior's log-probabilities,
+already weighted, are added to the network's: shallow fusion (Gulcehre et al. 2015).
 Shape suffixes: B batch, K beams, L characters, M memory, V classes, N hypotheses.
 """
 
@@ -20,18 +20,18 @@ _CHARACTERS = len(vocab.CHARACTERS)
 
 
 def _rows(x: jax.Array, beams: int) -> jax.Array:
-    """Every row `beams` times: [B, ...] -> [B K, ...]."""
+    """Each row repeated `beams` times: [B, ...] -> [B K, ...]."""
     return jnp.repeat(x, beams, 0)
 
 
-def _picked(x_BK: jax.Array, parent_BK: jax.Array) -> jax.Array:
-    """The parents' values of [B, K, ...]."""
+def _take(x_BK: jax.Array, parent_BK: jax.Array) -> jax.Array:
+    """The parents' values, [B, K, ...]."""
     index = parent_BK.reshape(*parent_BK.shape, *(1,) * (x_BK.ndim - 2))
     return jnp.take_along_axis(x_BK, index, 1)
 
 
 def _likeliest(score_BN: jax.Array, k: int) -> tuple[jax.Array, jax.Array]:
-    """The k largest and their places, f32 and i32 [B, K]. Not `top_k`: it does not export."""
+    """The k largest and their places, f32 and i32 [B, K]. `top_k` could not be exported."""
     at_N, values, places = jnp.arange(score_BN.shape[1]), [], []
     for _ in range(k):
         values.append(score_BN.max(1))
@@ -40,19 +40,19 @@ def _likeliest(score_BN: jax.Array, k: int) -> tuple[jax.Array, jax.Array]:
     return jnp.stack(values, 1), jnp.stack(places, 1)
 
 
-def _written(text_BKL: jax.Array, at_BK: jax.Array, character_BK: jax.Array) -> jax.Array:
-    """With a character more in place `at`; where that is L, nothing changes."""
+def _with_character(text_BKL: jax.Array, at_BK: jax.Array, character_BK: jax.Array) -> jax.Array:
+    """The texts with one more character, in place `at`; where that is L, nothing changes."""
     here_BKL = jnp.arange(text_BKL.shape[-1]) == at_BK[..., None]
     return jnp.where(here_BKL, character_BK[..., None], text_BKL)
 
 
-def _expected(prior: ngrams.Prior, state_BK: jax.Array) -> jax.Array:
-    """f32[B, K, 60]: what the prior gives to each character, and to the end."""
+def _prior_logp(prior: ngrams.Prior, state_BK: jax.Array) -> jax.Array:
+    """f32[B, K, 60]: the prior's log-probability of each character, and of the end."""
     return jnp.asarray(prior.logp)[state_BK]
 
 
-def _moved(prior: ngrams.Prior | None, state_BK: jax.Array, id_BK: jax.Array) -> jax.Array:
-    """The prior's states after a character; what follows an end does not matter."""
+def _next_state(prior: ngrams.Prior | None, state_BK: jax.Array, id_BK: jax.Array) -> jax.Array:
+    """The prior's states after a character; after an end they mean nothing."""
     if prior is None:
         return state_BK
     symbol_BK = jnp.minimum(id_BK, ngrams.END)
@@ -62,10 +62,10 @@ def _moved(prior: ngrams.Prior | None, state_BK: jax.Array, id_BK: jax.Array) ->
 def _allowed(
     logp_BKV: jax.Array, ended_BK: jax.Array, prior: ngrams.Prior | None, expects_BK: jax.Array
 ) -> jax.Array:
-    """What the network says may follow, and the prior of it; PAD and START are no answers, and what
-    has ended goes on with PAD, for nothing."""
+    """f32[B, K, V]: the score of each token that may come next. PAD and START may not, but a text
+    that has ended goes on with PAD at a score of 0."""
     if prior is not None:
-        symbols_BKS = _expected(prior, expects_BK)
+        symbols_BKS = _prior_logp(prior, expects_BK)
         no_BK2 = jnp.zeros((*ended_BK.shape, vocab.END - vocab.PAD))
         ways = [symbols_BKS[..., : ngrams.END], no_BK2, symbols_BKS[..., ngrams.END :]]
         logp_BKV += jnp.concatenate(ways, 2)
@@ -83,9 +83,9 @@ def autoregressive(
     beams: int,
     prior: ngrams.Prior | None = None,
 ) -> tuple[jax.Array, jax.Array]:
-    """Texts [B, K, max_tokens] and scores f32[B, K], END included, the likeliest first.
+    """Texts [B, K, max_tokens] and their scores f32[B, K], END included, the likeliest first.
 
-    A hypothesis that has not ended after `max_tokens` characters stands as it is.
+    A hypothesis that has not ended after `max_tokens` characters is kept as it is.
     """
     b = len(memory_BMD)
 
@@ -101,12 +101,12 @@ def autoregressive(
         every_BN = (score_BK[..., None] + logp_BKV).reshape(b, -1)
         score_BK, at_BK = _likeliest(every_BN, beams)
         parent_BK, last_BK = jnp.divmod(at_BK, logp_BKV.shape[-1])
-        ended_BK = _picked(ended_BK, parent_BK) | (last_BK == vocab.END)
+        ended_BK = _take(ended_BK, parent_BK) | (last_BK == vocab.END)
         written_BK = jnp.where(ended_BK, vocab.PAD, last_BK)
-        expects_BK = _moved(prior, _picked(expects_BK, parent_BK), last_BK)
-        text_BKL = _written(_picked(text_BKL, parent_BK), jnp.full_like(at_BK, t), written_BK)
+        expects_BK = _next_state(prior, _take(expects_BK, parent_BK), last_BK)
+        text_BKL = _with_character(_take(text_BKL, parent_BK), jnp.full_like(at_BK, t), written_BK)
         row = (parent_BK + beams * jnp.arange(b)[:, None]).reshape(-1)
-        # What `advance` hands on untouched is the memory's: the same for all beams of a row.
+        # Arrays that `advance` returns unchanged belong to the memory, the same for a row's beams.
         cache = jax.tree.map(
             lambda old, new: new if old is new or not new.ndim else new[row], cache, after
         )
@@ -127,21 +127,21 @@ def autoregressive(
 
 
 class _Prefixes(NamedTuple):
-    """Texts, their characters, and log-probabilities by what a path to them ends on."""
+    """The texts of a prefix beam, and their log-probabilities."""
 
     text: jax.Array  # i32[B, K, L]
-    size: jax.Array  # i32[B, K]; -1: no text, where there are fewer than K.
-    blank: jax.Array  # f32[B, K]
-    character: jax.Array  # f32[B, K]
+    size: jax.Array  # i32[B, K]: characters; -1 where there are fewer than K texts.
+    blank: jax.Array  # f32[B, K]: of the paths that end on a blank.
+    character: jax.Array  # f32[B, K]: of the paths that end on the last character.
     expects: jax.Array  # i32[B, K]: the prior's state.
 
     def last(self) -> jax.Array:
-        """i32[B, K]; of an empty text BLANK."""
+        """i32[B, K]: the last character, or BLANK for an empty text."""
         at_BK1 = jnp.maximum(self.size - 1, 0)[..., None]
         return jnp.take_along_axis(self.text, at_BK1, 2)[..., 0]
 
     def parents(self) -> jax.Array:
-        """bool[B, K, K]: whether the second text is the first and one character more."""
+        """bool[B, K, K]: whether the second text is the first with one more character."""
         before = jnp.arange(self.text.shape[2]) < self.size[..., None] - 1
         shorter_BKL = jnp.where(before, self.text, vocab.PAD)
         same_BKK = (self.text[:, :, None] == shorter_BKL[:, None]).all(-1)
@@ -153,13 +153,13 @@ def _frame(old: _Prefixes, logp_BV: jax.Array, prior: ngrams.Prior | None) -> _P
     b, beams, max_tokens = old.text.shape
     last_BK, total_BK = old.last(), jnp.logaddexp(old.blank, old.character)
     last_BKV = jax.nn.one_hot(last_BK, _CHARACTERS, dtype=bool)
-    # A character's twin counts only after a blank.
+    # The same character again counts only after a blank.
     from_BKV = jnp.where(last_BKV, old.blank[..., None], total_BK[..., None])
     longer_BKV = from_BKV + logp_BV[:, None, :_CHARACTERS]
     if prior is not None:
-        longer_BKV += _expected(prior, old.expects)[..., :_CHARACTERS]
+        longer_BKV += _prior_logp(prior, old.expects)[..., :_CHARACTERS]
     longer_BKV = jnp.where((old.size < max_tokens)[..., None], longer_BKV, _NEVER)
-    # Where a longer text is among the prefixes already, the way to it is theirs.
+    # A longer text that is among the prefixes already adds its paths to that prefix.
     known_BKKV = old.parents()[..., None] & last_BKV[:, None]
     joins_BK = jax.nn.logsumexp(longer_BKV[:, :, None], (1, 3), where=known_BKKV)
     longer_BKV = jnp.where(known_BKKV.any(2), _NEVER, longer_BKV)
@@ -173,16 +173,16 @@ def _frame(old: _Prefixes, logp_BV: jax.Array, prior: ngrams.Prior | None) -> _P
     grown_BK = at_BK >= beams
     parent_BK, new_BK = jnp.divmod(at_BK - beams, _CHARACTERS)
     parent_BK = jnp.where(grown_BK, parent_BK, at_BK)
-    size_BK = _picked(old.size, parent_BK)
+    size_BK = _take(old.size, parent_BK)
     place_BK = jnp.where(grown_BK, size_BK, max_tokens)
-    expects_BK = _picked(old.expects, parent_BK)
+    expects_BK = _take(old.expects, parent_BK)
     none_BK = score_BK == _NEVER
     return _Prefixes(
-        _written(_picked(old.text, parent_BK), place_BK, new_BK),
+        _with_character(_take(old.text, parent_BK), place_BK, new_BK),
         jnp.where(none_BK, -1, size_BK + grown_BK),
-        jnp.where(grown_BK | none_BK, _NEVER, _picked(blank_BK, parent_BK)),
-        jnp.where(grown_BK | none_BK, score_BK, _picked(character_BK, parent_BK)),
-        jnp.where(grown_BK, _moved(prior, expects_BK, new_BK), expects_BK),
+        jnp.where(grown_BK | none_BK, _NEVER, _take(blank_BK, parent_BK)),
+        jnp.where(grown_BK | none_BK, score_BK, _take(character_BK, parent_BK)),
+        jnp.where(grown_BK, _next_state(prior, expects_BK, new_BK), expects_BK),
     )
 
 
@@ -193,20 +193,20 @@ def ctc(
     beams: int,
     prior: ngrams.Prior | None = None,
 ) -> tuple[jax.Array, jax.Array]:
-    """Texts [B, K, max_tokens] and scores f32[B, K], the likeliest first.
+    """Texts [B, K, max_tokens] and their scores f32[B, K], the likeliest first.
 
-    A text's probability is the sum over the paths that spell it, of those whose every prefix was
-    among the K likeliest of its time (Hannun et al. 2014), who weigh prefixes by a prior too.
+    A text's probability is the sum over the paths that spell it and whose every prefix was among
+    the K likeliest of its frame. Prefixes are weighed by a prior too (Hannun et al. 2014).
     """
     logp_BMV = jax.nn.log_softmax(logits_BMV.astype(jnp.float32))
 
     def advance(old: _Prefixes, frame: tuple[jax.Array, jax.Array]) -> tuple[_Prefixes, None]:
         logp_BV, real_B = frame
 
-        def chosen(new: jax.Array, old: jax.Array) -> jax.Array:
+        def where_real(new: jax.Array, old: jax.Array) -> jax.Array:
             return jnp.where(real_B.reshape(-1, *(1,) * (new.ndim - 1)), new, old)
 
-        return jax.tree.map(chosen, _frame(old, logp_BV, prior), old), None
+        return jax.tree.map(where_real, _frame(old, logp_BV, prior), old), None
 
     shape = (len(logits_BMV), beams)
     first = _Prefixes(
@@ -220,15 +220,16 @@ def ctc(
     score_BK = jnp.logaddexp(found.blank, found.character)
     if prior is None:
         return found.text, score_BK
-    score_BK += _expected(prior, found.expects)[..., ngrams.END]
+    score_BK += _prior_logp(prior, found.expects)[..., ngrams.END]
     score_BK, at_BK = _likeliest(score_BK, beams)
-    return _picked(found.text, at_BK), score_BK
+    return _take(found.text, at_BK), score_BK
 
 
 def agreed(text_BKL: jax.Array, share_BK: jax.Array) -> jax.Array:
-    """f32[B, L]: how sure the first of several texts is of each character: the share of the texts
-    that have it too, up to it from their beginning or down to it from their end. Who differs in one
-    character, has one more or one less, doubts what stands there and nothing else."""
+    """f32[B, L]: the confidence in each character of the first text: the share of the texts that
+    agree with it from their beginning up to the character, or from their end down to it. So a text
+    that differs in one character, or has one more or one less, lowers the confidence there alone.
+    """
     best_B1L, at_L = text_BKL[:, :1], jnp.arange(text_BKL.shape[2])
     size_BK = decoding.characters(text_BKL)
     before_BKL = jnp.cumsum(text_BKL != best_B1L, 2)
@@ -249,9 +250,9 @@ def joint(
     ctc_weight: float,
     prior: ngrams.Prior | None = None,
 ) -> jax.Array:
-    """i32[B, max_tokens]: of the texts that either search found, the one whose log-probabilities
-    under both heads, `ctc_weight` that of CTC, and the prior weigh most (Watanabe et al. 2017, by
-    rescoring)."""
+    """i32[B, max_tokens]: the best of the texts that either search finds. Its score is the weighted
+    mean of its log-probabilities under both heads, where CTC has `ctc_weight`, plus the prior's
+    (Watanabe et al. 2017, by rescoring)."""
     logits_BMV = model.ctc(memory_BMD)
     attended_BKL, _ = autoregressive(model, memory_BMD, mask_BM, max_tokens, beams, prior)
     aligned_BKL, _ = ctc(logits_BMV, mask_BM, max_tokens, beams, prior)
@@ -264,36 +265,36 @@ def joint(
     if prior is not None:
         score += _prior_score(prior, text)
     best_B1 = score.reshape(b, n).argmax(1, keepdims=True)
-    return _picked(text_BNL, best_B1)[:, 0]
+    return _take(text_BNL, best_B1)[:, 0]
 
 
 def confidence(model: Any, text_NL, memory_NMD, mask_NM) -> jax.Array:
-    """f32[N, L]: the probability of each character after those before it, under the decoder."""
+    """f32[N, L]: the decoder's probability of each character after the characters before it."""
     return jnp.exp(_decoded(model, text_NL, memory_NMD, mask_NM)[:, :-1])
 
 
 def _decoded(model: Any, text_NL, memory_NMD, mask_NM) -> jax.Array:
-    """f32[N, L + 1]: log-probability of each character and of END under the decoder; of pads 0."""
-    logits_NTV = model.decode(decoding.opened(text_NL), memory_NMD, mask_NM)
-    target_NT = decoding.closed(text_NL)
+    """f32[N, L + 1]: the decoder's log-probability of each character and of END; 0 at pads."""
+    logits_NTV = model.decode(decoding.with_start(text_NL), memory_NMD, mask_NM)
+    target_NT = decoding.with_end(text_NL)
     logp_NTV = jax.nn.log_softmax(logits_NTV)
     each_NT = jnp.take_along_axis(logp_NTV, target_NT[..., None], 2)[..., 0]
     return jnp.where(target_NT != vocab.PAD, each_NT, 0.0)
 
 
 def _ctc_score(logits_NMV: jax.Array, mask_NM: jax.Array, text_NL: jax.Array) -> jax.Array:
-    """f32[N]: log-probability of each text under the CTC head."""
+    """f32[N]: the CTC head's log-probability of each text."""
     gone, pads = (1.0 - x.astype(jnp.float32) for x in (mask_NM, text_NL != vocab.PAD))
     return -optax.ctc_loss(logits_NMV, gone, text_NL, pads, blank_id=vocab.BLANK)
 
 
 def _prior_score(prior: ngrams.Prior, text_NL: jax.Array) -> jax.Array:
-    """f32[N]: what the prior gives to each text, its end included."""
+    """f32[N]: the prior's log-probability of each text, its end included."""
 
     def step(state_N: jax.Array, id_N: jax.Array) -> tuple[jax.Array, jax.Array]:
         at_N1 = jnp.minimum(id_N, ngrams.END)[:, None]
-        each_N = jnp.take_along_axis(_expected(prior, state_N), at_N1, 1)[:, 0]
-        return _moved(prior, state_N, id_N), jnp.where(id_N == vocab.PAD, 0.0, each_N)
+        each_N = jnp.take_along_axis(_prior_logp(prior, state_N), at_N1, 1)[:, 0]
+        return _next_state(prior, state_N, id_N), jnp.where(id_N == vocab.PAD, 0.0, each_N)
 
     first_N = jnp.zeros(len(text_NL), jnp.int32)
-    return jax.lax.scan(step, first_N, decoding.closed(text_NL).T)[1].sum(0)
+    return jax.lax.scan(step, first_N, decoding.with_end(text_NL).T)[1].sum(0)

@@ -1,9 +1,9 @@
-"""Logits to ids: what evaluation runs and what export puts into the file.
+"""Logits to ids, by the functions that evaluation runs and that exported files contain.
 
-Each answers ids, `vocab.PAD` after a row's end, and how sure it is of them: the probability, under
-the softmax of the head, of what stands there; of pads it says nothing that means anything.
-Everything here converts to TFLite's built-in operations.
-Shape suffixes: B batch, M memory, D width, T characters, V classes.
+Each decoder returns ids, `vocab.PAD` after a row's end, and the probability of each id under the
+softmax of the head; at pads that number means nothing. Everything here converts to TFLite's
+built-in operations.
+Shape suffixes: B batch, M memory, D width, T and L characters, V classes.
 """
 
 from typing import Any
@@ -16,24 +16,24 @@ from aslx.schema import vocab
 
 
 def characters(tokens_BL: jax.Array) -> jax.Array:
-    """i32[B]: how many a text has."""
+    """i32[B]: the number of characters of each text."""
     return (tokens_BL != vocab.PAD).sum(-1)
 
 
-def closed(tokens_BL: jax.Array) -> jax.Array:
+def with_end(tokens_BL: jax.Array) -> jax.Array:
     """Characters, END, pads: [B, L + 1]."""
     padded_BT = jnp.pad(tokens_BL, ((0, 0), (0, 1)), constant_values=vocab.PAD)
     at_BT = jnp.arange(padded_BT.shape[1])[None, :]
     return jnp.where(at_BT == characters(tokens_BL)[:, None], vocab.END, padded_BT)
 
 
-def opened(tokens_BL: jax.Array) -> jax.Array:
+def with_start(tokens_BL: jax.Array) -> jax.Array:
     """START, characters, pads: [B, L + 1]."""
     return jnp.pad(tokens_BL, ((0, 0), (1, 0)), constant_values=vocab.START)
 
 
 def _likeliest(logits_V: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """i32[...] and f32[...]: the likeliest class along the last axis, and its probability."""
+    """The likeliest class along the last axis, i32[...], and its probability, f32[...]."""
     sure = jax.nn.softmax(logits_V.astype(jnp.float32)).max(-1)
     return jnp.argmax(logits_V, -1).astype(jnp.int32), sure
 
@@ -41,9 +41,9 @@ def _likeliest(logits_V: jax.Array) -> tuple[jax.Array, jax.Array]:
 def greedy(
     model: Any, memory_BMD: jax.Array, mask_BM: jax.Array, max_tokens: int
 ) -> tuple[jax.Array, jax.Array]:
-    """[B, max_tokens]: the likeliest character after those before it, up to and with END.
+    """[B, max_tokens]: the likeliest character after the characters before it, up to END inclusive.
 
-    Stops when every row has ended; a row that never ends fills its `max_tokens`.
+    It stops when every row has ended; a row that never ends fills its `max_tokens`.
     """
     b = len(memory_BMD)
     at_T = jnp.arange(max_tokens)
@@ -71,8 +71,8 @@ def greedy(
 
 
 def ctc_path(logits_BMV: jax.Array, mask_BM: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """[B, M]: the likeliest character or blank of each frame, its probability, and whether it
-    begins a character of the text."""
+    """[B, M] each: the likeliest character or blank of a frame, its probability, and whether the
+    frame begins a character of the text."""
     path_BM, sure_BM = _likeliest(logits_BMV)
     path_BM = jnp.where(mask_BM, path_BM, vocab.BLANK)
     before_BM = jnp.pad(path_BM, ((0, 0), (1, 0)), constant_values=vocab.BLANK)[:, :-1]
@@ -80,19 +80,19 @@ def ctc_path(logits_BMV: jax.Array, mask_BM: jax.Array) -> tuple[jax.Array, jax.
 
 
 def ctc_greedy(logits_BMV: jax.Array, mask_BM: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """[B, M]: the likeliest path without its repeats and blanks, moved to the left; a character's
+    """[B, M]: the likeliest path without repeats and blanks, moved to the left. A character's
     probability is the mean over its frames.
 
-    The move is a product with a permutation: a scatter converts to an operation that older
-    runtimes lack, a sort does not convert.
+    The move is a product with a permutation, because a sort does not convert, and a scatter
+    converts to an operation that older runtimes lack.
     """
     m = logits_BMV.shape[1]
     path_BM, sure_BM, keep_BM = ctc_path(logits_BMV, mask_BM)
     at_BM = jnp.cumsum(keep_BM, 1) - 1
-    # Frames of the n-th character, of which the first is kept.
+    # True at the frames of the n-th character, of which the first is kept.
     run_BMM = (at_BM[:, :, None] == jnp.arange(m)) & (path_BM != vocab.BLANK)[:, :, None]
     move_BMM = run_BMM & keep_BM[:, :, None]
-    # Ids from the pad's, so that an empty place (zero) is a pad; exact in float32.
+    # Counted from the pad's id, so that zero, an empty place, is a pad. Exact in float32.
     ids_BM = jnp.einsum("bm,bmn->bn", (path_BM - vocab.PAD).astype(jnp.float32), move_BMM * 1.0)
     total_BM = jnp.einsum("bm,bmn->bn", sure_BM, run_BMM * 1.0)
     frames_BM = jnp.maximum((run_BMM * 1.0).sum(1), 1.0)
@@ -100,7 +100,7 @@ def ctc_greedy(logits_BMV: jax.Array, mask_BM: jax.Array) -> tuple[jax.Array, ja
 
 
 def positions_greedy(logits_BTV: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """[B, T]: the likeliest character of each position by itself, pads after the first END."""
+    """[B, T]: the likeliest character of each position by itself, with pads after the first END."""
     tokens_BT, sure_BT = _likeliest(logits_BTV)
     end_BT = tokens_BT == vocab.END
     return jnp.where(jnp.cumsum(end_BT, 1) > end_BT, vocab.PAD, tokens_BT), sure_BT
@@ -109,9 +109,9 @@ def positions_greedy(logits_BTV: jax.Array) -> tuple[jax.Array, jax.Array]:
 def fallback(
     tokens_BL: jax.Array, sure_BL: jax.Array, mask_BS: jax.Array, ids: np.ndarray, below: float
 ) -> tuple[jax.Array, jax.Array]:
-    """The same with the text `ids` i[P] where a clip is less sure than `below`: on average over its
-    characters. A clip of which no frame is real is not sure at all. The text is as sure as what it
-    replaces; L grows to P where it is less."""
+    """The decoded texts, with the text `ids` i[P] in place of those whose confidence is lower than
+    `below`. The confidence is the mean over a text's characters, and 0 for a clip without a real
+    frame; the new text keeps it. L grows to P where it is smaller."""
     real_BL = tokens_BL < vocab.PAD
     sure_B = jnp.where(real_BL, sure_BL, 0.0).sum(1) / jnp.maximum(real_BL.sum(1), 1)
     sure_B1 = jnp.where(mask_BS.any(1), sure_B, 0.0)[:, None]
@@ -128,16 +128,16 @@ def fallback(
 
 
 def answers(tokens_BL: jax.Array, sure_BL: jax.Array) -> jax.Array:
-    """f32[B, 2, L]: characters, vocab.PAD past the last, and how sure each is. Never 0: what is
-    exported says by a row's largest value which character it is."""
+    """f32[B, 2, L]: characters, vocab.PAD after the last, and their probabilities. None of these is
+    0: in an exported row the largest value marks the character."""
     character_BL = jnp.minimum(tokens_BL, vocab.PAD)
     value_BL = jnp.where(character_BL < vocab.PAD, jnp.maximum(sure_BL, 1e-6), 1.0)
     return jnp.stack([character_BL.astype(jnp.float32), value_BL], axis=1)
 
 
 def rows(answers_B2L: jax.Array) -> jax.Array:
-    """f32[B, L, 60], one row a character: its probability in its column, and zeros beside it. That
-    of vocab.PAD is one that Kaggle's map does not hold."""
+    """f32[B, L, 60]: one row a character, with its probability in its column and zeros elsewhere.
+    The column of vocab.PAD is not in Kaggle's map of characters."""
     character_BL, value_BL = answers_B2L[:, 0], answers_B2L[:, 1]
     here_BLV = character_BL[..., None] == jnp.arange(vocab.PAD + 1)
     return jnp.where(here_BLV, value_BL[..., None], 0.0)

@@ -1,10 +1,11 @@
-"""How likely a phrase is before anybody signs it: a character n-gram model that searches follow.
+"""A character n-gram model of phrases, whose probabilities the searches add to the network's.
 
 Interpolated Witten-Bell smoothing (Witten and Bell 1991; Chen and Goodman 1999, section 2.5):
 p(c | h) = (count(h c) + kinds(h) p(c | h')) / (count(h) + kinds(h)), where kinds(h) is how many
-different symbols followed the history h, and h' is h without its first; below the empty history all
-symbols are equally likely. A history that was never seen is its longest end that was: so the model
-is an automaton of the histories that were, and a text is followed by a table look-up a character.
+different symbols followed the history h, and h' is h without its first symbol. Below the empty
+history all symbols are equally likely. A history that was never seen counts as its longest end that
+was. So the model is an automaton whose states are the seen histories, and takes one table look-up a
+character.
 Shape suffixes: Z states, S symbols: the 59 characters, then the end of the text.
 """
 
@@ -19,49 +20,50 @@ from aslx import errors
 from aslx.schema import vocab
 from aslx.storage import files, npy_files
 
-END = len(vocab.CHARACTERS)  # Among the symbols.
+END = len(vocab.CHARACTERS)  # The symbol of a text's end.
 SYMBOLS = END + 1
 _BEGIN = (-1,)  # The history of a text that has no character yet.
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Prior:
-    """Texts begin in state 0."""
+    """The automaton as tables. Texts begin in state 0."""
 
     logp: np.ndarray
     """f32[Z, S]: log-probability of each symbol in each state."""
     after: np.ndarray
-    """i32[Z, S]: the state after it."""
+    """i32[Z, S]: the state after each symbol in each state."""
 
     def weighted(self, weight: float) -> "Prior":
+        """The prior with all log-probabilities multiplied by a weight."""
         return Prior(weight * self.logp, self.after)
 
     def dumps(self) -> bytes:
-        """An npz."""
+        """The bytes of an npz file."""
         out = io.BytesIO()
         np.savez_compressed(out, logp=self.logp, after=self.after)
         return out.getvalue()
 
 
 def read(path: files.Path) -> Prior:
-    """What `dumps` gave, from a file; BadInput where it is damaged."""
+    """A prior from a file of what `dumps` gave; BadInput where the file is damaged."""
     found = npy_files.npz(path, ["logp", "after"])
     logp, after = found["logp"], found["after"]
     states = len(logp) if logp.ndim else 0
     shaped = logp.shape == after.shape == (states, SYMBOLS) and states
     typed = (logp.dtype, after.dtype) == (np.float32, np.int32)
     if not shaped or not typed or after.min() < 0 or after.max() >= states or np.isnan(logp).any():
-        raise errors.BadInput(f"{path} is damaged, it is no n-gram model: remove it")
+        raise errors.BadInput(f"{path} is damaged: it holds no n-gram model: remove it")
     return Prior(logp, after)
 
 
 def count(phrases: Iterable[str], order: int) -> Prior:
-    """The model of `order` (2: pairs of characters) that the phrases have; BadInput where the
-    order is not 2 to 5, or a phrase has a character without an id."""
+    """The model of some phrases with n-grams of `order` characters. BadInput where the order is not
+    2 to 5, or a phrase has a character without an id."""
     if not 2 <= order <= 5:
         raise errors.BadInput(f"--prior-order {order}: an n-gram has 2 to 5 characters")
     counts: dict[tuple, np.ndarray] = collections.defaultdict(lambda: np.zeros(SYMBOLS))
-    for state in ((), _BEGIN):  # They are, whatever the phrases.
+    for state in ((), _BEGIN):  # These histories exist whatever the phrases are.
         counts[state] *= 1
     for phrase in phrases:
         text = (*_BEGIN, *vocab.encode(phrase).tolist(), END)

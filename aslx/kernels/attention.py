@@ -1,4 +1,4 @@
-"""Attention's middle: values mixed by the softmax of queries times keys.
+"""Attention without its projections: values mixed by the softmax of queries times keys.
 
 Shape suffixes: B batch, T and S positions, N heads, H head width, R rows of a part.
 """
@@ -12,21 +12,21 @@ import jax.numpy as jnp
 
 from aslx.kernels import storing
 
-_MANY = 2**20  # Logits: 4 MB, what the caches of a few cores hold.
-_ROWS = 8  # Of a part: at least one for each of eight devices.
+_MANY_LOGITS = 2**20  # 4 MB, which the caches of a few cores hold.
+_ROWS = 8  # Rows of a part: at least one for each of eight devices.
 
 
 def plain(q_BTNH, k_BSNH, v_BSNH, mask_BTS) -> jax.Array:
-    """[B,T,N,H]. The mask may have 1 for B or T; rows that see nothing average all values."""
+    """[B, T, N, H]. The mask may have 1 for B or T. A row that sees nothing averages all values."""
     return jax.nn.dot_product_attention(q_BTNH, k_BSNH, v_BSNH, mask=mask_BTS[:, None])
 
 
 def cpu(q_BTNH, k_BSNH, v_BSNH, mask_BTS) -> jax.Array:
-    """Of many float32 logits a few rows of one head at a time: only the result of a part leaves a
-    core's cache. Logits and transposed heads, written to memory and read again, take as long as the
-    products."""
+    """Many float32 logits are computed in parts, a few rows of one head each, of which only the
+    result leaves a core's cache. To write logits and transposed heads to memory and read them again
+    takes as long as the products."""
     b, t, n, _ = q_BTNH.shape
-    if b * t * n * k_BSNH.shape[1] < _MANY or q_BTNH.dtype != jnp.float32:
+    if b * t * n * k_BSNH.shape[1] < _MANY_LOGITS or q_BTNH.dtype != jnp.float32:
         return plain(q_BTNH, k_BSNH, v_BSNH, mask_BTS)
     return _in_parts(q_BTNH, k_BSNH, v_BSNH, mask_BTS)
 
@@ -63,14 +63,14 @@ _in_parts.defvjp(lambda *arrays: (_in_parts(*arrays), arrays), _backward)
 
 
 def _shares(q_RTH: jax.Array, k_RSH: jax.Array, mask_RTS: jax.Array) -> jax.Array:
-    """[R,T,S]: softmax, finite of rows that see nothing."""
+    """[R, T, S]: the softmax, which is finite for rows that see nothing too."""
     logits_RTS = q_RTH @ k_RSH.swapaxes(1, 2) / math.sqrt(q_RTH.shape[-1])
     return jax.nn.softmax(jnp.where(mask_RTS, logits_RTS, jnp.finfo(q_RTH.dtype).min))
 
 
 class _Parts:
-    """One head of R rows each. Rows are dealt out in turn, so that every part lies on every device
-    that shares the batch."""
+    """Parts of one head and R rows each. The rows of a part lie far apart in the batch, so that
+    every device that shares the batch has some of them."""
 
     def __init__(self, x_BTNH: jax.Array, mask_BTS: jax.Array):
         batch, _, self.heads, _ = x_BTNH.shape
@@ -81,10 +81,10 @@ class _Parts:
         return jax.lax.scan(lambda o, i: (add(o, i), None), out, jnp.arange(self.count))[0]
 
     def zeros(self, x_BTNH: jax.Array) -> jax.Array:
-        return jnp.zeros_like(self._dealt(x_BTNH))
+        return jnp.zeros_like(self._by_part(x_BTNH))
 
     def take(self, x_BTNH: jax.Array, i: jax.Array) -> jax.Array:
-        x_RTNH = jax.lax.dynamic_index_in_dim(self._dealt(x_BTNH), i // self.heads, 1, False)
+        x_RTNH = jax.lax.dynamic_index_in_dim(self._by_part(x_BTNH), i // self.heads, 1, False)
         return storing.cpu(jax.lax.dynamic_index_in_dim(x_RTNH, i % self.heads, 2, False))
 
     def put(self, out: jax.Array, x_RTH: jax.Array, i: jax.Array) -> jax.Array:
@@ -94,7 +94,7 @@ class _Parts:
     def mask(self, i: jax.Array) -> jax.Array:
         if len(self.mask_BTS) == 1:
             return self.mask_BTS
-        return jax.lax.dynamic_index_in_dim(self._dealt(self.mask_BTS), i // self.heads, 1, False)
+        return jax.lax.dynamic_index_in_dim(self._by_part(self.mask_BTS), i // self.heads, 1, False)
 
-    def _dealt(self, x: jax.Array) -> jax.Array:
+    def _by_part(self, x: jax.Array) -> jax.Array:
         return x.reshape(self.rows, -1, *x.shape[1:])

@@ -10,11 +10,11 @@ import jax.numpy as jnp
 
 from aslx.kernels import linear, storing
 
-_TINY = 3  # Pixels along a side of images that a 3 x 3 window nearly covers.
+_TINY = 3  # Pixels along a side of an image that a 3 x 3 window nearly covers.
 
 
 def plain_convolution(x_BHWC: jax.Array, kernel_KKCD: jax.Array, stride: int) -> jax.Array:
-    """Padded on both sides alike, so that stride 1 keeps the size; an odd number of taps."""
+    """The number of taps is odd. Both sides get the same padding: stride 1 keeps the size."""
     pad = kernel_KKCD.shape[0] // 2
     numbers = ("NHWC", "HWIO", "NHWC")
     return jax.lax.conv_general_dilated(
@@ -23,15 +23,15 @@ def plain_convolution(x_BHWC: jax.Array, kernel_KKCD: jax.Array, stride: int) ->
 
 
 def cpu_convolution(x_BHWC: jax.Array, kernel_KKCD: jax.Array, stride: int) -> jax.Array:
-    """One product of all windows and the kernel, where windows are single pixels or nearly the
-    whole image: of f32[256,2,2,256] and 3 x 3 taps 3 ms instead of 184. Of larger images XLA's own
-    convolution is faster: 17 ms instead of 27 of f32[32,28,28,128]."""
+    """One product of all windows and the kernel, where a window is a single pixel or nearly the
+    whole image: f32[256, 2, 2, 256] and 3 x 3 taps take 3 ms instead of 184. XLA's own convolution
+    is faster for larger images: f32[32, 28, 28, 128] takes 17 ms instead of 27."""
     pad, (_, height, width, _) = kernel_KKCD.shape[0] // 2, x_BHWC.shape
     if pad and min(height, width) > _TINY:
         return plain_convolution(x_BHWC, kernel_KKCD, stride)
     padded = jnp.pad(x_BHWC, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
     rows, columns = (stride * (-(-n // stride) - 1) + 1 for n in (height, width))
-    # Of a single pixel the taps beside the middle see padding alone.
+    # In an image of one pixel only the middle tap sees more than padding.
     up, along = (range(pad, pad + 1) if n == 1 else range(2 * pad + 1) for n in (height, width))
     windows = [
         padded[:, i : i + rows : stride, j : j + columns : stride] for i in up for j in along
@@ -42,14 +42,14 @@ def cpu_convolution(x_BHWC: jax.Array, kernel_KKCD: jax.Array, stride: int) -> j
 
 
 def plain_halve(x_BHWC: jax.Array) -> jax.Array:
-    """The largest of each 2 x 2, padded at the end as Keras' "same". Of equals the first has the
-    gradient, as in Keras."""
+    """The largest of each 2 x 2 pixels, padded at the end as Keras' "same". The first of equal ones
+    gets the gradient, as in Keras."""
     window = (1, 2, 2, 1)
     return jax.lax.reduce_window(x_BHWC, -jnp.inf, jax.lax.max, window, window, "SAME")
 
 
 def cpu_halve(x_BHWC: jax.Array) -> jax.Array:
-    """`plain_halve`'s gradient takes seven times as long on CPUs."""
+    """`plain_halve` with its own gradient, in a seventh of the time on CPUs."""
     _, h, w, _ = x_BHWC.shape
     pads = ((0, 0), (0, h % 2), (0, w % 2), (0, 0))
     return _largest(jnp.pad(x_BHWC, pads, constant_values=-jnp.inf))

@@ -16,12 +16,12 @@ from aslx.kernels import storing
 
 Carry = tuple[jax.Array, jax.Array]
 
-_UNITS = 8  # Their gates are 32 columns, which XLA's kernels for CPUs make at a time.
+_UNITS = 8  # Their gates are 32 columns, as many as XLA's CPU kernels compute at a time.
 
 
 @dataclasses.dataclass(frozen=True)
 class Activation:
-    """A function, and its slope as a function of its value, which a backward pass keeps."""
+    """A function, and its slope as a function of its value: the backward pass keeps the value."""
 
     value: Callable[[jax.Array], jax.Array]
     slope: Callable[[jax.Array], jax.Array]
@@ -35,6 +35,7 @@ RELU = Activation(jax.nn.relu, lambda y: (y > 0).astype(y.dtype))
 
 
 def project(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """A product in the type of the kernel, added up in float32."""
     return jnp.dot(x.astype(kernel.dtype), kernel, preferred_element_type=jnp.float32)
 
 
@@ -56,13 +57,13 @@ def plain(
     mask_TB1: jax.Array | None,
     first: Carry,
 ) -> tuple[jax.Array, Carry]:
-    """(h [T, B, D], the last carry). A masked step holds the carry and repeats its h. With `steps`,
-    one x [B, 1, F] is that of so many steps."""
+    """(h [T, B, D], the last carry). A masked step keeps the carry and repeats its h. With `steps`,
+    one x [B, 1, F] is repeated so many times."""
 
     def step(carry: Carry, at: tuple) -> tuple[Carry, jax.Array]:
         (h_BD, c_BD), (input_B4D, mask_B1) = carry, at
         h_new, c_new = cell(activation, input_B4D + project(h_BD, recurrent_D4D), c_BD)
-        h_BD, c_BD = _held(mask_B1, h_new, h_BD), _held(mask_B1, c_new, c_BD)
+        h_BD, c_BD = _where_real(mask_B1, h_new, h_BD), _where_real(mask_B1, c_new, c_BD)
         return (h_BD, c_BD), h_BD
 
     inputs_TB4D = _inputs(x_BTF, kernel_F4D, steps) + bias_4D
@@ -71,55 +72,55 @@ def plain(
 
 
 def accelerator(activation, reverse, steps, *arrays) -> tuple[jax.Array, Carry]:
-    """`plain` with its own gradient. That of a scan adds up the weights' gradients step by step;
-    here the backward scan yields the gates' gradients alone, and one product after it gives each
-    kernel's."""
+    """`plain` with its own gradient. Autodiff of a scan adds up the weights' gradients step by
+    step. Here the backward scan computes the gates' gradients alone, and one product after it gives
+    each kernel's."""
     return _recur(storing.plain, activation, reverse, steps, *arrays)
 
 
 def cpu(activation, reverse, steps, x_BTF, kernel, bias, recurrent, mask_TB1, first):
-    """As `accelerator`, with units in whole eights: 80 instead of 75 save a sixteenth of a step.
-    The weights of those added are zero and stay zero."""
+    """`accelerator` with a number of units that eight divides: 80 units instead of 75 save a
+    sixteenth of a step. The weights of added units are zero, and stay zero."""
     dim = len(recurrent)
     more = -dim % _UNITS
 
-    def filled(x: jax.Array, gates: int = 1) -> jax.Array:
+    def pad_units(x: jax.Array, gates: int = 1) -> jax.Array:
         parts = x.reshape(*x.shape[:-1], gates, dim)
         parts = jnp.pad(parts, [(0, 0)] * (parts.ndim - 1) + [(0, more)])
         return parts.reshape(*x.shape[:-1], -1)
 
-    recurrent = jnp.pad(filled(recurrent, 4), ((0, more), (0, 0)))
-    arrays = x_BTF, filled(kernel, 4), filled(bias, 4), recurrent, mask_TB1
-    first = filled(first[0]), filled(first[1])
+    recurrent = jnp.pad(pad_units(recurrent, 4), ((0, more), (0, 0)))
+    arrays = x_BTF, pad_units(kernel, 4), pad_units(bias, 4), recurrent, mask_TB1
+    first = pad_units(first[0]), pad_units(first[1])
     h_TBD, (h_BD, c_BD) = _recur(storing.cpu, activation, reverse, steps, *arrays, first)
     return h_TBD[..., :dim], (h_BD[:, :dim], c_BD[:, :dim])
 
 
 def _candidate(width: int) -> np.ndarray:
-    """bool[4D]: which gates are the candidate."""
+    """bool[4D]: True in the columns of the candidate."""
     return np.arange(width) * 4 // width == 2
 
 
-def _opened(store: Callable, activation: Activation, gates_B4D: jax.Array) -> jax.Array:
-    """Projections -> gates: sigmoids, and the activation of the candidate."""
+def _activated(store: Callable, activation: Activation, gates_B4D: jax.Array) -> jax.Array:
+    """The gates from their projections: sigmoids, and the activation of the candidate."""
     candidate_4D = _candidate(gates_B4D.shape[-1])
-    # sigmoid(x) = tanh(x / 2) / 2 + 1 / 2: one pass of one function over whole rows is what a CPU
-    # vectorises; a sigmoid of three quarters of a row and a tanh of the rest take three times it.
+    # sigmoid(x) = tanh(x / 2) / 2 + 1 / 2. A CPU vectorises one function over whole rows; a sigmoid
+    # of three quarters of a row and a tanh of the rest take three times as long.
     scale_4D = np.where(candidate_4D, 1.0, 0.5).astype(np.float32)
     shift_4D = np.where(candidate_4D, 0.0, 0.5).astype(np.float32)
-    opened_B4D = jnp.tanh(gates_B4D * scale_4D) * scale_4D + shift_4D
+    activated_B4D = jnp.tanh(gates_B4D * scale_4D) * scale_4D + shift_4D
     if activation is TANH:
-        return opened_B4D
-    # Stored: where several kernels read the inputs, a loop copies all before it writes one.
-    return store(jnp.where(candidate_4D, activation(gates_B4D), opened_B4D))
+        return activated_B4D
+    # Stored, because a loop whose inputs several kernels read copies them before it writes one.
+    return store(jnp.where(candidate_4D, activation(gates_B4D), activated_B4D))
 
 
-def _held(mask_B1: jax.Array | None, new: jax.Array, old: jax.Array | float) -> jax.Array:
+def _where_real(mask_B1: jax.Array | None, new: jax.Array, old: jax.Array | float) -> jax.Array:
     return new if mask_B1 is None else jnp.where(mask_B1, new, old)
 
 
 def _inputs(x_BTF: jax.Array, kernel_F4D: jax.Array, steps: int) -> jax.Array:
-    """[T, B, 4D]: the input's part of every gate; with `steps` that of one for so many."""
+    """[T, B, 4D]: the input's part of every gate; with `steps`, the one input's for each step."""
     inputs_TB4D = project(x_BTF.swapaxes(0, 1), kernel_F4D)
     return jnp.broadcast_to(inputs_TB4D, (steps or len(inputs_TB4D), *inputs_TB4D.shape[1:]))
 
@@ -128,37 +129,37 @@ def _forward(store, activation, reverse, steps, x_BTF, kernel, bias, recurrent, 
     def step(carry, at):
         (h_BD, c_BD, gates_TB4D), (t, mask_B1) = carry, at
         input_B4D = jax.lax.dynamic_index_in_dim(gates_TB4D, t, 0, False)
-        opened_B4D = _opened(store, activation, input_B4D + bias + project(h_BD, recurrent))
-        i, f, g, o = jnp.split(opened_B4D, 4, axis=-1)
+        activated_B4D = _activated(store, activation, input_B4D + bias + project(h_BD, recurrent))
+        i, f, g, o = jnp.split(activated_B4D, 4, axis=-1)
         c_new = f * c_BD + i * g
         h_new = o * activation(c_new)
-        h_BD, c_BD = _held(mask_B1, h_new, h_BD), _held(mask_B1, c_new, c_BD)
-        # Gates take the place of their inputs: no other array is filled with zeros.
-        gates_TB4D = jax.lax.dynamic_update_index_in_dim(gates_TB4D, opened_B4D, t, 0)
-        # Two in one: a loop's body of more than 8 kernels goes through XLA's task queue, step by
-        # step, and that costs more than the kernels.
+        h_BD, c_BD = _where_real(mask_B1, h_new, h_BD), _where_real(mask_B1, c_new, c_BD)
+        # Gates take the place of their inputs, so that no other array is filled with zeros.
+        gates_TB4D = jax.lax.dynamic_update_index_in_dim(gates_TB4D, activated_B4D, t, 0)
+        # One array of two, because XLA runs a loop's body of more than 8 kernels through its task
+        # queue step by step, which costs more than the kernels.
         return (h_BD, c_BD, gates_TB4D), jnp.stack([h_BD, c_BD])
 
     inputs_TB4D = _inputs(x_BTF, kernel, steps)
     at = jnp.arange(len(inputs_TB4D)), mask_TB1
-    (*last, opened_TB4D), carries_T2BD = jax.lax.scan(
+    (*last, activated_TB4D), carries_T2BD = jax.lax.scan(
         step, (*first, inputs_TB4D), at, reverse=reverse
     )
-    residual = x_BTF, kernel, recurrent, mask_TB1, first, carries_T2BD, opened_TB4D
+    residual = x_BTF, kernel, recurrent, mask_TB1, first, carries_T2BD, activated_TB4D
     return (carries_T2BD[:, 0], tuple(last)), residual
 
 
 def _shifted(x_TBD: jax.Array, end_BD: jax.Array, later: bool) -> jax.Array:
-    """Of each step what the one before has, or `later` the next; `end` where there is none."""
+    """The values of the step before, or if `later` of the next; `end_BD` where there is none."""
     if later:
         return jnp.concatenate([x_TBD[1:], end_BD[None]])
     return jnp.concatenate([end_BD[None], x_TBD[:-1]])
 
 
 def _over_steps(x_TBF: jax.Array, y_TBE: jax.Array, dtype: jnp.dtype) -> jax.Array:
-    """[F, E]: the product summed over steps and rows. Contracted over both, and not reshaped:
-    devices that share the batch would gather it first."""
-    if x_TBF.shape[-1] > y_TBE.shape[-1]:  # XLA transposes a copy of the first: of the narrower.
+    """[F, E]: the product summed over steps and rows, by a contraction over both: devices that
+    share the batch would gather it for a reshape."""
+    if x_TBF.shape[-1] > y_TBE.shape[-1]:  # XLA transposes a copy of the first, the narrower here.
         return _over_steps(y_TBE, x_TBF, dtype).T
     both = (((0, 1), (0, 1)), ((), ()))
     x_TBF, y_TBE = x_TBF.astype(dtype), y_TBE.astype(dtype)
@@ -168,7 +169,7 @@ def _over_steps(x_TBF: jax.Array, y_TBE: jax.Array, dtype: jnp.dtype) -> jax.Arr
 
 def _backward(store, activation, reverse, steps, residual, gradient):
     del store
-    x_BTF, kernel, recurrent, mask_TB1, first, carries_T2BD, opened_TB4D = residual
+    x_BTF, kernel, recurrent, mask_TB1, first, carries_T2BD, activated_TB4D = residual
     dh_TBD, (dh_last, dc_last) = gradient
     c_TBD = carries_T2BD[:, 1]
     h_old, c_old = (
@@ -176,33 +177,33 @@ def _backward(store, activation, reverse, steps, residual, gradient):
         for x, end in zip((carries_T2BD[:, 0], c_TBD), first, strict=True)
     )
     transposed_4DD = recurrent.T
-    candidate_4D = _candidate(opened_TB4D.shape[-1])
-    f_TBD = _held(mask_TB1, jnp.split(opened_TB4D, 4, -1)[1], 1.0)
+    candidate_4D = _candidate(activated_TB4D.shape[-1])
+    f_TBD = _where_real(mask_TB1, jnp.split(activated_TB4D, 4, -1)[1], 1.0)
     f_next = _shifted(f_TBD, jnp.ones_like(dc_last), later=not reverse)
 
     def step(carry, at):
-        # We carry dc before its multiplication by the next step's f: one kernel fewer.
+        # dc is carried before its multiplication by the next step's f, which saves a kernel.
         (dh_BD, dc_BD, gates_TB4D), (t, dout_BD, mask_B1, a_c, c_old, f_next) = carry, at
-        opened_B4D = jax.lax.dynamic_index_in_dim(gates_TB4D, t, 0, False)
+        activated_B4D = jax.lax.dynamic_index_in_dim(gates_TB4D, t, 0, False)
         dh_BD = dh_BD + dout_BD
-        i, _, g, o = jnp.split(opened_B4D, 4, axis=-1)
-        dc_BD = dc_BD * f_next + _held(mask_B1, dh_BD * o * activation.slope(a_c), 0.0)
+        i, _, g, o = jnp.split(activated_B4D, 4, axis=-1)
+        dc_BD = dc_BD * f_next + _where_real(mask_B1, dh_BD * o * activation.slope(a_c), 0.0)
         slopes_B4D = jnp.where(
-            candidate_4D, activation.slope(opened_B4D), opened_B4D * (1 - opened_B4D)
+            candidate_4D, activation.slope(activated_B4D), activated_B4D * (1 - activated_B4D)
         )
-        # Side by side in memory as they are, and not stacked: fused, that is a branch an element.
-        by_opened = jnp.concatenate([dc_BD * g, dc_BD * c_old, dc_BD * i, dh_BD * a_c], axis=-1)
-        dgates_B4D = _held(mask_B1, by_opened * slopes_B4D, 0.0)
+        # Concatenated and not stacked, because a fused stack has a branch for each element.
+        by_gate = jnp.concatenate([dc_BD * g, dc_BD * c_old, dc_BD * i, dh_BD * a_c], axis=-1)
+        dgates_B4D = _where_real(mask_B1, by_gate * slopes_B4D, 0.0)
         dh_old = project(dgates_B4D, transposed_4DD)
         if mask_B1 is not None:
             dh_old = dh_old + jnp.where(mask_B1, 0, dh_BD)
-        # Each step's gradient takes the place of its gates: no other array is filled with zeros.
+        # Gradients take the place of their gates, so that no other array is filled with zeros.
         gates_TB4D = jax.lax.dynamic_update_index_in_dim(gates_TB4D, dgates_B4D, t, 0)
         return (dh_old, dc_BD, gates_TB4D), None
 
-    numbers_T = jnp.arange(len(opened_TB4D))
+    numbers_T = jnp.arange(len(activated_TB4D))
     steps_TBD = (numbers_T, dh_TBD, mask_TB1, activation(c_TBD), c_old, f_next)
-    last = dh_last, dc_last, opened_TB4D
+    last = dh_last, dc_last, activated_TB4D
     (dh_first, dc_first, dgates_TB4D), _ = jax.lax.scan(step, last, steps_TBD, reverse=not reverse)
     dfirst = dh_first, dc_first * f_TBD[-1 if reverse else 0]
     drecurrent = _over_steps(h_old, dgates_TB4D, recurrent.dtype)

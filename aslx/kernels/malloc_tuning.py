@@ -1,4 +1,4 @@
-"""What a process does with memory that it has freed."""
+"""How the C library keeps memory that the process has freed."""
 
 import ctypes
 import mmap
@@ -9,17 +9,17 @@ import sys
 # glibc's malloc.h.
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX, _ARENA_MAX = -1, -2, -4, -8
 _HUGE = 2 << 20  # Bytes of a huge page of x86-64, and of arm64's usual one.
-# Of NVIDIA's, AMD's and Google's drivers; newer TPUs are numbered below vfio.
+# Devices of NVIDIA's, AMD's and Google's drivers; newer TPUs have numbers in vfio.
 _ACCELERATORS = "nvidia[0-9]*", "kfd", "accel[0-9]*", "accel/accel[0-9]*", "vfio/[0-9]*"
 
 
 def keep() -> None:
-    """Freed memory stays with the process, under glibc and without an accelerator; elsewhere
-    nothing happens. Call it before anything of JAX: threads that run have heaps of their own.
+    """Keeps freed memory in the process, under glibc and without an accelerator; elsewhere it does
+    nothing. Call it before JAX starts, because running threads have their own heaps.
 
-    On a CPU XLA takes and frees the buffers of every step. glibc returns large ones to the kernel,
-    which fills them with zeros page by page when the next step takes them: a quarter of the time
-    of a small network's step. One heap, made long at once and never cut, takes them once.
+    On a CPU XLA allocates and frees the buffers of every step. glibc returns large ones to the
+    kernel, which fills them with zeros page by page for the next step: a quarter of the time of a
+    small network's step. One heap that is long from the start and never cut takes them once.
     """
     libc = _glibc()
     if libc is None or _accelerated():
@@ -32,9 +32,9 @@ def keep() -> None:
 
 
 def share() -> None:
-    """All threads take from one heap what others freed, under glibc, and pyarrow, which is not
-    imported yet, from the same: for a command that reads a file, compiles a few programs, each by
-    threads of its own, and answers."""
+    """Gives all threads, and pyarrow, one heap under glibc, so that they reuse what others freed.
+    It is for a command that reads a file, compiles a few programs in several threads, and answers.
+    Call it before pyarrow is imported."""
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     libc = _glibc()
     if libc is not None:
@@ -42,8 +42,8 @@ def share() -> None:
 
 
 def allowed() -> int:
-    """Bytes that this process may come to have: of the machine, of its control groups, and of its
-    own limits what is left."""
+    """Bytes that this process may allocate: the least of the machine's memory, the limits of its
+    control groups, and the rest of its own limits."""
     import resource  # Windows has none, and no glibc.
 
     sizes = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
@@ -57,8 +57,8 @@ def allowed() -> int:
 
 
 def group_limits(groups: pathlib.Path, root: pathlib.Path) -> list[int]:
-    """Bytes that the control groups of a process allow, of either version; `groups` is its
-    /proc/PID/cgroup. In a container a group's path may be the host's: then the root has its limit.
+    """The limits in bytes of a process's control groups, of version 1 or 2; `groups` is its
+    /proc/PID/cgroup. In a container a group's path may be the host's: then the root has the limit.
     """
     found = []
     for line in groups.read_text().splitlines() if groups.exists() else ():
@@ -84,7 +84,7 @@ def _glibc() -> ctypes.CDLL | None:
 
 
 def _accelerated() -> bool:
-    """Whether JAX will take an accelerator, as far as can be told before it has."""
+    """Whether JAX is likely to take an accelerator, asked before it starts."""
     named = os.environ.get("JAX_PLATFORMS", "")
     if named:
         return named.split(",")[0] != "cpu"
@@ -92,14 +92,14 @@ def _accelerated() -> bool:
 
 
 def _grow(libc: ctypes.CDLL, size: int) -> None:
-    """Lengthens the heap by `size` bytes, of which none is taken before it is written to, and then
-    2 MiB at a time where the kernel can: a step's arrays of 26 MB are else 6,400 pages each, more
-    than a core remembers the addresses of."""
+    """Lengthens the heap by `size` bytes. The kernel gives memory to it when it is written to, in
+    pages of 2 MiB where it can: in small pages, an array of 26 MB has 6,400 of them, more than a
+    core keeps the addresses of."""
     libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
     libc.free.argtypes = [ctypes.c_void_p]
     libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
     start = libc.malloc(size)
-    if start is None:  # The process may not have so much.
+    if start is None:  # The process may not allocate so much.
         return
     first = -(-start // _HUGE) * _HUGE
     libc.madvise(first, (start + size - first) // _HUGE * _HUGE, mmap.MADV_HUGEPAGE)

@@ -20,8 +20,8 @@ from aslx.kernels import (
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Mode:
-    """One form of each function. The default is the plain form, which defines the function: a tuned
-    form gives the same values and gradients, but for rounding."""
+    """One form of each function. The default is the plain form, which defines the function. A tuned
+    form gives the same values and gradients, except for rounding."""
 
     attention: Callable[..., jax.Array] = attention.plain
     linear: Callable[[jax.Array, jax.Array], jax.Array] = linear.plain
@@ -51,5 +51,5 @@ CPU = Mode(
 
 
 def of(platform: str) -> Mode:
-    """What runs on a platform: "cpu", "gpu" or "tpu"."""
+    """The mode for a platform: "cpu", "gpu" or "tpu"."""
     return CPU if platform == "cpu" else ACCELERATOR

@@ -33,7 +33,7 @@ class PerPosition:
     def loss(
         self, model: Any, inputs: Array, mask: Array, batch: dict, key: Array | None
     ) -> tuple[Array, Array, Sums]:
-        target_BT = decoding.opened(decoding.closed(batch["tokens"]))
+        target_BT = decoding.with_start(decoding.with_end(batch["tokens"]))
         logits_BTV = model.positions(inputs, mask, key=key)
         weight_BT = jnp.broadcast_to(batch["weight"][:, None], target_BT.shape)
         loss_BT = losses.cross_entropy(logits_BTV, target_BT, 0.0) * weight_BT
@@ -97,8 +97,8 @@ class Autoregressive:
         self, decode: Any, batch: dict, memory: Array, mask: Array, key: Array | None
     ) -> tuple[Array, Array, tuple[Array, Array]]:
         """Loss, count and hits of a decoder by teacher forcing."""
-        target_BT = decoding.closed(batch["tokens"])
-        tokens_BT = decoding.opened(batch.get("given", batch["tokens"]))
+        target_BT = decoding.with_end(batch["tokens"])
+        tokens_BT = decoding.with_start(batch.get("given", batch["tokens"]))
         logits_BTV = decode(tokens_BT, memory, mask, key=key)
         weight_BT = (target_BT != vocab.PAD) * batch["weight"][:, None]
         loss_BT = losses.cross_entropy(logits_BTV, target_BT, self.label_smoothing) * weight_BT
