@@ -1,7 +1,7 @@
 """Saves the train state with Orbax, keeps the last states and the best, and restores the newest.
 
-Leaves are stored under their path ("model/encoder/0/up/kernel"), so the names on disk depend on our
-attribute names and on nothing else, and a state restores onto any mesh and number of hosts.
+Leaves are stored under their path ("model/encoder/0/up/kernel"). So the names on disk depend on our
+attribute names alone, and a state restores onto any mesh and any number of hosts.
 """
 
 import concurrent.futures
@@ -27,14 +27,14 @@ from aslx.storage import checksums, files
 
 log = logging.getLogger("aslx")
 
-_UNFINISHED = ".orbax-checkpoint-tmp"  # Orbax's ending of what it has not finished.
+_UNFINISHED = ".orbax-checkpoint-tmp"  # In the name of a checkpoint that Orbax has not finished.
 _DAMAGED = "damaged-"
-_SOUND = "sound"  # Noted beside the progress.
+_SOUND = "sound"  # A note beside the progress.
 
 
 @dataclasses.dataclass(frozen=True)
 class Progress:
-    """What a run knows beside its arrays. A score is better when it is higher."""
+    """A run's counters beside its arrays. A higher score is better."""
 
     best: float = float("-inf")
     stale: int = 0  # Evaluations since the best.
@@ -42,10 +42,10 @@ class Progress:
 
 
 class Checkpoints:
-    """The last few states of a run and the best; none is visible before it is whole.
+    """A run's last states and its best one; none is visible before it is whole.
 
-    For the one training of a run: it removes what an earlier one did not finish. All hosts make it,
-    and call its methods, alike.
+    Only the run's one training uses it, because it removes what an earlier training did not finish.
+    All hosts create it, and all hosts call its methods.
     """
 
     def __init__(self, directory: files.Path):
@@ -60,6 +60,7 @@ class Checkpoints:
 
     @property
     def steps(self) -> list[int]:
+        """The steps of the checkpoints, the first one first."""
         return sorted(self._scores)
 
     def save(
@@ -72,12 +73,12 @@ class Checkpoints:
     ) -> None:
         """Returns once the state is copied off the device; writing goes on beside the training.
 
-        What is `sound` a run may roll back to: the last such state is kept, too.
+        A run may roll back to a `sound` state, and the last such state is kept too.
         """
         if step in self._scores:
             return
         self.wait()
-        # The loop refuses transfers that are not explicit.
+        # The training loop refuses implicit transfers.
         with jax.transfer_guard_device_to_host("allow"), _saving():
             saving = self._orbax.save_async(
                 step,
@@ -95,10 +96,10 @@ class Checkpoints:
         self._finishing = self._worker.submit(self._finish, saving, step, superseded)
 
     def restore_latest(self, abstract: Any) -> tuple[Any, Progress] | None:
-        """The newest state that is whole, placed as `abstract` says, or None.
+        """The newest whole state, placed as `abstract` says, or None.
 
-        Those that are damaged are moved aside and kept: BadInput where there are no others. What
-        cannot be read for another reason stays, and is an error.
+        Damaged checkpoints are moved aside and kept. BadInput where there are no others. A
+        checkpoint that cannot be read for another reason stays, and raises that error.
         """
         self.wait()
         self._list()
@@ -115,15 +116,15 @@ class Checkpoints:
         return None
 
     def back_to_sound(self) -> None:
-        """Leaves the last sound state as the newest: what is later is removed, the last first, and
-        the run will write it again. Where there is none, all is."""
+        """Removes the checkpoints after the last sound one, the latest first, or all of them where
+        none is sound. The run will write them again."""
         self.wait()
         self._list()
-        last = int(_told(np.array(max(self._sound, default=-1), np.int32)))
+        last = int(_from_first(np.array(max(self._sound, default=-1), np.int32)))
         self._remove([step for step in reversed(self.steps) if step > last])
 
     def wait(self) -> None:
-        """Returns once what was saved stands whole."""
+        """Returns once the saved checkpoint is whole on disk."""
         finishing, self._finishing = self._finishing, None
         if finishing is not None:
             finishing.result()
@@ -141,7 +142,7 @@ class Checkpoints:
 
     @functools.cached_property
     def _orbax(self) -> ocp.training.Checkpointer:
-        """Which keeps all: it would remove a checkpoint file by file, under its name."""
+        """Orbax, which keeps all checkpoints: it would remove one file by file, under its name."""
         return ocp.training.Checkpointer(self._directory, cleanup_tmp_directories=False)
 
     def _finish(self, saving: Any, step: int, superseded: list[int]) -> None:
@@ -152,7 +153,7 @@ class Checkpoints:
         if not files.in_bucket(self._directory):  # A bucket has checksums of its own.
             folder = pathlib.Path(self._directory / str(step))
             checksums.note(folder)
-            files.sync_all(folder)  # Orbax syncs the arrays, and not what says that they are there.
+            files.sync_all(folder)  # Orbax syncs arrays, but not the files that list them.
             files.sync(folder.parent)
         for old in superseded:
             _remove(self._directory / str(old))
@@ -167,18 +168,18 @@ class Checkpoints:
             files.make(self._directory)
             for path in _unfinished(self._directory):
                 if files.in_bucket(path) and stored.Stored(path).was_committed:
-                    _set_aside(path, errors.BadInput(f"{path} lacks what says that it is whole"))
+                    _set_aside(path, errors.BadInput(f"{path} has lost its commit file"))
                 else:
                     _remove(path)
 
     def _list(self) -> None:
-        """The checkpoints that there are, the same on all hosts."""
+        """Reads which checkpoints exist; all hosts get the same list."""
         self._scores, self._sound = {}, set()
         hosts.on_first(self._read_notes)
-        count = int(_told(np.array(len(self._scores), np.int32)))
+        count = int(_from_first(np.array(len(self._scores), np.int32)))
         if count:
-            steps = _told(np.array(self.steps or [0] * count, np.int32)).tolist()
-            # The first host alone chooses by score, and removes.
+            steps = _from_first(np.array(self.steps or [0] * count, np.int32)).tolist()
+            # Only the first host chooses by score, and removes.
             self._scores = {step: self._scores.get(step) for step in steps}
 
     def _read_notes(self) -> None:
@@ -207,7 +208,7 @@ class Checkpoints:
             del self._scores[step]
             if _first_host():
                 _remove(self._directory / str(step))
-        if "_orbax" in self.__dict__:  # It would save no step that it once saw.
+        if "_orbax" in self.__dict__:  # It would not save a step again that it remembers.
             multihost_utils.sync_global_devices("checkpoints were removed")
             self._orbax.reload()
 
@@ -224,8 +225,8 @@ def _progress(one: stored.Stored) -> Progress:
 
 @contextlib.contextmanager
 def _saving() -> Iterator[None]:
-    """Orbax asks whether a path is a folder, and takes an error of the system for a no: an OSError
-    of its own has no number, and storage is at fault."""
+    """Raises Unavailable for an OSError of Orbax's own, which has no number: Orbax takes a system
+    error for the answer that a path is no folder, so storage is at fault."""
     try:
         yield
     except OSError as error:
@@ -238,18 +239,18 @@ def _first_host() -> bool:
     return jax.process_index() == 0
 
 
-def _told(value: np.ndarray) -> np.ndarray:
-    """What the first host has."""
+def _from_first(value: np.ndarray) -> np.ndarray:
+    """The first host's value, on every host."""
     return multihost_utils.broadcast_one_to_all(value)
 
 
 def _agreed(answer: Callable[[], bool]) -> bool:
-    """What the first host answers, which alone is asked."""
-    return bool(_told(np.array(hosts.together(lambda: _first_host() and answer()))))
+    """The first host's answer, on every host; the others are not asked."""
+    return bool(_from_first(np.array(hosts.together(lambda: _first_host() and answer()))))
 
 
 def _unfinished(directory: files.Path) -> Iterator[files.Path]:
-    """What a save or a removal that was cut short left."""
+    """The paths that an interrupted save or removal left."""
     for name in checkpoint_list.names(directory):
         path = directory / name
         uncommitted = files.in_bucket(path) and name.isdecimal() and not stored.is_final(path)
@@ -262,7 +263,7 @@ def _aside(directory: files.Path) -> list[str]:
 
 
 def _set_aside(path: files.Path, error: Exception) -> None:
-    """Gives a damaged checkpoint a name that is no checkpoint's."""
+    """Renames a damaged checkpoint, so that it counts as none."""
     taken, name, n = _aside(path.parent), f"{_DAMAGED}{path.name}", 2
     while name in taken:
         name, n = f"{_DAMAGED}{path.name}-{n}", n + 1
@@ -273,14 +274,14 @@ def _set_aside(path: files.Path, error: Exception) -> None:
 
 
 def _remove(path: files.Path) -> None:
-    """Removes a checkpoint, which loses its name first: at no time stands a part under it."""
+    """Removes a checkpoint. It loses its name first, so that no part of it ever has that name."""
     if files.in_bucket(path):
         stored.withdraw(path)
     elif _UNFINISHED not in path.name:
         gone = path.with_name(f"{path.name}{_UNFINISHED}-removed")
         os.rename(path, gone)
         path = gone
-    if os.path.islink(path):  # Of a user who keeps checkpoints elsewhere.
+    if os.path.islink(path):  # A user may keep checkpoints elsewhere.
         os.unlink(path)
     else:
         epath.Path(path).rmtree()

@@ -1,4 +1,4 @@
-"""The checkpoints of a run, and the choice among them."""
+"""Lists a run's checkpoints, and chooses among them."""
 
 import logging
 import os
@@ -12,19 +12,19 @@ from aslx.storage import files
 
 log = logging.getLogger("aslx")
 
-LAST = 2  # So many, and the best, are kept.
+LAST = 2  # Number of last checkpoints that are kept beside the best.
 _TRIES = 10
 
 
 def listed(directory: files.Path) -> list[stored.Stored]:
-    """The checkpoints in a folder by step; none where there is no folder."""
+    """The checkpoints in a folder, by step; none where there is no folder."""
     with files.given(directory):
         found = [directory / n for n in names(directory) if re.fullmatch("0|[1-9][0-9]*", n)]
         return sorted(map(stored.Stored, filter(stored.is_final, found)), key=lambda one: one.step)
 
 
 def names(directory: files.Path) -> list[str]:
-    """Of what lies in a folder; none where there is no folder."""
+    """The names in a folder; none where there is no folder."""
     try:
         if files.in_bucket(directory):
             return [path.name for path in directory.iterdir()]
@@ -34,20 +34,20 @@ def names(directory: files.Path) -> list[str]:
 
 
 def best_of(scores: dict[int, float | None]) -> int | None:
-    """The step of the best score, the first of equals; None where none has a score."""
+    """The step with the best score, the first of equal ones; None where no step has a score."""
     scored = {step: score for step, score in scores.items() if score is not None}
     return max(sorted(scored), key=scored.__getitem__) if scored else None
 
 
 def best(directory: files.Path) -> list[stored.Stored]:
-    """The one of the best score, or the last where none was scored."""
+    """A list of the checkpoint with the best score, or of the last where none has a score."""
     found = {one.step: one for one in _legible(directory)}
     chosen = best_of({step: one.score for step, one in found.items()})
     return [found[max(found) if chosen is None else chosen]]
 
 
 def newest(directory: files.Path, count: int) -> list[stored.Stored]:
-    """The last so many; BadInput where fewer are kept."""
+    """The last `count` checkpoints; BadInput where there are fewer."""
     found = _legible(directory)
     if len(found) < count:
         raise errors.BadInput(
@@ -58,10 +58,10 @@ def newest(directory: files.Path, count: int) -> list[stored.Stored]:
 
 
 def read(choose: Callable[[], list[stored.Stored]], abstract: Any) -> tuple[list[int], list[Any]]:
-    """The steps and states of the checkpoints that `choose` answers.
+    """The steps and states of the checkpoints that `choose` returns.
 
-    It is asked again where one of them was removed meanwhile, as a training removes those that are
-    superseded.
+    It is called again where one of them was removed meanwhile, as a training removes superseded
+    checkpoints.
     """
     for _ in range(_TRIES):
         try:
@@ -75,7 +75,7 @@ def read(choose: Callable[[], list[stored.Stored]], abstract: Any) -> tuple[list
 
 
 def spellable(directory: files.Path) -> None:
-    """BadInput where TensorStore, which takes UTF-8 alone, cannot be told of a folder."""
+    """BadInput where a folder's name is no UTF-8, which is all that TensorStore takes."""
     try:
         os.fspath(directory).encode()
     except UnicodeEncodeError:

@@ -1,6 +1,6 @@
-"""The checkpoints of a run, and how each scored, by their files alone: no JAX, nothing is written.
+"""A run's checkpoints and their scores, read from files alone: without JAX, writing nothing.
 
-Only what Orbax has given its final name counts: a folder named by its step.
+Only checkpoints with their final name count: a folder named by its step.
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ class Saved:
 
     step: int
     score: float | None
-    """Of the evaluation at that step, or None where there was none."""
+    """The score of the evaluation at that step, or None where there was none."""
 
 
 def saved(workdir: files.Path) -> list[Saved]:
@@ -28,13 +28,13 @@ def saved(workdir: files.Path) -> list[Saved]:
 
 
 def best(found: list[Saved]) -> Saved | None:
-    """The checkpoint of the best score, or the last where none was scored."""
+    """The checkpoint with the best score, or the last one where none has a score."""
     scored = [one for one in found if one.score is not None]
     return max(scored, key=lambda one: one.score or 0.0) if scored else (found or [None])[-1]
 
 
 def _score(path: files.Path) -> float | None:
-    """None where the file is not there, or says nothing that can be compared."""
+    """The score, or None where there is no file or no finite number in it."""
     try:
         score = json.loads(path.read_bytes()[:1000])["score"]
     except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):

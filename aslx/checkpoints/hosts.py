@@ -1,4 +1,4 @@
-"""What several hosts that train together decide alike."""
+"""Work and errors that several hosts share while they train together."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -15,8 +15,8 @@ T = TypeVar("T")
 
 
 def together(work: Callable[[], T]) -> T:
-    """What `work` answers here. BadInput on any host is raised on all of them, with the same line:
-    else the others would wait for the one that ended."""
+    """The result of `work` on this host. BadInput on any host is raised on all hosts with the same
+    line: otherwise the others would wait for the host that ended."""
     if jax.process_count() == 1:
         return work()
     answer, refused = None, ""
@@ -27,16 +27,16 @@ def together(work: Callable[[], T]) -> T:
     for line in gathered(refused):
         if line:
             raise errors.BadInput(line)
-    return answer  # type: ignore[return-value] - No line: `work` answered.
+    return answer  # type: ignore[return-value] - `work` returned, because no host refused.
 
 
 def on_first(work: Callable[[], object]) -> None:
-    """`work` on the first host alone; BadInput there is raised on all."""
+    """Does `work` on the first host alone; BadInput there is raised on all hosts."""
     together(lambda: work() if jax.process_index() == 0 else None)
 
 
 def gathered(text: str) -> list[str]:
-    """Each host's text, by the host's number, on every host; what exceeds 4 KiB is left out."""
+    """Each host's text, in the order of the hosts, on every host. A text is cut off at 4 KiB."""
     if jax.process_count() == 1:
         return [text]
     data = text.encode()[:_ROOM]

@@ -1,8 +1,8 @@
-"""Saved states as they lie on a disk or in a bucket: what they say of themselves, and their arrays.
+"""Reads saved states on a disk or in a bucket: their notes and their arrays.
 
-Nothing here changes a file, so it serves beside a training that saves. A failure to read is told
-from damage by evidence alone: a file that is missing, a checksum or a decoder that says that bytes
-are wrong. The layout is Orbax's: arrays as Zarr 3 in OCDBT, what else there is as JSON.
+Nothing here changes a file, so it can run beside a training that saves. Only evidence makes a
+failure to read into damage: a missing file, or a checksum or decoder that finds wrong bytes. The
+layout is Orbax's: arrays as Zarr 3 in OCDBT, everything else as JSON.
 """
 
 import contextlib
@@ -27,8 +27,8 @@ STATE = "state"
 _METADATA, _SCORE = "_CHECKPOINT_METADATA", "metrics/metrics"
 _COMMITTED = "commit_success.txt"
 _MOST_JSON = 16 << 20  # Bytes.
-# What TensorStore says where what it has read cannot be what was written, where it was not let, and
-# where storage failed.
+# TensorStore's messages for bytes that cannot be those that were written, for a lack of permission,
+# and for storage that failed.
 _DAMAGE = re.compile(
     "DATA_LOSS: |OUT_OF_RANGE: |NOT_FOUND: |FAILED_PRECONDITION: (?!.*os_error_code)|"
     ".*(Error decoding |CRC-32C)",
@@ -39,26 +39,26 @@ _UNAVAILABLE = re.compile("UNKNOWN: |ABORTED: |UNAVAILABLE: |DEADLINE_EXCEEDED: 
 
 
 class OtherNetwork(errors.BadInput):
-    """A checkpoint that is whole, of arrays of other names, shapes or types."""
+    """A whole checkpoint whose arrays have other names, shapes or types."""
 
 
 class Damaged(errors.BadInput):
-    """A checkpoint whose bytes are, provably, not those that were saved."""
+    """A checkpoint whose bytes are provably not those that were saved."""
 
 
 class Gone(errors.Unavailable):
-    """A checkpoint that was removed, or replaced, while it was read."""
+    """A checkpoint that was removed or replaced while it was read."""
 
 
 def flatten(tree: Any) -> dict[str, Any]:
-    """The leaves, each under its path: "model/encoder/0/up/kernel"."""
+    """The leaves of a tree by their paths, as "model/encoder/0/up/kernel"."""
     leaves = jax.tree.leaves_with_path(tree)
     return {jax.tree_util.keystr(path, simple=True, separator="/"): x for path, x in leaves}
 
 
 @dataclasses.dataclass(frozen=True)
 class Stored:
-    """A checkpoint. What reads it raises `Damaged`, `Gone`, or what storage raised."""
+    """A checkpoint. Its methods raise `Damaged`, `Gone`, or what storage raised."""
 
     path: files.Path
 
@@ -68,7 +68,7 @@ class Stored:
 
     @functools.cached_property
     def progress(self) -> dict[str, Any]:
-        """What the run noted of itself."""
+        """The notes of the run's progress."""
         with self._reading():
             noted = self._json(_METADATA)
             if not isinstance(noted.get("custom_metadata"), dict):
@@ -77,7 +77,7 @@ class Stored:
 
     @functools.cached_property
     def score(self) -> float | None:
-        """None where none was noted, or one that is no number: such is never the best."""
+        """The score, or None where there is none or it is NaN, which is never the best."""
         with self._reading():
             if "metrics" not in self._json(_METADATA).get("item_handlers", {}):
                 return None
@@ -88,9 +88,9 @@ class Stored:
 
     @property
     def was_committed(self) -> bool:
-        """Whether a save came to its end, though in a bucket the object that says so may be lost.
+        """Whether a save came to its end, even if a bucket has lost the object that says so.
 
-        Damaged notes are none of a save that was cut short: objects appear when they are whole.
+        Damaged notes are no sign of an interrupted save: objects in a bucket appear whole.
         """
         try:
             return self._json(_METADATA).get("commit_timestamp_nsecs") is not None
@@ -100,8 +100,8 @@ class Stored:
             return True
 
     def summed(self) -> bool:
-        """Whether checksums say that every byte is the one that was saved; False where there are
-        none."""
+        """True where checksums say that every byte is as it was saved, False where there are no
+        checksums."""
         with self._reading():
             try:
                 sums = self._json(checksums.NAME)
@@ -112,14 +112,14 @@ class Stored:
         return True
 
     def decode(self) -> None:
-        """Reads every array, for what decoders find."""
+        """Reads every array, so that decoders find damage."""
         with self._reading():
             for name in self._names:
                 self._open(name).result().read().result()
 
     def restore(self, abstract: Any) -> Any:
-        """The arrays of the tree `abstract`, placed as it says; OtherNetwork where one is not there
-        or is another. No more is read into memory than it asks for."""
+        """The arrays of the tree `abstract`, placed as it says. OtherNetwork where an array is
+        missing or has another shape or type. It reads no more into memory than `abstract` holds."""
         want = flatten(abstract)
         with self._reading():
             names = self._names
@@ -132,15 +132,15 @@ class Stored:
             opened = {name: self._open(name) for name in want}
             parts = {name: self._parts(name, leaf, opened[name]) for name, leaf in want.items()}
             found = [_placed(leaf, parts.pop(name)) for name, leaf in want.items()]
-            if not self._there():  # Its files may have been those of two.
+            if not self._there():  # The files may have come from two checkpoints.
                 raise self._gone()
         return jax.tree.unflatten(jax.tree.structure(abstract), found)
 
     def _parts(self, name: str, leaf: jax.ShapeDtypeStruct, opened: Any) -> dict[tuple, Any]:
-        """What of an array this host holds, being read: futures, by the places of the parts."""
+        """Futures of an array's parts that this host holds, by their places."""
         array = opened.result()
         there, here = (array.shape, array.dtype.name), (leaf.shape, leaf.dtype.name)
-        # A chunk is decoded as a whole: one that is larger than its array is not of a training.
+        # A chunk is decoded as a whole, and no training writes one that is larger than its array.
         chunk: Any = array.chunk_layout.write_chunk.shape or ()
         if there != here or math.prod(chunk) > max(leaf.size, 1):
             raise OtherNetwork(
@@ -151,9 +151,9 @@ class Stored:
 
     @functools.cached_property
     def _names(self) -> frozenset[str]:
-        """Of the arrays."""
+        """The names of the arrays."""
         keys = ts.KvStore.open(self._store, context=self._context).result().list().result()
-        if not keys:  # TensorStore takes a store without a manifest for an empty one.
+        if not keys:  # To TensorStore a store without a manifest is an empty store.
             raise Damaged(f"{self.path / STATE / 'manifest.ocdbt'} is missing")
         ending = "/zarr.json"
         found = (key.decode(errors="replace") for key in keys)
@@ -164,7 +164,7 @@ class Stored:
             "driver": "zarr3",
             "kvstore": self._store | {"path": f"{name}/"},
             "fill_missing_data_reads": False,
-            # What was read once is not asked for again: a checkpoint never changes.
+            # A checkpoint never changes, so nothing is read twice.
             "recheck_cached_data": False,
             "recheck_cached_metadata": False,
         }
@@ -195,7 +195,7 @@ class Stored:
             return None
 
     def _there(self) -> bool:
-        """Whether it still is what it was when it was first read."""
+        """Whether the checkpoint is still the one that was first read."""
         return is_final(self.path) and self._metadata() == self._before
 
     def _gone(self) -> Gone:
@@ -219,7 +219,7 @@ class Stored:
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[None]:
-        """Names what went wrong: see the module."""
+        """Turns errors of reading into `Damaged`, `Gone`, or an error that names its cause."""
         with files.given(self.path):
             _ = self._before
             try:
@@ -246,17 +246,16 @@ class Stored:
 
 
 class _Missing(Damaged):
-    """Of a file of a checkpoint."""
+    """A missing file of a checkpoint."""
 
 
 def withdraw(path: files.Path) -> None:
-    """Ends that a checkpoint in a bucket is one, before its files go."""
+    """Removes a bucket's commit file: the checkpoint ends before its files are removed."""
     (path / _COMMITTED).unlink(missing_ok=True)
 
 
 def is_final(path: files.Path) -> bool:
-    """Whether a checkpoint stands whole: in a bucket, it was committed; on a disk, it has its
-    name."""
+    """Whether a checkpoint is whole: in a bucket it is committed, on a disk it has its name."""
     try:
         if files.in_bucket(path):
             return bool(_read(path / _COMMITTED))
@@ -274,7 +273,7 @@ def _read(path: files.Path) -> bytes:
 
 
 def _indices(leaf: jax.ShapeDtypeStruct) -> list[tuple]:
-    """The parts of an array that the devices of this host hold, each once."""
+    """The parts of an array that this host's devices hold, each part once."""
     if leaf.sharding is None:
         return [(slice(None),) * leaf.ndim]
     places: Any = leaf.sharding.addressable_devices_indices_map(leaf.shape).values()

@@ -1,4 +1,4 @@
-"""Beam searches beside slow references that keep their hypotheses in dictionaries and lists."""
+"""Beam searches against slow references that keep their hypotheses in dictionaries and lists."""
 
 import functools
 import itertools
@@ -7,6 +7,7 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from flax import nnx
 
@@ -36,7 +37,7 @@ def log_add(*values: float) -> float:
 
 
 def expected(prior, text: tuple, symbol: int) -> float:
-    """What a prior gives to a symbol after a text: its whole way is walked."""
+    """A prior's log-probability of a symbol after a text, walked from the start."""
     state = 0
     for c in text if prior else ():
         state = prior.after[state, c]
@@ -44,7 +45,7 @@ def expected(prior, text: tuple, symbol: int) -> float:
 
 
 def prefix_beams(logp_MV: np.ndarray, length: int, beams: int, prior=None) -> dict[tuple, float]:
-    """A loop over frames, prefixes and characters; the likeliest prefixes, in order."""
+    """The likeliest prefixes in order, by a loop over frames, prefixes and characters."""
     kept = {(): (0.0, -math.inf)}  # Paths that end on a blank, and on the last character.
     for logp_V in logp_MV:
         new: dict[tuple, tuple] = {}
@@ -70,7 +71,7 @@ priors = pytest.mark.parametrize("prior", [None, PRIOR], ids=["alone", "prior"])
 
 @priors
 def test_the_batched_prefix_beam_is_the_slow_one_token_for_token_on_a_hundred_clips(prior):
-    # Few characters are likely, so that twins, blanks and prefixes of prefixes meet.
+    # Few characters are likely, so that repeats, blanks and prefixes of prefixes meet.
     liked = np.where(np.isin(np.arange(60), [1, 2, 3, vocab.BLANK]), 4.0, -4.0)
     logits = (RNG.normal(size=(CLIPS, FRAMES, 60)) + liked).astype(np.float32)
     found, scores = jax.jit(
@@ -85,7 +86,7 @@ def test_the_batched_prefix_beam_is_the_slow_one_token_for_token_on_a_hundred_cl
         )
 
 
-def test_a_prefix_beam_as_wide_as_all_texts_gives_each_its_whole_probability():
+def test_a_prefix_beam_that_holds_all_texts_gives_each_its_whole_probability():
     logits = RNG.normal(size=(1, 4, 60)).astype(np.float32) * 2
     logits[..., [*range(3, vocab.BLANK)]] = -1e4
     found, scores = beam_search.ctc(jnp.asarray(logits), jnp.ones((1, 4), bool), 4, 40)
@@ -107,7 +108,7 @@ def logp_of(model, tokens, memory, mask) -> jax.Array:
 def slow_beams(
     model, memory, mask, length: int, beams: int, prior=None
 ) -> list[tuple[tuple, float]]:
-    """Every hypothesis decoded anew by teacher forcing, one clip and one character at a time."""
+    """Each hypothesis is decoded anew by teacher forcing, one clip and one character at a time."""
     live: list[tuple[tuple, float]] = [((), 0.0)]
     for _ in range(length):
         new = []
@@ -115,7 +116,7 @@ def slow_beams(
             if text[-1:] == (vocab.END,):
                 new.append((text, score))
                 continue
-            # One length, so that it compiles once: what stands after a character is not seen.
+            # One length, so that it compiles once; a character does not see later ones.
             tokens = np.full((1, length), vocab.PAD, np.int32)
             tokens[0, : len(text) + 1] = (vocab.START, *text)
             logp_V = np.asarray(logp_of(model, tokens, memory, mask))[0, len(text)]
@@ -131,7 +132,7 @@ def slow_beams(
 @pytest.fixture(params=[TRANSFORMER, LSTM], ids=["transformer", "lstm"])
 def model(request):
     model = jax.jit(lambda: request.param.build(6, rngs=nnx.Rngs(3)))()
-    # Trained models do not write these; greedy would let an untrained one.
+    # Trained models do not write these tokens, but an untrained one may under greedy decoding.
     bias = model.head.bias[...].at[jnp.array([vocab.PAD, vocab.START])].set(-1e4)
     model.head.bias[...] = bias
     return model
@@ -158,15 +159,18 @@ def test_a_beam_of_one_is_greedy(model):
 
     @jax.jit
     def both(model):
-        found, _ = beam_search.autoregressive(model, *model.encode(features, MASK), 5, 1)
-        return found[:, 0], decoding.greedy(model, *model.encode(features, MASK), 5)[0]
+        memory, mask = model.encode(features, MASK)
+        found, _ = beam_search.autoregressive(model, memory, mask, 5, 1)
+        return found[:, 0], decoding.greedy(model, memory, mask, 5)[0]
 
     for ours, theirs in zip(*map(np.asarray, both(model)), strict=True):
         assert vocab.decode(ours) == vocab.decode(theirs)
 
 
 @pytest.mark.parametrize("weight, prior", [(0.4, None), (1.0, None), (0.4, PRIOR)])
-def test_the_joint_search_takes_the_text_that_all_together_find_likeliest(model, weight, prior):
+def test_the_joint_search_takes_the_text_with_the_best_score_of_heads_and_prior(
+    model, weight, prior
+):
     features, mask = clips()[:10], MASK[:10]
 
     @jax.jit
@@ -179,7 +183,6 @@ def test_the_joint_search_takes_the_text_that_all_together_find_likeliest(model,
         return memory, memory_mask, logits, jnp.concatenate([attended, aligned], 1), found[:, None]
 
     memory, memory_mask, logits, candidates, found = every(model)
-    ctc_score = jax.jit(beam_search._ctc_score)
     for i, (chosen,) in enumerate(texts(found)):
         scores = {}
         for text in texts(candidates)[i]:
@@ -188,15 +191,17 @@ def test_the_joint_search_takes_the_text_that_all_together_find_likeliest(model,
             here = memory[i : i + 1], memory_mask[i : i + 1]
             logp_TV = np.asarray(logp_of(model, tokens, *here))[0]
             attention = sum(float(logp_TV[t, c]) for t, c in enumerate((*text, vocab.END)))
-            label = jnp.asarray(tokens[:, 1:])
-            paths = ctc_score(logits[i : i + 1], memory_mask[i : i + 1], label)
-            scores[text] = (1 - weight) * attention + weight * float(paths[0])
+            gone, pads = (1.0 - x for x in (here[1], tokens[:, 1:] != vocab.PAD))
+            loss = optax.ctc_loss(
+                logits[i : i + 1], gone, jnp.asarray(tokens[:, 1:]), pads, blank_id=vocab.BLANK
+            )
+            scores[text] = (1 - weight) * attention - weight * float(loss[0])
             whole = enumerate((*text, vocab.END))
             scores[text] += sum(expected(prior, text[:t], c) for t, c in whole)
         assert scores[chosen] == pytest.approx(max(scores.values()), rel=1e-4)
 
 
-def test_texts_that_differ_in_a_character_doubt_that_one_alone():
+def test_texts_that_differ_in_one_character_lower_the_confidence_there_alone():
     texts = ["abcab", "abxab", "bcab", "abcabb", "abcab"]
     tokens = np.full((1, 5, 7), vocab.PAD, np.int32)
     for k, text in enumerate(texts):

@@ -1,6 +1,6 @@
-"""Greedy decoding, and that all of it survives the way to a TFLite file.
+"""Greedy decoding, and that every decoder answers the same from a TFLite file.
 
-Conversion needs TensorFlow; the graphs here take features of a static shape with a batch of one.
+Conversion needs TensorFlow. The graphs here take features of a static shape with a batch of one.
 """
 
 import jax
@@ -38,7 +38,7 @@ def logits_of(paths, classes: int) -> jax.Array:
 
 
 class Script:
-    """Stands for a model: writes given rows whatever it reads, and counts its steps."""
+    """A model that writes given rows whatever it reads, and counts its steps."""
 
     def __init__(self, rows):
         self.rows = jnp.asarray(rows)
@@ -82,13 +82,14 @@ def test_greedy_stops_when_every_row_has_ended():
 def test_greedy_is_the_argmax_of_teacher_forcing(cfg):
     model = jax.jit(lambda: cfg.build(6, rngs=nnx.Rngs(3)))()
     features = RNG.normal(size=(3, 11, 6)).astype(np.float32)
-    mask = np.arange(11) < np.array([[11], [6], [2]])
+    mask = jnp.arange(11) < jnp.array([[11], [6], [2]])
 
     @jax.jit
     def both(model):
-        text, sure = decoding.greedy(model, *model.encode(features, jnp.asarray(mask)), 9)
-        begun = jnp.pad(text, ((0, 0), (1, 0)), constant_values=vocab.START)[:, :-1]
-        return text, sure, jax.nn.softmax(model.decode(begun, *model.encode(features, mask)))
+        memory, memory_mask = model.encode(features, mask)
+        text, sure = decoding.greedy(model, memory, memory_mask, 9)
+        begun = decoding.with_start(text)[:, :-1]
+        return text, sure, jax.nn.softmax(model.decode(begun, memory, memory_mask))
 
     text, sure, forced = both(model)
     ended = np.cumsum(text == END, 1) > (text == END)
@@ -96,31 +97,12 @@ def test_greedy_is_the_argmax_of_teacher_forcing(cfg):
     np.testing.assert_allclose(sure[~ended], forced.max(-1)[~ended], rtol=1e-4)
 
 
-def test_ctc_greedy_drops_repeats_then_blanks():
-    paths = [
-        [A, A, BLANK, A, B, B],
-        [BLANK, BLANK, C, C, C, BLANK],
-        [BLANK] * 6,
-        [A, B, C, A, B, C],
-    ]
-    text, _ = decoding.ctc_greedy(logits_of(paths, BLANK + 1), jnp.ones((4, 6), bool))
-    expected = [[A, A, B, *[PAD] * 3], [C, *[PAD] * 5], [PAD] * 6, [A, B, C, A, B, C]]
-    assert text.dtype == jnp.int32
-    np.testing.assert_array_equal(text, expected)
-
-
-def test_ctc_greedy_reads_only_what_the_mask_shows():
-    logits = logits_of([[A, B, C, C], [A, B, C, C]], BLANK + 1)
-    mask = jnp.asarray([[True, True, False, False], [False] * 4])
-    text, _ = decoding.ctc_greedy(logits, mask)
-    np.testing.assert_array_equal(text, [[A, B, PAD, PAD], [PAD] * 4])
-
-
-def test_ctc_greedy_agrees_with_a_loop_over_random_paths():
+def test_ctc_greedy_drops_repeats_then_blanks_of_the_frames_that_the_mask_shows():
     paths = RNG.choice([0, A, B, BLANK], size=(50, 20))
     lengths = RNG.integers(0, 21, 50)
     mask = np.arange(20) < lengths[:, None]
     text, _ = decoding.ctc_greedy(logits_of(paths, BLANK + 1), jnp.asarray(mask))
+    assert text.dtype == jnp.int32
     for row, path, n in zip(np.asarray(text), paths, lengths, strict=True):
         expected = [
             c for i, c in enumerate(path[:n]) if c != BLANK and (i == 0 or path[i - 1] != c)
@@ -128,7 +110,7 @@ def test_ctc_greedy_agrees_with_a_loop_over_random_paths():
         np.testing.assert_array_equal(row, expected + [PAD] * (20 - len(expected)))
 
 
-def test_a_ctc_character_is_as_sure_as_its_frames_are_on_average():
+def test_a_ctc_characters_probability_is_the_mean_over_its_frames():
     path = [A, A, BLANK, A, B, A]
     heights = jnp.asarray([1.0, 3.0, 9.0, 2.0, 5.0, 4.0])
     logits = jax.nn.one_hot(jnp.asarray([path]), BLANK + 1) * heights[:, None]
@@ -137,7 +119,7 @@ def test_a_ctc_character_is_as_sure_as_its_frames_are_on_average():
     np.testing.assert_allclose(sure, [[(p[0] + p[1]) / 2, p[3], p[4], 0, 0, 0]], rtol=1e-5)
 
 
-def test_a_position_is_as_sure_as_its_likeliest_character():
+def test_a_positions_probability_is_that_of_its_likeliest_character():
     logits = logits_of([[A, B, END]], vocab.SIZE) * jnp.asarray([[1], [0.1], [0.5]])
     _, sure = decoding.positions_greedy(logits)
     p = np.exp([9, 0.9, 4.5]) / (np.exp([9, 0.9, 4.5]) + vocab.SIZE - 1)
@@ -153,7 +135,7 @@ def test_positions_greedy_pads_after_the_first_end():
     )
 
 
-def test_a_clip_that_is_read_with_little_confidence_is_answered_by_the_fallback():
+def test_the_fallback_replaces_texts_of_little_confidence():
     tokens = jnp.asarray([[A, B, END], [A, B, END], [END, PAD, PAD], [A, B, C]])
     sure = jnp.asarray([[0.9, 0.5, 0.1], [0.5, 0.5, 1.0], [1.0, 1.0, 1.0], [1.0, 1.0, 1.0]])
     mask = jnp.asarray([[True, False]] * 3 + [[False, False]])
@@ -168,7 +150,7 @@ def test_a_clip_that_is_read_with_little_confidence_is_answered_by_the_fallback(
 
 
 def _built(cfg):
-    """A network as if trained: every value away from its start, biases too."""
+    """A network as if trained: every value is moved from its start, biases too."""
     rng = np.random.default_rng(3)
     model = jax.jit(lambda: cfg.build(6, rngs=nnx.Rngs(3)))()
     return jax.tree.map(lambda x: x + 0.1 * rng.normal(size=x.shape).astype(np.float32), model)
@@ -178,7 +160,12 @@ def _autoregressive(cfg):
     """END is made likelier, so that some texts end early."""
     model = _built(cfg)
     model.head.bias[...] = model.head.bias[...].at[END].add(1.5)
-    return lambda x, mask: decoding.greedy(model, *model.encode(x, mask), 12)
+
+    def read(x, mask):
+        memory, memory_mask = model.encode(x, mask)
+        return decoding.greedy(model, memory, memory_mask, 12)
+
+    return read
 
 
 def _ctc(cfg):
@@ -201,15 +188,9 @@ def _searched(cfg, head, prior=None):
     return lambda x, mask: head.read(model, x, mask, max_tokens=6, beams=3, prior=prior)
 
 
-def _fallen_back():
-    model = _built(TRANSFORMER)
-
-    def read(x, mask):
-        memory, memory_mask = model.encode(x, mask)
-        text, sure = decoding.ctc_greedy(model.ctc(memory), memory_mask)
-        return decoding.fallback(text, sure, mask, np.array([C, A] * 9), 0.02)
-
-    return read
+def _with_fallback():
+    read = _ctc(TRANSFORMER)
+    return lambda x, mask: decoding.fallback(*read(x, mask), mask, np.array([C, A] * 9), 0.02)
 
 
 @pytest.mark.parametrize(
@@ -223,7 +204,7 @@ def _fallen_back():
         ),
         pytest.param(lambda: _positions(fingerspelling_lstm.Config()), id="published lstm"),
         pytest.param(lambda: _ctc(SQUEEZEFORMER), id="squeezeformer ctc"),
-        pytest.param(_fallen_back, id="fallback"),
+        pytest.param(_with_fallback, id="fallback"),
         pytest.param(
             lambda: _searched(TRANSFORMER, heads.CTC()), id="ctc beams", marks=pytest.mark.slow
         ),
@@ -267,5 +248,5 @@ def test_a_converted_reader_writes_what_jax_writes(read):
         np.testing.assert_array_equal(text, jax_text)
         np.testing.assert_allclose(sure[text != PAD], jax_sure[text != PAD], atol=1e-4)
         texts.add(text.tobytes())
-    # The equality says little where a network writes one text whatever it reads.
+    # Equality would show little of a network that writes one text whatever it reads.
     assert len(texts) > 1

@@ -1,4 +1,4 @@
-"""The prior of texts beside its formula, over dictionaries and strings."""
+"""The prior of texts against its formula over dictionaries and strings."""
 
 import math
 
@@ -15,10 +15,9 @@ BEGIN, END = "<", ">"  # Neither is among the characters.
 
 
 def slow_logp(phrases: list[str], order: int, text: str) -> float:
-    """Witten and Bell's formula, asked anew for every character of a text and for its end."""
+    """Witten and Bell's formula, computed anew for each character of a text and for its end."""
 
     def p(history: str, symbol: str) -> float:
-        n = kinds = 0
         followers: dict[str, int] = {}
         for phrase in phrases:
             whole = BEGIN + phrase + END

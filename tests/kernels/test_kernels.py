@@ -1,5 +1,5 @@
-"""Each tuned form of a kernel against the plain form, which defines it, and some of those against
-XLA's own functions."""
+"""Tuned forms of kernels against the plain forms that define them, and some of these against XLA's
+own functions."""
 
 import functools
 
@@ -12,8 +12,6 @@ from aslx.kernels import lstm
 from aslx.kernels import mode as modes
 
 RNG = np.random.default_rng(0)
-
-
 MODES = modes.PLAIN, modes.CPU, modes.ACCELERATOR
 
 
@@ -21,8 +19,8 @@ def some(*shape: int) -> np.ndarray:
     return RNG.normal(size=shape).astype(np.float32)
 
 
-def equals(*shape: int) -> np.ndarray:
-    """Some values more than once."""
+def with_equals(*shape: int) -> np.ndarray:
+    """Some values occur more than once."""
     return RNG.integers(0, 3, shape).astype(np.float32)
 
 
@@ -33,7 +31,7 @@ def recurrence(features: int, units: int, first: bool = False) -> tuple:
 
 
 def recur(activation: lstm.Activation, reverse: bool, steps: int, mask: np.ndarray | None):
-    """The kernel of x, its three weights and the first carry."""
+    """A function of a mode, x, three weights and the first carry."""
     mask_TB1 = None if mask is None else jnp.asarray(mask.T[..., None])
 
     def of(mode: modes.Mode, x, kernel, bias, recurrent, first):
@@ -44,10 +42,10 @@ def recur(activation: lstm.Activation, reverse: bool, steps: int, mask: np.ndarr
 
 
 def mixing(*mask: int):
-    """Attention under a mask of which one row sees nothing."""
+    """Attention under a mask with one row that sees nothing."""
     mask_BTS = RNG.random(mask) < 0.5
     mask_BTS[0, 0] = False
-    arrays = [some(16, 128, 4, 8) for _ in range(3)]  # As many logits as are cut into parts.
+    arrays = [some(16, 128, 4, 8) for _ in range(3)]  # Enough logits for parts.
     return lambda mode, q, k, v: mode.attention(q, k, v, jnp.asarray(mask_BTS)), arrays
 
 
@@ -64,8 +62,8 @@ CASES = {
     "linear-of-few-rows": (run("linear"), [some(3, 80), some(80, 20)]),
     "linear-that-pads-its-columns": (run("linear"), [some(90, 80), some(80, 20)]),
     "linear-that-widens": (run("linear"), [some(90, 20), some(20, 80)]),
-    "halve-image": (run("halve_image"), [equals(2, 4, 6, 4)]),
-    "halve-image-of-odd-sides": (run("halve_image"), [equals(2, 3, 5, 4)]),
+    "halve-image": (run("halve_image"), [with_equals(2, 4, 6, 4)]),
+    "halve-image-of-odd-sides": (run("halve_image"), [with_equals(2, 3, 5, 4)]),
     "recur": (recur(lstm.TANH, False, 0, None), recurrence(5, 6)),
     "recur-over-ends": (recur(lstm.TANH, False, 0, ENDS), recurrence(5, 6, first=True)),
     "recur-backwards": (recur(lstm.TANH, True, 0, HOLES), recurrence(5, 6, first=True)),
@@ -130,7 +128,7 @@ def test_unrolled_blocks_answer_what_scanned_ones_do():
 
 @pytest.mark.parametrize("taps", [(1,), (4,), (5,), (3, 3)])
 def test_a_depthwise_convolution_is_xlas_grouped_one(taps):
-    x, kernel = some(2, 11, *[7] * (len(taps) - 1), 3), some(*taps, 3)
+    x, kernel = map(jnp.asarray, (some(2, 11, *[7] * (len(taps) - 1), 3), some(*taps, 3)))
     expected = jax.lax.conv_general_dilated(
         x,
         kernel[..., None, :],
@@ -144,7 +142,7 @@ def test_a_depthwise_convolution_is_xlas_grouped_one(taps):
 
 @pytest.mark.parametrize(("height", "width"), [(4, 6), (3, 5)])
 def test_of_each_2_x_2_the_first_of_the_largest_has_the_gradient(height, width):
-    x = equals(2, height, width, 4)
+    x = with_equals(2, height, width, 4)
     weights = some(2, -(-height // 2), -(-width // 2), 4)
     found = jax.grad(lambda x: (modes.PLAIN.halve_image(x) * weights).sum())(x)
     expected = np.zeros_like(x)
@@ -158,7 +156,8 @@ def test_of_each_2_x_2_the_first_of_the_largest_has_the_gradient(height, width):
 def test_tiles_of_a_convolution_take_less_than_half_the_products_flops():
     x, kernel = jnp.zeros((32, 128, 64)), jnp.zeros((11, 64, 64))
     compiled = jax.jit(modes.CPU.convolution).lower(x, kernel).compile()
-    assert compiled.cost_analysis()["flops"] < 0.5 * 2 * 32 * 128 * 11 * 64 * 64
+    cost = compiled.cost_analysis()
+    assert cost is not None and cost["flops"] < 0.5 * 2 * 32 * 128 * 11 * 64 * 64
 
 
 def test_no_accelerator_runs_a_barrier():

@@ -1,3 +1,5 @@
+"""Keras' LSTM as a layer."""
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -6,8 +8,8 @@ from flax import nnx
 from aslx.models import rnn
 
 RNG = np.random.default_rng(0)
-X = RNG.normal(size=(3, 7, 5)).astype(np.float32)
-MASK = np.arange(7) < np.array([[7], [4], [0]])
+X = jnp.asarray(RNG.normal(size=(3, 7, 5)), jnp.float32)
+MASK = jnp.arange(7) < jnp.array([[7], [4], [0]])
 
 
 def test_gradients_reach_the_first_carry():
@@ -15,7 +17,7 @@ def test_gradients_reach_the_first_carry():
     first = (jnp.full((3, 6), 0.3), jnp.full((3, 6), -0.2))
 
     def whole(first):
-        return layer(X, jnp.asarray(MASK), first)[0].sum()
+        return layer(X, MASK, first)[0].sum()
 
     def in_steps(carry):
         total = 0.0
@@ -31,7 +33,7 @@ def test_gradients_reach_the_first_carry():
 
 def test_the_backward_direction_starts_at_each_rows_own_end():
     layer = rnn.LSTM(5, 6, rngs=nnx.Rngs(1))
-    h, _ = layer(X, jnp.asarray(MASK), reverse=True)
+    h, _ = layer(X, MASK, reverse=True)
     flipped, _ = layer(X[1:2, 3::-1])
     np.testing.assert_allclose(h[1:2, 3::-1], flipped, atol=1e-6)
 
