@@ -13,7 +13,7 @@ import pathlib
 import runpy
 import traceback
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import jax
 import tyro
@@ -23,6 +23,20 @@ from aslx import errors, sharding
 from aslx import optim as optim_lib
 from aslx.data import plan
 from aslx.storage import config_json, files
+
+if TYPE_CHECKING:
+    from aslx.augment import augmentation
+    from aslx.schema import features, networks
+    from aslx.tasks import task
+
+    # Each is given the network and the features that it asks for: the config brings them together.
+    Task = task.Task[Any, Any, Any]
+    Augmentation = augmentation.Augmentation[Any]
+    Batching = plan.Batching
+    Features = features.Features
+    Model = networks.Config
+else:  # Any: tyro and config_json take the type of the value that stands at the field.
+    Task = Augmentation = Features = Model = Batching = Any
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -46,7 +60,7 @@ class Source:
 class Data:
     path: str = "data/synthetic"
     """A folder that aslx.prepare wrote."""
-    batching: Any = plan.Bucketed()
+    batching: Batching = plan.Bucketed()
     """plan.Bucketed or plan.Fixed."""
     workers: int = 0
     """Processes that read; 0: a thread."""
@@ -66,10 +80,10 @@ class Data:
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
     data: Data = Data()
-    task: Any
-    features: Any
-    model: Any
-    augmentation: Any = None  # Not `Any | None`: tyro would find no options in a union.
+    task: Task
+    features: Features
+    model: Model
+    augmentation: Augmentation = None  # type: ignore - tyro finds no options in a union with None.
     """augment.Clips, image_augment.Images, or None."""
     weights: str = ""
     """Pretrained weights to begin from: a file, Keras' .h5 or safetensors; or the directory of

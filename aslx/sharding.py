@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import TypeVar
 
 import jax
 from jax.sharding import AxisType, NamedSharding
@@ -12,6 +12,7 @@ from jax.sharding import PartitionSpec as P
 from aslx import errors
 from aslx.kernels import storing
 
+Tree = TypeVar("Tree")
 MIN_SHARD_SIZE = 2**10  # Smaller arrays are cheaper to replicate than to gather.
 
 
@@ -124,7 +125,7 @@ def replicated(mesh: jax.sharding.Mesh) -> NamedSharding:
     return NamedSharding(mesh, P())
 
 
-def whole(mesh: jax.sharding.Mesh, arrays: Any) -> Any:
+def whole(mesh: jax.sharding.Mesh, arrays: Tree) -> Tree:
     """Gathers arrays within a jitted function. Parameters must be whole where they are used: in a
     product with a part of a parameter the compiler may cut the activations too, and send them from
     device to device."""
@@ -140,7 +141,7 @@ def put(mesh: jax.sharding.Mesh, batches: Iterator[dict]) -> Iterator[dict[str, 
         yield arrays
 
 
-def place(mesh: jax.sharding.Mesh, abstract: Any) -> Any:
+def place(mesh: jax.sharding.Mesh, abstract: Tree) -> Tree:
     """Gives every abstract array its sharding: the widest divisible axis is split over "fsdp"."""
 
     def with_sharding(x: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:

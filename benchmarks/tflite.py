@@ -84,14 +84,16 @@ def main() -> None:
     cfg = prepared(command, cfg)
     cfg, model = export_graph.exact(cfg, opening.network(cfg))
     model = ending(model)
-    rng, columns = np.random.default_rng(0), len(cfg.features.selection.columns)
+    features: Any = cfg.features
+    rng, columns = np.random.default_rng(0), len(features.selection.columns)
+    head = getattr(cfg.task, "head", None)
     for quantize in command.quantize:
         flatbuffer = conversion.convert(cfg, model, quantize)
         line: dict[str, Any] = {
             **{name: importlib.metadata.version(name) for name in ("ai-edge-litert", "jax")},
             "load": round(os.getloadavg()[0], 1),
             "config": pathlib.Path(command.config).stem,
-            "head": "ctc" if command.ctc else type(cfg.task.head).__name__.lower(),
+            "head": "ctc" if command.ctc else type(head).__name__.lower(),
             "quantize": quantize,
             "parameters": sum(leaf.size for leaf in jax.tree.leaves(model)),
             "model_bytes": len(flatbuffer),

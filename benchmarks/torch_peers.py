@@ -165,11 +165,13 @@ def build(words: str, rows: int, frames: int, characters: int = 18) -> turns.Wor
     """Steps of AdamW on one batch of `rows` clips of `frames`, compiled, in the config's dtype."""
     path, *options = words.split()
     cfg = config.load(path, tuple(options))
+    features: Any = cfg.features
+    network: Any = cfg.model
     device = "cuda" if torch.cuda.is_available() else "cpu"
     on = functools.partial(torch.tensor, device=device)
     rng, tokens = np.random.default_rng(0), np.random.default_rng(1)
-    seen = cfg.features.frames(frames) // 4 * 4
-    x_BSF = on(rng.random((rows, seen, cfg.features.num_features), np.float32))
+    seen = features.frames(frames) // 4 * 4
+    x_BSF = on(rng.random((rows, seen, features.num_features), np.float32))
     mask_BS, target_BT = (
         on(np.ones((rows, seen), bool)),
         on(tokens.integers(0, 59, (rows, characters))),
@@ -183,7 +185,7 @@ def build(words: str, rows: int, frames: int, characters: int = 18) -> turns.Wor
     lengths = on(np.full(rows, characters))
 
     def step() -> None:
-        with torch.autocast(device, torch.bfloat16, enabled=cfg.model.dtype == "bfloat16"):
+        with torch.autocast(device, torch.bfloat16, enabled=network.dtype == "bfloat16"):
             ctc, decoded, mask_BM = compiled(x_BSF, mask_BS, target_BT.roll(1, 1))
         logs_MBV = functional.log_softmax(ctc.float(), -1).transpose(0, 1)
         loss = functional.ctc_loss(logs_MBV, target_BT, mask_BM.sum(1), lengths, vocab.BLANK)

@@ -12,7 +12,7 @@ parameters.
 """
 
 from aslx import config, optim
-from aslx.augment import clip_augment, input_dropout
+from aslx.augment import clip_augment, cutmix, input_dropout
 from aslx.data import plan
 from aslx.inputs import phrase_features
 from aslx.models import squeezeformer
@@ -22,7 +22,7 @@ FEATURES = phrase_features.Modern(
     parts=("right_hand", "left_hand", "pose", "face"), max_frames=384, only_hands=False
 )
 AUGMENTATION = clip_augment.Clips(
-    cutmix=clip_augment.CutMix(rate=0.3),
+    cutmix=cutmix.CutMix(rate=0.3),
     resample=clip_augment.Resample(rate=0.8),
     warp=clip_augment.Resample(rate=0.3, windows=5),
     affine=clip_augment.Affine(rate=0.75),

@@ -15,8 +15,9 @@ SELECTION = FEATURES.selection
 FRAMES = 40
 NOTHING = clip_augment.Clips()
 WAYS = {field.name: getattr(NOTHING, field.name) for field in dataclasses.fields(NOTHING)}
-SEEN = [name for name, way in WAYS.items() if hasattr(type(way), "kept")]
-MOVED = [name for name in WAYS if name not in SEEN]
+SEEN = list(clip_augment.DROPS)
+MOVED = [*clip_augment.MIXING, *clip_augment.CHANGES]
+assert {*SEEN, *MOVED} == WAYS.keys()
 
 
 def batch(rows: int = 6, seed: int = 0) -> dict:

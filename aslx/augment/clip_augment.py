@@ -1,10 +1,10 @@
-"""Clips shown in another way: on the device, keyed, and in the shapes that they came in.
+"""Augmentation of clips: on the device, with a key, in the shapes of the batch.
 
-`Clips` has one object for each way; its `rate` is the share of clips that it happens to, and a way
-of rate 0 costs nothing. Those that mix clips happen first, to the whole batch; the others here
-before the features; those of masks.py leave values out of what the model sees. The ways, and
-strengths of about these sizes, are those of the fingerspelling competition's first place (Henkel
-and Hanley 2023).
+`Clips` has one object for each change. The `rate` of a change is the share of the clips that are
+changed, and a change of rate 0 costs nothing. CutMix comes first, on the whole batch. The changes
+in this module come before the features, and those in input_dropout.py leave out values of what the
+network sees. The changes, and strengths of about these sizes, are those of the fingerspelling
+competition's first place (Henkel and Hanley 2023).
 
 Shape suffixes: B clips, T frames of the clip, S frames that the model sees, N points, F features,
 L characters, W windows.
@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from aslx.augment import cutmix as cutmix_lib
 from aslx.augment import input_dropout
 from aslx.kernels import random_streams
 from aslx.schema import vocab
@@ -168,61 +169,6 @@ class Noise:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class CutMix:
-    """The beginning of a clip, then the end of another of the same signer, in the row before or
-    after it (`plan.Train` lays rows by signer); of the phrases the same shares, as if every
-    character took as long."""
-
-    rate: float = 0.0
-    margin: float = 0.2
-    """Least share of either clip."""
-
-    def mix(self, batch: Batch, key: jax.Array, features: Any) -> Batch:
-        del features
-        x_BTN3, length_B, tokens = batch["landmarks"], batch["length"], batch["tokens"]
-        count_B = (tokens != vocab.PAD).sum(1)
-        signer_B = jnp.where(batch["weight"] > 0, batch["signer"], -1)
-        fits = (signer_B >= 0) & (signer_B == jnp.roll(signer_B, 1))
-        before_B, after_B = fits, jnp.roll(fits, -1)
-        cut_key, coin_key = jax.random.split(key)
-        before_B &= ~after_B | jax.random.bernoulli(coin_key, shape=fits.shape)
-
-        def beside(x: jax.Array) -> jax.Array:
-            # Rolled: of a batch on several chips the edges travel. Were rows picked, all would.
-            return _where(before_B, jnp.roll(x, 1, 0), _where(after_B, jnp.roll(x, -1, 0), x))
-
-        cut_B = jax.random.uniform(cut_key, fits.shape, minval=self.margin, maxval=1 - self.margin)
-        x_BTN3, length_B = _joined(x_BTN3, length_B, beside(x_BTN3), beside(length_B), cut_B)
-        tokens, count_B = _joined(tokens, count_B, beside(tokens), beside(count_B), cut_B)
-        tokens = jnp.where(jnp.arange(tokens.shape[1]) < count_B[:, None], tokens, vocab.PAD)
-        return batch | {"landmarks": x_BTN3, "length": length_B, "tokens": tokens}
-
-
-def _where(which_B: jax.Array, x: jax.Array, other: jax.Array) -> jax.Array:
-    """Rows of the one or the other."""
-    return jnp.where(which_B.reshape(-1, *(1,) * (x.ndim - 1)), x, other)
-
-
-def _joined(
-    x_BT: jax.Array,
-    length_B: jax.Array,
-    other_BT: jax.Array,
-    other_length_B: jax.Array,
-    cut_B: jax.Array,
-) -> tuple[jax.Array, jax.Array]:
-    """Each row up to its cut, then another from there on, and how long that is: never longer than
-    the longer of the two."""
-    end_B = jnp.round(cut_B * length_B).astype(jnp.int32)
-    start_B = jnp.round(cut_B * other_length_B).astype(jnp.int32)
-    at_T = jnp.arange(x_BT.shape[1])
-    from_BT = jnp.clip(at_T - (end_B - start_B)[:, None], 0, x_BT.shape[1] - 1)
-    column = (..., *(None,) * (x_BT.ndim - 2))
-    theirs = jnp.take_along_axis(other_BT, from_BT[column], 1)
-    joined = jnp.where((at_T < end_B[:, None])[column], x_BT, theirs)
-    return joined, end_B + other_length_B - start_B
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
 class TokenMask:
     """Characters that the decoder is told while it learns are hidden, as pads: it has to look."""
 
@@ -241,7 +187,7 @@ class TokenMask:
 class Clips:
     """All ways, in the order in which they happen; by default none does."""
 
-    cutmix: CutMix = CutMix()
+    cutmix: cutmix_lib.CutMix = cutmix_lib.CutMix()
     resample: Resample = Resample()
     warp: Resample = Resample(windows=5)
     shift: Shift = Shift()
@@ -260,42 +206,47 @@ class Clips:
 
     def mixed(self, batch: Batch, key: jax.Array, features: Any) -> Batch:
         """What rows have of one another: of a whole batch, before it is parted."""
-        return self._applied("mix", batch, key, features)
+        return self._applied(MIXING, batch, key, features)
 
     def clips(self, batch: Batch, key: jax.Array, features: Any) -> Batch:
         """Each row by itself. `landmarks` f16 or f32 [B,T,N,3] becomes f32; `given` i32[B,L] may
         join, the characters that the decoder is told."""
         batch = batch | {"landmarks": batch["landmarks"].astype(jnp.float32)}
-        return self._applied("apply", batch, key, features)
+        return self._applied(CHANGES, batch, key, features)
 
-    def _applied(self, kind: str, batch: Batch, key: jax.Array, features: Any) -> Batch:
-        for name, way in self._ways(kind):
+    def _applied(
+        self, names: tuple[str, ...], batch: Batch, key: jax.Array, features: Any
+    ) -> Batch:
+        for name, way in self._happening(names):
             happens_key, way_key = jax.random.split(random_streams.named(key, name))
             happens_B = jax.random.bernoulli(happens_key, way.rate, batch["length"].shape)
-            batch = _chosen(happens_B, getattr(way, kind)(batch, way_key, features), batch)
+            batch = _chosen(happens_B, way.apply(batch, way_key, features), batch)
         return batch
 
     def inputs(
         self, x_BSF: jax.Array, mask_BS: jax.Array, key: jax.Array, features: Any
     ) -> jax.Array:
         """Zeros in what the model sees, f32[B,S,F], for what is left out."""
-        for name, way in self._ways("kept"):
+        for name, way in self._happening(DROPS):
             happens_key, way_key = jax.random.split(random_streams.named(key, name))
             happens_B = jax.random.bernoulli(happens_key, way.rate, (len(mask_BS),))
             kept = way.kept(mask_BS, way_key, features.columns)
             x_BSF = jnp.where(kept | ~happens_B[:, None, None], x_BSF, 0.0)
         return x_BSF
 
-    def _ways(self, kind: str) -> list[tuple[str, Any]]:
-        """The ways that happen and have this function, by the names of their fields."""
-        ways = ((field.name, getattr(self, field.name)) for field in dataclasses.fields(self))
-        return [(name, way) for name, way in ways if way.rate and hasattr(type(way), kind)]
+    def _happening(self, names: tuple[str, ...]) -> list[tuple[str, Any]]:
+        return [(name, way) for name in names if (way := getattr(self, name)).rate]
+
+
+MIXING = ("cutmix",)
+CHANGES = ("resample", "warp", "shift", "affine", "mirror", "noise", "tokens")
+DROPS = ("time_mask", "point_mask", "finger_drop", "hand_drop", "face_drop", "pose_drop")
 
 
 def _chosen(happens_B: jax.Array, changed: Batch, batch: Batch) -> Batch:
     """The changed rows where it happens; a key that joins starts as the tokens."""
     batch = {"given": batch["tokens"]} | batch if "given" in changed else batch
     return {
-        name: x if x is batch.get(name) else _where(happens_B, x, batch[name])
+        name: x if x is batch.get(name) else cutmix_lib.where(happens_B, x, batch[name])
         for name, x in changed.items()
     }

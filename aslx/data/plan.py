@@ -9,6 +9,7 @@ a gap. An epoch is a fixed number of steps, the batches of the first pass.
 
 import bisect
 import dataclasses
+from typing import Protocol
 
 import numpy as np
 
@@ -32,6 +33,19 @@ class Batch:
     shape: Shape
     records: np.ndarray
     second: np.ndarray | None = None
+
+
+class Batching(Protocol):
+    """How the shapes of batches are chosen."""
+
+    @property
+    def multiple(self) -> int:
+        """Rows come in multiples of this number."""
+        ...
+
+    def shapes(self, lengths: np.ndarray) -> list[Shape]:
+        """Of clips with these lengths, in frames; the shortest shape first."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -85,7 +85,7 @@ class Pool:
         )
         return dataclasses.replace(self, join=join)
 
-    def shapes(self, batching: Any, seed: int) -> list[plan.Shape]:
+    def shapes(self, batching: plan.Batching, seed: int) -> list[plan.Shape]:
         """The shapes of batches, for the rows that passes have."""
         return batching.shapes(epoch_draws.Rows(self.lengths, self.parts, self.join).sample(seed))
 

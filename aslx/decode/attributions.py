@@ -3,16 +3,17 @@
 Both are over the M positions of a memory; `mask` bool[B, M] is true at real ones.
 """
 
-from typing import Any
-
 import jax
 
 from aslx.decode import decoding
+from aslx.schema import networks
 
 Found = dict[str, jax.Array]
 
 
-def attended(model: Any, memory: jax.Array, mask_BM: jax.Array, tokens_BL: jax.Array) -> Found:
+def attended(
+    model: networks.Decoder, memory: jax.Array, mask_BM: jax.Array, tokens_BL: jax.Array
+) -> Found:
     """`attention` f32[B, L, M]: the share that the decoder gives to each position for each of
     `tokens` i32[B, L], which it wrote itself."""
     before_BL = decoding.with_start(tokens_BL)[:, :-1]
@@ -20,7 +21,7 @@ def attended(model: Any, memory: jax.Array, mask_BM: jax.Array, tokens_BL: jax.A
     return {"tokens": tokens_BL, "attention": shares_BLM, "mask": mask_BM}
 
 
-def aligned(model: Any, memory: jax.Array, mask_BM: jax.Array) -> Found:
+def aligned(model: networks.CTC, memory: jax.Array, mask_BM: jax.Array) -> Found:
     """`posteriors` f32[B, M, 60], the likeliest `path` i32[B, M] through them, and `begins`
     bool[B, M], true where the path begins a character."""
     logits_BMV = model.ctc(memory)

@@ -6,14 +6,14 @@ already weighted, are added to the network's: shallow fusion (Gulcehre et al. 20
 Shape suffixes: B batch, K beams, L characters, M memory, V classes, N hypotheses.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
 from aslx.decode import decoding, ngrams
-from aslx.schema import vocab
+from aslx.schema import networks, vocab
 
 _NEVER = -jnp.inf
 _CHARACTERS = len(vocab.CHARACTERS)
@@ -76,7 +76,7 @@ def _allowed(
 
 
 def autoregressive(
-    model: Any,
+    model: networks.Decoder,
     memory_BMD: jax.Array,
     mask_BM: jax.Array,
     max_tokens: int,
@@ -242,7 +242,7 @@ def agreed(text_BKL: jax.Array, share_BK: jax.Array) -> jax.Array:
 
 
 def joint(
-    model: Any,
+    model: networks.Transcriber,
     memory_BMD: jax.Array,
     mask_BM: jax.Array,
     max_tokens: int,
@@ -268,12 +268,12 @@ def joint(
     return _take(text_BNL, best_B1)[:, 0]
 
 
-def confidence(model: Any, text_NL, memory_NMD, mask_NM) -> jax.Array:
+def confidence(model: networks.Decoder, text_NL, memory_NMD, mask_NM) -> jax.Array:
     """f32[N, L]: the decoder's probability of each character after the characters before it."""
     return jnp.exp(_decoded(model, text_NL, memory_NMD, mask_NM)[:, :-1])
 
 
-def _decoded(model: Any, text_NL, memory_NMD, mask_NM) -> jax.Array:
+def _decoded(model: networks.Decoder, text_NL, memory_NMD, mask_NM) -> jax.Array:
     """f32[N, L + 1]: the decoder's log-probability of each character and of END; 0 at pads."""
     logits_NTV = model.decode(decoding.with_start(text_NL), memory_NMD, mask_NM)
     target_NT = decoding.with_end(text_NL)

@@ -6,13 +6,11 @@ built-in operations.
 Shape suffixes: B batch, M memory, D width, T and L characters, V classes.
 """
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from aslx.schema import vocab
+from aslx.schema import networks, vocab
 
 
 def characters(tokens_BL: jax.Array) -> jax.Array:
@@ -39,7 +37,7 @@ def _likeliest(logits_V: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 def greedy(
-    model: Any, memory_BMD: jax.Array, mask_BM: jax.Array, max_tokens: int
+    model: networks.Decoder, memory_BMD: jax.Array, mask_BM: jax.Array, max_tokens: int
 ) -> tuple[jax.Array, jax.Array]:
     """[B, max_tokens]: the likeliest character after the characters before it, up to END inclusive.
 

@@ -64,6 +64,11 @@ def draw(cfg: config_lib.Config, path: files.Path) -> None:
     plots.save(figure, path)
 
 
+def _features(cfg: config_lib.Config) -> Any:
+    """The features of a config that `draw` did not refuse: of landmarks."""
+    return cfg.features
+
+
 def _word(value: Any) -> str:
     return "+".join(value) if isinstance(value, tuple) else f"{value:g}"
 
@@ -72,7 +77,7 @@ def _batches(cfg: config_lib.Config, max_tokens: int) -> list[dict[str, np.ndarr
     """Some clips of one signer, of which the first shows the right hand most of the time; the same,
     with another behind the first where both phrases fit."""
     data = opening.split(cfg, cfg.data.train_split)
-    signer, selection = data.index.signer, cfg.features.source.selection
+    signer, selection = data.index.signer, _features(cfg).source.selection
     field = cfg.features.source.field(data.metadata)
     wrist = selection.indices("right_hand_0")[0]
 
@@ -96,7 +101,7 @@ def _batches(cfg: config_lib.Config, max_tokens: int) -> list[dict[str, np.ndarr
 def _apply(cfg: config_lib.Config, name: str, way: Any, batch: dict) -> Shown:
     certain = dataclasses.replace(way, rate=1.0)
     clips, key = dataclasses.replace(augment_lib.Clips(), **{name: certain}), jax.random.key(5)
-    if not hasattr(way, "kept"):
+    if name not in augment_lib.DROPS:
         features = cfg.features
 
         def shown(batch: dict, key: Any) -> dict:
@@ -105,7 +110,7 @@ def _apply(cfg: config_lib.Config, name: str, way: Any, batch: dict) -> Shown:
         after = jax.jit(shown)(batch, key)
         return _shown(cfg, batch, {k: np.asarray(v) for k, v in after.items()}, None)
     x, mask = jax.jit(lambda batch: model_inputs.of(batch, cfg.features))(batch)
-    kept = certain.kept(mask, key, cfg.features.columns)
+    kept = certain.kept(mask, key, _features(cfg).columns)
     return _shown(cfg, batch, batch, np.broadcast_to(kept, x.shape)[0])
 
 
@@ -113,14 +118,14 @@ def _shown(cfg: config_lib.Config, batch: dict, after: dict, kept_SF: np.ndarray
     points_TN2 = np.asarray(after["landmarks"][0], np.float32)[: after["length"][0], :, :2]
     gone_TN = np.zeros(points_TN2.shape[:2], bool)
     if kept_SF is not None:
-        source = cfg.features.source
-        arrays = [batch[name] for name in source.reads]
-        at_S, (_, mask) = jax.jit(_moments, static_argnums=0)(cfg.features, *arrays)
+        features = _features(cfg)
+        arrays = [batch[name] for name in features.source.reads]
+        at_S, (_, mask) = jax.jit(_moments, static_argnums=0)(features, *arrays)
         at_S, real_S = np.asarray(at_S)[0], np.asarray(mask)[0]
         near_T = np.abs(np.arange(len(points_TN2))[:, None] - at_S[real_S]).argmin(1)
-        for n, name in enumerate(source.selection.points):
-            if name in cfg.features.columns:
-                column = cfg.features.columns.index(name)
+        for n, name in enumerate(features.source.selection.points):
+            if name in features.columns:
+                column = features.columns.index(name)
                 gone_TN[:, n] = ~kept_SF[real_S][near_T, column]
     ids = after.get("given", after["tokens"])[0]
     length = (batch["tokens"][0] if "given" in after else ids) != vocab.PAD
@@ -135,7 +140,7 @@ def _moments(features: Any, *arrays: jax.Array) -> tuple:
 def _strips(box: Any, before: Shown, after: Shown, cfg: Any, *, whole: bool) -> None:
     """Both at evenly spaced moments of their own, in one scale. Hands stand in the middle of their
     boxes; where all frames stand for each other, in the middle of those before."""
-    selection = cfg.features.source.selection
+    selection = _features(cfg).source.selection
     hands = [selection.part(part) for part in ("right_hand", "left_hand")]
     same = len(before.points) == len(after.points) and not whole
     size = drawing.largest(before.points[_seen(before, hands[0])][:, hands[0]]) * 1.15

@@ -5,7 +5,6 @@ Shape suffixes: B images, H and W pixels, C channels.
 
 import dataclasses
 import functools
-from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -38,7 +37,6 @@ class Image:
     cutouts: bool = False
     """Train on records that also tell what is behind the hand and where the hand is, for
     `image_augment.Images.paste`; the network sees the picture alone."""
-    max_frames: ClassVar[int] = 1
 
     def __post_init__(self):
         if self.local < 0:
@@ -47,6 +45,10 @@ class Image:
     @property
     def source(self) -> input_kinds.Image:
         return input_kinds.Image(self.height, self.width, self.channels, self.cutouts)
+
+    @property
+    def max_frames(self) -> int:
+        return 1
 
     @property
     def num_features(self) -> tuple[int, int, int]:

@@ -11,7 +11,7 @@ import dataclasses
 import json
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -23,13 +23,19 @@ from aslx.inputs import model_inputs
 from aslx.readers import file_kinds, images, keypoint_files, mending, parquet, sign_parquet
 from aslx.schema import landmarks
 
-Clips = Iterator[tuple[Any, np.ndarray]]  # What a file calls it, and the clip or image.
+Clips = Iterator[tuple[int | str, np.ndarray]]  # What a file calls it, and the clip or image.
 
 
 class _Given:
-    """A source whose features need to know nothing of the data set."""
+    """A source of which no competition asks, and whose features need to know nothing of the data
+    set."""
 
-    def settled(self, metadata: dict) -> dict[str, Any]:
+    @property
+    def submission(self) -> dict[str, bytes] | None:
+        """What stands beside the model in the competition's zip; None: there is no competition."""
+        return None
+
+    def settled(self, metadata: dict) -> dict[str, int]:
         """What the data set decides of the features' fields."""
         del metadata
         return {}
@@ -57,8 +63,8 @@ class _Landmarks(_Given):
     """Points f[T, N, 3] of a selection, NaN where the tracker lost them; see `Columns`."""
 
     selection: landmarks.Selection
-    reads: ClassVar = ("landmarks", "length")
-    takes: ClassVar = {file_kinds.PARQUET: "parquet files of landmarks"}
+    reads: ClassVar[tuple[str, ...]] = ("landmarks", "length")
+    takes: ClassVar[dict[str, str]] = {file_kinds.PARQUET: "parquet files of landmarks"}
 
     def field(self, metadata: dict | None = None) -> record_fields.Landmarks:
         """Of the records of a data set with this metadata, or of arrays as `clips` gives them.
@@ -95,13 +101,12 @@ class Columns(_Landmarks):
         return ("t", len(self.selection.columns))
 
     @property
-    def about(self) -> dict[str, Any]:
+    def about(self) -> dict:
         """What model.json says of the exported model's `inputs`."""
         return {"kind": "columns", "shape": self.shape, "columns": self.selection.columns}
 
     @property
     def submission(self) -> dict[str, bytes] | None:
-        """What stands beside the model in the competition's zip; None: there is no competition."""
         args = {"selected_columns": list(self.selection.columns)}
         return {"inference_args.json": json.dumps(args).encode()}
 
@@ -134,14 +139,16 @@ class Columns(_Landmarks):
 class Frames(_Landmarks):
     """Landmarks as the isolated-sign competition has them: f32[t, 543, 3]; see `Columns`."""
 
-    submission: ClassVar[dict[str, bytes]] = {}
+    @property
+    def submission(self) -> dict[str, bytes] | None:
+        return {}
 
     @property
     def shape(self) -> tuple:
         return ("t", len(landmarks.POINTS), 3)
 
     @property
-    def about(self) -> dict[str, Any]:
+    def about(self) -> dict:
         return {"kind": "frames", "shape": self.shape}
 
     def clips(self, path: str) -> Clips:
@@ -176,20 +183,19 @@ class Keypoints(_Given):
     """The keypoint LSTM's frames of 1,662 values, or 258 without the face; see `Columns`."""
 
     face: bool
-    reads: ClassVar = ("keypoints", "length")
-    takes: ClassVar = {
+    reads: ClassVar[tuple[str, ...]] = ("keypoints", "length")
+    takes: ClassVar[dict[str, str]] = {
         file_kinds.FOLDER: "folders of frames",
         file_kinds.NPY: "npy",
         file_kinds.ZIP: "npz files of clips",
     }
-    submission: ClassVar[None] = None
 
     @property
     def shape(self) -> tuple:
         return ("t", landmarks.KEYPOINTS if self.face else landmarks.KEYPOINTS_NO_FACE)
 
     @property
-    def about(self) -> dict[str, Any]:
+    def about(self) -> dict:
         return {"kind": "keypoints", "shape": self.shape}
 
     def field(self, metadata: dict | None = None) -> record_fields.Keypoints:
@@ -221,26 +227,28 @@ class Keypoints(_Given):
 
 
 @dataclasses.dataclass(frozen=True)
-class Image:
+class Image(_Given):
     """Images of one size, grey or RGB, f32[H, W, C] from 0 to 255; see `Columns`."""
 
     height: int
     width: int
     channels: int
     cutouts: bool = False  # Whether batches have them; no file does.
-    reads: ClassVar = ("image",)
-    takes: ClassVar = {file_kinds.IMAGE: "images", file_kinds.GIF: "the first picture of a GIF"}
-    submission: ClassVar[None] = None
+    reads: ClassVar[tuple[str, ...]] = ("image",)
+    takes: ClassVar[dict[str, str]] = {
+        file_kinds.IMAGE: "images",
+        file_kinds.GIF: "the first picture of a GIF",
+    }
 
     @property
     def shape(self) -> tuple:
         return (self.height, self.width, self.channels)
 
     @property
-    def about(self) -> dict[str, Any]:
+    def about(self) -> dict:
         return {"kind": "image", "shape": self.shape}
 
-    def settled(self, metadata: dict) -> dict[str, Any]:
+    def settled(self, metadata: dict) -> dict[str, int]:
         """The stored size; what the network sees is another thing."""
         size = metadata.get("size", ())
         if not isinstance(size, list) or len(size) != 3 or size[2] != self.channels:

@@ -9,7 +9,7 @@ Matrices start as LeCun normal, biases and the shifts of norms at zero, unless a
 import itertools
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +18,7 @@ from flax import nnx
 
 from aslx.kernels import mode as modes
 
+Network = TypeVar("Network")
 GLOROT = nnx.initializers.glorot_uniform()
 
 
@@ -31,7 +32,7 @@ class Layer(nnx.Module):
     mode = modes.PLAIN
 
 
-def bound(network: Any, mode: modes.Mode) -> Any:
+def bound(network: Network, mode: modes.Mode) -> Network:
     """A copy of a network, or of a tree of networks, that computes in the forms of `mode`."""
 
     def bind(module: Any) -> Any:

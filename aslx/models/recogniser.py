@@ -204,7 +204,18 @@ class FrameGuesser(nnx.Module):
     """A recogniser's encoder under a head that guesses every frame's code, for pretraining. Its
     parameters keep their names, so that a recogniser can begin from them."""
 
-    def __init__(self, network: Any, num_features: int, codes: int, *, rngs: nnx.Rngs):
+    def __init__(
+        self,
+        network: nnx.Module,
+        num_features: int | tuple[int, ...],
+        codes: int,
+        *,
+        rngs: nnx.Rngs,
+    ):
+        if not isinstance(network, Recogniser):
+            raise errors.BadInput(
+                f"{type(network).__name__} has no encoder that can be pretrained without its head"
+            )
         self.encoder, self.norm_memory = network.encoder, network.norm_memory
         frames = 64
         _, mask = jax.eval_shape(

@@ -3,7 +3,7 @@
 Other state would be trained, averaged and decayed like a parameter, or change where nothing may.
 """
 
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 from flax import nnx
@@ -12,6 +12,7 @@ from aslx import errors
 from aslx.kernels import blocks
 from aslx.models import layers
 
+Network = TypeVar("Network", bound=nnx.Module)
 _INSTEAD = {
     nnx.BatchNorm: "use nnx.LayerNorm",
     nnx.Dropout: "use aslx.models.layers.dropout and the key that the call is given",
@@ -22,7 +23,7 @@ _INSTEAD = {
 }
 
 
-def checked(network: Any) -> Any:
+def checked(network: Network) -> Network:
     """The network. BadInput names the first part that keeps state, and what to use instead."""
     modules = {tuple(map(str, path)): module for path, module in nnx.iter_modules(network)}
     for place, module in modules.items():

@@ -95,7 +95,8 @@ def read(run: trained_run.Run, clip: np.ndarray, answer: Any, track: video.Track
             at = places(np.asarray(shown)[0], np.asarray(real)[0], len(found["mask"]))
     text = "" if answer is None else cfg.task.report.text(answer)
     if track is None:
-        selection, points = cfg.features.source.points(clip)
+        source: Any = cfg.features.source  # Of clips: each has points.
+        selection, points = source.points(clip)
         return Reading(text, selection, points, video.RATE, 1.0, found, at, clip)
     aspect = track.width / track.height
     selection = landmarks.HOLISTIC130
@@ -249,8 +250,9 @@ def _classes(ax: Axes, reading: Reading, run: trained_run.Run) -> None:
     most = len(reading.clip)
     frames = np.unique(np.linspace(1, most, min(_STEPS, most)).round().astype(int))
     grown_KC = np.stack(run.answers([reading.clip[:n] for n in frames]))
+    names = run.cfg.task.report.about()["answers"]
     for i, c in enumerate(np.argsort(-grown_KC[-1])[:_BEST]):
-        label = f"{run.cfg.task.names[c]}  {grown_KC[-1, c]:.2f}"
+        label = f"{names[c]}  {grown_KC[-1, c]:.2f}"
         ax.plot(frames, grown_KC[:, c], color=_COLOURS[i], lw=1.6, label=label)
     ax.set(ylim=(0, 1.02), yticks=(0, 0.5, 1))
     ax.set_ylabel("probability after\nthe frames so far", fontsize=8)
@@ -265,7 +267,8 @@ def image(run: trained_run.Run, pixels: np.ndarray, answer: np.ndarray, path: fi
     left.imshow(pixels.squeeze(), cmap="gray", vmin=0, vmax=255)
     left.axis("off")
     best = np.argsort(-answer)[:_BEST][::-1]
-    right.barh([run.cfg.task.names[c] for c in best], answer[best], color=drawing.BLUE)
+    names = run.cfg.task.report.about()["answers"]
+    right.barh([names[c] for c in best], answer[best], color=drawing.BLUE)
     right.set(xlim=(0, 1), xlabel="probability", title=run.cfg.task.report.text(answer))
     right.spines[["right", "top"]].set_visible(False)
     plots.save(figure, path)

@@ -3,26 +3,28 @@
 from typing import Any
 
 import jax
+import optax
+from flax import nnx
 
 from aslx.kernels import blocks
 from aslx.models import layers
 
 
-def split_frozen(model: Any) -> tuple[Any, Any]:
-    """The model without its `layers.Frozen` leaves, and the model with these alone; None stands for
+def split_frozen(network: nnx.Module) -> tuple[optax.Params, optax.Params]:
+    """A network without its `layers.Frozen` leaves, and with these leaves alone; None stands for
     each leaf that is left out."""
 
-    def pick(frozen: bool) -> Any:
+    def pick(frozen: bool) -> optax.Params:
         def keep(x: Any) -> Any:
             return x if isinstance(x, layers.Frozen) == frozen else None
 
-        return jax.tree.map(keep, model, is_leaf=blocks.is_variable)
+        return jax.tree.map(keep, network, is_leaf=blocks.is_variable)
 
     return pick(False), pick(True)
 
 
-def merge_frozen(model: Any, frozen: Any) -> Any:
-    """The whole model that `split_frozen` took apart."""
+def merge_frozen(model: optax.Params, frozen: optax.Params) -> nnx.Module:
+    """The network that `split_frozen` took apart."""
 
     def either(a: Any, b: Any) -> Any:
         return b if a is None else a

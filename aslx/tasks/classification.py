@@ -5,7 +5,7 @@ An answer is the probability of each class, f32[C].
 """
 
 import dataclasses
-from typing import Any
+from typing import ClassVar, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -17,10 +17,16 @@ from aslx import errors
 from aslx.data import record_fields as fields_lib
 from aslx.data import records as records_lib
 from aslx.decode import decoding_options
+from aslx.schema import features as features_lib
+from aslx.schema import networks
 from aslx.tasks import classification_report
 
 Array = jax.Array
 Sums = dict[str, tuple[Array, Array]]  # Name -> (total, count), over the rows that weigh.
+
+
+class Network(networks.Classifier, networks.Regularised, Protocol):
+    """A classifier; only Keras' ResNet50 has kernels that are regularised."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -36,6 +42,7 @@ class Task:
     """Times the sum of the squares of the kernels that the network regularises: Keras' L2."""
     best_by_loss: bool = False
     """The best checkpoint has the least loss, and patience waits for it; else the most accuracy."""
+    pretrains: ClassVar[bool] = False
 
     def settled(self, metadata: dict) -> "Task":
         names = tuple(metadata.get("classes", ()))
@@ -51,21 +58,25 @@ class Task:
             "a classifier reads no texts: leave out --ctc, --beams, --prior and --fallback"
         )
 
-    def build(self, model: Any, features: Any, rngs: nnx.Rngs) -> nnx.Module:
+    def build(
+        self, model: networks.Config, features: features_lib.Features, rngs: nnx.Rngs
+    ) -> nnx.Module:
         return model.build(features.num_features, self.classes, rngs=rngs)
 
-    def fields(self, metadata: dict, features: Any) -> tuple:
+    def fields(self, metadata: dict, features: features_lib.Features) -> tuple:
         if self.names and list(self.names) != list(metadata.get("classes", ())):
             raise errors.BadInput("its classes are not those that the model was trained on")
         return features.source.field(metadata), fields_lib.Label()
 
-    def unaligned(self, model: Any, features: Any, data: records_lib.Records) -> int:
+    def unaligned(
+        self, model: Network, features: features_lib.Features, data: records_lib.Records
+    ) -> int:
         """There is no CTC here."""
         del model, features, data
         return 0
 
     def loss(
-        self, model: Any, inputs: Array, mask: Array, batch: dict, key: Array | None
+        self, model: Network, inputs: Array, mask: Array, batch: dict, key: Array | None
     ) -> tuple[Array, Array, Sums]:
         logits_BC = model.classify(inputs, mask, key=key)
         weight_B, label_B = batch["weight"], batch["label"]
@@ -77,18 +88,18 @@ class Task:
             total += self.l2 * count * sum(jnp.square(w).sum() for w in model.regularised())
         return total, count, {"accuracy": (hits, count)}
 
-    def predict(self, model: Any, inputs: Array, mask: Array) -> Array:
+    def predict(self, model: Network, inputs: Array, mask: Array) -> Array:
         """Probabilities f32[B,C]."""
         return jax.nn.softmax(model.classify(inputs, mask).astype(jnp.float32))
 
-    def evidence(self, model: Any, inputs: Array, mask: Array) -> dict[str, Array]:
+    def evidence(self, model: Network, inputs: Array, mask: Array) -> dict[str, Array]:
         """`classes` f32[B,C]: their probabilities."""
         return {"classes": self.predict(model, inputs, mask)}
 
     def decode(self, probabilities_BC: np.ndarray) -> list[np.ndarray]:
         return list(probabilities_BC)
 
-    def outputs(self, model: Any, inputs: Array, mask: Array) -> Array:
+    def outputs(self, model: Network, inputs: Array, mask: Array) -> Array:
         """f32[C]."""
         return self.predict(model, inputs, mask)[0]
 

@@ -5,7 +5,6 @@ import csv
 import dataclasses
 import io
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -26,7 +25,7 @@ class Report:
     def beside(self) -> dict[str, bytes]:
         return {"labels.txt": "".join(f"{name}\n" for name in self.names).encode()}
 
-    def about(self) -> dict[str, Any]:
+    def about(self) -> dict:
         return {"task": "classification", "answers": list(self.names)}
 
     def text(self, answer: np.ndarray) -> str:

@@ -5,13 +5,15 @@ that batches, microbatches and hosts add up to one mean.
 """
 
 import dataclasses
-from typing import Any, ClassVar
+from collections.abc import Callable
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 
-from aslx.decode import attributions, beam_search, decoding, ngrams
-from aslx.schema import vocab
+from aslx import errors
+from aslx.decode import attributions, beam_search, decoding, decoding_options, ngrams
+from aslx.schema import networks, vocab
 from aslx.tasks import losses
 
 Array = jax.Array
@@ -29,9 +31,16 @@ class PerPosition:
 
     aligns: ClassVar[bool] = False
     """Whether CTC has to lay the characters along the frames."""
+    searches: ClassVar[bool] = False
+    """Whether a search chooses among several texts."""
+
+    def searching(self, options: decoding_options.Options) -> "PerPosition":
+        """The head, read as the options say; BadInput where it cannot be."""
+        _no_two_heads(options)
+        return self
 
     def loss(
-        self, model: Any, inputs: Array, mask: Array, batch: dict, key: Array | None
+        self, model: networks.Positions, inputs: Array, mask: Array, batch: dict, key: Array | None
     ) -> tuple[Array, Array, Sums]:
         target_BT = decoding.with_start(decoding.with_end(batch["tokens"]))
         logits_BTV = model.positions(inputs, mask, key=key)
@@ -41,13 +50,19 @@ class PerPosition:
         return loss_BT.sum(), weight_BT.sum(), sums
 
     def read(
-        self, model: Any, inputs: Array, mask: Array, max_tokens: int, beams: int, prior: Prior
+        self,
+        model: networks.Positions,
+        inputs: Array,
+        mask: Array,
+        max_tokens: int,
+        beams: int,
+        prior: Prior,
     ) -> tuple[Array, Array]:
         del max_tokens, beams, prior  # The network has as many positions as it has, each by itself.
         return decoding.positions_greedy(model.positions(inputs, mask))
 
     def evidence(
-        self, model: Any, inputs: Array, mask: Array, max_tokens: int
+        self, model: networks.Positions, inputs: Array, mask: Array, max_tokens: int
     ) -> attributions.Found:
         del model, inputs, mask, max_tokens
         return {}  # Every position sees the same state, of the whole clip.
@@ -67,13 +82,28 @@ class Autoregressive:
     reverse_weight: float = 0.0
     """Times the loss of the decoder that reads backwards, for a model that has it (`reverse`)."""
     late_dropout: losses.LateDropout = losses.LateDropout()
+    searches: ClassVar[bool] = True
+
+    def searching(self, options: decoding_options.Options) -> "Autoregressive | CTC":
+        if not self.ctc_weight:
+            _no_two_heads(options)
+        if options.ctc:
+            return CTC()
+        if options.ctc_weight is None:
+            return self
+        return dataclasses.replace(self, ctc_weight=options.ctc_weight)
 
     @property
     def aligns(self) -> bool:
         return self.ctc_weight > 0
 
     def loss(
-        self, model: Any, inputs: Array, mask: Array, batch: dict, key: Array | None
+        self,
+        model: networks.Transcriber,
+        inputs: Array,
+        mask: Array,
+        batch: dict,
+        key: Array | None,
     ) -> tuple[Array, Array, Sums]:
         encode_key, decode_key = (None, None) if key is None else jax.random.split(key)
         memory, memory_mask = model.encode(inputs, mask, key=encode_key)
@@ -94,7 +124,12 @@ class Autoregressive:
         return total, count, sums
 
     def _forced(
-        self, decode: Any, batch: dict, memory: Array, mask: Array, key: Array | None
+        self,
+        decode: Callable[..., Array],
+        batch: dict,
+        memory: Array,
+        mask: Array,
+        key: Array | None,
     ) -> tuple[Array, Array, tuple[Array, Array]]:
         """Loss, count and hits of a decoder by teacher forcing."""
         target_BT = decoding.with_end(batch["tokens"])
@@ -110,7 +145,13 @@ class Autoregressive:
         return loss_BT.sum(), count, losses.hits(logits_BTV, target_BT, weight_BT)
 
     def read(
-        self, model: Any, inputs: Array, mask: Array, max_tokens: int, beams: int, prior: Prior
+        self,
+        model: networks.Transcriber,
+        inputs: Array,
+        mask: Array,
+        max_tokens: int,
+        beams: int,
+        prior: Prior,
     ) -> tuple[Array, Array]:
         memory, memory_mask = model.encode(inputs, mask)
         if beams == 1:
@@ -124,7 +165,7 @@ class Autoregressive:
         return text, beam_search.confidence(model, text, memory, memory_mask)
 
     def evidence(
-        self, model: Any, inputs: Array, mask: Array, max_tokens: int
+        self, model: networks.Transcriber, inputs: Array, mask: Array, max_tokens: int
     ) -> attributions.Found:
         memory, memory_mask = model.encode(inputs, mask)
         tokens_BL, _ = decoding.greedy(model, memory, memory_mask, max_tokens)
@@ -140,16 +181,27 @@ class CTC:
 
     late_dropout: losses.LateDropout = losses.LateDropout()
     aligns: ClassVar[bool] = True
+    searches: ClassVar[bool] = True
+
+    def searching(self, options: decoding_options.Options) -> "CTC":
+        _no_two_heads(options)
+        return self
 
     def loss(
-        self, model: Any, inputs: Array, mask: Array, batch: dict, key: Array | None
+        self, model: networks.Aligner, inputs: Array, mask: Array, batch: dict, key: Array | None
     ) -> tuple[Array, Array, Sums]:
         memory, memory_mask = model.encode(inputs, mask, key=key)
         memory = self.late_dropout(memory, batch, key)
         return losses.ctc(model.ctc(memory), memory_mask, batch)
 
     def read(
-        self, model: Any, inputs: Array, mask: Array, max_tokens: int, beams: int, prior: Prior
+        self,
+        model: networks.Aligner,
+        inputs: Array,
+        mask: Array,
+        max_tokens: int,
+        beams: int,
+        prior: Prior,
     ) -> tuple[Array, Array]:
         memory, memory_mask = model.encode(inputs, mask)
         logits = model.ctc(memory)
@@ -159,7 +211,12 @@ class CTC:
         return texts[:, 0], beam_search.agreed(texts, jax.nn.softmax(scores))
 
     def evidence(
-        self, model: Any, inputs: Array, mask: Array, max_tokens: int
+        self, model: networks.Aligner, inputs: Array, mask: Array, max_tokens: int
     ) -> attributions.Found:
         del max_tokens
         return attributions.aligned(model, *model.encode(inputs, mask))
+
+
+def _no_two_heads(options: decoding_options.Options) -> None:
+    if options.ctc or options.ctc_weight is not None:
+        raise errors.BadInput("there are no two heads: leave out --ctc and --ctc-weight")

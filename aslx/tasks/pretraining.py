@@ -8,7 +8,7 @@ that are seen count too, as HuBERT's may (Hsu et al. 2021): CTC will read a fram
 
 import dataclasses
 import functools
-from typing import Any, NoReturn
+from typing import ClassVar, NoReturn
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +20,8 @@ from aslx import errors
 from aslx.data import records as records_lib
 from aslx.decode import decoding_options
 from aslx.models import layers, recogniser, stateless
+from aslx.schema import features as features_lib
+from aslx.schema import networks
 from aslx.tasks import pretraining_report
 
 Array = jax.Array
@@ -60,6 +62,7 @@ class Task:
     """Of which a frame has one."""
     seen: float = 1.0
     """What a frame that is not hidden counts in the loss, beside 1 for one that is."""
+    pretrains: ClassVar[bool] = True
 
     def __post_init__(self):
         if not 0 < self.share < 1 or self.span < 1:
@@ -78,16 +81,14 @@ class Task:
             "pretraining reads no texts: leave out --ctc, --beams, --prior and --fallback"
         )
 
-    def build(self, model: Any, features: Any, rngs: nnx.Rngs) -> nnx.Module:
+    def build(
+        self, model: networks.Config, features: features_lib.Features, rngs: nnx.Rngs
+    ) -> nnx.Module:
         # Checked first: the guesser has the network encode.
         network = stateless.checked(model.build(features.num_features, rngs=rngs))
-        if not isinstance(network, recogniser.Recogniser):
-            raise errors.BadInput(
-                f"{type(network).__name__} has no encoder to pretrain apart from it"
-            )
         return recogniser.FrameGuesser(network, features.num_features, self.codes, rngs=rngs)
 
-    def fields(self, metadata: dict, features: Any) -> tuple:
+    def fields(self, metadata: dict, features: features_lib.Features) -> tuple:
         return (features.source.field(metadata),)
 
     def hidden(self, mask_BS: Array, key: Array | None) -> Array:
@@ -103,7 +104,7 @@ class Task:
         return mask_BS & functools.reduce(jnp.logical_or, within)
 
     def guess(
-        self, model: Any, x_BSF: Array, mask_BS: Array, key: Array | None
+        self, model: networks.Guesser, x_BSF: Array, mask_BS: Array, key: Array | None
     ) -> tuple[Array, Array, Array]:
         """Logits f32[B,S,codes], the codes that are right i32[B,S], and which are hidden."""
         hide_key, model_key = layers.split(key, 2)
@@ -114,30 +115,39 @@ class Task:
         right_BS = codes(x_BSF, mask_BS, self.codes)
         return model(seen_BSF, mask_BS, model_key), right_BS, hidden_BS
 
-    def unaligned(self, model: Any, features: Any, data: records_lib.Records) -> int:
+    def unaligned(
+        self,
+        model: networks.Guesser,
+        features: features_lib.Features,
+        data: records_lib.Records,
+    ) -> int:
         """There is no CTC here."""
         del model, features, data
         return 0
 
     def loss(
-        self, model: Any, inputs: Array, mask: Array, batch: dict, key: Array | None
+        self, model: networks.Guesser, inputs: Array, mask: Array, batch: dict, key: Array | None
     ) -> tuple[Array, Array, Sums]:
         logits_BSC, right_BS, hidden_BS = self.guess(model, inputs, mask, key)
         losses_BS = optax.softmax_cross_entropy_with_integer_labels(logits_BSC, right_BS)
         weight_BS = jnp.where(hidden_BS, 1.0, self.seen * mask) * batch["weight"][:, None]
         return (weight_BS * losses_BS).sum(), weight_BS.sum(), {}
 
-    def predict(self, model: Any, inputs: Array, mask: Array) -> Array:
+    def predict(self, model: networks.Guesser, inputs: Array, mask: Array) -> Array:
         logits_BSC, right_BS, hidden_BS = self.guess(model, inputs, mask, None)
         found_BS = hidden_BS & (logits_BSC.argmax(-1) == right_BS)
         return jnp.stack([found_BS.sum(1), hidden_BS.sum(1)], -1).astype(jnp.float32)
 
-    def evidence(self, model: Any, inputs: Array, mask: Array) -> NoReturn:
+    def evidence(self, model: networks.Guesser, inputs: Array, mask: Array) -> NoReturn:
         del model, inputs, mask
         pretraining_report.nothing()
 
-    def outputs(self, model: Any, inputs: Array, mask: Array) -> NoReturn:
+    def outputs(self, model: networks.Guesser, inputs: Array, mask: Array) -> NoReturn:
         del model, inputs, mask
+        pretraining_report.nothing()
+
+    def read(self, outputs: np.ndarray) -> NoReturn:
+        del outputs
         pretraining_report.nothing()
 
     def decode(self, answers_B2: np.ndarray) -> list[np.ndarray]:

@@ -2,7 +2,7 @@
 answers are scored and told in transcription_report.py."""
 
 import dataclasses
-from typing import Annotated, Any
+from typing import Annotated, ClassVar, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -14,11 +14,23 @@ from aslx import errors
 from aslx.data import record_fields as fields_lib
 from aslx.data import records as records_lib
 from aslx.decode import attributions, decoding, decoding_options
-from aslx.schema import vocab
+from aslx.schema import features as features_lib
+from aslx.schema import networks, vocab
 from aslx.tasks import heads, transcription_report
 
 Answer = transcription_report.Answer
 Array = jax.Array
+
+
+class Network(networks.Positions, networks.Transcriber, Protocol):
+    """All that the heads ask of a network; each network has what its own head asks."""
+
+
+class Features(features_lib.Features, Protocol):
+    @property
+    def min_frames(self) -> int:
+        """Frames that the network sees at least."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -29,15 +41,15 @@ class Task:
     max_tokens: int = 40
     """Characters of the longest phrase; decoding stops there."""
     beams: int = 1
-    """Texts that are looked at side by side while reading; 1: the likeliest character each time.
-    With both heads, autoregressive and CTC, both judge what either found."""
-
+    """Texts that the search keeps side by side; 1: the likeliest character each time. With both
+    heads, autoregressive and CTC, both score what either found."""
     fallback: str = ""
     """A phrase to answer where a clip is read with less confidence than `fallback_below`."""
     fallback_below: float = 0.0
     """Of a clip: the mean over its characters' probabilities."""
     prior: Annotated[heads.Prior, tyro.conf.Suppress] = None
     """Of texts, weighted, for the search. No run is trained with one: see `reading.Options`."""
+    pretrains: ClassVar[bool] = False
 
     def __post_init__(self):
         vocab.encode(self.fallback)  # Says which character has no id.
@@ -45,42 +57,36 @@ class Task:
             raise errors.BadInput(
                 f"fallback {self.fallback!r}, fallback_below {self.fallback_below}: give both"
             )
+        if self.beams < 1:
+            raise errors.BadInput(f"beams {self.beams}: give 1 or more")
         if self.prior is not None and self.beams < 2:
             raise errors.BadInput("a prior chooses among several texts: give --beams, as 8")
-        if self.prior is not None and isinstance(self.head, heads.PerPosition):
+        if self.prior is not None and not self.head.searches:
             raise errors.BadInput("the per-position head searches for no text: leave out --prior")
 
     def searching(self, options: decoding_options.Options) -> "Task":
-        """The same task, read as the options say; their prior is to be counted yet."""
-        head = self.head
-        if options.ctc or options.ctc_weight:
-            if not isinstance(head, heads.Autoregressive) or not head.ctc_weight:
-                raise errors.BadInput("there are no two heads: leave out --ctc and --ctc-weight")
-            weighed = dataclasses.replace(head, ctc_weight=options.ctc_weight)
-            head = heads.CTC() if options.ctc else weighed
-        return dataclasses.replace(
-            self,
-            head=head,
-            beams=options.beams or self.beams,
-            fallback=options.fallback or self.fallback,
-            fallback_below=options.fallback_below or self.fallback_below,
-        )
+        """The same task, read as the options say; the prior is not yet counted."""
+        given = {name: getattr(options, name) for name in ("beams", "fallback", "fallback_below")}
+        given = {name: value for name, value in given.items() if value is not None}
+        if options.fallback == "":
+            given["fallback_below"] = 0.0
+        return dataclasses.replace(self, head=self.head.searching(options), **given)
 
     def settled(self, metadata: dict) -> "Task":
         """With what the data set decides filled in: here nothing."""
         del metadata
         return self
 
-    def build(self, model: Any, features: Any, rngs: nnx.Rngs) -> nnx.Module:
+    def build(self, model: networks.Config, features: Features, rngs: nnx.Rngs) -> nnx.Module:
         return model.build(features.num_features, rngs=rngs)
 
-    def fields(self, metadata: dict, features: Any) -> tuple:
+    def fields(self, metadata: dict, features: Features) -> tuple:
         """What a batch holds of the records of a data set with this `metadata`; BadInput says
         what it lacks."""
         landmarks = features.source.field(metadata)
         return landmarks, fields_lib.Signer(), fields_lib.Text(self.max_tokens)
 
-    def unaligned(self, model: Any, features: Any, data: records_lib.Records) -> int:
+    def unaligned(self, model: Network, features: Features, data: records_lib.Records) -> int:
         """Clips of which CTC learns nothing: all of their frames make fewer positions than the
         phrase has characters, and blanks between equal ones. There may be more, of which features
         leave frames out: the loss counts those too. `model` may be abstract."""
@@ -97,12 +103,12 @@ class Task:
         return int((positions < index.characters + twins.sum(1)).sum())
 
     def loss(
-        self, model: Any, inputs: Array, mask: Array, batch: dict, key: Array | None
+        self, model: Network, inputs: Array, mask: Array, batch: dict, key: Array | None
     ) -> tuple[Array, Array, heads.Sums]:
         """f32[B,S,D], bool[B,S] and the batch's tokens -> total, count, and sums beside them."""
         return self.head.loss(model, inputs, mask, batch, key)
 
-    def predict(self, model: Any, inputs: Array, mask: Array) -> Array:
+    def predict(self, model: Network, inputs: Array, mask: Array) -> Array:
         """`decoding.answers` of every clip, f32[B,2,L]."""
         read = self.head.read(model, inputs, mask, self.max_tokens, self.beams, self.prior)
         if self.fallback:
@@ -110,7 +116,7 @@ class Task:
             read = decoding.fallback(*read, mask, text, self.fallback_below)
         return decoding.answers(*read)
 
-    def evidence(self, model: Any, inputs: Array, mask: Array) -> attributions.Found:
+    def evidence(self, model: Network, inputs: Array, mask: Array) -> attributions.Found:
         """What `predict` reads its characters from."""
         return self.head.evidence(model, inputs, mask, self.max_tokens)
 
@@ -121,7 +127,7 @@ class Task:
             for ids, sure in answers_B2L
         ]
 
-    def outputs(self, model: Any, inputs: Array, mask: Array) -> Array:
+    def outputs(self, model: Network, inputs: Array, mask: Array) -> Array:
         """What the exported file gives for a batch of one: `decoding.rows`, f32[L,60]."""
         return decoding.rows(self.predict(model, inputs, mask))[0]
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -32,7 +31,7 @@ class Report:
         """Files that stand beside the exported model."""
         return {}
 
-    def about(self) -> dict[str, Any]:
+    def about(self) -> dict:
         """What model.json says of the exported outputs: what each index of a row stands for."""
         return {"task": "transcription", "answers": list(vocab.CHARACTERS)}
 
@@ -94,7 +93,7 @@ class Report:
         ]
         return "\n".join(lines)
 
-    def summary(self, scores: dict[str, Any]) -> str:
+    def summary(self, scores: dict) -> str:
         """The scores, each with its meaning."""
         lines = [
             f"{scores['clips']} clips by {scores['signers']} signers",

@@ -6,10 +6,13 @@ A run directory that holds checkpoints is resumed from the newest, to the bit.
 import dataclasses
 import pathlib
 import shlex
-from typing import Any
+from typing import TYPE_CHECKING
 
 from aslx import errors
 from aslx.train import stopping
+
+if TYPE_CHECKING:
+    from aslx import config
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -64,12 +67,11 @@ def _train(stop: stopping.Signals) -> int:
     return 0 if ended else stop.status
 
 
-def _next(cfg: Any, workdir: str) -> str:
+def _next(cfg: "config.Config", workdir: str) -> str:
     """What to do with a run that has ended."""
     from aslx.data import records
-    from aslx.tasks import pretraining
 
-    if isinstance(cfg.task, pretraining.Task):
+    if cfg.task.pretrains:
         return f"next: train a recogniser that begins from it, with --weights {workdir}"
     splits = records.splits(pathlib.Path(cfg.data.path))
     split = "test" if "test" in splits else cfg.data.eval_split

@@ -5,11 +5,11 @@ other methods take in the inputs' place.
 """
 
 import dataclasses
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import nnx
 
 from aslx import config as config_lib
 from aslx import errors, sharding
@@ -18,6 +18,7 @@ from aslx.inputs import model_inputs
 from aslx.kernels import mode as modes
 from aslx.models import layers
 from aslx.runs import evaluator
+from aslx.schema import features as features_lib
 from aslx.train import step
 
 
@@ -25,7 +26,7 @@ from aslx.train import step
 class Cached:
     """In the features' place: a batch holds what frozen layers answered instead of its images."""
 
-    source: Any
+    source: features_lib.Source
 
     def __call__(self, outputs_BHWC: jax.Array, frames: int = 0) -> tuple[jax.Array, jax.Array]:
         del frames
@@ -44,18 +45,19 @@ def config(cfg: config_lib.Config) -> config_lib.Config:
     return dataclasses.replace(cfg, features=Cached(cfg.features.source), augmentation=None)
 
 
-def outputs(cfg: config_lib.Config, model: Any, batch: step.Batch) -> jax.Array:
+def outputs(cfg: config_lib.Config, model: nnx.Module, batch: step.Batch) -> jax.Array:
     """f32[B, ...] of the frozen layers."""
-    if not hasattr(model, "frozen"):
+    frozen = getattr(model, "frozen", None)
+    if frozen is None:
         raise errors.BadInput("cache_frozen, and no layer of this network is frozen: leave it out")
-    return model.frozen(model_inputs.of(batch, cfg.features)[0])
+    return frozen(model_inputs.of(batch, cfg.features)[0])
 
 
 def table(cfg: config_lib.Config, mesh: jax.sharding.Mesh, state: step.State) -> np.ndarray:
     """f32[n, ...]: the frozen layers' outputs for every record of the training split; zeros for
     those that are corrupt, whose rows weigh nothing either."""
 
-    def run(model: Any, batch: step.Batch) -> jax.Array:
+    def run(model: nnx.Module, batch: step.Batch) -> jax.Array:
         return outputs(cfg, layers.bound(model, mode), batch)
 
     mode = modes.of(sharding.platform(mesh))

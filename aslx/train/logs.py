@@ -5,7 +5,6 @@ import json
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import jax
 import tensorboardX
@@ -56,7 +55,7 @@ class Log:
         self._bar = tqdm.tqdm(
             total=steps, initial=start, unit="step", disable=not self._enabled, smoothing=0.1
         )
-        self._events: Any = None
+        self._closing = contextlib.ExitStack()
         self.begin(start)
 
     def begin(self, start: int) -> None:
@@ -67,16 +66,16 @@ class Log:
             return
         kept = [line for line in read(self._path) if line["step"] <= start]
         files.write(self._path, "".join(json.dumps(line) + "\n" for line in kept))
-        if self._events is not None:
-            self._events.close()
+        self._closing.close()
         self._events = tensorboardX.SummaryWriter(str(self._workdir / "events"), purge_step=start)
+        self._closing.callback(self._events.close)
 
     def step(self, loss: float | None) -> None:
         self._bar.update()
         if loss is not None:
             self._bar.set_postfix_str(f"loss {loss:.3f}", refresh=False)
 
-    def write(self, step: int, values: dict[str, Any]) -> None:
+    def write(self, step: int, values: dict) -> None:
         if not self._enabled:
             return
         files.append(self._path, json.dumps({"step": step} | values) + "\n")
@@ -118,13 +117,12 @@ class Log:
     def __enter__(self) -> "Log":
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *_) -> None:
         self._bar.close()
         self.sync()
         self._drawn = float("-inf")
         self.draw()
-        if self._enabled:
-            self._events.close()
+        self._closing.close()
 
 
 def read(path: files.Path) -> list[dict]:

@@ -5,11 +5,11 @@ import dataclasses
 import functools
 import itertools
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from aslx import config as config_lib
 from aslx import optim, sharding
@@ -110,7 +110,7 @@ def of(cfg: config_lib.Config) -> Setup:
 
 
 def state(
-    cfg: config_lib.Config, mesh: jax.sharding.Mesh, tx: Any
+    cfg: config_lib.Config, mesh: jax.sharding.Mesh, tx: optax.GradientTransformation
 ) -> tuple[step.State, Callable[[], step.State]]:
     """The placed, abstract train state, and the compiled function that makes it."""
     build = functools.partial(opening.network, cfg)
@@ -130,7 +130,7 @@ def _with_weights(init: Callable[[], step.State], path: str) -> step.State:
 def train_step(
     cfg: config_lib.Config,
     mesh: jax.sharding.Mesh,
-    tx: Any,
+    tx: optax.GradientTransformation,
     abstract: step.State,
     steps: int,
     mode: modes.Mode | None = None,
@@ -138,8 +138,7 @@ def train_step(
     """The jitted step, of `steps`, on states placed as `abstract` is; it takes the old state's
     memory. `mode`: the kernels', or None for that of the mesh's platform."""
     place = jax.tree.map(lambda x: x.sharding, abstract)
-    train = functools.partial(
-        step.train,
+    train = step.Step(
         tx=tx,
         task=cfg.task,
         features=cfg.features,

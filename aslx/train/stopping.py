@@ -70,7 +70,7 @@ class Signals:
     def __enter__(self) -> "Signals":
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *_) -> None:
         for each, handler in self._old.items():
             signal.signal(each, handler)
         signal.set_wakeup_fd(self._writes)
@@ -92,7 +92,7 @@ def _say(text: str) -> None:
 def kept_from_children() -> Iterator[None]:
     """What is started within, threads and processes, gets no signal of a terminal: a worker that
     still imports could not ignore one. This thread gets its own at the end."""
-    if not hasattr(signal, "pthread_sigmask"):
+    if sys.platform == "win32":
         yield
         return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from aslx import errors
 from aslx.decode import decoding, decoding_options
 from aslx.schema import vocab
 from aslx.tasks import heads, transcription
@@ -187,10 +188,20 @@ def test_a_network_with_both_heads_is_read_by_ctc_alone_when_told():
 def test_the_share_of_ctc_in_a_joint_reading_is_an_option():
     both = transcription.Task(head=heads.Autoregressive(ctc_weight=0.3), beams=4)
     assert both.searching(decoding_options.Options(beams=2)).head == both.head
-    read = both.searching(decoding_options.Options(ctc_weight=0.9))
-    assert (read.head, read.beams) == (heads.Autoregressive(ctc_weight=0.9), 4)
+    for weight in (0.9, 0.0):
+        read = both.searching(decoding_options.Options(ctc_weight=weight))
+        assert (read.head, read.beams) == (heads.Autoregressive(ctc_weight=weight), 4)
     with pytest.raises(ValueError, match="leave out --ctc and --ctc-weight"):
         transcription.Task(head=heads.CTC()).searching(decoding_options.Options(ctc_weight=0.9))
+
+
+def test_an_option_switches_off_what_a_run_was_trained_with():
+    trained = transcription.Task(beams=4, fallback="no text", fallback_below=0.2)
+    assert trained.searching(decoding_options.Options()) == trained
+    off = trained.searching(decoding_options.Options(beams=1, fallback=""))
+    assert off == transcription.Task()
+    with pytest.raises(errors.BadInput, match="beams 0: give 1 or more"):
+        trained.searching(decoding_options.Options(beams=0))
 
 
 def test_what_evaluation_gathers_says_what_the_exported_rows_say():

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 import pytest
 
-from aslx import config, errors, sharding
+from aslx import config, errors, optim, sharding
 from aslx.checkpoints import checkpoint
 from aslx.data import plan
 from aslx.storage import files
@@ -111,21 +111,20 @@ def test_a_mesh_that_does_not_divide_a_batch_is_an_error(cfg):
         setup.of(other)
 
 
-def accumulated(s: setup.Setup, microbatches: int, devices: int, spread=lambda parts: parts):
+def accumulated(s: setup.Setup, microbatches: int, devices: int, spread=step.where_it_is):
     """The compiled function of model, batch and key, and its results for the first batch."""
     state = s.init()
-    run = jax.jit(
-        functools.partial(
-            step.accumulated,
-            frozen=state.frozen,
-            task=s.cfg.task,
-            features=s.cfg.features,
-            augment=None,
-            microbatches=microbatches,
-            devices=devices,
-            spread=spread,
-        )
+    bound = step.Step(
+        task=s.cfg.task,
+        features=s.cfg.features,
+        augment=None,
+        tx=optim.build(s.cfg.optim, 8),
+        steps=8,
+        microbatches=microbatches,
+        devices=devices,
+        spread=spread,
     )
+    run = jax.jit(functools.partial(bound.accumulated, frozen=state.frozen))
     arrays = {"model": state.model, "batch": runs.first_batch(s), "key": s.key}
     return run.lower(**arrays).compile().as_text() or "", run(**arrays)
 

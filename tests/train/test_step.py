@@ -1,7 +1,6 @@
 """The step: adversarial weights, and what it tells the losses."""
 
 import dataclasses
-import functools
 from typing import Any
 
 import jax
@@ -11,6 +10,7 @@ import pytest
 
 from aslx import config, optim, sharding
 from aslx.augment import clip_augment
+from aslx.augment import cutmix as cutmix_lib
 from aslx.checkpoints import stored
 from aslx.data import plan
 from aslx.train import setup, step
@@ -51,18 +51,14 @@ def test_every_matrix_moves_by_the_radius_along_its_gradient_and_nothing_else_mo
 def test_the_gradient_that_is_applied_is_that_at_the_perturbed_weights(cfg):
     s = setup.of(cfg)
     batch, state = runs.first_batch(s), s.init()
-    mean = functools.partial(
-        step.accumulated,
-        frozen=state.frozen,
-        batch=batch,
-        key=jax.random.fold_in(s.key, 0),
-        task=cfg.task,
-        features=cfg.features,
-        augment=None,
-        microbatches=1,
-        devices=s.mesh.size,
-        spread=lambda parts: parts,
+    bound = step.Step(
+        task=cfg.task, features=cfg.features, augment=None, tx=optim.build(cfg.optim, 8), steps=8
     )
+    key = jax.random.fold_in(s.key, 0)
+
+    def mean(model: Any) -> tuple:
+        return bound.accumulated(model, state.frozen, batch, key)
+
     clean, _ = jax.jit(mean)(state.model)
     worse = ALWAYS.perturbed(state.model, clean)
     grads, metrics = jax.jit(mean)(worse)
@@ -126,8 +122,7 @@ def test_an_adversarial_step_without_a_finite_gradient_is_skipped(cfg):
 
 def trained_with(cfg: config.Config, task: Any, augment=None, microbatches=1, devices=1):
     """The jitted step of eight, with another task than the config's."""
-    train = functools.partial(
-        step.train,
+    train = step.Step(
         tx=optim.build(cfg.optim, 8),
         task=task,
         features=cfg.features,
@@ -137,9 +132,6 @@ def trained_with(cfg: config.Config, task: Any, augment=None, microbatches=1, de
         ema_decay=cfg.ema_decay,
         awp=cfg.awp,
         steps=8,
-        gather=lambda model: model,
-        scatter=lambda grads: grads,
-        spread=lambda parts: parts,
     )
     return jax.jit(train)
 
@@ -180,7 +172,7 @@ def test_clips_are_mixed_alike_however_small_the_microbatches_and_whatever_the_m
     state, batch = s.init(), runs.first_batch(s)
 
     def spelled(rate: float, microbatches: int, devices: int) -> float:
-        cutmix = clip_augment.Clips(cutmix=clip_augment.CutMix(rate=rate))
+        cutmix = clip_augment.Clips(cutmix=cutmix_lib.CutMix(rate=rate))
         train = trained_with(cfg, Spelled(), cutmix, microbatches, devices)
         return float(train(state, batch, s.key)[1]["loss"])
 
