@@ -26,6 +26,7 @@ FLOORS = (
     {"describe", "evaluate", "label", "predict", "train"},
     {"serve"},
 )
+TYPED = ("train", "tasks", "inputs")
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 
 
@@ -102,6 +103,18 @@ def test_a_model_has_no_gradient_platform_barrier_or_memory_policy_of_its_own(mo
     assert not names & {"checkpoint", "checkpoint_name", "checkpoint_policies", "ad_checkpoint"}
     # A model computes in the mode that it is given.
     assert not names & {"CPU", "EXPORT", "cpu", "store"}
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if m.split(".")[1] in TYPED])
+def test_on_the_way_from_a_batch_to_the_loss_every_part_has_a_type(module):
+    tree = ast.parse((ROOT / (module.replace(".", "/") + ".py")).read_text())
+    names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
+    assert not {"Any", "object", "hasattr"} & {node.id for node in names}
+    # What a value from a file is may be asked: a plain type. Of which class a part is may not.
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    asked = [c.args[1] for c in calls if getattr(c.func, "id", "") == "isinstance"]
+    named = {part for kind in asked for part in ast.walk(kind) if isinstance(part, ast.expr)}
+    assert {ast.unparse(part) for part in named} <= {"int", "float", "dict", "list", "int | float"}
 
 
 @pytest.mark.parametrize("module", MODULES)
