@@ -65,8 +65,8 @@ def weights(keep_BT: jax.Array, frames: int, at_least: int = 0) -> tuple[jax.Arr
 
 
 def _before(keep_BT: jax.Array) -> jax.Array:
-    """f32[B,T]: how many of the frames before each one are kept; exact up to 2^24 of them. A
-    product of T by T, of a longer clip one within each block and this of the blocks."""
+    """f32[B,T]: the number of kept frames before each frame; exact up to 2^24. A product with a
+    [T,T] matrix; of a longer clip, one product within each block and one of the blocks' sums."""
     frames = keep_BT.shape[1]
     if not isinstance(frames, int) or frames <= _BLOCK:
         t = jnp.arange(frames)

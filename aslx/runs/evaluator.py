@@ -1,4 +1,4 @@
-"""What a model says of every record of a split."""
+"""A model's answers and scores for every record of a split."""
 
 import contextlib
 import dataclasses
@@ -44,8 +44,8 @@ def evaluate_step(cfg: config_lib.Config, mesh: jax.sharding.Mesh):
 
 
 def predict_step(cfg: config_lib.Config, mesh: jax.sharding.Mesh):
-    """The jitted way from a batch to what the task answers. In two programs: clips of many lengths
-    share that of the network, and compiling one after the other takes less memory than both."""
+    """The jitted function from a batch to the task's answers. It is two programs: clips of many
+    lengths share the network's, and compiling two small programs takes less memory than one."""
     features = jax.jit(lambda batch: model_inputs.of(batch, cfg.features))
     mode = modes.of(sharding.platform(mesh))
     network = jax.jit(lambda model, x, mask: cfg.task.predict(layers.bound(model, mode), x, mask))
@@ -53,10 +53,10 @@ def predict_step(cfg: config_lib.Config, mesh: jax.sharding.Mesh):
 
 
 class Evaluation:
-    """Every record of a split once through a model; the compiled function is kept.
+    """One split, and the compiled function that evaluates a model on every record of it.
 
-    With `data.skip_corrupt` the records that `run` found corrupt are left out of `data`, and of all
-    that is said of it, and counted.
+    With `data.skip_corrupt`, `run` counts the corrupt records, and leaves them out of `data` and of
+    the scores.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Evaluation:
 
     @functools.cached_property
     def batches(self) -> loader.Batches:
-        """What fills the last batch weighs zero."""
+        """Rows that only fill up the last batch have weight zero."""
         lengths = self._every.index.frames
         shapes = self._cfg.data.batching.shapes(lengths)
         for shape in shapes:
@@ -87,9 +87,9 @@ class Evaluation:
         return loader.Batches(self._every, planned, len(planned), self._fields, *hosts, skip)
 
     def run(self, model: Any, progress: Callable[[int], object] = lambda n: None) -> tuple:
-        """What the model answers for every record of `data`, in its order, and mean losses.
+        """The model's answer for every record of `data`, in order, and the mean losses.
 
-        `progress` is told how many records each batch added.
+        `progress` gets the number of records of each batch.
         """
         answers: dict[int, Any] = {}
         sums: dict[str, np.ndarray] = {}
@@ -104,8 +104,8 @@ class Evaluation:
         return [answers[i] for i in sorted(answers)], means
 
     def each(self, function: Callable[[model_inputs.Batch], Any]) -> Iterator[tuple]:
-        """Of each batch the records' numbers, their rows in it, and what `function` makes of it;
-        corrupt ones are not among them."""
+        """For each batch: the numbers of its records that are not corrupt, their rows in the batch,
+        and `function` of the batch."""
         with contextlib.closing(iter(loader.stream(self.batches))) as stream:
             for i, batch in enumerate(sharding.put(self._mesh, stream)):
                 made, weight = jax.device_get((function(batch), self._whole(batch["weight"])))
@@ -124,8 +124,9 @@ class Evaluation:
             self.__dict__.pop("targets", None)
 
     def novelty(self, trained_on: str) -> dict[str, int]:
-        """How many of the split's signers and phrases training never saw; nothing where the data
-        set that it saw is gone. Signers are compared where their numbers mean the same people."""
+        """Counts of the split's signers and phrases that training never saw; empty where the
+        training's data set is gone. Signers are compared between data sets whose numbers mean the
+        same people."""
         if not records.there(trained_on):
             return {}
         data = dataclasses.replace(self._cfg.data, path=trained_on)
@@ -135,7 +136,7 @@ class Evaluation:
         for name, seen in (("signers", related), ("phrases", [source for source, _ in sources])):
             column = name.removesuffix("s")
             mine = np.unique(getattr(self.data.index, column))
-            if not seen or (mine == -1).all():  # Not known of these data.
+            if not seen or (mine == -1).all():  # The data set does not tell them.
                 continue
             there = np.concatenate([getattr(source.index, column) for source in seen])
             counts |= {name: len(mine), f"unseen_{name}": int((~np.isin(mine, there)).sum())}

@@ -1,9 +1,9 @@
-"""Weights that others trained, read from a file into a network's trunk, or from another run.
+"""Pretrained weights: a file for a network's trunk, or another run.
 
-Two kinds of file: Keras' own .h5 of ResNet50, and safetensors in the naming that torchvision and
-timm share. Every shape is checked before a value is read; what the file lacks is an error, what
-nothing uses is named. A file may be a stranger's: it is not followed to other files.
-Of a run all is taken that fits, as the encoder under another head; what does not is named.
+Two kinds of file are read: Keras' own .h5 of ResNet50, and safetensors with the names that
+torchvision and timm share. Every shape is checked before a value is read. A missing weight is an
+error; an unused weight is named in the log. The file may come from a stranger: links to other files
+are refused. Of a run, every weight whose name and shape match is taken, and the log names the rest.
 """
 
 import contextlib
@@ -55,7 +55,7 @@ _TORCH_NAME = re.compile(r"(?:layer(\d)\.(\d+)\.)?(conv|bn|downsample\.)(\d)\.(\
 
 
 def taken(model: Any, path: str) -> Any:
-    """The model with the weights of a file, or with those of a run that fit."""
+    """The model with the weights of a file, or with the matching weights of a run."""
     take = from_run if epath.Path(path).is_dir() else into
     model, unused = take(model, path)
     if unused:
@@ -64,8 +64,8 @@ def taken(model: Any, path: str) -> Any:
 
 
 def from_run(model: Any, workdir: str) -> tuple[Any, list[str]]:
-    """The model with the weights of a run's best checkpoint that have the name and the shape of one
-    here, and the names of the others there."""
+    """The model with the weights of a run's best checkpoint whose name and shape match, and the
+    names of the checkpoint's unused weights."""
     theirs, ours = (stored.flatten(m) for m in (trained_run.open_run(workdir).model, model))
     fitting = {k: v for k, v in theirs.items() if k in ours and v.shape == ours[k].shape}
     if not fitting:
@@ -83,7 +83,7 @@ def from_run(model: Any, workdir: str) -> tuple[Any, list[str]]:
 
 
 def _with(model: Any, arrays: dict[str, np.ndarray]) -> Any:
-    """The model with other values of the leaves that are named."""
+    """The model with these values of the named leaves."""
     leaves = stored.flatten(model)
     new = {
         name: jax.make_array_from_callback(
@@ -95,7 +95,7 @@ def _with(model: Any, arrays: dict[str, np.ndarray]) -> Any:
 
 
 def into(model: Any, path: str) -> tuple[Any, list[str]]:
-    """The model with its trunk's weights from a file, and the names of those without a use."""
+    """The model with its trunk's weights from a file, and the file's names that are not used."""
     found: dict[str, np.ndarray] = {}
     wanted = {k: v for k, v in stored.flatten(model).items() if k.startswith(_TRUNK)}
     if not wanted:

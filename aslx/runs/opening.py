@@ -1,4 +1,4 @@
-"""What a config names, opened: its network, and its data sets."""
+"""A config's network and data sets, opened."""
 
 import dataclasses
 import functools
@@ -21,15 +21,15 @@ def network(cfg: config_lib.Config) -> nnx.Module:
 
 
 def settled(cfg: config_lib.Config) -> config_lib.Config:
-    """With what the data set decides, as the names of its classes and the size of its images."""
+    """The config with what the data set decides: the names of classes, the size of images."""
     metadata = records.read_metadata(pathlib.Path(cfg.data.path))
     features = dataclasses.replace(cfg.features, **cfg.features.source.settled(metadata))
     return dataclasses.replace(cfg, task=cfg.task.settled(metadata), features=features)
 
 
 def split(cfg: config_lib.Config, split: str, path: str = "") -> records.Records:
-    """A split that holds something, and all that the config's features ask for; of `path`, or of
-    the config's data set."""
+    """A split of `path`, or of the config's data set; BadInput where it is empty or lacks what the
+    config's features need."""
     path = path or cfg.data.path
     data = records.Records(path, split)
     try:
@@ -45,8 +45,7 @@ def split(cfg: config_lib.Config, split: str, path: str = "") -> records.Records
 
 
 def fields(cfg: config_lib.Config, data: records.Records) -> tuple:
-    """What the config reads of records. What it cannot use of any is told now, from the index, and
-    not when that record's turn comes."""
+    """The fields that the config reads; BadInput where the index tells that a record lacks one."""
     clip, *others = cfg.task.fields(data.metadata, cfg.features)
     for field in others:
         field.check(data)
@@ -54,7 +53,7 @@ def fields(cfg: config_lib.Config, data: records.Records) -> tuple:
 
 
 def training(cfg: config_lib.Config) -> training_data.Pool:
-    """All that a config trains on."""
+    """All data sets that a config trains on."""
     read = functools.partial(fields, cfg)
     main = training_data.evenly(split(cfg, cfg.data.train_split), cfg.data.limit)
     found = training_data.Pool(((main, read(main)),))

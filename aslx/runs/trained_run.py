@@ -1,4 +1,4 @@
-"""A run directory, read: its best model, and what that answers."""
+"""A run directory, read: its best model, and the model's answers."""
 
 import dataclasses
 import functools
@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 from etils import epath
+from flax import nnx
 
 from aslx import config as config_lib
 from aslx import errors, sharding
@@ -17,7 +18,10 @@ from aslx.checkpoints import checkpoint_list
 from aslx.data import plan, records
 from aslx.decode import decoding_options, ngrams
 from aslx.inputs import model_inputs
+from aslx.kernels import mode as modes
+from aslx.models import layers
 from aslx.runs import evaluator, opening, partition
+from aslx.schema import features as features_lib
 from aslx.storage import files
 
 log = logging.getLogger("aslx")
@@ -32,7 +36,7 @@ class Run:
     workdir: files.Path
     cfg: config_lib.Config
     mesh: jax.sharding.Mesh
-    model: Any
+    model: nnx.Module
     step: int
     trained_on: str  # The data set's path at that time.
 
@@ -42,18 +46,22 @@ class Run:
 
     @functools.cached_property
     def evidence(self):
-        """The jitted way from a batch to what the task reads its answers from."""
+        """The jitted function from a model and a batch to what the answers were read from."""
         features, task = self.cfg.features, self.cfg.task
-        return jax.jit(lambda model, batch: task.evidence(model, *model_inputs.of(batch, features)))
+        mode = modes.of(sharding.platform(self.mesh))
+
+        def found(model: nnx.Module, batch: model_inputs.Batch) -> dict[str, jax.Array]:
+            return task.evidence(layers.bound(model, mode), *model_inputs.of(batch, features))
+
+        return jax.jit(found)
 
     @property
-    def source(self) -> Any:
+    def source(self) -> features_lib.Source:
         """How files and arrays become the model's inputs."""
         return self.cfg.features.source
 
     def answers(self, clips: Sequence[np.ndarray]) -> list:
-        """What the model answers for clips or images that are in no record, as `source` reads them
-        from a file."""
+        """The model's answers for clips or images as `source` reads them from a file."""
         # One shape for all but the longest clips: padded to these, short ones are mostly padding.
         frames, found = max((len(clip) for clip in clips if len(clip) <= _LONG), default=0), []
         for clip in clips:

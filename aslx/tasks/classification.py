@@ -1,7 +1,6 @@
 """A clip of signing, or an image of a hand -> one of a few classes.
 
-`Task` has the functions of transcription's: they are what train, evaluate, predict and export ask.
-An answer is the probability of each class, f32[C].
+`Task` is a `task.Task`. An answer is the probability of each class, f32[C].
 """
 
 import dataclasses

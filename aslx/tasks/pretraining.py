@@ -1,9 +1,9 @@
-"""Landmarks without their texts: spans of frames are hidden, and the encoder guesses their codes.
+"""Pretraining without texts: spans of frames are hidden, and the network guesses each frame's code.
 
-`Task` has the functions of transcription's. What it trains reads nothing by itself; a recogniser of
-the same features and network begins from it: `--weights WORKDIR`. Spans are hidden as wav2vec 2.0
-does (Baevski et al. 2020), codes are those of BEST-RQ's random quantiser (Chiu et al. 2022). Frames
-that are seen count too, as HuBERT's may (Hsu et al. 2021): CTC will read a frame off its own place.
+A recogniser of the same features and network begins from such a run: `--weights WORKDIR`. Spans are
+hidden as in wav2vec 2.0 (Baevski et al. 2020), and codes come from BEST-RQ's random quantiser (Chiu
+et al. 2022). Frames that are not hidden count too, as they may in HuBERT (Hsu et al. 2021), because
+CTC later reads a character from its own frames.
 """
 
 import dataclasses
@@ -40,8 +40,9 @@ def standardised(x_BSF: Array, mask_BS: Array) -> Array:
 
 
 def codes(x_BSF: Array, mask_BS: Array, count: int) -> Array:
-    """i32[B,S], below `count`: which of as many random directions a frame's standardised features,
-    projected at random, go most. Alike hands have the same code. The draws never change."""
+    """i32[B,S], below `count`: the code of a frame is the random direction that lies nearest to its
+    standardised, randomly projected features. Similar hands have the same code. The random numbers
+    are the same in every run."""
     project_key, book_key = jax.random.split(jax.random.key(_DRAW))
     project_FP = jax.random.normal(project_key, (x_BSF.shape[-1], _PROJECTED))
     book_PC = jax.random.normal(book_key, (_PROJECTED, count))
@@ -51,17 +52,17 @@ def codes(x_BSF: Array, mask_BS: Array, count: int) -> Array:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Task:
-    """An answer is f32[2]: of how many of a clip's hidden frames the code was guessed, and how many
-    were hidden."""
+    """An answer is f32[2]: the number of a clip's hidden frames whose code was guessed, and the
+    number of hidden frames."""
 
     share: float = 0.3
-    """Of the frames, that are hidden,"""
+    """Share of the frames that are hidden."""
     span: int = 4
-    """so many together or more."""
+    """Least number of successive frames that are hidden together."""
     codes: int = 256
-    """Of which a frame has one."""
+    """Number of different codes."""
     seen: float = 1.0
-    """What a frame that is not hidden counts in the loss, beside 1 for one that is."""
+    """Weight in the loss of a frame that is not hidden; a hidden frame has 1."""
     pretrains: ClassVar[bool] = True
 
     def __post_init__(self):
@@ -70,7 +71,7 @@ class Task:
                 f"share {self.share} is not in (0, 1), or span {self.span} is below 1"
             )
         if self.codes < 2:
-            raise errors.BadInput(f"of {self.codes} codes there is none to guess")
+            raise errors.BadInput(f"codes {self.codes}: give 2 or more")
 
     def settled(self, metadata: dict) -> "Task":
         del metadata
@@ -92,8 +93,8 @@ class Task:
         return (features.source.field(metadata),)
 
     def hidden(self, mask_BS: Array, key: Array | None) -> Array:
-        """bool[B,S]: of the frames that are real those that are hidden. Each is with the chance
-        `share`: as many spans begin, and may overlap. Without a key they are evenly spaced."""
+        """bool[B,S]: the real frames that are hidden, each with the probability `share`. Spans may
+        overlap. Without a key the spans are evenly spaced."""
         b, s = mask_BS.shape
         if key is None:
             period = max(self.span + 1, round(self.span / self.share))
@@ -106,7 +107,7 @@ class Task:
     def guess(
         self, model: networks.Guesser, x_BSF: Array, mask_BS: Array, key: Array | None
     ) -> tuple[Array, Array, Array]:
-        """Logits f32[B,S,codes], the codes that are right i32[B,S], and which are hidden."""
+        """Logits f32[B,S,codes], true codes i32[B,S], and which frames are hidden, bool[B,S]."""
         hide_key, model_key = layers.split(key, 2)
         hidden_BS = self.hidden(mask_BS, hide_key)
         # The velocities of the frame after a span tell what its last frame was.

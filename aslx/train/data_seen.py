@@ -1,4 +1,4 @@
-"""What data sets a run was trained on. One that changed since is named, and not simply taken."""
+"""The data sets that a run was trained on: one that changed since then is an error."""
 
 from collections.abc import Mapping
 
@@ -12,10 +12,10 @@ from aslx.storage import files
 def noted(
     workdir: files.Path, sets: Mapping[str, records.Records], other_data: bool
 ) -> tuple[dict[str, str], list[str]]:
-    """What is to be noted of the data sets of a run, by their place in the config, and which of
-    them are others than when it began; with `other_data` alone there may be some.
+    """The fingerprint of each data set of a run, by its place in the config, and a line for each
+    data set that changed since the run began.
 
-    BadInput names the first that may not be, and one of which another host has another copy.
+    BadInput where one changed, unless `other_data` is set, or where hosts have different copies.
     """
     holds = {name: fingerprint.of(data) for name, data in sets.items()}
     there = {} if config_lib.of_run(workdir) is None else config_lib.data(workdir / "config.json")

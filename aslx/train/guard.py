@@ -1,4 +1,4 @@
-"""When a run no longer learns: it goes back to a time when it did, and takes another way."""
+"""Rollback: a run without finite gradients goes back, and takes the data in a new order."""
 
 import dataclasses
 from collections.abc import Callable
@@ -28,9 +28,9 @@ def roll_back(
     progress: checkpoint.Progress,
     error: Diverged,
 ) -> tuple[step.State, checkpoint.Progress]:
-    """The state of the last evaluation behind a finite gradient, or the first, and another order of
-    the data. What was saved for other reasons does not count: how often that is, and whether a
-    signal came, shall change no result."""
+    """The state of the last evaluation with a finite gradient, or else the first state, and a new
+    order of the data. Checkpoints of `save_every` or of a signal are not used, so neither changes a
+    result."""
     if progress.salt == MAX_ROLLBACKS:
         raise errors.BadInput(
             f"{error}, after {MAX_ROLLBACKS} rollbacks: lower optim.peak_lr, or look at the data"

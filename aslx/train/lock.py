@@ -1,8 +1,8 @@
-"""One trainer a run directory: a second one is refused, and told of the first.
+"""One trainer for each run directory: a second one is refused, with the name of the first.
 
-On a disk the kernel holds the lock, and lets go when the process ends, however it ends. A
-bucket has no locks: there an object says who trains, and is written again every few seconds. One
-that does not change was left by a trainer that died, which costs the next a wait.
+On a disk the kernel holds the lock and releases it when the process ends, even by a kill. A bucket
+has no locks: there the trainer writes an object anew every few seconds. An object that does not
+change belongs to a dead trainer; the next trainer waits long enough to see that.
 """
 
 import contextlib
@@ -23,15 +23,15 @@ log = logging.getLogger("aslx")
 
 NAME = "train.lock"
 BEAT = 5.0  # Seconds between two signs of life in a bucket.
-_LOST = 4  # So many beats without one: the trainer died.
-_WIDTH = 160  # Bytes, always: a client that kept an object's size reads it whole.
+_LOST = 4  # Beats without a change after which the trainer is dead.
+_WIDTH = 160  # Bytes, always: a client that cached the size of the object reads it whole.
 
 
 @contextlib.contextmanager
 def held(workdir: files.Path) -> Iterator[None]:
-    """Around a training; BadInput names the process that trains in `workdir` already.
+    """Holds the lock around a training; BadInput names the process that holds it already.
 
-    A `workdir` that was made for the lock, and holds nothing in the end, goes with it.
+    A `workdir` that was made for the lock and is empty in the end is removed with it.
     """
     lock = _in_bucket if files.in_bucket(workdir) else _on_disk
     with lock(workdir):
@@ -50,7 +50,7 @@ def _on_disk(workdir: files.Path) -> Iterator[None]:
     try:
         yield
     finally:
-        if sys.platform != "win32":  # Which removes no open file; a closed one another may hold.
+        if sys.platform != "win32":  # Windows removes no open file, and a closed one may be locked.
             path.unlink(missing_ok=True)
         os.close(opened)
         if made and workdir.exists() and not any(workdir.iterdir()):

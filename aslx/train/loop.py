@@ -20,7 +20,7 @@ from aslx.storage import files
 from aslx.train import data_seen, frozen_cache, guard, lock, logs, notes, step
 from aslx.train import setup as setups
 
-MIN_GAIN = 1e-4  # Less does not renew the patience: a loss may sink towards 0 for ever.
+MIN_GAIN = 1e-4  # A smaller gain does not reset the patience: a loss may fall for ever.
 _SAMPLES = 8
 _PROFILE_FROM = 10  # Steps after the start: compilation would drown the trace.
 
@@ -36,8 +36,9 @@ def run(
     """Trains to the end, or until `stop(step)`; returns the last evaluation's scores, and whether
     the run has ended.
 
-    BadInput where another process trains in `workdir`, or it is another run; with `other_data` it
-    may have begun on other data sets. What fails before the first step leaves `workdir` as it was.
+    BadInput where another process trains in `workdir`, or the run there has another config; with
+    `other_data` the run may have begun on other data sets. An error before the first step leaves
+    `workdir` unchanged.
     """
     clock = logs.Clock()
     with contextlib.ExitStack() as stack:
@@ -77,7 +78,7 @@ def run(
         loop = Loop(s, workdir, saved, writer, clock, stop, profile)
         while True:
             try:
-                scores, ended = loop.stretch(first, progress)
+                scores, ended = loop.run_until_stopped(first, progress)
                 break
             except guard.Diverged as error:
                 first, progress = guard.roll_back(s.abstract, s.init, saved, progress, error)
@@ -108,7 +109,7 @@ class Loop:
     _clips: int = 0
     _since: float = dataclasses.field(default_factory=time.perf_counter)
 
-    def stretch(
+    def run_until_stopped(
         self, state: step.State, progress: checkpoint.Progress
     ) -> tuple[dict[str, float], bool]:
         """Steps from `state` to the end, to `stop`, to lost patience, or to Diverged."""
@@ -126,7 +127,7 @@ class Loop:
                 with self.clock("input"):
                     batch = next(batches)
                 name = "compile" if self.new_shape(batch) else "step"
-                if name == "compile":  # Seconds, for which nobody shall wait to see a loss.
+                if name == "compile":  # It takes seconds: the last loss is logged before.
                     late = self.report(late)
                 with self.clock(name), jax.profiler.StepTraceAnnotation("train", step_num=i):
                     state, metrics = s.train(state, batch, s.key)
@@ -144,7 +145,7 @@ class Loop:
                     stopping = stopping or self.stop(i)
                 if saving:
                     with self.clock("checkpoint"):
-                        self.writer.sync()  # Never does a checkpoint stand without its past.
+                        self.writer.sync()  # Before the checkpoint: its metrics are on the disk.
                         score = cfg.task.report.rank(scores) if evaluated else None
                         sound = evaluated and self._streak == 0
                         self.saved.save(i, state, progress, score, sound)
@@ -215,7 +216,7 @@ class Loop:
 
 
 def better(progress: checkpoint.Progress, score: float) -> checkpoint.Progress:
-    """After an evaluation. A score that is no number is the worst of all."""
+    """The progress after an evaluation. NaN counts as the worst score."""
     score = float("-inf") if math.isnan(score) else score
     stale = 0 if score > progress.best + MIN_GAIN else progress.stale + 1
     return dataclasses.replace(progress, best=max(progress.best, score), stale=stale)

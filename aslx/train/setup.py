@@ -46,7 +46,7 @@ class Setup:
 
     @property
     def sets(self) -> dict[str, records.Records]:
-        """What is trained on, and evaluated, by its place in the config."""
+        """The data sets of training and evaluation, by their places in the config."""
         first, *also = (data for data, _ in self.pool.sources)
         places = {"data.train_split": first, "data.eval_split": self.evaluation.data}
         return places | {f"data.also.{i}": data for i, data in enumerate(also)}
@@ -55,8 +55,8 @@ class Setup:
     def batches(
         self, start: int, salt: int, tally: Callable[[dict], dict] = lambda rows: rows
     ) -> Iterator[Iterator[step.Batch]]:
-        """Global batches from step `start` on, read ahead while the device computes; `tally` sees
-        this host's rows of each."""
+        """Global batches from step `start` on, read ahead while the device computes. `tally` gets
+        this host's rows of each batch."""
         rows = self.pool.batches(
             self.plan(salt),
             self.steps,
@@ -69,7 +69,7 @@ class Setup:
         with contextlib.ExitStack() as stack:
             with stopping.kept_from_children() if workers else contextlib.nullcontext():
                 it = stack.enter_context(contextlib.closing(iter(stream)))
-                first = list(itertools.islice(it, 1))  # Workers start when it is asked for.
+                first = list(itertools.islice(it, 1))  # Workers start with the first batch.
             every = itertools.chain(first, it)
             yield sharding.put(self.mesh, map(self._from_cache, map(tally, every)))
 
@@ -91,7 +91,7 @@ def of(cfg: config_lib.Config) -> Setup:
     if cfg.weights:
         init = functools.partial(_with_weights, init, cfg.weights)
     evaluation = evaluator.Evaluation(cfg, mesh, cfg.data.eval_split)
-    _ = evaluation.batches  # What does not divide over the devices is told before the first step.
+    _ = evaluation.batches  # A batch that does not divide over the devices is refused now.
     return Setup(
         cfg=cfg,
         mesh=mesh,

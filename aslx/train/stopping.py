@@ -1,8 +1,9 @@
-"""How a training is told to end: Ctrl-C or SIGTERM once, and it saves first.
+"""Ctrl-C or SIGTERM ends a training after it has saved.
 
-The first signal ends a training that has not stepped yet at once, since there is nothing to save;
-later it ends one after its step. A second Ctrl-C ends it at once. That a process manager repeats
-SIGTERM, or that a wrapper passes on a Ctrl-C that the terminal has sent to all, changes nothing.
+The first signal ends a training at once if there was no step yet, because there is nothing to save;
+otherwise the training ends after the current step. A second Ctrl-C ends it at once. A repeated
+SIGTERM of a process manager changes nothing, nor does a Ctrl-C that a wrapper passes on after the
+terminal has sent it to every process.
 """
 
 import contextlib
@@ -19,7 +20,7 @@ _SAME = 0.5  # Seconds within which a second Ctrl-C is the first, passed on by a
 
 
 class Signals:
-    """Listens from its construction until it is left. Call it after each step: whether to end.
+    """Listens from its construction to its exit. Called after each step, it says whether to end.
 
     A thread answers the signals, so that the main thread can be anywhere, in a compiler too.
     """
@@ -41,7 +42,7 @@ class Signals:
         return 128 + (self.told or signal.SIGTERM)
 
     def __call__(self, step: int) -> bool:
-        """True, on every host after the same step, once any was told to end."""
+        """True on every host after the same step, once any host got a signal."""
         import jax
         from jax.experimental import multihost_utils
 
