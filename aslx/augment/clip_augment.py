@@ -27,7 +27,7 @@ Batch = dict[str, jax.Array]
 
 
 def _frames_at(x_BTN3: jax.Array, at_BT: jax.Array, length_B: jax.Array) -> jax.Array:
-    """The clips at these moments, interpolated; what the nearer frame lacks is missing."""
+    """The clips at these times, interpolated; a point that the nearer frame lacks is missing."""
     last_B1 = jnp.maximum(length_B - 1, 0)[:, None]
     at_BT = jnp.clip(at_BT, 0, last_B1)
     low_BT = jnp.floor(at_BT).astype(jnp.int32)
@@ -44,17 +44,17 @@ def _frames_at(x_BTN3: jax.Array, at_BT: jax.Array, length_B: jax.Array) -> jax.
 
 
 def _uniform(key: jax.Array, shape: tuple[int, ...], most: float) -> jax.Array:
-    """Of -most to most."""
+    """Uniform in [-most, most)."""
     return jax.random.uniform(key, shape, minval=-most, maxval=most)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Resample:
-    """Slower or faster: as a whole, or window by window. No clip outgrows its batch."""
+    """Changes the speed of the whole clip or of each window; no clip outgrows its batch."""
 
     rate: float = 0.0
     by: float = 0.5
-    """Most that a window is stretched, as a share; it is pressed by as much."""
+    """Largest stretch of a window, as a share; the largest compression is its inverse."""
     windows: int = 1
 
     def apply(self, batch: Batch, key: jax.Array, features: Any) -> Batch:
@@ -63,7 +63,7 @@ class Resample:
         rows, frames = x_BTN3.shape[:2]
         spread = math.log1p(self.by)
         stretch_BW = jnp.exp(_uniform(key, (rows, self.windows), spread))
-        # Where the windows end, in lengths of the clip, before and after.
+        # The ends of the windows, in lengths of the clip, before and after.
         after_BW = jnp.pad(jnp.cumsum(stretch_BW, 1) / self.windows, ((0, 0), (1, 0)))
         before_W = jnp.linspace(0.0, 1.0, self.windows + 1)
         whole_B = after_BW[:, -1]
@@ -77,11 +77,11 @@ class Resample:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Shift:
-    """Some of the first frames cut off: the strides of a network fall elsewhere."""
+    """Cuts off some of the first frames: the strides of a network fall on other frames."""
 
     rate: float = 0.0
     frames: int = 3
-    """Most frames that are cut."""
+    """Largest number of frames that are cut off."""
 
     def apply(self, batch: Batch, key: jax.Array, features: Any) -> Batch:
         del features
@@ -95,17 +95,17 @@ class Shift:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Affine:
-    """Scaled, sheared and turned about the middle of the clip, and shifted."""
+    """Scales, shears and rotates the clip about the mean of its points, and shifts it."""
 
     rate: float = 0.0
     scale: float = 0.2
     """Largest change of size, as a share."""
     shear: float = 0.15
-    """Largest way along x for each unit of y."""
+    """Largest shear, in units of x for each unit of y."""
     shift: float = 0.1
-    """Largest way along each axis, in widths and heights of the picture."""
+    """Largest shift along each axis, in widths and heights of the picture."""
     degrees: float = 30.0
-    """Largest turn about z, across the picture; about x and y it is half of that."""
+    """Largest rotation about z, in the plane of the picture; about x and y it is half of this."""
 
     def apply(self, batch: Batch, key: jax.Array, features: Any) -> Batch:
         del features
@@ -125,7 +125,7 @@ class Affine:
 
 
 def _rotation(angle_B3: jax.Array) -> jax.Array:
-    """f32[B,3,3]: turns about x, then y, each by half of its angle, then about z."""
+    """f32[B,3,3]: rotations about x, then y, each by half of its angle, then about z."""
     half_3 = jnp.array([0.5, 0.5, 1.0])
     (cx, cy, cz), (sx, sy, sz) = (f(angle_B3 * half_3).T for f in (jnp.cos, jnp.sin))
     zero, one = jnp.zeros_like(cx), jnp.ones_like(cx)
@@ -136,14 +136,14 @@ def _rotation(angle_B3: jax.Array) -> jax.Array:
 
 
 def _real(batch: Batch, frames: int) -> jax.Array:
-    """bool[B,T]: whether it is a frame of the clip."""
+    """bool[B,T]: true at frames of the clip, false at padding."""
     return jnp.arange(frames) < batch["length"][:, None]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Mirror:
-    """x about the picture's middle, left points for right ones. Features that mirror left-handers
-    turn it back: it is for those that do not."""
+    """Mirrors x about the middle of the picture, and exchanges left and right points. Features that
+    mirror left-handed clips undo it: use it with other features."""
 
     rate: float = 0.0
 
@@ -156,11 +156,11 @@ class Mirror:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Noise:
-    """A tracker's: each point of each frame moves by itself."""
+    """Noise like a tracker's: every point of every frame moves independently."""
 
     rate: float = 0.0
     std: float = 0.003
-    """Of a coordinate, in widths and heights of the picture."""
+    """Standard deviation of a coordinate, in widths and heights of the picture."""
 
     def apply(self, batch: Batch, key: jax.Array, features: Any) -> Batch:
         del features
@@ -170,7 +170,7 @@ class Noise:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TokenMask:
-    """Characters that the decoder is told while it learns are hidden, as pads: it has to look."""
+    """Hides characters that teacher forcing gives the decoder, so that it must read the clip."""
 
     rate: float = 0.0
     share: float = 0.2
@@ -185,7 +185,7 @@ class TokenMask:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Clips:
-    """All ways, in the order in which they happen; by default none does."""
+    """All changes, in the order in which they happen; by default none happens."""
 
     cutmix: cutmix_lib.CutMix = cutmix_lib.CutMix()
     resample: Resample = Resample()
@@ -205,12 +205,12 @@ class Clips:
     pose_drop: input_dropout.PartDrop = input_dropout.PartDrop(parts=("pose",))
 
     def mixed(self, batch: Batch, key: jax.Array, features: Any) -> Batch:
-        """What rows have of one another: of a whole batch, before it is parted."""
+        """Rows that take parts of other rows: of a whole batch, before it is split."""
         return self._applied(MIXING, batch, key, features)
 
     def clips(self, batch: Batch, key: jax.Array, features: Any) -> Batch:
-        """Each row by itself. `landmarks` f16 or f32 [B,T,N,3] becomes f32; `given` i32[B,L] may
-        join, the characters that the decoder is told."""
+        """Changes each row by itself. `landmarks` f16 or f32 [B,T,N,3] becomes f32. `given`
+        i32[B,L] may be added: the characters that teacher forcing gives the decoder."""
         batch = batch | {"landmarks": batch["landmarks"].astype(jnp.float32)}
         return self._applied(CHANGES, batch, key, features)
 
@@ -226,7 +226,7 @@ class Clips:
     def inputs(
         self, x_BSF: jax.Array, mask_BS: jax.Array, key: jax.Array, features: Any
     ) -> jax.Array:
-        """Zeros in what the model sees, f32[B,S,F], for what is left out."""
+        """The network's inputs f32[B,S,F] with zeros for the values that are left out."""
         for name, way in self._happening(DROPS):
             happens_key, way_key = jax.random.split(random_streams.named(key, name))
             happens_B = jax.random.bernoulli(happens_key, way.rate, (len(mask_BS),))
@@ -244,7 +244,7 @@ DROPS = ("time_mask", "point_mask", "finger_drop", "hand_drop", "face_drop", "po
 
 
 def _chosen(happens_B: jax.Array, changed: Batch, batch: Batch) -> Batch:
-    """The changed rows where it happens; a key that joins starts as the tokens."""
+    """The changed rows where the change happens; `given` is the tokens elsewhere."""
     batch = {"given": batch["tokens"]} | batch if "given" in changed else batch
     return {
         name: x if x is batch.get(name) else cutmix_lib.where(happens_B, x, batch[name])

@@ -16,13 +16,13 @@ Batch = dict[str, jax.Array]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CutMix:
-    """The beginning of a clip, then the end of another of the same signer, in the row before or
-    after it (`plan.Train` lays rows by signer); of the phrases the same shares, as if every
-    character took as long."""
+    """Joins the beginning of a clip and the end of another clip of the same signer, which is in the
+    row before or after (`plan.Train` sorts rows by signer). The phrases are cut at the same shares,
+    as if every character took the same time."""
 
     rate: float = 0.0
     margin: float = 0.2
-    """Least share of either clip."""
+    """Least share that is kept of either clip."""
 
     def apply(self, batch: Batch, key: jax.Array, features: Any) -> Batch:
         del features
@@ -35,7 +35,7 @@ class CutMix:
         before_B &= ~after_B | jax.random.bernoulli(coin_key, shape=fits.shape)
 
         def beside(x: jax.Array) -> jax.Array:
-            # Rolled: of a batch on several chips the edges travel. Were rows picked, all would.
+            # Of a roll only the edge rows travel between devices; of a gather all rows would.
             return where(before_B, jnp.roll(x, 1, 0), where(after_B, jnp.roll(x, -1, 0), x))
 
         cut_B = jax.random.uniform(cut_key, fits.shape, minval=self.margin, maxval=1 - self.margin)
@@ -46,7 +46,7 @@ class CutMix:
 
 
 def where(which_B: jax.Array, x: jax.Array, other: jax.Array) -> jax.Array:
-    """Rows of the one or the other."""
+    """Rows of `x` where `which_B`, else rows of `other`."""
     return jnp.where(which_B.reshape(-1, *(1,) * (x.ndim - 1)), x, other)
 
 
@@ -57,8 +57,8 @@ def _joined(
     other_length_B: jax.Array,
     cut_B: jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
-    """Each row up to its cut, then another from there on, and how long that is: never longer than
-    the longer of the two."""
+    """Each row up to its cut, then the other row from its cut on; and the new length, which is at
+    most the longer of the two."""
     end_B = jnp.round(cut_B * length_B).astype(jnp.int32)
     start_B = jnp.round(cut_B * other_length_B).astype(jnp.int32)
     at_T = jnp.arange(x_BT.shape[1])

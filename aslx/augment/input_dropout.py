@@ -1,7 +1,7 @@
-"""What may be left out of what a model sees: frames, points, fingers, parts; see augment.py.
+"""Dropout of the network's inputs: frames, points, fingers or parts of the body.
 
-`kept` answers which values stay, bool[B,S,F] or with 1 for B or S. `columns` names, for each of the
-F values, its point ("right_hand_8"), or its part where it says whether that is seen, or nothing.
+`kept` is true at the values that stay, bool[B,S,F] or with 1 for B or S. `columns` names the point
+of each of the F values ("right_hand_8"), or the part whose presence the value tells, or nothing.
 Shape suffixes: B clips, S frames that the model sees, N things, F features.
 """
 
@@ -16,18 +16,18 @@ from aslx.schema import landmarks
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TimeMask:
-    """A stretch of frames is not seen: zeros stand for it."""
+    """Leaves out a span of frames."""
 
     rate: float = 0.0
     share: float = 0.3
-    """Longest stretch, as a share of the clip."""
+    """Longest span, as a share of the clip."""
 
     def kept(self, mask_BS: jax.Array, key: jax.Array, columns: tuple[str, ...]) -> jax.Array:
         return ~_stretch(mask_BS, key, self.share)[..., None] | np.zeros(len(columns), bool)
 
 
 def _stretch(mask_BS: jax.Array, key: jax.Array, share: float) -> jax.Array:
-    """bool[B,S]: a stretch somewhere in the clip, of up to a share of it."""
+    """bool[B,S]: a span somewhere in the clip, of up to a share of it."""
     length_B = mask_BS.sum(1)
     size_key, start_key = jax.random.split(key)
     size_B = share * jax.random.uniform(size_key, length_B.shape) * length_B
@@ -38,11 +38,11 @@ def _stretch(mask_BS: jax.Array, key: jax.Array, share: float) -> jax.Array:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PointMask:
-    """Some points are not seen in the whole clip."""
+    """Leaves out some points in the whole clip."""
 
     rate: float = 0.0
     share: float = 0.1
-    """Of the points."""
+    """Share of the points."""
 
     def kept(self, mask_BS: jax.Array, key: jax.Array, columns: tuple[str, ...]) -> jax.Array:
         names = sorted({c for c in columns if c.rpartition("_")[2].isdigit()})
@@ -51,17 +51,17 @@ class PointMask:
 
 
 def _of(chosen_BN: jax.Array, columns_NF: list[list[bool]]) -> jax.Array:
-    """bool[B,F]: the columns of the things that are chosen."""
+    """bool[B,F]: the columns of the chosen points or fingers."""
     return (chosen_BN.astype(jnp.float32) @ np.array(columns_NF, np.float32)) > 0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FingerDrop:
-    """Some fingers, joints and tip, are not seen in the whole clip."""
+    """Leaves out some fingers, joints and tip, in the whole clip."""
 
     rate: float = 0.0
     share: float = 0.2
-    """Of the fingers."""
+    """Share of the fingers."""
 
     def kept(self, mask_BS: jax.Array, key: jax.Array, columns: tuple[str, ...]) -> jax.Array:
         fingers = [
@@ -75,13 +75,13 @@ class FingerDrop:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PartDrop:
-    """A part of the body is not seen: for a stretch of frames, or in the whole clip."""
+    """Leaves out parts of the body: in a span of frames, or in the whole clip."""
 
     rate: float = 0.0
     parts: tuple[str, ...] = ("face",)
     """Of "right_hand" (the dominant one), "left_hand", "pose" and "face"."""
     share: float = 1.0
-    """Longest stretch, as a share of the clip; 1: always the whole clip."""
+    """Longest span, as a share of the clip; 1: always the whole clip."""
 
     def kept(self, mask_BS: jax.Array, key: jax.Array, columns: tuple[str, ...]) -> jax.Array:
         of_F = np.array([c.rpartition("_")[0] in self.parts or c in self.parts for c in columns])
