@@ -1,5 +1,5 @@
-"""Eight fake CPU devices, a compile cache, and what tests share: a tiny prepared data set, commands
-and films."""
+"""Eight simulated CPU devices, a compile cache, and the fixtures that all tests share: a small data
+set, trained runs, commands and films."""
 
 import functools
 import os
@@ -14,19 +14,18 @@ from aslx import cli, errors, sharding
 from aslx.kernels import malloc_tuning
 from aslx.readers import video
 from aslx.train import __main__ as train_command
-from tests import person, tiny, tiny_runs
+from tests import person, processes, tiny, tiny_runs
 
-ROOT = pathlib.Path(__file__).parent.parent
-# Files of few tests that take minutes.
+# Files whose tests take minutes.
 LONG = ("test_hosts.py", "test_bucket.py", "test_step.py", "test_loop.py", "test_export.py")
 
 
 def pytest_configure(config):
     del config
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
-    cache = ROOT / ".cache" / "jax"
+    cache = processes.ROOT / ".cache" / "jax"
     os.environ["JAX_COMPILATION_CACHE_DIR"] = str(cache)  # For the processes that tests start.
-    # libtpu is installed for its compiler: nobody shall look for a TPU, nor say that there is none.
+    # libtpu is installed for its compiler. JAX must not look for a TPU and report that none exists.
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
     jax.config.update("jax_platforms", os.environ["JAX_PLATFORMS"])
     jax.config.update("jax_num_cpu_devices", 8)
@@ -36,27 +35,27 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(items):
-    # First, so that no worker ends alone with them.
+    # Long files run first, so that they do not keep one worker busy at the end.
     items.sort(key=lambda item: item.path.name not in LONG)
 
 
 @pytest.fixture(scope="session")
 def dataset(tmp_path_factory) -> pathlib.Path:
-    """80 random clips in two train shards, 24 in one validation shard."""
+    """80 random clips in two training shards, 24 in one validation shard."""
     return tiny.dataset(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(scope="session")
 def learned(tmp_path_factory) -> tiny_runs.Runs:
-    """Trained runs by their kind, which all of pytest's workers share."""
+    """Opens the trained run of a kind, which all of pytest's workers share."""
     folder = tmp_path_factory.getbasetemp()
     return tiny_runs.Runs(folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder)
 
 
 @pytest.fixture(scope="session")
 def shared() -> pathlib.Path:
-    """Samples of real data, beside the checkout where there are any."""
-    path = ROOT.parent / "shared" / "data"
+    """Samples of real data, if they lie beside the checkout."""
+    path = processes.ROOT.parent / "shared" / "data"
     if not path.is_dir():
         pytest.skip(f"needs the samples in {path}")
     return path
@@ -64,21 +63,22 @@ def shared() -> pathlib.Path:
 
 @pytest.fixture
 def run(monkeypatch, capfd):
-    """Runs a command with arguments, in this process."""
+    """A function that runs a command with arguments, in this process."""
 
-    def run(command, *arguments) -> tiny_runs.Done:
+    def run(command, *arguments) -> processes.Done:
         monkeypatch.setattr(sys, "argv", ["command", *map(str, arguments)])
         with pytest.raises(SystemExit) as ended:
             cli.run(command.main)
         assert isinstance(ended.value.code, int)
-        return tiny_runs.Done(ended.value.code, *capfd.readouterr())
+        return processes.Done(ended.value.code, *capfd.readouterr())
 
     return run
 
 
 @pytest.fixture
 def train(run, monkeypatch):
-    """Runs the training command in this process, whose memory and devices stay as they are."""
+    """A function that runs the training command in this process, and changes neither its allocator
+    nor its devices."""
     monkeypatch.setattr(malloc_tuning, "keep", lambda: None)
     monkeypatch.setattr(sharding, "use_cpu_devices", lambda cfg: None)
     return functools.partial(run, train_command)
@@ -86,8 +86,8 @@ def train(run, monkeypatch):
 
 @pytest.fixture(scope="session")
 def film(tmp_path_factory) -> pathlib.Path:
-    """A drawn person who spells. The first test that asks for it sets MediaPipe up (105 MB): where
-    that cannot be, it skips and says so; in continuous integration it fails."""
+    """A film of a drawn person who fingerspells. The first test that uses it installs MediaPipe
+    (105 MB); where that fails, the test is skipped, in continuous integration it fails."""
     try:
         video.packages()
     except (OSError, errors.BadInput) as error:
@@ -102,7 +102,7 @@ def film(tmp_path_factory) -> pathlib.Path:
 
 @pytest.fixture(scope="session")
 def wall(film) -> pathlib.Path:
-    """A film of nobody."""
+    """A film of a wall, without a person."""
     path = film.with_name("wall.mp4")
     video.write(path, iter([person.picture()] * 6), person.RATE, person.WIDTH, person.HEIGHT)
     return path
@@ -110,4 +110,5 @@ def wall(film) -> pathlib.Path:
 
 @pytest.fixture(scope="session")
 def track(film) -> video.Track:
+    """The landmarks of `film`."""
     return video.track(film)

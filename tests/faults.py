@@ -1,15 +1,15 @@
-"""Errors of the system, injected by strace(1) into commands of the package.
+"""Failing system calls, injected by strace(1) into commands of aslx.
 
 A first run of a command is traced: which system calls reach the paths below a folder. Each of them
 is a place where an error can be injected into a later run of the same command.
 """
 
 import dataclasses
-import os
 import pathlib
 import re
-import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+
+from tests import processes
 
 CALLS = (
     *("openat", "read", "pread64", "readv", "write", "pwrite64", "writev", "getdents64"),
@@ -19,28 +19,27 @@ CALLS = (
     *("chmod", "fchmod", "fchmodat", "flock", "copy_file_range", "sendfile"),
 )
 _LINE = re.compile(r"^(\d+) +(\w+)\((.*)$")
-# What has a random part in its name is another path in every run.
+# Names with a random part differ in every run.
 _RANDOM = re.compile(r"[0-9a-f]{32}|/d/[0-9a-f]{20,}|\.[\w-]+\.[a-z0-9_]{8}(/|$)|\.[0-9]{9,}")
 
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-    """The `nth` call of `call` by one thread, of those on `path` where there is one."""
+    """The `nth` call of `call` by one thread, counting the calls on `path` if it is known."""
 
     call: str
     path: str | None
-    """Relative to the folder; None where the name is another one in each run."""
+    """Relative to the folder; None if the name differs in every run."""
     nth: int
     shown: str
     """The path in the traced run."""
 
 
-def places(command: Sequence[str], folder: pathlib.Path, env: dict[str, str]) -> list[Place]:
-    """Runs the command, which must succeed; every place where it touched what is in `folder`."""
+def places(command: Sequence[str], folder: pathlib.Path, env: Mapping[str, str]) -> list[Place]:
+    """Runs a command, which must succeed; returns every call that touched a path in `folder`."""
     before = {str(path.relative_to(folder)) for path in folder.rglob("*")}
     log = folder.parent / f"{folder.name}.strace"
-    done = _strace(command, env, "-y", "-e", f"trace={','.join(CALLS)}", "-o", str(log))
-    assert done.returncode == 0, done.stderr
+    _strace(command, env, "-y", "-e", f"trace={','.join(CALLS)}", "-o", log).succeeded()
     found: list[Place] = []
     by_thread: dict[tuple, int] = {}
     for thread, call, words in _calls(log):
@@ -60,27 +59,22 @@ def places(command: Sequence[str], folder: pathlib.Path, env: dict[str, str]) ->
 
 
 def injected(
-    command: Sequence[str], folder: pathlib.Path, env: dict[str, str], place: Place, error: str
-) -> subprocess.CompletedProcess:
-    """Runs the command, and lets that call fail."""
-    on = ["-P", str(folder / place.path)] if place.path else []
+    command: Sequence[str], folder: pathlib.Path, env: Mapping[str, str], place: Place, error: str
+) -> processes.Done:
+    """Runs a command in which one call fails."""
+    on = ["-P", folder / place.path] if place.path else []
     what = f"inject={place.call}:error={error}:when={place.nth}"
     log = folder.parent / f"{folder.name}.strace"
-    return _strace(command, env, *on, "-e", f"trace={place.call}", "-e", what, "-o", str(log))
+    return _strace(command, env, *on, "-e", f"trace={place.call}", "-e", what, "-o", log)
 
 
-def _strace(command: Sequence[str], env: dict[str, str], *options: str):
-    return subprocess.run(
-        ["strace", "-f", "--seccomp-bpf", "-qq", "-s", "4096", *options, *command],
-        capture_output=True,
-        text=True,
-        env=os.environ | env,
-        timeout=600,
-    )
+def _strace(command: Sequence[str], env: Mapping[str, str], *options: object) -> processes.Done:
+    words = ["strace", "-f", "--seccomp-bpf", "-qq", "-s", 4096, *options, *command]
+    return processes.run(words, env=env, timeout=600)
 
 
 def _calls(log: pathlib.Path) -> Iterator[tuple[str, str, str]]:
-    """(thread, call, what follows) of each line; of a call that another interrupted, its start."""
+    """(thread, call, the rest) of each line; of an interrupted call, the line of its start."""
     with log.open(errors="replace") as lines:
         for line in lines:
             if found := _LINE.match(line):

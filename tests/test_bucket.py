@@ -1,41 +1,41 @@
-"""A run in a gs:// bucket: a real storage server on loopback, gcsfs and TensorStore as they are."""
+"""A run in a gs:// bucket, through the real gcsfs and TensorStore, on a storage server of this
+machine."""
 
 import json
-import os
-import pathlib
-import subprocess
-import sys
 import urllib.request
 
 import pytest
 from gcp_storage_emulator import server
 
-from tests import ports, tiny, tiny_runs, trees
+from tests import processes, tiny, trees
 from tests.train import test_lock
-
-ROOT = pathlib.Path(__file__).parent.parent
 
 
 @pytest.fixture(scope="module")
 def environment():
     """Variables that send both clients to an empty storage server with the bucket "bucket"."""
-    port = ports.free()
+    port = processes.free_port()
     storage = server.create_server("127.0.0.1", port, in_memory=True, default_bucket="bucket")
     storage.start()
     url = f"http://127.0.0.1:{port}"
-    yield os.environ | {
-        "STORAGE_EMULATOR_HOST": url,
-        "FSSPEC_GS_TOKEN": "anon",
-        "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",
-        "NO_GCE_CHECK": "true",
-        "TENSORSTORE_GCS_HTTP_URL": url,
-        "GOOGLE_AUTH_TOKEN_FOR_TESTING": "anonymous",
-    }
+    yield processes.environment(
+        STORAGE_EMULATOR_HOST=url,
+        FSSPEC_GS_TOKEN="anon",
+        GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT="false",
+        NO_GCE_CHECK="true",
+        TENSORSTORE_GCS_HTTP_URL=url,
+        GOOGLE_AUTH_TOKEN_FOR_TESTING="anonymous",
+    )
     storage.stop()
 
 
+def script(code: str, environment: dict) -> processes.Done:
+    environment = environment | {"EPATH_USE_TF": "0"}
+    return processes.run(processes.python("-c", code), env=environment, timeout=300)
+
+
 def listed(environment: dict) -> dict[str, str]:
-    """Name and link of every object in the bucket."""
+    """The link of every object in the bucket, by its name."""
     url = environment["STORAGE_EMULATOR_HOST"] + "/storage/v1/b/bucket/o"
     with urllib.request.urlopen(url) as answer:
         return {item["name"]: item["mediaLink"] for item in json.load(answer)["items"]}
@@ -46,8 +46,7 @@ def test_a_run_in_a_bucket_is_stopped_goes_on_and_is_evaluated(environment, data
     tiny.config_file(config, dataset, save_every=3, epochs=2)
 
     def run(module: str, *args: object) -> dict:
-        where = ("--workdir", "gs://bucket/run")
-        done = tiny_runs.ran(module, *where, *args, env=environment)
+        done = processes.ran(module, "--workdir", "gs://bucket/run", *args, env=environment)
         assert "tensorflow" not in done.err.lower()
         return done.last()
 
@@ -59,29 +58,23 @@ def test_a_run_in_a_bucket_is_stopped_goes_on_and_is_evaluated(environment, data
     with urllib.request.urlopen(objects["run/metrics.jsonl"]) as lines:
         steps = [json.loads(line)["step"] for line in lines]
     assert set(steps) == set(range(1, max(steps) + 1))
-    assert not (ROOT / "gs:").exists()
+    assert not (processes.ROOT / "gs:").exists()
 
 
-def test_a_second_trainer_of_a_bucket_is_told_of_the_first_and_of_a_killed_one_nothing_stays(
-    environment,
-):
-    def begin() -> subprocess.Popen:
-        return test_lock.holder("gs://bucket/locked", environment)
-
-    first = begin()
+def test_a_second_trainer_in_a_bucket_is_refused_and_a_killed_one_leaves_no_lock(environment):
+    first = test_lock.holder("gs://bucket/locked", environment)
     assert test_lock.holds(first)
-    second = begin()
-    _, said = second.communicate(timeout=60)
+    second = test_lock.holder("gs://bucket/locked", environment)
+    _, err = second.communicate(timeout=60)
     assert second.returncode == 2
-    last = said.splitlines()[-1]
-    assert last.startswith("error: gs://bucket/locked is trained in already, by process ")
-    assert f"process {first.pid} on " in last
+    words = f"error: gs://bucket/locked is trained in already, by process {first.pid} on "
+    assert err.splitlines()[-1].startswith(words)
     first.kill()
     first.communicate()
-    third = begin()
+    third = test_lock.holder("gs://bucket/locked", environment)
     assert test_lock.holds(third)
-    _, said = third.communicate(timeout=60)
-    assert third.returncode == 0 and "waiting 2 s for a sign of life" in said
+    _, err = third.communicate(timeout=60)
+    assert third.returncode == 0 and "waiting 2 s for a sign of life" in err
     assert not [name for name in listed(environment) if name.startswith("locked")]
 
 
@@ -110,16 +103,13 @@ assert (folder / "old" / "7" / "notes").read_text() == "a user's"
 
 
 @pytest.mark.slow
-def test_in_a_bucket_too_no_checkpoint_is_lost(environment):
-    environment |= {"EPATH_USE_TF": "0", "JAX_PLATFORMS": "cpu"}
-    command = [sys.executable, "-c", CHECKPOINTS]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+def test_no_checkpoint_is_lost_in_a_bucket(environment):
+    script(CHECKPOINTS, environment).succeeded()
 
 
 def test_data_are_prepared_in_a_bucket_as_on_a_disk(environment, tmp_path):
     def prepare(*arguments: object) -> None:
-        tiny_runs.ran("prepare", *arguments, "--shards", 2, env=environment).last()
+        processes.ran("prepare", *arguments, "--shards", 2, env=environment).last()
 
     engine = "--beam=--runner=DirectRunner"
     prepare("synthetic", "--sequences", 8, "--split", "none", "--out", tmp_path / "set")
@@ -127,13 +117,12 @@ def test_data_are_prepared_in_a_bucket_as_on_a_disk(environment, tmp_path):
     source = ("--source", "gs://bucket/set/kaggle", "--processes", 1)
     prepare("fingerspelling", *source, "--split", "none", "--out", "gs://bucket/again")
     here = {f"set/{name}": data for name, data in trees.contents(tmp_path / "set").items()}
-    objects = listed(environment)
     there = {}
-    for name in objects:
-        if name.startswith(("set/", "again/")):  # And no scratch.
-            with urllib.request.urlopen(objects[name]) as data:
+    for name, link in listed(environment).items():
+        if name.startswith(("set/", "again/")):
+            with urllib.request.urlopen(link) as data:
                 there[name] = data.read()
-        else:
+        else:  # No temporary folder is left.
             assert name.startswith(("run/", "sets/"))
     assert {name for name in there if name.startswith("set/")} == here.keys()
     assert [name for name in here if there[name] != here[name]] == []
@@ -154,22 +143,22 @@ def fill(text, overwrite=True):
         for name in ("metadata.json", "dataset_info.json", f"shards/{text}"):
             files.write(scratch / "out" / name, text)
 
-def held():
-    there = sorted(path.name for path in out.parent.iterdir())
-    assert there == [killed.name, "set"], there
+def contents():
+    names = sorted(path.name for path in out.parent.iterdir())
+    assert names == [killed.name, "set"], names
     fs, top = fsspec.url_to_fs(str(out))
     names = [name.removeprefix(f"{top}/") for name in fs.find(top)]
     return sorted(names), (out / "metadata.json").read_text()
 
-def stands(text):
+def whole(text):
     return (["dataset_info.json", "metadata.json", f"shards/{text}"], text)
 
 killed = out.parent / ".set.incomplete-killed"
 files.write(killed / "out" / "a", "of another run")
 fill("old", overwrite=False)
-assert held() == stands("old")
+assert contents() == whole("old")
 copy = remote_files.copy
-for place in range(1, 4):  # The old one's copy, the new one's and, of the fourth, none fails.
+for place in range(1, 4):  # The first copy fails, then the second; there is no third.
     calls = []
     def failing(source, target, last):
         calls.append(target)
@@ -181,10 +170,10 @@ for place in range(1, 4):  # The old one's copy, the new one's and, of the fourt
     try:
         fill("new")
     except ConnectionResetError:
-        assert held() == stands("old"), (place, held())
+        assert contents() == whole("old"), (place, contents())
     else:
         assert place == 3
-assert held() == stands("new")
+assert contents() == whole("new")
 remote_files.copy = copy
 try:
     with files.writing(out / "half") as f:
@@ -203,11 +192,8 @@ assert (killed / "out" / "a").exists()
 """
 
 
-def test_a_data_set_in_a_bucket_stands_until_the_new_one_does_whatever_fails(environment):
-    done = subprocess.run(
-        [sys.executable, "-c", OVERWRITTEN], cwd=ROOT, env=environment | {"EPATH_USE_TF": "0"},
-        capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+def test_a_data_set_in_a_bucket_is_replaced_only_by_a_whole_one_whatever_fails(environment):
+    done = script(OVERWRITTEN, environment)
     killed = "gs://bucket/sets/.set.incomplete-killed"
-    assert {*done.stderr.splitlines()} == {f"{killed} is of another run that works or was killed"}
+    assert {*done.err.splitlines()} == {f"{killed} is of another run that works or was killed"}
+    done.succeeded()

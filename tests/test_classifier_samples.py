@@ -1,9 +1,6 @@
-"""What the classifiers reach on the samples of real data; minutes long, so all of them slow."""
+"""The accuracy that the classifiers reach on samples of real data."""
 
-import json
 import pathlib
-import subprocess
-import sys
 
 import jax
 import jax.numpy as jnp
@@ -13,27 +10,26 @@ import pytest
 
 from aslx.data import records
 from aslx.inputs import input_kinds
-from tests import tiny_runs
+from tests import processes
 
 RESNET = "resnet50_imagenet/resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"
 pytestmark = pytest.mark.slow
 
 
 def result(module: str, *args: object) -> dict:
-    """The JSON that a command ends with."""
-    return tiny_runs.ran(module, *args).last()
+    """The JSON object that a command prints last."""
+    return processes.ran(module, *args).last()
 
 
 def test_keypoint_lstm_reaches_092_on_five_stratified_splits(shared, tmp_path):
     config = ("--config", "configs/keypoint_lstm.py", "--kind", "keypoint_clips")
     source = ("--source", shared / "keypoint_clips", "--out", tmp_path)
-    words = [sys.executable, "-m", "benchmarks.splits", *map(str, (*config, *source))]
-    done = subprocess.run(words, cwd=tiny_runs.ROOT, capture_output=True, text=True)
-    assert json.loads(done.stdout.splitlines()[-1])["accuracy"] >= 0.92, done.stderr
+    words = processes.python("-m", "benchmarks.splits", *config, *source)
+    assert processes.run(words).last()["accuracy"] >= 0.92
 
 
 def images_of(data: pathlib.Path, split: str) -> tuple[np.ndarray, np.ndarray]:
-    """Pixels f32[N, D] of 0 to 1, and labels."""
+    """Pixels f32[N, D] from 0 to 1, and labels."""
     found = records.Records(data, split)
     field = input_kinds.Image(*found.metadata["size"]).field(found.metadata)
     pixels = np.stack([field.read(found[i]).reshape(-1) / 255 for i in range(len(found))])
@@ -42,7 +38,7 @@ def images_of(data: pathlib.Path, split: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def logistic_regression(data: pathlib.Path) -> float:
-    """Accuracy on the test split of a linear model of the pixels."""
+    """Test accuracy of a linear model of the pixels."""
     (x, y), (x_test, y_test) = images_of(data, "train"), images_of(data, "test")
     mean = x.mean(0)
 
@@ -75,7 +71,7 @@ def sign_mnist(shared, tmp_path_factory) -> pathlib.Path:
     return out
 
 
-FLIPS = pytest.mark.xfail(reason="with the baseline's flips no more are right than by regression")
+FLIPS = pytest.mark.xfail(reason="with the baseline's flips it is no better than the regression")
 
 
 @pytest.mark.parametrize(
@@ -83,7 +79,7 @@ FLIPS = pytest.mark.xfail(reason="with the baseline's flips no more are right th
     [pytest.param("sign_mnist_resnet50", marks=FLIPS), "sign_mnist_resnet50_upright"],
 )
 def test_the_sign_mnist_network_beats_a_logistic_regression(name, sign_mnist, shared, tmp_path):
-    # A hundredth of the baseline's data, in as many steps, asks for a rate higher than its 1e-5.
+    # A hundredth of the baseline's data in as many steps needs a higher rate than its 1e-5.
     small = ("--optim.peak-lr", 3e-4, "--data.batching.rows", 64, "--epochs", 40)
     where = ("--workdir", tmp_path, "--data.path", sign_mnist, "--weights", shared / RESNET)
     config = ("--config", f"configs/{name}.py", "--eval-every", 4)
@@ -93,7 +89,7 @@ def test_the_sign_mnist_network_beats_a_logistic_regression(name, sign_mnist, sh
     assert result("export", "--workdir", tmp_path)["same_text"] == 1.0
 
 
-def test_isolated_signs_are_scored_on_signers_held_out(shared, tmp_path):
+def test_isolated_signs_are_scored_on_held_out_signers(shared, tmp_path):
     data, run = tmp_path / "data", tmp_path / "run"
     source = ("--source", shared / "asl_signs_sample", "--out", data)
     result("prepare", "isolated_signs", *source)

@@ -1,60 +1,27 @@
-"""The classifiers: prepared, trained, tested, exported and asked, by the commands themselves."""
+"""Classifiers, prepared, trained, evaluated, exported and used by the commands."""
 
 import json
 import pathlib
 import shutil
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from PIL import Image
 
 from aslx import config, evaluate
-from aslx.describe import __main__ as describe
 from aslx.export import __main__ as export
 from aslx.export import conversion, tflite
 from aslx.predict import __main__ as predict
 from aslx.prepare import __main__ as prepare
 from aslx.readers import sign_mnist_csv
-from aslx.runs import opening, partition
-from tests import tiny_runs
-
-CONFIGS = tiny_runs.ROOT / "configs"
-
+from tests import processes, tiny, tiny_runs
 
 SMALL = [x for name in ("height", "width", "size") for x in (f"--features.{name}", 16)]
 
 
 def result(module: str, *args: object) -> dict:
-    """The JSON that a command ends with, which computes as users' do."""
-    return tiny_runs.ran(module, *args, env=tiny_runs.as_users()).last()
-
-
-@pytest.mark.parametrize(
-    "name, options, parameters",
-    [
-        ("fingerspelling_lstm", (), 74_562),
-        ("fingerspelling_transformer", (), 4_132_062),
-        ("keypoint_lstm", ("--task.classes", "5"), 596_741),
-        ("keypoint_lstm", ("--task.classes", "6"), 596_774),
-        ("keypoint_lstm", ("--features.no-face",), 237_350),
-        ("sign_mnist_resnet50", (), 3_690_008),
-        ("sign_mnist_resnet50_upright", (), 3_690_008),
-        ("asl_alphabet_cnn", (), 656_733),
-        ("asl_alphabet_cnn_few", (), 656_733),
-        ("asl_alphabet_resnet50", (), 26_752_541),
-    ],
-)
-def test_a_seed_has_exactly_its_parameters(name, options, parameters):
-    cfg = config.load(CONFIGS / f"{name}.py", options)
-    trained, _ = partition.split_frozen(jax.eval_shape(lambda: opening.network(cfg)))
-    assert describe.sizes(trained) == parameters
-
-
-def test_the_isolated_sign_network_has_1_8_million_parameters():
-    cfg = config.load(CONFIGS / "isolated_signs.py")
-    assert 1.8e6 < describe.sizes(jax.eval_shape(lambda: opening.network(cfg))) < 1.95e6
+    """The JSON object that a command prints last, computed as on users' machines."""
+    return processes.ran(module, *args, env=processes.as_users()).last()
 
 
 def test_the_letters_of_sign_mnist_leave_out_j_and_z():
@@ -67,14 +34,9 @@ def test_the_letters_of_sign_mnist_leave_out_j_and_z():
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory) -> pathlib.Path:
-    """Three classes of 20 squares each: dark, bright, and black above white."""
-    source, rng = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0)
-    for name, levels in {"dark": (40, 40), "bright": (200, 200), "split": (10, 240)}.items():
-        (source / name).mkdir()
-        for i in range(20):
-            pixels = np.repeat(np.array(levels), 20)[:, None] + rng.normal(0, 9, (40, 40))
-            grey = np.clip(pixels, 0, 255).astype(np.uint8)
-            Image.fromarray(grey).convert("RGB").save(source / name / f"{i}.png")
+    """Three classes of 20 pictures each: dark, bright, and black above white."""
+    source = tmp_path_factory.mktemp("pictures")
+    tiny.pictures(source, {"dark": (40, 40), "bright": (200, 200), "split": (10, 240)}, 20)
     return source
 
 
@@ -84,7 +46,7 @@ def trained(pictures, tmp_path_factory) -> pathlib.Path:
     where = ("--source", pictures, "--out", out / "data")
     made = result("prepare", "image_folder", *where, "--size", 16)
     assert made["clips"] == {"train": 42, "validation": 6, "test": 12}
-    into = ("--config", "configs/asl_alphabet_cnn.py", "--workdir", out / "run", *SMALL)
+    into = ("--config", "asl_alphabet_cnn", "--workdir", out / "run", *SMALL)
     data = ("--data.path", out / "data", "--task.classes", 3, "--data.batching.rows", 8)
     result("train", *into, *data, "--microbatches", 8, "--epochs", 8, "--optim.peak-lr", 0.003)
     return out
@@ -96,8 +58,8 @@ def test_a_trained_classifier_is_evaluated_with_figures(trained, run):
     assert scores["clips"] == 12 and scores["score"] > 0.9 and scores["top5"] == 1.0
     assert {"precision", "recall", "score_low", "score_high"} <= scores.keys()
     out = workdir / "evaluation-test"
-    assert (out / "classes.csv").read_text().splitlines()[0] == "class,precision,recall,f1,clips"
-    assert len((out / "classes.csv").read_text().splitlines()) == 4
+    head, *rows = (out / "classes.csv").read_text().splitlines()
+    assert head == "class,precision,recall,f1,clips" and len(rows) == 3
     assert run(evaluate, "--workdir", workdir, "--split", "train").status == 0
     for figure in (
         out / "confusion.png",
@@ -118,43 +80,42 @@ def test_the_exported_classifier_answers_as_jax_does(trained):
 
 
 def test_predict_takes_paths_or_asks_for_them_until_x(trained, pictures):
-    file = pictures / "split" / "3.png"
-    given = result("predict", file, "--workdir", trained / "run")
+    file, workdir = pictures / "split" / "3.png", ("--workdir", trained / "run")
+    given = result("predict", file, *workdir)
     assert given["class"] == "split" and given["probability"] > 0.5
-    asked, env = f"none.png\n{file}\nx\n", tiny_runs.as_users()
-    done = tiny_runs.ran("predict", "--workdir", trained / "run", stdin=asked, env=env)
-    assert done.status == 0 and "error: none.png is not there" in done.out
-    (answer,) = (line for line in done.out.splitlines() if "{" in line)
+    stdin = f"none.png\n{file}\nx\n"
+    out = processes.ran("predict", *workdir, stdin=stdin, env=processes.as_users()).succeeded()
+    assert "error: none.png is not there" in out
+    (answer,) = (line for line in out.splitlines() if "{" in line)
     assert json.loads(answer[answer.index("{") :]) == given
 
 
-def test_data_that_do_not_go_with_the_config_are_refused(trained, train, tmp_path):
+def test_data_that_do_not_fit_the_config_are_refused(trained, train, tmp_path):
     where = ("--workdir", tmp_path / "run", "--data.path", trained / "data", *SMALL)
-    plain = ("--config", CONFIGS / "asl_alphabet_cnn.py", *where)
-    assert "--task.classes 3" in train(*plain).refusal()
-    pasted = ("--config", CONFIGS / "asl_alphabet_cnn_few.py", *where, "--task.classes", 3)
-    assert "no cutouts: prepare them with --cutouts" in train(*pasted).refusal()
+    assert "--task.classes 3" in train("--config", "asl_alphabet_cnn", *where).refusal()
+    done = train("--config", "asl_alphabet_cnn_few", *where, "--task.classes", 3)
+    assert "no cutouts: prepare them with --cutouts" in done.refusal()
 
 
 def test_a_damaged_picture_is_named(run, tmp_path):
+    words = ("image_folder", "--source", tmp_path / "source", "--out", tmp_path / "out")
     for name in ("a", "b"):
         (tmp_path / "source" / name).mkdir(parents=True)
         (tmp_path / "source" / name / "x.jpg").write_bytes(b"no picture")
-    done = run(prepare, "image_folder", "--source", tmp_path / "source", "--out", tmp_path / "o")
+    done = run(prepare, *words)
     assert done.status == 2 and "x.jpg is no image that can be read" in done.err
-    assert not (tmp_path / "o").exists()
+    assert not (tmp_path / "out").exists()
     shutil.rmtree(tmp_path / "source" / "b")
-    done = run(prepare, "image_folder", "--source", tmp_path / "source", "--out", tmp_path / "o")
+    done = run(prepare, *words)
     assert done.status == 2 and "1 class(es) (a): needs two" in done.err
 
 
-def test_cutouts_are_for_training_alone(pictures, run, train, tmp_path):
-    """The files of those who predict have none."""
+def test_cutouts_are_needed_for_training_alone(pictures, run, train, tmp_path):
     where = ("--source", pictures, "--out", tmp_path / "data", "--size", 16, "--validation", 0)
     made = run(prepare, "image_folder", *where, "--cutouts").last()
     assert made["clips"]["train"] == 48
     assert (tmp_path / "data" / "figures" / "cutouts.png").stat().st_size > 1000
-    into = ("--config", CONFIGS / "asl_alphabet_cnn_few.py", "--workdir", tmp_path / "run", *SMALL)
+    into = ("--config", "asl_alphabet_cnn_few", "--workdir", tmp_path / "run", *SMALL)
     data = ("--data.path", tmp_path / "data", "--task.classes", 3, "--epochs", 2)
     assert train(*into, *data).last()["clips"] == 48
     assert run(export, "--workdir", tmp_path / "run").last()["same_text"] == 1.0
@@ -162,9 +123,9 @@ def test_cutouts_are_for_training_alone(pictures, run, train, tmp_path):
     assert "class" in run(predict, file, "--workdir", tmp_path / "run").last()
 
 
-def test_a_network_of_windows_is_exported_with_all_of_them_and_the_local_contrast():
+def test_a_network_of_windows_is_exported_with_every_window_and_the_local_contrast():
     small = ("--features.height", "20", "--features.width", "20", "--features.size", "20")
-    cfg = config.load(CONFIGS / "asl_alphabet_cnn_few.py", small)
+    cfg = config.load("asl_alphabet_cnn_few", small)
     model = tiny_runs.network(cfg)
     answer = tflite.runner(conversion.convert(cfg, model, "none"))
     for seed in range(3):
@@ -175,8 +136,8 @@ def test_a_network_of_windows_is_exported_with_all_of_them_and_the_local_contras
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["keypoint_lstm", "isolated_signs"])
-def test_an_exported_classifier_answers_hostile_clips_of_any_length(name):
-    cfg = config.load(CONFIGS / f"{name}.py", ("--task.classes", "3"))
+def test_an_exported_classifier_answers_clips_of_any_length_and_value(name):
+    cfg = config.load(name, ("--task.classes", "3"))
     answer = tflite.runner(conversion.convert(cfg, tiny_runs.network(cfg), "none"))
     _, *rest = cfg.features.source.shape
     for t in (0, 1, 2, 30, 31, 128, 129, 2000):

@@ -1,11 +1,10 @@
-"""How a command ends."""
+"""How commands start and end: exit status, messages, home folder, cache and usage."""
 
 import errno
 import functools
 import os
 import pathlib
 import re
-import subprocess
 import sys
 import tempfile
 
@@ -15,15 +14,14 @@ import aslx
 from aslx import cli, errors
 from aslx.__main__ import COMMANDS
 from aslx.storage import files
+from tests import processes
 
-ROOT = pathlib.Path(__file__).parent.parent
-# What pip makes of `[project.scripts]`.
+# The script that pip generates from `[project.scripts]`.
 SCRIPT = "import sys; from aslx.__main__ import main; sys.exit(main())"
 
 
-def started(*words: str) -> subprocess.CompletedProcess:
-    """Python, with these arguments."""
-    return subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True)
+def python(*words: str) -> processes.Done:
+    return processes.run(processes.python(*words))
 
 
 def fail(error, cause=None):
@@ -42,11 +40,10 @@ def ended(main) -> int:
     [
         (lambda: None, 0, ""),
         (lambda: 3, 3, ""),
-        (lambda: fail(errors.BadInput("phrase 'é'\n  is odd")), 2,
-         "error: phrase 'é' is odd\n"),
+        (lambda: fail(errors.BadInput("'é'\n  is odd")), 2, "error: 'é' is odd\n"),
         (lambda: fail(KeyboardInterrupt()), 130, "error: interrupted\n"),
     ],
-)  # fmt: skip
+)
 def test_bad_input_ends_in_one_line_and_status_2(main, status, line, capsys):
     assert ended(main) == status
     assert capsys.readouterr() == ("", line)
@@ -88,7 +85,7 @@ def test_a_fault_of_storage_or_network_keeps_its_traceback_and_ends_with_75(erro
     assert "Traceback" in err and err.splitlines()[-1].startswith("error: ")
 
 
-def test_a_tilde_is_the_home_in_every_argument(monkeypatch, tmp_path):
+def test_a_tilde_means_the_home_folder_in_every_argument(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     given = ["x", "--out=~/set", "--source", "~/in", "a~b", "~", "--beam=--a=~/b", "--note=~~"]
     monkeypatch.setattr(sys, "argv", ["command", *given])
@@ -113,26 +110,22 @@ cli.run(lambda: print(os.environ["JAX_COMPILATION_CACHE_DIR"]))
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs root")
-def test_a_user_without_a_name_and_a_home_has_a_cache_and_no_tilde():
-    def run(*arguments: str) -> tuple[int, str]:
-        done = subprocess.run(
-            [sys.executable, "-c", NO_HOME, *arguments],
-            env=os.environ | {"TMPDIR": there}, capture_output=True, text=True, cwd=ROOT,
-        )  # fmt: skip
-        return done.returncode, done.stdout + done.stderr
-
-    with tempfile.TemporaryDirectory() as there:
-        os.chmod(there, 0o1777)
-        status, said = run()
-        assert status == 0 and said.startswith(f"{there}/aslx-12345/"), said
-        cache = os.stat(f"{there}/aslx-12345")
+def test_a_user_without_a_name_and_a_home_folder_has_a_cache_and_no_tilde():
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o1777)
+        words, env = processes.python("-c", NO_HOME), processes.environment(TMPDIR=folder)
+        printed = processes.run(words, env=env).succeeded()
+        assert printed.startswith(f"{folder}/aslx-12345/")
+        cache = os.stat(f"{folder}/aslx-12345")
         assert (cache.st_uid, cache.st_mode & 0o777) == (12345, 0o700)
-        status, said = run("--out=~/x")
-        assert status == 2 and said.startswith("error: ~/x: this user has no home folder")
+        refusal = processes.run([*words, "--out=~/x"], env=env).refusal()
+        assert refusal.startswith("error: ~/x: this user has no home folder")
 
 
-@pytest.mark.parametrize("planted", ["a link", "a folder of another", "a folder open to all"])
-def test_a_cache_that_another_may_have_filled_is_refused(planted, monkeypatch, tmp_path):
+@pytest.mark.parametrize(
+    "planted", ["a link", "another user's folder", "a folder that all may write"]
+)
+def test_a_cache_that_another_user_may_have_filled_is_refused(planted, monkeypatch, tmp_path):
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setattr(pathlib.Path, "home", functools.partial(fail, RuntimeError("no home")))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
@@ -143,8 +136,8 @@ def test_a_cache_that_another_may_have_filled_is_refused(planted, monkeypatch, t
         cache.symlink_to(tmp_path)
     else:
         cache.mkdir()
-        cache.chmod(0o777 if planted == "a folder open to all" else 0o755)
-        if planted == "a folder of another":
+        cache.chmod(0o777 if planted == "a folder that all may write" else 0o755)
+        if planted == "another user's folder":
             if os.geteuid() != 0:
                 pytest.skip("needs root")
             os.chown(cache, 12345, -1)
@@ -162,24 +155,24 @@ def test_a_cache_that_another_may_have_filled_is_refused(planted, monkeypatch, t
     ],
     ids=lambda words: "-".join(words[1:3]) if isinstance(words, tuple) else "",
 )
-def test_the_usage_of_a_command_is_what_starts_it(words, usage):
-    done = started(*words, "--help")
-    assert done.stdout.startswith(f"usage: {usage} [-h]"), done
+def test_the_usage_of_a_command_begins_with_the_words_that_start_it(words, usage):
+    done = python(*words, "--help")
+    assert done.out.startswith(f"usage: {usage} [-h]"), done
 
 
-def test_aslx_lists_its_commands_and_imports_no_library_for_that():
-    done = started("-X", "importtime", "-m", "aslx", "--help")
+def test_aslx_lists_its_commands_and_imports_no_library_to_do_so():
+    done = python("-X", "importtime", "-m", "aslx", "--help")
     for name in COMMANDS:
-        (line,) = [x for x in done.stdout.splitlines() if x.split()[:1] == [name]]
+        (line,) = [x for x in done.out.splitlines() if x.split()[:1] == [name]]
         assert len(line) <= 80
-    assert not re.search(r"\b(numpy|jax|tyro)\b", done.stderr)
-    assert started("-m", "aslx").stdout == done.stdout
-    assert started("-m", "aslx", "--version").stdout == f"aslx {aslx.__version__}\n"
-    meant = started("-m", "aslx", "trian")
-    assert meant.returncode == 2 and meant.stderr.endswith("did you mean train?\n")
+    assert not re.search(r"\b(numpy|jax|tyro)\b", done.err)
+    assert python("-m", "aslx").out == done.out
+    assert python("-m", "aslx", "--version").out == f"aslx {aslx.__version__}\n"
+    assert python("-m", "aslx", "trian").refusal().endswith("did you mean train?\n")
 
 
 def test_every_command_of_the_package_is_listed():
-    rooms = {path.parent.name for path in (ROOT / "aslx").glob("*/__main__.py")}
-    files = {p.stem for p in (ROOT / "aslx").glob("*.py") if "cli.run(main)" in p.read_text()}
-    assert rooms | files == set(COMMANDS)
+    aslx = processes.ROOT / "aslx"
+    rooms = {path.parent.name for path in aslx.glob("*/__main__.py")}
+    modules = {path.stem for path in aslx.glob("*.py") if "cli.run(main)" in path.read_text()}
+    assert rooms | modules == set(COMMANDS)

@@ -1,32 +1,29 @@
-"""README and docs/: links, anchors, names of files and modules, numbers of lines, and their width.
+"""README and docs/: links, anchors, names of files and modules, line numbers, and line widths.
 
 python -m tests.test_docs renews the line numbers of docs/design.md.
 """
 
 import ast
-import os
 import pathlib
 import re
-import subprocess
 import sys
 
 import pytest
 
-from tests import test_house
+from tests import processes, test_house
 
-ROOT = pathlib.Path(__file__).parent.parent
+ROOT = processes.ROOT
 PAGES = [
     *sorted(ROOT.glob("*.md")),
     *sorted((ROOT / "docs").glob("*.md")),
-    ROOT / "benchmarks" / "README.md",
-    ROOT / "launch" / "README.md",
+    *(ROOT / folder / "README.md" for folder in ("benchmarks", "launch")),
 ]
 DESIGN = ROOT / "docs" / "design.md"
 FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 # A place in the code: `aslx/data/loader.py:72` `Batches.__getitem__`, or without the number.
 PLACE = re.compile(r"(?:@|`)(aslx/[\w/]+\.(?:py|js))(?::(\d+)`)? `([\w.]+)`")
-# Of files that users have: their own, and what commands write.
+# Files that users have: their own, and those that commands write.
 THEIRS = {"films", "photos", "FILE.parquet", "configs/mine.py", "configs/X.py", "models/mine.py"}
 THEIRS |= {"aslx/models/convolutions.py", "tests/models/test_mine.py", "tests/data/test_plan.py"}
 
@@ -36,7 +33,7 @@ def name(page: pathlib.Path) -> str:
 
 
 def anchors(page: pathlib.Path) -> set[str]:
-    """Of the headings, as both GitHub and MkDocs make them of plain words."""
+    """The anchors of a page's headings, as GitHub and MkDocs both name them."""
     headings = re.findall(r"^#+ (.+)$", FENCED.sub("", page.read_text()), re.MULTILINE)
     plain = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in headings)
     return {re.sub(r" +", "-", words.strip()) for words in plain}
@@ -50,7 +47,7 @@ def test_links_lead_to_files_and_headings(page):
         path, _, anchor = link.partition("#")
         target = (page.parent / path).resolve() if path else page
         assert target.exists(), link
-        # What MkDocs builds lies in docs/: a link that leaves it would be broken there.
+        # MkDocs publishes docs/ alone: a link out of it would be broken.
         assert page.parent != DESIGN.parent or target.is_relative_to(DESIGN.parent), link
         if anchor:
             assert anchor in anchors(target), link
@@ -62,13 +59,13 @@ def test_no_line_is_wider_than_120_columns(page):
     assert not wide
 
 
-def test_the_readme_is_a_page():
+def test_the_readme_has_at_most_130_lines():
     assert len((ROOT / "README.md").read_text().splitlines()) <= 130
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_files_and_modules_that_a_page_names_exist(page):
-    if page.name in ("CHANGELOG.md", "performance-log.md"):  # They speak of other times too.
+    if page.name in ("CHANGELOG.md", "performance-log.md"):  # They also name removed files.
         return
     text = page.read_text()
     paths = re.findall(r"\b((?:aslx|benchmarks|configs|docs|launch|tests)/[\w./-]*\w/?)", text)
@@ -79,7 +76,7 @@ def test_files_and_modules_that_a_page_names_exist(page):
         assert path.is_dir() or path.with_suffix(".py").exists(), module
 
 
-def test_the_results_of_the_readme_are_those_of_the_results_page():
+def test_the_results_in_the_readme_are_those_of_the_results_page():
     def rows(path: str) -> list[str]:
         return re.findall(r"^\| .*\d\.\d{3} \|.*$", (ROOT / path).read_text(), re.MULTILINE)
 
@@ -94,7 +91,7 @@ def test_the_floors_of_the_design_are_those_of_the_house():
 
 
 def line_of(path: str, name: str) -> int:
-    """Where a function, a method or a class of that name begins."""
+    """The line on which a function, a method or a class begins."""
     text = (ROOT / path).read_text()
     if path.endswith(".js"):
         begin = rf"^(?:export )?(?:  )?(?:async )?(?:function |class )?{name}\(?.*\{{$"
@@ -111,11 +108,11 @@ def line_of(path: str, name: str) -> int:
 
 
 def renewed(text: str) -> str:
-    """A page whose places have today's numbers of lines."""
+    """A page whose places have their present line numbers."""
     return PLACE.sub(lambda m: f"`{m[1]}:{line_of(m[1], m[3])}` `{m[3]}`", text)
 
 
-def test_places_in_the_code_have_their_lines():
+def test_the_line_numbers_in_the_design_are_right():
     text = DESIGN.read_text()
     assert len(PLACE.findall(text)) > 30
     assert renewed(text) == text, "python -m tests.test_docs renews the line numbers"
@@ -125,15 +122,12 @@ def test_places_in_the_code_have_their_lines():
     not (pathlib.Path(sys.executable).parent / "mkdocs").exists(), reason="needs the extra docs"
 )
 def test_the_site_is_built_without_a_warning_and_fetches_nothing(tmp_path):
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "-q", "-d", tmp_path / "site"]
-    env = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
-    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
+    words = processes.python("-m", "mkdocs", "build", "--strict", "-q", "-d", tmp_path / "site")
+    done = processes.run(words, env=processes.environment(NO_MKDOCS_2_WARNING="1"))
+    assert done.status == 0, done.out + done.err
+    fetched = re.compile(r"<(?:link|script|img)[^>]*(?:href|src)=\"?(https?:[^\s\">]+)")
     for page in (tmp_path / "site").rglob("*.html"):
-        fetched = re.findall(
-            r"<(?:link|script|img)[^>]*(?:href|src)=\"?(https?:[^\s\">]+)", page.read_text()
-        )
-        assert not fetched, page
+        assert not fetched.findall(page.read_text()), page
 
 
 if __name__ == "__main__":

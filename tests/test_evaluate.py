@@ -1,4 +1,4 @@
-"""What an evaluation says, and where it writes."""
+"""The scores that an evaluation prints, and the folder that it writes."""
 
 import errno
 import json
@@ -13,21 +13,20 @@ from aslx import evaluate
 from aslx.data import fingerprint, records
 from aslx.figures import plots
 from aslx.storage import files
-from tests import tiny, tiny_runs
+from tests import tiny, tiny_runs, trees
 
 
 @pytest.fixture(scope="module")
 def workdir(tmp_path_factory) -> pathlib.Path:
-    """A run of random weights on a data set that says where it is from."""
+    """A run of random weights on a data set whose metadata name its source."""
     folder = tmp_path_factory.mktemp("evaluated")
-    (folder / "set").mkdir()
-    data = said(tiny.dataset(folder / "set", {"train": [12], "validation": [6]}), "here")
+    data = prepared(folder / "set", {"train": [12], "validation": [6]}, "here")
     return tiny_runs.untrained(tiny.cfg(data), folder / "run")
 
 
 @pytest.fixture(autouse=True)
 def drawing(monkeypatch):
-    """Figures take seconds, and tests/test_train.py looks at them."""
+    """Draws no figures, which take seconds; tests/train/test_train.py covers them."""
 
     def draw(scores, directory):
         del scores
@@ -36,26 +35,19 @@ def drawing(monkeypatch):
     monkeypatch.setattr(plots, "transcription", draw)
 
 
-def said(data: pathlib.Path, origin: str) -> pathlib.Path:
-    """`data`, whose metadata say that they are from `origin`."""
-    path = data / "metadata.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"source": origin}))
-    return data
-
-
-def other(folder: pathlib.Path, origin: str) -> pathlib.Path:
-    """Another data set than the run's."""
-    folder.mkdir()
-    return said(tiny.dataset(folder, {"train": [4], "validation": [5]}, seed=3), origin)
+def prepared(folder: pathlib.Path, counts: dict, source: str, seed: int = 0) -> pathlib.Path:
+    """A data set whose metadata name its source."""
+    folder.mkdir(parents=True)
+    path = tiny.dataset(folder, counts, seed=seed) / "metadata.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"source": source}))
+    return folder
 
 
 def evaluated(run, workdir: pathlib.Path, *arguments) -> dict:
-    done = run(evaluate, "--workdir", workdir, "--split", "validation", *arguments)
-    assert done.status == 0, done.err
-    return json.loads(done.out.splitlines()[-1])
+    return run(evaluate, "--workdir", workdir, "--split", "validation", *arguments).last()
 
 
-def test_scores_say_of_what_they_are_and_each_data_set_has_a_folder(run, workdir, tmp_path):
+def test_scores_name_their_data_set_and_each_data_set_has_a_folder(run, workdir, tmp_path):
     own = evaluated(run, workdir)
     data = records.Records(workdir.parent / "set", "validation")
     trained_on = {"path": os.path.realpath(data.directory), "holds": fingerprint.of(data)}
@@ -63,30 +55,27 @@ def test_scores_say_of_what_they_are_and_each_data_set_has_a_folder(run, workdir
     assert own["signers"] and "unseen_signers" in own and "unseen_phrases" in own
     folder = workdir / "evaluation-validation"
     assert json.loads((folder / "scores.json").read_text())["data"] == trained_on
-    (folder / "notes.txt").write_text("of mine")
-    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    (folder / "notes.txt").write_text("a user's")
+    before, counts = trees.contents(folder), {"train": [4], "validation": [5]}
 
-    related = other(tmp_path / "set", "here")
+    related = prepared(tmp_path / "set", counts, "here", seed=3)
     same = evaluated(run, workdir, "--data", related)
     assert same["data"]["path"] == str(related) and "unseen_signers" in same
-    (tmp_path / "elsewhere").mkdir()
-    strange = evaluated(run, workdir, "--data", other(tmp_path / "elsewhere" / "set", "there"))
+    unrelated = prepared(tmp_path / "elsewhere" / "set", counts, "there", seed=3)
+    strange = evaluated(run, workdir, "--data", unrelated)
     assert "unseen_signers" not in strange and "unseen_phrases" in strange
-    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert trees.contents(folder) == before
     folders = sorted(workdir.glob("evaluation-validation-of-set*"))
-    assert [json.loads((f / "scores.json").read_text())["clips"] for f in folders] == [
-        5,
-        5,
-    ]
+    assert [json.loads((f / "scores.json").read_text())["clips"] for f in folders] == [5, 5]
 
     assert evaluated(run, workdir, "--data", workdir.parent / "set") == own
-    assert (folder / "notes.txt").read_text() == "of mine"
+    assert (folder / "notes.txt").read_text() == "a user's"
 
 
-def test_all_of_an_evaluation_appears_or_nothing(run, workdir, tmp_path, monkeypatch):
+def test_an_evaluation_is_written_whole_or_not_at_all(run, workdir, tmp_path, monkeypatch):
     out = tmp_path / "scored"
     evaluated(run, workdir, "--out", out)
-    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    before = trees.contents(out)
     assert {"scores.json", "examples.jsonl", "scores.png"} == before.keys()
 
     def full(*_):
@@ -96,11 +85,11 @@ def test_all_of_an_evaluation_appears_or_nothing(run, workdir, tmp_path, monkeyp
     done = run(evaluate, "--workdir", workdir, "--split", "validation", "--out", out)
     assert done.status == 75 and "No space left" in done.err.splitlines()[-1]
     assert json.loads(done.out.splitlines()[-1])["clips"] == 6  # The scores are not lost.
-    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    assert trees.contents(out) == before
     assert os.listdir(tmp_path) == ["scored"]
 
 
-def test_what_is_no_evaluation_is_not_written_over(run, workdir, tmp_path):
+def test_files_that_are_no_evaluation_are_not_overwritten(run, workdir, tmp_path):
     (tmp_path / "thesis.tex").touch()
     words = ("--workdir", workdir, "--split", "validation", "--out")
     assert "something else than an evaluation" in run(evaluate, *words, tmp_path).refusal()
@@ -109,7 +98,7 @@ def test_what_is_no_evaluation_is_not_written_over(run, workdir, tmp_path):
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("mount"), reason="needs root")
-def test_a_run_that_cannot_be_written_is_scored_and_says_why(run, workdir, tmp_path):
+def test_a_read_only_run_is_scored_and_the_error_says_what_was_not_written(run, workdir, tmp_path):
     there = tmp_path / "readonly"
     shutil.copytree(workdir, there)
     shutil.rmtree(there / "evaluation-validation", ignore_errors=True)
@@ -124,7 +113,7 @@ def test_a_run_that_cannot_be_written_is_scored_and_says_why(run, workdir, tmp_p
             "take another path"
         )
         assert "\nscore " in done.out and json.loads(done.out.splitlines()[-1])["clips"] == 6
-        searched = ("--beams", 2, "--prior", 0.3)  # Whose counts would be kept in the run.
+        searched = ("--beams", 2, "--prior", 0.3)  # The counts of a prior would be cached there.
         assert evaluated(run, there, *searched, "--out", tmp_path / "scored")["clips"] == 6
     finally:
         subprocess.run(["umount", there], check=True)

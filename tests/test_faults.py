@@ -1,21 +1,17 @@
-"""Whatever call on a run's or a data set's files fails, nothing good is lost, and the exit status
-says whose fault it was.
+"""Whichever system call on the files of a run or a data set fails, nothing good is lost, and the
+exit status says whose fault it was.
 
-Errors are injected into real commands by strace. Each command has a folder of its own, which is
-what it was before every trial.
+strace injects the errors into real commands, each in a folder that is restored before every trial.
 """
 
 import collections
 import concurrent.futures
 import dataclasses
 import functools
-import hashlib
 import os
 import pathlib
 import random
 import shutil
-import subprocess
-import sys
 from typing import Any
 
 import jax
@@ -25,27 +21,31 @@ from etils import epath
 
 from aslx.checkpoints import stored
 from aslx.train import setup
-from tests import faults, tiny
+from tests import faults, processes, tiny, trees
 
-pytestmark = pytest.mark.slow
-PLACES = int(os.environ.get("ASLX_FAULTS", "50"))  # Of each command.
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not shutil.which("strace"), reason="strace makes system calls fail"),
+]
+PLACES = int(os.environ.get("ASLX_FAULTS", "50"))  # For each command.
 SLOTS = 2
-ROOT = pathlib.Path(__file__).parent.parent
 ERRORS = ("EIO", "ESTALE", "ECONNRESET", "ENOSPC", "EACCES", "ETIMEDOUT")
-ENV = {"PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONDONTWRITEBYTECODE": "1"}
+ENV = processes.environment(
+    PYTHONPATH=str(processes.ROOT), TF_CPP_MIN_LOG_LEVEL="2", PYTHONDONTWRITEBYTECODE="1"
+)
 
 
 @dataclasses.dataclass(frozen=True)
 class Activity:
-    """A command, and what of its calls is tried."""
+    """A command, and the calls that are tried to fail."""
 
     words: tuple[str, ...]
     made: str
-    """The file or folder, below the trial's, that the command writes."""
-    of: str = ""
-    """Only the calls on paths that begin so."""
+    """The folder, in the trial's folder, that the command writes."""
+    prefix: str = ""
+    """Only calls on paths that begin so."""
     reads: bool | None = None
-    """Only calls that read, or only those that write."""
+    """Only calls that read, or only calls that write."""
 
 
 ACTIVITIES = {
@@ -54,7 +54,7 @@ ACTIVITIES = {
     ),
     "restoring": Activity(
         ("train", "--config", "AT/tiny.py", "--workdir", "AT/run"), "run/checkpoints",
-        of="run/", reads=True,
+        prefix="run/", reads=True,
     ),
     "evaluating": Activity(
         ("evaluate", "--workdir", "AT/run", "--split", "validation"), "run/evaluation-validation"
@@ -70,23 +70,12 @@ _READING = ("openat", "read", "pread64", "readv", "getdents64", "stat", "lstat",
 
 
 def command(activity: Activity, at: pathlib.Path) -> list[str]:
-    words = [word.replace("AT", str(at)) for word in activity.words]
-    return [sys.executable, "-m", f"aslx.{words[0]}", *words[1:]]
-
-
-def digest(path: pathlib.Path) -> str:
-    """Of every name and byte below a path."""
-    found = hashlib.sha256()
-    for file in sorted(path.rglob("*")):
-        found.update(f"{file.relative_to(path)}\0".encode())
-        if file.is_file():
-            found.update(hashlib.sha256(file.read_bytes()).digest())
-    return found.hexdigest()
+    return processes.command(*(word.replace("AT", str(at)) for word in activity.words))
 
 
 @pytest.fixture(scope="module")
 def base(dataset, tmp_path_factory) -> pathlib.Path:
-    """A run that was stopped half way, with an evaluation and an export, and a data set."""
+    """A data set, and the source of another."""
     at = tmp_path_factory.mktemp("base") / "slot"
     shutil.copytree(dataset, at / "data")
     rng = np.random.default_rng(0)
@@ -98,36 +87,28 @@ def base(dataset, tmp_path_factory) -> pathlib.Path:
     return at
 
 
-def placed(base: pathlib.Path, at: pathlib.Path) -> None:
+def restore(base: pathlib.Path, at: pathlib.Path) -> None:
+    """Makes the folder `at` equal to `base`."""
     shutil.rmtree(at, ignore_errors=True)
     shutil.copytree(base, at, symlinks=True)
 
 
 @pytest.fixture(scope="module")
 def slots(base, tmp_path_factory) -> list[pathlib.Path]:
-    """Folders of equal content, each with a run of its own that names its own data: as many trials
-    run side by side."""
+    """One folder for each trial that runs at the same time. Each has a half-trained run on its own
+    data, an evaluation, an export and a data set; a copy of it lies beside it."""
     found = []
     for i in range(SLOTS):
         origin = tmp_path_factory.mktemp(f"origin{i}") / "slot"
         at = origin.parent / "at"
-        placed(base, at)
+        restore(base, at)
         tiny.config_file(at / "tiny.py", at / "data", save_every=2, epochs=2)
-        run(["-m", "aslx.train", "--config", at / "tiny.py", "--workdir", at / "run",
-             "--epochs", "1"])  # fmt: skip
-        run(command(ACTIVITIES["evaluating"], at)[1:])
-        run(command(ACTIVITIES["exporting"], at)[1:])
-        run(command(ACTIVITIES["preparing"], at)[1:])
+        processes.run([*command(ACTIVITIES["training"], at), "--epochs", 1], env=ENV).succeeded()
+        for name in ("evaluating", "exporting", "preparing"):
+            processes.run(command(ACTIVITIES[name], at), env=ENV).succeeded()
         shutil.copytree(at, origin)
         found.append(at)
     return found
-
-
-def run(words: list) -> None:
-    done = subprocess.run(
-        [sys.executable, *map(str, words)], capture_output=True, text=True, env=os.environ | ENV
-    )
-    assert done.returncode == 0, done.stderr
 
 
 @functools.cache
@@ -135,18 +116,14 @@ def abstract(data: pathlib.Path) -> Any:
     return setup.of(tiny.cfg(data, save_every=2, epochs=2)).abstract
 
 
-def newest(at: pathlib.Path) -> int:
-    """The step of the newest checkpoint; every one is read."""
-    checkpoints = at / "run" / "checkpoints"
-    steps = sorted(int(path.name) for path in checkpoints.iterdir() if path.name.isdigit())
-    for step in steps:
-        read = stored.Stored(epath.Path(checkpoints / str(step))).restore(abstract(at / "data"))
-        jax.block_until_ready(read)
-    return steps[-1]
+def saved(at: pathlib.Path) -> list[pathlib.Path]:
+    """The checkpoints from the oldest to the newest."""
+    paths = (at / "run" / "checkpoints").iterdir()
+    return sorted((p for p in paths if p.name.isdigit()), key=lambda path: int(path.name))
 
 
 @pytest.mark.parametrize("name", ACTIVITIES)
-def test_a_call_that_fails_costs_nothing_good_and_the_status_says_whose_fault_it_was(name, slots):
+def test_a_failing_call_loses_nothing_good_and_the_status_says_whose_fault_it_was(name, slots):
     activity = ACTIVITIES[name]
     tallies: collections.Counter = collections.Counter()
     wrong: list[str] = []
@@ -154,14 +131,14 @@ def test_a_call_that_fails_costs_nothing_good_and_the_status_says_whose_fault_it
     def trials(number: int) -> None:
         at = slots[number]
         origin = at.parent / "slot"
-        # Checkpoints of another training have files of other names.
+        # Each slot finds its own places: the files of checkpoints have other names in each run.
         for i, place in enumerate(some_places(activity, at)):
             error = ERRORS[(i + number) % len(ERRORS)]
-            placed(origin, at)
+            restore(origin, at)
             done = faults.injected(command(activity, at), at, ENV, place, error)
-            tallies[f"{error} -> {done.returncode}"] += 1
+            tallies[f"{error} -> {done.status}"] += 1
             for trouble in troubles(activity, origin, at, done, error):
-                tail = done.stderr.strip().splitlines()[-1:] or [""]
+                tail = done.err.strip().splitlines()[-1:] or [""]
                 wrong.append(f"{error} at {place}: {trouble}: {tail[0]:.300}")
 
     with concurrent.futures.ThreadPoolExecutor(len(slots)) as pool:
@@ -172,13 +149,15 @@ def test_a_call_that_fails_costs_nothing_good_and_the_status_says_whose_fault_it
 
 
 def some_places(activity: Activity, at: pathlib.Path) -> list[faults.Place]:
-    placed(at.parent / "slot", at)
+    """A random sample of the places at which an activity is tried."""
+    restore(at.parent / "slot", at)
     found = [
         place
         for place in faults.places(command(activity, at), at, ENV)
-        if place.shown.startswith(activity.of) and activity.reads in (None, place.call in _READING)
+        if place.shown.startswith(activity.prefix)
+        and activity.reads in (None, place.call in _READING)
     ]
-    # One call a place: a file that is read in a hundred parts is not a hundred places.
+    # A file that is read in a hundred parts counts as three places at most.
     distinct = list({(p.call, p.shown, min(p.nth, 3)): p for p in found}.values())
     return random.Random(0).sample(distinct, min(PLACES // SLOTS, len(distinct)))
 
@@ -187,27 +166,66 @@ def troubles(
     activity: Activity,
     origin: pathlib.Path,
     at: pathlib.Path,
-    done: subprocess.CompletedProcess,
+    done: processes.Done,
     error: str,
 ) -> list[str]:
-    """What is wrong after a trial; nothing is what should be."""
+    """What went wrong in a trial."""
     found = []
     if activity.made == "run/checkpoints":
-        before = max(int(p.name) for p in (origin / activity.made).iterdir() if p.name.isdigit())
-        if newest(at) < before:
+        for path in saved(at):
+            read = stored.Stored(epath.Path(path)).restore(abstract(at / "data"))
+            jax.block_until_ready(read)
+        before = saved(origin)[-1].name
+        if int(saved(at)[-1].name) < int(before):
             found.append(f"step {before} is lost")
     else:
-        if digest(at / "run" / "checkpoints") != digest(origin / "run" / "checkpoints"):
-            found.append("checkpoints changed")
-        if digest(at / activity.made) != digest(origin / activity.made):
-            found.append(f"{activity.made} is neither the old one nor the new one")
+        for folder in ("run/checkpoints", activity.made):
+            if trees.contents(at / folder) != trees.contents(origin / folder):
+                found.append(f"{folder} is neither the old one nor the new one")
     if list((at / "run" / "checkpoints").glob("damaged*")):
         found.append("a whole checkpoint was called damaged")
     wanted = {"EACCES": (0, 1, 2)}.get(error, (0, 75))
-    if done.returncode not in wanted:
-        found.append(f"status {done.returncode}")
-    if done.returncode == 2 and "Traceback" in done.stderr:
+    if done.status not in wanted:
+        found.append(f"status {done.status}")
+    if done.status == 2 and "Traceback" in done.err:
         found.append("a traceback with status 2")
-    if done.returncode in (1, 75) and "Traceback" not in done.stderr:
+    if done.status in (1, 75) and "Traceback" not in done.err:
         found.append("no traceback")
     return found
+
+
+NOTES, NAMES, ARRAYS = "_CHECKPOINT_METADATA", "state/manifest.ocdbt", "state/ocdbt.process_0/d/*"
+
+
+@pytest.mark.parametrize(
+    ("file", "calls", "error", "status"),
+    [
+        (NOTES, "openat", "EIO", 75),
+        (NOTES, "openat", "EACCES", 2),
+        (NAMES, "openat", "ESTALE", 75),
+        (NAMES, "pread64", "EIO", 75),  # By TensorStore, after the checksum was found right.
+        (ARRAYS, "openat", "EIO", 75),
+        (ARRAYS, "openat", "EACCES", 2),
+        (ARRAYS, "openat:when=2+", "EIO", 75),
+        (ARRAYS, "openat:when=2+", "EACCES", 2),
+        (ARRAYS, "read,pread64", "EIO", 75),
+    ],
+)
+def test_a_checkpoint_that_cannot_be_read_stays_and_ends_the_training(
+    slots, tmp_path, file, calls, error, status
+):
+    at = slots[0]
+    restore(at.parent / "slot", at)
+    newest = saved(at)[-1]
+    (path,) = newest.glob(file)
+    before, lines = trees.contents(newest.parent), (at / "run" / "metrics.jsonl").read_bytes()
+    names, _, when = calls.partition(":")
+    inject = f"inject={names}:error={error}" + (f":{when}" if when else "")
+    strace = ["strace", "-f", "-o", tmp_path / "calls", "-P", path, "-e", inject]
+    done = processes.run([*strace, *command(ACTIVITIES["restoring"], at)], env=ENV)
+    assert done.status == status, done.err
+    assert str(newest) in done.err.splitlines()[-1]
+    if status == 2:
+        assert done.err.count("error: ") == 1 and "Traceback" not in done.err
+    assert trees.contents(newest.parent) == before
+    assert (at / "run" / "metrics.jsonl").read_bytes() == lines

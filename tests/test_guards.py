@@ -1,37 +1,30 @@
-"""A run that meets a batch without a finite gradient ends as well as one that does not."""
-
-import pathlib
-import subprocess
-import sys
+"""A batch without a finite gradient does not lower the score of a run."""
 
 import pytest
 
 from aslx import config
 from aslx.train import loop, setup
+from tests import processes
 from tests.train import runs
 
-ROOT = pathlib.Path(__file__).parent.parent
 OPTIONS = ("--epochs", "5", "--eval-every", "5", "--ema-decay", "0.9", "--log-every", "20")
 SMALL = ("--model.dim", "64", "--model.num-layers", "2", "--optim.peak-lr", "4e-3")
 
 
 @pytest.mark.slow
 def test_a_batch_without_a_finite_gradient_costs_no_score(tmp_path, capsys):
-    data = tmp_path / "data"
-    command = [sys.executable, "-m", "aslx.prepare", "synthetic", "--out", str(data)]
-    subprocess.run([*command, "--sequences", "3000", "--whole-hands"], cwd=ROOT, check=True)
+    data = ("--data.path", str(tmp_path / "data"))
+    size = ("--sequences", 3000, "--whole-hands")
+    processes.ran("prepare", "synthetic", "--out", tmp_path / "data", *size).succeeded()
     clean = {}
     for seed in range(3):
-        cfg = config.load(
-            ROOT / "configs" / "quickstart.py",
-            ("--data.path", str(data), "--seed", str(seed), *OPTIONS, *SMALL),
-        )
+        cfg = config.load("quickstart", (*data, "--seed", str(seed), *OPTIONS, *SMALL))
         clean[cfg] = loop.run(cfg, tmp_path / str(seed))[0]["score"]
-    # The middle one: a run that differs from it by one step need not leave the range.
+    # The median run: one that differs from it by a single step stays within the range.
     cfg = sorted(clean, key=clean.__getitem__)[1]
     capsys.readouterr()
-    # Late: a run that departs from it early is one more draw, and of four draws the last lies
-    # outside the range of the others every second time.
+    # A late batch: after an early one the run would be a fourth independent draw, which lies
+    # outside the range of the three others half of the time.
     s = setup.of(cfg)
     records = tuple(s.plan(0)[s.steps * 3 // 4].records.tolist())
     found, _ = loop.run(runs.poisoned(cfg, batches=(records,)), tmp_path / "bad")

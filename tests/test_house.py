@@ -1,19 +1,21 @@
-"""The rules of the house: who imports whom, and what an import may do."""
+"""The rules of the house: which room may import which, and what an import may do."""
 
 import ast
-import pathlib
-import subprocess
-import sys
+import functools
 
 import pytest
 
-ROOT = pathlib.Path(__file__).parent.parent
+from tests import processes
+
+ROOT = processes.ROOT
 MODULES = sorted(
     ".".join(path.relative_to(ROOT).with_suffix("").parts)
     for path in (ROOT / "aslx").rglob("*.py")
     if path.name != "__init__.py"
 )
-# From the ground up: what stands in a room imports from rooms on lower floors alone.
+MODELS = [module for module in MODULES if module.startswith("aslx.models.")]
+COMMANDS = {m for m in MODULES if m.endswith("__main__")} | {"aslx.evaluate", "aslx.label"}
+# From the ground up: a room imports from rooms on lower floors alone.
 FLOORS = (
     {"errors", "kernels"},
     {"optim", "sharding", "storage"},
@@ -30,11 +32,37 @@ TYPED = ("train", "tasks", "inputs")
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 
 
+# Imports every module as on a system without POSIX.
+IMPORT_ALL = """
+import builtins, importlib, sys
+real = builtins.__import__
+def hidden(name, by=None, *more, **named):
+    if name in ('resource', 'fcntl', 'pwd') and by['__name__'].startswith('aslx'):
+        raise ModuleNotFoundError(f'Windows has no {name}')
+    return real(name, by, *more, **named)
+builtins.__import__ = hidden
+for name in sys.argv[1:]: importlib.import_module(name)
+from absl import flags
+from jax._src import xla_bridge
+assert not xla_bridge._backends, 'an import started a JAX backend'
+assert 'tensorflow' not in sys.modules, 'an import brought TensorFlow'
+assert not flags.FLAGS.is_parsed(), 'an import parsed flags'
+"""
+
+
+def room(module: str) -> str:
+    return module.split(".")[1]
+
+
+def source(module: str) -> str:
+    return (ROOT / (module.replace(".", "/") + ".py")).read_text()
+
+
+@functools.cache
 def imports(module: str) -> set[str]:
-    """Every module that a file names in an import, inside functions too."""
-    path = ROOT / (module.replace(".", "/") + ".py")
+    """Every module that a file imports, inside functions too."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(source(module))):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -43,35 +71,28 @@ def imports(module: str) -> set[str]:
 
 
 def test_every_module_can_be_imported_on_any_system_without_touching_a_device_or_a_flag():
-    code = (
-        "import builtins, importlib, sys\n"
-        "real = builtins.__import__\n"
-        "def hidden(name, by=None, *more, **named):\n"
-        "    if name in ('resource', 'fcntl', 'pwd') and by['__name__'].startswith('aslx'):\n"
-        "        raise ModuleNotFoundError(f'Windows has no {name}')\n"
-        "    return real(name, by, *more, **named)\n"
-        "builtins.__import__ = hidden\n"
-        "for name in sys.argv[1:]: importlib.import_module(name)\n"
-        "from absl import flags\n"
-        "from jax._src import xla_bridge\n"
-        "assert not xla_bridge._backends, 'an import started a JAX backend'\n"
-        "assert 'tensorflow' not in sys.modules, 'an import brought TensorFlow'\n"
-        "assert not flags.FLAGS.is_parsed(), 'an import parsed flags'\n"
-    )
-    subprocess.run([sys.executable, "-c", code, *MODULES], check=True, cwd=ROOT)
-
-
-@pytest.mark.parametrize("module", MODULES)
-def test_tensorflow_lives_in_prepare_and_export_alone(module):
-    if module.split(".")[1] not in ("prepare", "export"):
-        assert "tensorflow" not in {name.split(".")[0] for name in imports(module)}
+    processes.run(processes.python("-c", IMPORT_ALL, *MODULES)).succeeded()
 
 
 @pytest.mark.parametrize("module", MODULES)
 def test_rooms_stand_above_what_they_use(module):
-    room = module.split(".")[1]
-    used = {name.split(".")[1] for name in imports(module) if name.startswith("aslx.")} - {room}
-    assert all(FLOOR[other] < FLOOR[room] for other in used), used
+    used = {room(name) for name in imports(module) if name.startswith("aslx.")} - {room(module)}
+    assert all(FLOOR[other] < FLOOR[room(module)] for other in used), used
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_nothing_imports_a_command(module):
+    assert not COMMANDS & imports(module)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_tensorflow_and_prepare_stay_where_data_are_made_and_models_exported(module):
+    packages = {name.split(".")[0] for name in imports(module)}
+    assert "tensorflow" not in packages or room(module) in ("prepare", "export")
+    used = [name for name in imports(module) if name.startswith("aslx.prepare")]
+    assert not used or room(module) in ("prepare", "label")
+    # Loading data uses no JAX.
+    assert room(module) != "data" or not packages & {"jax", "flax"}
 
 
 def test_there_are_few_rooms_and_each_says_what_comes_in_and_what_goes_out():
@@ -83,19 +104,16 @@ def test_there_are_few_rooms_and_each_says_what_comes_in_and_what_goes_out():
         assert "In: " in text and "Out: " in text, path
 
 
-@pytest.mark.parametrize("module", [m for m in MODULES if m.startswith("aslx.models.")])
+@pytest.mark.parametrize("module", MODELS)
 def test_a_model_knows_nothing_of_data_steps_tasks_or_meshes(module):
-    ours = {n for n in imports(module) if n.startswith("aslx.")}
-    assert all(
-        n.startswith(("aslx.models", "aslx.kernels", "aslx.schema", "aslx.errors")) for n in ours
-    ), ours
-    text = (ROOT / (module.replace(".", "/") + ".py")).read_text()
-    assert '"fsdp"' not in text and "PartitionSpec" not in text
+    used = {room(name) for name in imports(module) if name.startswith("aslx.")}
+    assert used <= {"models", "kernels", "schema", "errors"}
+    assert '"fsdp"' not in source(module) and "PartitionSpec" not in source(module)
 
 
-@pytest.mark.parametrize("module", [m for m in MODULES if m.startswith("aslx.models.")])
+@pytest.mark.parametrize("module", MODELS)
 def test_a_model_has_no_gradient_platform_barrier_or_memory_policy_of_its_own(module):
-    tree = ast.parse((ROOT / (module.replace(".", "/") + ".py")).read_text())
+    tree = ast.parse(source(module))
     names = {part for name in imports(module) for part in name.split(".")}
     names |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
     assert not names & {"custom_vjp", "custom_jvp", "custom_gradient", "ContextVar"}
@@ -105,38 +123,18 @@ def test_a_model_has_no_gradient_platform_barrier_or_memory_policy_of_its_own(mo
     assert not names & {"CPU", "EXPORT", "cpu", "store"}
 
 
-@pytest.mark.parametrize("module", [m for m in MODULES if m.split(".")[1] in TYPED])
+@pytest.mark.parametrize("module", [module for module in MODULES if room(module) in TYPED])
 def test_on_the_way_from_a_batch_to_the_loss_every_part_has_a_type(module):
-    tree = ast.parse((ROOT / (module.replace(".", "/") + ".py")).read_text())
+    tree = ast.parse(source(module))
     names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
     assert not {"Any", "object", "hasattr"} & {node.id for node in names}
-    # What a value from a file is may be asked: a plain type. Of which class a part is may not.
+    # isinstance may ask for the plain type of a value from a file, but not for the class of a part.
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
     asked = [c.args[1] for c in calls if getattr(c.func, "id", "") == "isinstance"]
     named = {part for kind in asked for part in ast.walk(kind) if isinstance(part, ast.expr)}
     assert {ast.unparse(part) for part in named} <= {"int", "float", "dict", "list", "int | float"}
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_nothing_imports_a_command(module):
-    commands = {name for name in MODULES if name.endswith("__main__")} | {
-        "aslx.evaluate",
-        "aslx.label",
-    }
-    assert not commands & imports(module)
-
-
-@pytest.mark.parametrize("module", MODULES)
-def test_what_prepares_data_is_not_imported_where_a_model_is_used(module):
-    if module.split(".")[1] not in ("prepare", "label"):
-        assert not {name for name in imports(module) if name.startswith("aslx.prepare")}
-
-
-@pytest.mark.parametrize("module", [m for m in MODULES if m.startswith("aslx.data.")])
-def test_the_input_path_knows_no_jax(module):
-    assert not {n for n in imports(module) if n.split(".")[0] in ("jax", "flax")}
-
-
-def test_no_room_is_too_large():
+def test_a_module_has_at_most_300_lines():
     for path in (ROOT / "aslx").rglob("*.py"):
         assert len(path.read_text().splitlines()) <= 300, path

@@ -17,7 +17,7 @@ import pytest
 from aslx import errors
 from aslx.runs import trained_run
 from aslx.train import logs
-from tests import tiny, tiny_runs
+from tests import processes, tiny
 
 pytestmark = pytest.mark.slow
 ROOT = pathlib.Path(__file__).parent.parent
@@ -39,7 +39,7 @@ def training(config: pathlib.Path, workdir: pathlib.Path, steps: int = 0) -> Ite
     with said.open("w") as out:
         arguments = "--config", config, "--workdir", workdir
         process = subprocess.Popen(
-            tiny_runs.command("train", *arguments), cwd=ROOT, stdout=out, stderr=out
+            processes.command("train", *arguments), cwd=ROOT, stdout=out, stderr=out
         )
         try:
             yield
@@ -73,7 +73,7 @@ def test_readers_beside_a_training_that_saves_every_step_disturb_nothing(dataset
 
     def ran(name: str, *arguments: object) -> None:
         done = subprocess.run(
-            tiny_runs.command(name, "--workdir", workdir, *arguments),
+            processes.command(name, "--workdir", workdir, *arguments),
             cwd=ROOT,
             capture_output=True,
             text=True,

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from tests import ports
+from tests import processes
 
 ROOT = pathlib.Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -118,7 +118,7 @@ def test_the_api_answers(folder):
     run = folder / "runs" / "small"
     if not run.exists():
         does(words(job("train a network")[0], *SMALL, "--epochs", "1"), folder)
-    port = str(ports.free())
+    port = str(processes.free_port())
     command = command.replace("8000", port).replace("runs/quickstart", "runs/small")
     server = subprocess.Popen(words(command), cwd=folder, env=environment())
     try:

@@ -1,8 +1,7 @@
-"""Where arrays lie on a mesh, and what the compiler is told of it."""
+"""Where arrays lie on a mesh, and the options that the compiler gets."""
 
 import functools
 import math
-import pathlib
 import types
 from typing import Any
 
@@ -12,20 +11,19 @@ import pytest
 
 from aslx import config, optim, sharding
 from aslx.checkpoints import stored
-from aslx.runs import opening
+from aslx.runs import opening, partition
 from aslx.train import setup
-
-ROOT = pathlib.Path(__file__).parent.parent
+from tests import processes
 
 
 def mesh(platform: str) -> Any:
-    """In place of a mesh of one device, which need not be here."""
+    """A stand-in for a mesh of one device, which this machine need not have."""
     device = types.SimpleNamespace(platform=platform)
     return types.SimpleNamespace(devices=np.array([[device]]), local_devices=[device])
 
 
 @pytest.mark.parametrize("platform", ["gpu", "cuda"])
-def test_a_gpu_repeats_its_bits_where_that_is_asked_for(platform):
+def test_a_gpu_computes_the_same_bits_again_where_that_is_asked_for(platform):
     assert sharding.compiler_options(mesh(platform)) == {}
     options = sharding.compiler_options(mesh(platform), deterministic=True)
     assert options == sharding.repeatable(mesh(platform), True)
@@ -37,13 +35,13 @@ def test_a_gpu_repeats_its_bits_where_that_is_asked_for(platform):
 
 
 @pytest.mark.parametrize("platform", ["cpu", "tpu"])
-def test_other_devices_repeat_theirs_anyway(platform):
+def test_other_devices_compute_the_same_bits_again_without_options(platform):
     one = mesh(platform)
     assert sharding.repeatable(one, True) == {}
     assert sharding.compiler_options(one, True) == sharding.compiler_options(one)
 
 
-# How many of a config's parameters each of eight devices holds: copies split in 1, 2 and 8.
+# How many parameters of a config each of eight devices holds: with fsdp 1 (all), 2 and 8.
 SIZES = {
     "asl_alphabet_cnn": (656_733, 329_725, 84_469),
     "asl_alphabet_cnn_few": (656_733, 329_725, 84_469),
@@ -62,7 +60,7 @@ SIZES = {
     "squeezeformer_small": (2_236_572, 1_126_956, 294_744),
     "squeezeformer_small_pretrain": (2_323_808, 1_170_800, 306_044),
 }
-# The shape of a parameter of "quickstart", and what of it one device holds of a copy split in 8.
+# The shape of a parameter of "quickstart", and the shape that one device holds with fsdp 8.
 PLACES = {
     "ctc_head/bias": ((60,), (60,)),
     "ctc_head/kernel": ((128, 60), (16, 60)),
@@ -79,30 +77,46 @@ PLACES = {
 @functools.cache
 def abstract(name: str) -> Any:
     """The network of a config, without values."""
-    cfg = config.load(ROOT / "configs" / f"{name}.py")
-    return jax.eval_shape(functools.partial(opening.network, cfg))
+    return jax.eval_shape(functools.partial(opening.network, config.load(name)))
 
 
 def placed(name: str, fsdp: int) -> dict[str, jax.ShapeDtypeStruct]:
-    """Where the parameters of a config lie on eight devices."""
+    """The parameters of a config, without values, as they lie on eight devices."""
     mesh = sharding.make_mesh(sharding.Config(fsdp=fsdp), jax.devices()[:8])
     leaves = stored.flatten(sharding.place(mesh, abstract(name)))
     return {key.removesuffix("/value"): leaf for key, leaf in leaves.items()}
 
 
 def held(leaf: jax.ShapeDtypeStruct) -> tuple[int, ...]:
+    """The shape of the part that one device holds."""
     assert leaf.sharding is not None
     return leaf.sharding.shard_shape(leaf.shape)
 
 
 @pytest.mark.parametrize("name", SIZES)
-def test_a_device_holds_its_part_of_every_network(name):
+def test_every_network_has_its_number_of_parameters_and_a_device_holds_its_part(name):
     found = tuple(sum(math.prod(held(x)) for x in placed(name, n).values()) for n in (1, 2, 8))
     assert found == SIZES[name]
 
 
 def test_every_config_is_in_the_table():
-    assert {path.stem for path in (ROOT / "configs").glob("*.py")} == SIZES.keys()
+    assert {path.stem for path in processes.CONFIGS} == SIZES.keys()
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "parameters"),
+    [
+        ("keypoint_lstm", ("--task.classes", "5"), 596_741),
+        ("keypoint_lstm", ("--features.no-face",), 237_350),
+        ("sign_mnist_resnet50", (), 3_690_008),
+        ("sign_mnist_resnet50_upright", (), 3_690_008),
+        ("asl_alphabet_resnet50", (), 26_752_541),
+    ],
+)
+def test_a_baseline_trains_as_many_parameters_as_were_published(name, options, parameters):
+    cfg = config.load(name, options)
+    trained, _ = partition.split_frozen(jax.eval_shape(functools.partial(opening.network, cfg)))
+    assert sum(leaf.size for leaf in jax.tree.leaves(trained)) == parameters
 
 
 def test_the_widest_axis_that_divides_is_split_unless_the_array_is_small():
@@ -111,8 +125,8 @@ def test_the_widest_axis_that_divides_is_split_unless_the_array_is_small():
 
 
 @pytest.mark.parametrize("fsdp", [2, 8])
-def test_moments_and_the_average_lie_as_their_parameters_do(fsdp):
-    cfg = config.load(ROOT / "configs" / "quickstart.py")
+def test_moments_and_the_average_lie_where_their_parameters_do(fsdp):
+    cfg = config.load("quickstart")
     mesh = sharding.make_mesh(sharding.Config(fsdp=fsdp), jax.devices()[:8])
     state, _ = setup.state(cfg, mesh, optim.build(cfg.optim, 10))
     leaves = stored.flatten(state)

@@ -1,10 +1,13 @@
-"""Tiny inputs for tests: a prepared data set, and a config that trains in seconds."""
+"""Small inputs: a prepared data set, a config that trains in seconds, pictures, a parquet file."""
 
+import dataclasses
 import json
 import pathlib
-import struct
+from collections.abc import Mapping
 
 import numpy as np
+import pandas as pd
+from PIL import Image
 from tensorflow_datasets.proto import tf_example_pb2
 
 from aslx import config, optim
@@ -17,15 +20,9 @@ from aslx.tasks import heads, transcription
 SELECTION = landmarks.HOLISTIC130
 
 
-def frame(payload: bytes) -> bytes:
-    """A TFRecord around a payload."""
-    length = struct.pack("<Q", len(payload))
-    crc = [struct.pack("<I", framing.masked_crc(x)) for x in (length, payload)]
-    return length + crc[0] + payload + crc[1]
-
-
 def example(landmarks_TN3: np.ndarray, phrase: str, signer: int, sequence_id: int) -> bytes:
-    message = tf_example_pb2.Example()
+    """A record of a clip, without its framing."""
+    message = tf_example_pb2.Example()  # pyright: ignore[reportAttributeAccessIssue]
     feature = message.features.feature
     feature["landmarks"].bytes_list.value.append(landmarks_TN3.astype("<f2").tobytes())
     feature["phrase"].bytes_list.value.append(phrase.encode())
@@ -35,8 +32,8 @@ def example(landmarks_TN3: np.ndarray, phrase: str, signer: int, sequence_id: in
 
 
 def clip(rng: np.random.Generator, phrase: str, frames: int, selection=SELECTION) -> np.ndarray:
-    """A pose of its own for each character, a third of the frames without the right hand, all
-    without the left."""
+    """f32[frames, points, 3]; each character is a pose of its own. The right hand is lost in a
+    third of the frames, the left hand in all."""
     shape = (len(selection.points), 3)
     poses = [np.random.default_rng(ord(c)).uniform(0.2, 0.8, shape) for c in phrase]
     x_TN3 = np.array([poses[i * len(phrase) // frames] for i in range(frames)]).reshape(-1, *shape)
@@ -56,7 +53,8 @@ def dataset(
     alphabet: str = vocab.CHARACTERS,
     characters=(1, 6),
 ) -> pathlib.Path:
-    """Shards of random phrases, spelled; `counts`: clips of each shard, by split."""
+    """Writes shards of clips that spell random phrases; `counts`: the clips in each shard of each
+    split. `frames` and `characters` are ranges whose end is excluded."""
     counts = counts or {"train": [50, 30], "validation": [24]}
     rng, info, number = np.random.default_rng(seed), [], 0
     for split, shards in counts.items():
@@ -65,16 +63,9 @@ def dataset(
             with open(path, "wb") as f:
                 for _ in range(count):
                     number += 1
-                    size = rng.integers(*characters)
-                    phrase = "".join(rng.choice(list(alphabet), size))
-                    length = int(rng.integers(*frames))
-                    f.write(
-                        frame(
-                            example(
-                                clip(rng, phrase, length, selection), phrase, number % 5, number
-                            )
-                        )
-                    )
+                    phrase = "".join(rng.choice(list(alphabet), rng.integers(*characters)))
+                    landmarks_TN3 = clip(rng, phrase, int(rng.integers(*frames)), selection)
+                    f.write(framing.framed(example(landmarks_TN3, phrase, number % 5, number)))
         info.append({"name": split, "shardLengths": [str(c) for c in shards]})
     (directory / "dataset_info.json").write_text(json.dumps({"splits": info}))
     metadata = {"task": "transcription", "selection": selection.name}
@@ -83,7 +74,7 @@ def dataset(
 
 
 def damage(data: pathlib.Path, split: str, i: int) -> str:
-    """One bit of a record; where the record lies."""
+    """Flips one bit of a record; returns where the record lies, as errors name it."""
     found = records.Records(data, split)
     path = data / str(found.index.files[found.index.shard[i]])
     contents = bytearray(path.read_bytes())
@@ -111,11 +102,41 @@ def cfg(path: pathlib.Path, **changes) -> config.Config:
     return config.Config(**(values | changes))
 
 
+def with_data(cfg: config.Config, **changes) -> config.Config:
+    """A config with other values in `data`."""
+    return dataclasses.replace(cfg, data=dataclasses.replace(cfg.data, **changes))
+
+
 def config_file(path: pathlib.Path, data: pathlib.Path, **changes: int) -> pathlib.Path:
-    """Writes a file that gives a command `cfg` of the data set at `data`."""
+    """Writes a config file whose config is `cfg(data, **changes)`."""
     values = "".join(f", {name}={value}" for name, value in changes.items())
     path.write_text(
         "import pathlib\nfrom tests import tiny\ndef get_config():\n"
         f"    return tiny.cfg(pathlib.Path({str(data)!r}){values})\n"
     )
     return path
+
+
+def pictures(folder: pathlib.Path, classes: Mapping[str, tuple[int, int]], count: int) -> None:
+    """Writes `count` noisy pictures of 40 x 40 pixels for each class, in a folder of its name; a
+    class is the grey levels of a picture's upper and lower half."""
+    rng = np.random.default_rng(0)
+    for name, levels in classes.items():
+        (folder / name).mkdir(parents=True)
+        for i in range(count):
+            pixels = np.repeat(np.array(levels), 20)[:, None] + rng.normal(0, 9, (40, 40))
+            grey = Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
+            grey.convert("RGB").save(folder / name / f"{i}.png")
+
+
+def parquet(path: pathlib.Path, clips: Mapping[int, np.ndarray], selection=SELECTION) -> None:
+    """Writes clips, [T, points, 3] by sequence id, in the layout of Kaggle's landmark files."""
+    tables = [
+        pd.DataFrame(
+            landmarks.columns(clip),
+            pd.Index([sequence_id] * len(clip), name="sequence_id"),
+            list(selection.columns),
+        )
+        for sequence_id, clip in clips.items()
+    ]
+    pd.concat(tables).to_parquet(path)

@@ -109,11 +109,11 @@ def test_a_clip_that_lies_elsewhere_than_the_index_says_is_an_error(copy):
     more = tf_example_pb2.Example()
     more.features.feature["file"].bytes_list.value.append(b"from elsewhere")
     other = more.SerializeToString()
-    path.write_bytes(tiny.frame(clip + other))
+    path.write_bytes(framing.framed(clip + other))
     data = records.Records(copy, "validation")
     ones = read(data, 0)
     assert ones == parsed(data, 0) and len(ones) == 5 * 130 * 6
-    path.write_bytes(tiny.frame(other + clip))
+    path.write_bytes(framing.framed(other + clip))
     data = records.Records(copy, "validation")
     with pytest.raises(framing.CorruptRecord, match=rf"{path} at byte 0: not the record of the "):
         read(data, 0)
@@ -252,7 +252,7 @@ def test_a_record_that_is_none_of_ours_is_named(copy):
     others = {b"\xff" * 9: "no tf.train.Example", empty: "it holds no landmarks"}
     others[tiny.example(np.ones((5, 3, 3)), "a", 1, 1)] = "its landmarks have 90 bytes, and a frame"
     for payload, message in others.items():
-        path.write_bytes(tiny.frame(payload))
+        path.write_bytes(framing.framed(payload))
         with pytest.raises(framing.CorruptRecord, match=rf"{path} at byte 0: {message}"):
             records.Records(copy, "validation")
     length = struct.pack("<Q", 2**62)  # More than any machine has, under a CRC that is right.
@@ -319,7 +319,7 @@ def test_the_index_knows_frames_signers_and_phrases(dataset):
 @settings(max_examples=50, deadline=None)
 @given(st.binary(max_size=200), st.data())
 def test_a_frame_of_any_payload_is_verified_and_no_other(payload, data):
-    framed = tiny.frame(payload)
+    framed = framing.framed(payload)
     assert framing.verified(framed, "here") == payload
     bit = data.draw(st.integers(0, len(framed) * 8 - 1))
     damaged = bytearray(framed)

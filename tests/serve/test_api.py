@@ -9,7 +9,7 @@ import pytest
 import requests
 
 from aslx.runs import evaluator
-from tests import tiny_runs
+from tests import processes
 from tests.serve.conftest import as_json
 
 PARQUET, MSGPACK = "application/vnd.apache.parquet", "application/msgpack"
@@ -31,7 +31,7 @@ def test_fifty_clips_give_the_text_of_predict_of_jax_and_of_the_interpreter(
 ):
     answers = post(server, parquet.read_bytes(), PARQUET).json()["answers"]
     words = ("--workdir", trained.workdir, parquet)
-    predicted = tiny_runs.ran("predict", *words, env=tiny_runs.as_users()).lines()
+    predicted = processes.ran("predict", *words, env=processes.as_users()).lines()
     assert [a["sequence_id"] for a in answers] == [p["sequence_id"] for p in predicted]
     texts = [a["text"] for a in answers]
     assert texts == [p["text"] for p in predicted] and len(texts) == len(trained.clips)

@@ -16,7 +16,7 @@ from aslx.data import loader
 from aslx.models import resnet
 from aslx.runs import opening
 from aslx.train import frozen_cache, loop, setup
-from tests import tiny, tiny_runs
+from tests import processes, tiny
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 
@@ -31,7 +31,7 @@ def cfg(tmp_path_factory) -> config.Config:
             pixels = np.clip(rng.normal(level, 30, (32, 32, 3)), 0, 255).astype(np.uint8)
             Image.fromarray(pixels).save(source / name / f"{i}.png")
     out = tmp_path_factory.mktemp("data") / "set"
-    tiny_runs.ran("prepare", "image_folder", "--source", source, "--out", out, "--size", 32).last()
+    processes.ran("prepare", "image_folder", "--source", source, "--out", out, "--size", 32).last()
     options = f"--data.path {out} --data.batching.rows 8 --task.classes 2 --model.dense 16"
     options += " --features.height 32 --features.width 32 --features.channels 3 --epochs 1"
     options += " --weights= --optim.peak-lr 0.001 --log-every 1"

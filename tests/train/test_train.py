@@ -18,7 +18,7 @@ from aslx.predict import __main__ as predict
 from aslx.runs import evaluator, trained_run
 from aslx.schema import landmarks
 from aslx.train import lock
-from tests import tiny, tiny_runs
+from tests import processes, tiny
 from tests.train import runs
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
@@ -33,7 +33,7 @@ def config_file(dataset, tmp_path_factory) -> pathlib.Path:
 def start(config_file: pathlib.Path, workdir: pathlib.Path, *more: object) -> subprocess.Popen:
     """In a process group of its own, as a terminal starts it."""
     return subprocess.Popen(
-        tiny_runs.command("train", "--config", config_file, "--workdir", workdir, *more),
+        processes.command("train", "--config", config_file, "--workdir", workdir, *more),
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -45,7 +45,7 @@ def start(config_file: pathlib.Path, workdir: pathlib.Path, *more: object) -> su
 @pytest.fixture(scope="module")
 def whole(config_file, tmp_path_factory) -> pathlib.Path:
     workdir = tmp_path_factory.mktemp("whole")
-    done = tiny_runs.ran("train", "--config", config_file, "--workdir", workdir)
+    done = processes.ran("train", "--config", config_file, "--workdir", workdir)
     assert done.last()["workdir"] == str(workdir)
     return workdir
 
@@ -103,7 +103,7 @@ def test_a_run_that_is_told_to_end_saves_and_goes_on_as_the_unbroken_one(
         "error: Ctrl-C before the first step: there is nothing to save"
     ]
     assert "Traceback" not in output
-    last = tiny_runs.ran("train", "--config", config_file, "--workdir", tmp_path)
+    last = processes.ran("train", "--config", config_file, "--workdir", tmp_path)
     assert last.status == 0 and f"--workdir {tmp_path} --split validation" in last.out
     assert runs.lines(tmp_path) == runs.lines(whole)
 

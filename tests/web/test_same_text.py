@@ -12,7 +12,7 @@ import pytest
 from aslx.export import tflite
 from aslx.runs import evaluator, trained_run
 from aslx.schema import landmarks, vocab
-from tests import tiny_runs
+from tests import processes
 from tests.web import conftest
 
 READ = """
@@ -80,7 +80,7 @@ def test_an_opened_parquet_gives_letter_for_letter_what_predict_prints(
     files = [next(folder.glob(f"*/{name}.parquet")) for name in ("5414472", "33432165")]
     files.append(tmp_path / "learned.parquet")
     phrases = learned(run, files[-1])
-    printed = tiny_runs.ran("predict", "--workdir", run.workdir, *files).lines()
+    printed = processes.ran("predict", "--workdir", run.workdir, *files).lines()
     with conftest.visit(browser, transcriber) as page:
         page.wait_for_selector("body[data-ready]")
         names, texts = [], []
