@@ -1,8 +1,7 @@
-"""Processes on loopback that train together, each as if it were a host of a Slurm job."""
+"""Processes of this machine that train together, each as if it were a host of a Slurm job."""
 
 import hashlib
 import json
-import os
 import pathlib
 import random
 import socket
@@ -17,37 +16,32 @@ from jax.experimental import multihost_utils
 from aslx import config, errors
 from aslx.checkpoints import hosts
 from aslx.train import setup
+from tests import processes
 
-ROOT = pathlib.Path(__file__).parent.parent
 DEVICES = 4  # In all, on any number of hosts.
 
 
-def start(hosts: int, *command: object) -> list[subprocess.Popen]:
-    """`python -m *command` on each of `hosts` processes, told of each other as Slurm would."""
-    job, environment = _job(), os.environ | {"JAX_NUM_CPU_DEVICES": str(DEVICES // hosts)}
-    return [
-        subprocess.Popen(
-            [sys.executable, "-m", *map(str, command)],
-            cwd=ROOT,
-            env=environment
-            | {
-                "SLURM_JOB_ID": str(job),
-                "SLURM_STEP_NODELIST": "127.0.0.1",
-                "SLURM_NTASKS": str(hosts),
-                "SLURM_PROCID": str(i),
-                "SLURM_LOCALID": "0",
-                "SLURM_STEP_NUM_NODES": str(hosts),
-            },
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
+def start(hosts: int, *words: object) -> list[processes.Started]:
+    """`python -m *words` on each of `hosts` processes, which find each other as Slurm's do."""
+    job = str(_job())
+    environments = (
+        processes.environment(
+            JAX_NUM_CPU_DEVICES=str(DEVICES // hosts),
+            SLURM_JOB_ID=job,
+            SLURM_STEP_NODELIST="127.0.0.1",
+            SLURM_NTASKS=str(hosts),
+            SLURM_PROCID=str(i),
+            SLURM_LOCALID="0",
+            SLURM_STEP_NUM_NODES=str(hosts),
         )
         for i in range(hosts)
-    ]
+    )
+    line = processes.python("-m", *words)
+    return [processes.start(line, env=env, stderr=subprocess.STDOUT) for env in environments]
 
 
 def _job() -> int:
-    """A job number whose coordinator's port is free; JAX derives the one from the other."""
+    """A job number whose coordinator's port is free: JAX derives the port from the number."""
     while True:
         job = random.randrange(2**12)
         with socket.socket() as s:
@@ -55,21 +49,19 @@ def _job() -> int:
                 return job
 
 
-def ended(
-    processes: Sequence[subprocess.Popen], status: int = 0, seconds: float = 600
-) -> list[str]:
-    """Waits for all, and returns their outputs; an assertion unless each exits with `status`."""
+def ended(started: Sequence[processes.Started], status: int = 0) -> list[str]:
+    """Waits for all processes, which must exit with `status`, and returns their outputs."""
     try:
-        outputs = [p.communicate(timeout=seconds)[0] for p in processes]
+        outputs = [process.communicate(timeout=600)[0] for process in started]
     finally:
-        for p in processes:
-            p.kill()
-    assert [p.returncode for p in processes] == [status] * len(processes), "\n\n".join(outputs)
+        for process in started:
+            process.kill()
+    assert [p.returncode for p in started] == [status] * len(started), "\n\n".join(outputs)
     return outputs
 
 
 def hashes(cfg: config.Config) -> list[str]:
-    """Of every batch of an epoch as all hosts together hold it."""
+    """A hash of every batch of an epoch, over the rows of all hosts."""
     s, found = setup.of(cfg), []
     with s.batches(0, 0) as batches:
         for _ in range(s.steps_per_epoch):
@@ -82,8 +74,7 @@ def hashes(cfg: config.Config) -> list[str]:
 
 
 def main() -> None:
-    """Writes, on the first host, the hashes: python -m tests.hosts CONFIG OUT"""
-
+    """Writes the hashes, on the first host: python -m tests.hosts CONFIG OUT"""
     path, out = sys.argv[1:]
     jax.distributed.initialize()
     here, count = jax.process_index(), jax.process_count()

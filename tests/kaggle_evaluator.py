@@ -1,10 +1,9 @@
-"""Kaggle's evaluator, as the competition published it, over a submission.zip alone.
+"""Kaggle's evaluator, as the competition published it, on a submission.zip.
 
     python tests/kaggle_evaluator.py submission.zip SOURCE
 
 SOURCE has the layout of the competition's data. Prints one JSON object: the score, and the text of
-each sequence. Runs under tflite-runtime or ai-edge-litert, whichever is there; imports nothing of
-aslx.
+each sequence. Runs with tflite-runtime or with ai-edge-litert, and imports nothing of aslx.
 """
 
 import csv
@@ -18,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 try:
-    from tflite_runtime import interpreter as tflite
+    from tflite_runtime import interpreter as tflite  # pyright: ignore[reportMissingImports]
 except ImportError:
     from ai_edge_litert import interpreter as tflite
 

@@ -1,8 +1,7 @@
-"""Writes an export over another in processes that are killed, one at each line of ours that runs:
-python -m tests.killed FOLDER STEP, with every so manieth line. A process of its own, without JAX's
-threads, because it forks. Prints for each kill, in JSON, which export is there then."""
+"""Replaces an export in processes that are killed, each at another line of aslx:
+python -m tests.killed FOLDER STEP, at every STEP-th line. Prints which export is there after each
+kill, in JSON. It forks, and therefore runs in a process without JAX's threads."""
 
-import itertools
 import json
 import os
 import pathlib
@@ -23,7 +22,7 @@ def write(out: pathlib.Path, about: dict, step: int) -> None:
 
 
 def _ended(out: pathlib.Path, line: int) -> bool:
-    """Writes step 2 in a process that is killed at a line; whether it came to its end."""
+    """Writes step 2 in a process that is killed at a line; whether the process ended before."""
     process = os.fork()
     if process:
         return os.waitpid(process, 0)[1] == 0
@@ -46,18 +45,20 @@ def _ended(out: pathlib.Path, line: int) -> bool:
 
 
 def main(folder: pathlib.Path, step: int) -> list[int | None]:
-    """1 for the old export, 2 for the new, None for a mixture; the last was not killed."""
+    """For each process 1 if the old export is there, 2 for the new one, None for a mixture. The
+    last process ended before it was killed."""
     whole, seen = {}, []
     for number in (1, 2):
         write(folder / str(number), {}, number)
         whole[number] = trees.contents(folder / str(number))
-    for line in itertools.count(1, step):
+    line, ended = 1, False
+    while not ended:
         write(folder / "export", {}, 1)
         ended = _ended(folder / "export", line)
         found = trees.contents(folder / "export")
-        seen.append(next((number for number, there in whole.items() if there == found), None))
-        if ended:
-            return seen
+        seen.append(next((number for number, files in whole.items() if files == found), None))
+        line += step
+    return seen
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""A drawn person who spells, to film: the synthetic set's hand and body as shaded capsules.
+"""Films of a drawn person who fingerspells: the synthetic set's hand and body as shaded capsules.
 
-Coarse, but MediaPipe takes it for a person: skin, a head with hair, brows, eyes and a mouth, a
-shirt, and fingers that have a light and a dark side.
+MediaPipe recognises a person, by skin, a head with hair, brows, eyes and a mouth, a shirt, and
+fingers with a light and a dark side.
 """
 
 import pathlib
@@ -20,12 +20,12 @@ _SKIN, _HAIR, _SHIRT, _DARK, _LIPS, _WHITE = (
 )
 _SCALE, _DISTANCE = 560.0, 1.1  # Pixels a metre at the body's depth; metres to the camera.
 _LIGHT = np.array([-0.45, -0.6, 0.66], np.float32)
-Capsule = tuple  # Two ends [3] and their radii in metres, and a colour.
+Capsule = tuple  # Both ends [3] and their radii in metres, and a colour.
 _LEFT, _RIGHT = 1, -1
 
 
 class _Canvas:
-    """A grey wall, and what stands before it: of each pixel the nearest."""
+    """A picture of a grey wall, and of the nearest capsule at each pixel."""
 
     def __init__(self) -> None:
         y, x = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32)
@@ -54,7 +54,7 @@ class _Canvas:
 
 
 def _seen(point) -> tuple[np.ndarray, float]:
-    """Metres of the body's world -> pixels, and depth in pixels, nearer more; and the zoom."""
+    """A point in metres -> [x, y, depth] in pixels, greater depth is nearer; and the zoom there."""
     x, y, z = point
     zoom = _DISTANCE / (_DISTANCE - z)
     return np.array(
@@ -112,7 +112,7 @@ def _hand(points: np.ndarray) -> Iterator[Capsule]:
 
 
 def picture(*capsules: Capsule) -> np.ndarray:
-    """u8[HEIGHT, WIDTH, 3], with a camera's grain; without capsules a wall."""
+    """u8[HEIGHT, WIDTH, 3], with the noise of a camera; without capsules, a wall."""
     canvas = _Canvas()
     for capsule in capsules:
         canvas.draw(*capsule)
@@ -121,7 +121,8 @@ def picture(*capsules: Capsule) -> np.ndarray:
 
 
 def spelling_film(text: str, seed: int = 0) -> list[np.ndarray]:
-    """Somebody spells `text`: the hand comes up, spells and goes down, as in the synthetic set."""
+    """Pictures of a person who spells `text`: the hand rises, spells and sinks, as in the synthetic
+    set."""
     rng = np.random.default_rng(seed)
     crowd = people.draw(rng, 1)
     batch = spelling.spell(rng, crowd, [text])
@@ -132,7 +133,7 @@ def spelling_film(text: str, seed: int = 0) -> list[np.ndarray]:
     return [picture(*_trunk(p), *_head(p), *_hand(h)) for p, h in zip(pose, hand, strict=True)]
 
 
-SEEN = {  # The matrix of a film's header, and what it makes of a picture.
+SEEN = {  # The rotation matrix in a film's header, and its effect on a picture.
     "turned 90": ((0, 1, -1, 0), lambda x: np.rot90(x, 3)),
     "turned 180": ((-1, 0, 0, -1), lambda x: x[::-1, ::-1]),
     "turned 270": ((0, -1, 1, 0), lambda x: np.rot90(x)),
@@ -144,7 +145,7 @@ SEEN = {  # The matrix of a film's header, and what it makes of a picture.
 
 
 def turned(film: pathlib.Path, path: pathlib.Path, way: str) -> None:
-    """A film that says, as a phone's does, how it is to be seen."""
+    """Writes a copy of a film whose header asks for a rotation, as the films of phones do."""
     raw, at = bytearray(film.read_bytes()), film.read_bytes().index(b"tkhd") + 44
     a, b, c, d = SEEN[way][0]
     struct.pack_into(">5i", raw, at, a << 16, b << 16, 0, c << 16, d << 16)
@@ -152,5 +153,5 @@ def turned(film: pathlib.Path, path: pathlib.Path, way: str) -> None:
 
 
 def cut(film: pathlib.Path, path: pathlib.Path) -> None:
-    """Half of a film's file."""
+    """Writes the first half of a film's file."""
     path.write_bytes(film.read_bytes()[: film.stat().st_size // 2])

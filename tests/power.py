@@ -1,7 +1,6 @@
 """A disk whose power can be cut: ext4 in a file, and what a copy of that file holds."""
 
 import contextlib
-import hashlib
 import pathlib
 import shutil
 import subprocess
@@ -9,7 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
-# What is not synced stays in memory for long, and renaming over a file does not sync it.
+from tests import processes, trees
+
+# Writes that are not synced stay in memory for long, and renaming over a file does not sync it.
 _OPTIONS = "loop,commit=300,noauto_da_alloc"
 
 
@@ -28,8 +29,8 @@ def disk(folder: pathlib.Path, megabytes: int) -> Iterator[pathlib.Path]:
         yield place
 
 
-def cut(place: pathlib.Path) -> dict[str, str]:
-    """What the disk at `place` would hold if the power failed now: `held` of it."""
+def cut(place: pathlib.Path) -> dict[str, bytes]:
+    """What `held` would return for the disk at `place` if the power failed now."""
     copy = place.with_name("copy.img")
     subprocess.run(["cp", "--sparse=always", place.with_name("disk.img"), copy], check=True)
     with _mounted(copy, place.with_name("copy")) as there:  # Mounting replays the journal.
@@ -38,24 +39,18 @@ def cut(place: pathlib.Path) -> dict[str, str]:
     return found
 
 
-def held(place: pathlib.Path) -> dict[str, str]:
-    """Each file under a final name, and a hash of its bytes."""
-    return {
-        path.relative_to(place).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(place.rglob("*"))
-        if path.is_file() and not any(p.startswith(".") for p in path.relative_to(place).parts)
-    }
+def held(place: pathlib.Path) -> dict[str, bytes]:
+    """The files of a folder, without those under temporary names."""
+    return {name: x for name, x in trees.contents(place).items() if "/." not in f"/{name}"}
 
 
 @contextlib.contextmanager
 def _mounted(image: pathlib.Path, place: pathlib.Path) -> Iterator[pathlib.Path]:
     place.mkdir()
     try:
-        done = subprocess.run(
-            ["mount", "-o", _OPTIONS, image, place], capture_output=True, text=True
-        )
-        if done.returncode:
-            pytest.skip(f"may not mount: {done.stderr.strip()}")
+        mounted = processes.run(["mount", "-o", _OPTIONS, image, place])
+        if mounted.status:
+            pytest.skip(f"may not mount: {mounted.err.strip()}")
         try:
             yield place
         finally:

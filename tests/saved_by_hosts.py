@@ -1,6 +1,6 @@
-"""What hosts do together with damaged checkpoints: python -m tests.saved_by_hosts DIRECTORY
+"""Hosts save and restore together, despite damage: python -m tests.saved_by_hosts DIRECTORY
 
-It ends with bad input: at last every checkpoint is damaged.
+It ends with errors.BadInput, because in the end every checkpoint is damaged.
 """
 
 import os

@@ -5,7 +5,7 @@ import json
 import os
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import aslx
@@ -119,6 +119,7 @@ def test_the_error_for_a_misspelt_field_names_the_right_one(capsys):
     assert error.value.code == 2 and "--optim.peak-lr" in capsys.readouterr().err
 
 
+@settings(deadline=None)
 @given(st.floats(0, 1), st.integers(1, 100))
 def test_fields_that_differ_are_named_unless_a_run_may_change_them(rate, save_every):
     a = config.load("quickstart")

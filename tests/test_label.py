@@ -1,8 +1,7 @@
-"""Clips that nobody has labelled: read, prepared with the confidence, and trained on."""
+"""Unlabelled clips: a run reads them, and they are prepared with its confidence and trained on."""
 
 import csv
 import dataclasses
-import json
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -19,9 +18,10 @@ from tests.prepare import kaggle
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
-    """A dozen clips in two parquet files, of which the longest has 69 frames."""
-    lines = [dataclasses.replace(line, frames=5 + 6 * i % 67) for i, line in
-             enumerate(kaggle.some(12))]  # fmt: skip
+    """A dozen clips of up to 69 frames, in two parquet files."""
+    frames = [5 + 6 * i % 67 for i in range(12)]
+    some = zip(kaggle.some(12), frames, strict=True)
+    lines = [dataclasses.replace(line, frames=count) for line, count in some]
     return kaggle.write(tmp_path_factory.mktemp("kaggle"), lines)
 
 
@@ -30,24 +30,23 @@ def workdir(dataset, tmp_path_factory):
     return tiny_runs.untrained(tiny.cfg(dataset), tmp_path_factory.mktemp("run"))
 
 
-def test_what_was_read_is_prepared_with_its_confidence_and_trained_on(
+def test_texts_that_a_run_reads_are_prepared_with_its_confidence_and_trained_on(
     run, source, workdir, dataset, tmp_path
 ):
     read = tmp_path / "read.csv"
-    status, out, _ = run(label, "--workdir", workdir, "--source", source, "--out", read)
-    assert status == 0 and f"--phrases {read}" in out
-    told = json.loads(out.splitlines()[-1])
+    done = run(label, "--workdir", workdir, "--source", source, "--out", read)
+    told = done.last()
+    assert f"--phrases {read}" in done.out
     with open(read, newline="") as f:
         rows = {(row["path"], int(row["sequence_id"])): row for row in csv.DictReader(f)}
     assert len(rows) == told["clips"] == 12 - told["empty"] > 6
-    status, _, err = run(
-        prepare, "fingerspelling", "--source", source, "--phrases", read, "--split", "none",
-        "--selection", "seed_hands_pose", "--processes", 1, "--out", tmp_path / "set",
-    )  # fmt: skip
-    assert status == 0, err
+    words = ("fingerspelling", "--source", source, "--phrases", read, "--split", "none")
+    options = ("--selection", "seed_hands_pose", "--processes", 1, "--out", tmp_path / "set")
+    run(prepare, *words, *options).succeeded()
     data = records.Records(tmp_path / "set", "train")
     signers = {line.id: line.signer for line in kaggle.some(12)}
-    for i, found in enumerate(data):
+    for i in range(len(data)):
+        found = data[i]
         number = found["sequence_id"].int64_list.value[0]
         row = rows.pop((found["file"].bytes_list.value[0].decode(), number))
         assert found["phrase"].bytes_list.value[0].decode() == row["phrase"]
@@ -57,17 +56,13 @@ def test_what_was_read_is_prepared_with_its_confidence_and_trained_on(
     assert not rows
     least = float(np.median(data.index.confidence))
     also = config.Source(path=str(tmp_path / "set"), min_confidence=least)
-    cfg = tiny.cfg(dataset)
-    cfg = dataclasses.replace(
-        cfg,
-        data=dataclasses.replace(cfg.data, also=(also,)),
-        task=dataclasses.replace(cfg.task, max_tokens=13),
-    )
+    cfg = tiny.with_data(tiny.cfg(dataset), also=(also,))
+    cfg = dataclasses.replace(cfg, task=dataclasses.replace(cfg.task, max_tokens=13))
     kept = opening.training(cfg).sources[1][0]
     assert 0 < len(kept) < len(data) and (kept.index.confidence >= np.float32(least)).all()
 
 
-def test_clips_are_read_together_as_each_alone(source, workdir):
+def test_clips_are_read_in_batches_as_each_alone(source, workdir):
     run = trained_run.open_run(str(workdir))
     clips = [
         (number, clip)
@@ -85,9 +80,7 @@ def test_a_clip_without_a_landmark_is_read_as_nothing(run, workdir, tmp_path):
     values = [kaggle.columns(line) for line in lines]
     values[0][:] = np.nan
     table = kaggle.table(lines, values)
-    order = np.r_[
-        np.arange(lines[0].frames), np.arange(table.num_rows - 1, lines[0].frames - 1, -1)
-    ]
+    order = np.r_[: lines[0].frames, table.num_rows - 1 : lines[0].frames - 1 : -1]
     source = tmp_path / "kaggle"
     source.mkdir()
     pq.write_table(table.take(order), source / "a.parquet")
@@ -96,12 +89,12 @@ def test_a_clip_without_a_landmark_is_read_as_nothing(run, workdir, tmp_path):
     assert blank["note"] == "nothing was tracked in any of 9 frames"
     assert blank["text"] == "" and blank["confidence"] == 0 and "note" not in other
     assert done.err.startswith(f"{source / 'a.parquet'}: 1 clip had frames out of order: sorted\n")
-    done = run(label, "--workdir", workdir, "--source", source, "--out", tmp_path / "read.csv")
-    told = json.loads(done.out.splitlines()[-1])
+    words = ("--workdir", workdir, "--source", source, "--out", tmp_path / "read.csv")
+    told = run(label, *words).last()
     assert told["clips"] + told["empty"] == 2 and told["empty"] >= 1
 
 
-def test_where_nothing_can_be_written_is_known_before_anything_is_read(run, tmp_path):
+def test_an_output_that_cannot_be_written_is_refused_before_anything_is_read(run, tmp_path):
     (tmp_path / "file").touch()
     for out, words in (
         (tmp_path, f"{tmp_path} is a folder, and a file is wanted"),
@@ -112,10 +105,10 @@ def test_where_nothing_can_be_written_is_known_before_anything_is_read(run, tmp_
         assert done.refusal() == f"error: {words}\n"
 
 
-def test_bad_input_is_one_line(run, dataset, workdir, tmp_path):
+def test_a_missing_source_or_table_is_refused(run, workdir, tmp_path):
     arguments = ("--out", tmp_path / "read.csv", "--source", tmp_path)
-    status, _, err = run(label, "--workdir", workdir, *arguments)
-    assert status == 2 and err == f"error: --source {tmp_path} holds no parquet\n"
-    missing = ("fingerspelling", "--source", tmp_path, "--phrases", tmp_path / "x.csv", "--out")
-    status, _, err = run(prepare, *missing, tmp_path / "set")
-    assert status == 2 and err == f"error: {tmp_path / 'x.csv'} is missing\n"
+    done = run(label, "--workdir", workdir, *arguments)
+    assert done.refusal() == f"error: --source {tmp_path} holds no parquet\n"
+    table = tmp_path / "x.csv"
+    words = ("fingerspelling", "--source", tmp_path, "--phrases", table, "--out", tmp_path / "set")
+    assert run(prepare, *words).refusal() == f"error: {table} is missing\n"

@@ -1,18 +1,17 @@
-"""The JobSet manifest, the image that it runs, and what docs/scale.md says of them."""
+"""The JobSet manifest, its image, and their description in docs/scale.md."""
 
 import json
 import math
-import pathlib
 import re
 import shlex
 import string
-import subprocess
 
 import jsonschema
 import yaml
 
-ROOT = pathlib.Path(__file__).parents[1]
-LAUNCH = ROOT / "launch"
+from tests import processes
+
+LAUNCH = processes.ROOT / "launch"
 VARIABLES = {"IMAGE": "i:1", "BUCKET": "b", "SET": "fs", "CONFIG": "configs/x.py", "RUN": "r"}
 TRAIN = "python -m aslx.train --distributed --config configs/x.py --workdir gs://b/runs/r"
 
@@ -31,7 +30,7 @@ def container(kind: str) -> dict:
 
 
 def test_the_manifest_has_the_fields_and_values_of_jobset_v1alpha2():
-    schema = json.loads((ROOT / "tests" / "jobset_v1alpha2.schema.json").read_text())
+    schema = json.loads((processes.ROOT / "tests" / "jobset_v1alpha2.schema.json").read_text())
     validator = jsonschema.Draft202012Validator(schema)
     validator.check_schema(schema)
     assert [error.message for error in validator.iter_errors(manifest())] == []
@@ -41,18 +40,15 @@ def test_the_manifest_has_the_fields_and_values_of_jobset_v1alpha2():
 
 def test_the_manifest_asks_for_all_hosts_of_its_slice():
     pod = job()["template"]["spec"]
-    chips = math.prod(map(int, pod["nodeSelector"]["cloud.google.com/gke-tpu-topology"].split("x")))
+    topology = pod["nodeSelector"]["cloud.google.com/gke-tpu-topology"]
+    chips = container("containers")["resources"]["limits"]["google.com/tpu"]
+    assert math.prod(map(int, topology.split("x"))) == job()["parallelism"] * chips == 256
     assert job()["parallelism"] == job()["completions"]
-    assert chips == 256
-    assert (
-        job()["parallelism"] * container("containers")["resources"]["limits"]["google.com/tpu"]
-        == chips
-    )
 
 
 def what_becomes(exit_code: int, conditions: tuple[str, ...] = ()) -> str:
-    """What JobSet does once a pod of the slice has failed so: the first rule of the Job's
-    podFailurePolicy that it meets says how the Job's failure reads, and that decides."""
+    """What JobSet does after a pod has failed. The first matching rule of the Job's
+    podFailurePolicy decides the message of its failure, and the message decides the action."""
     message = "Job has reached the specified backoff limit"
     for index, rule in enumerate(job()["podFailurePolicy"]["rules"]):
         codes = rule.get("onExitCodes", {"values": []})
@@ -68,7 +64,7 @@ def what_becomes(exit_code: int, conditions: tuple[str, ...] = ()) -> str:
     return "RestartJobSet"
 
 
-def test_the_jobset_starts_again_three_times_after_faults_and_freely_after_preemption():
+def test_the_jobset_restarts_three_times_after_failures_and_always_after_preemption():
     assert manifest()["spec"]["failurePolicy"]["maxRestarts"] == 3
     assert job()["backoffLimit"] == 0  # One lost pod ends the job, and JobSet decides.
     for status in (2, 130):
@@ -80,7 +76,7 @@ def test_the_jobset_starts_again_three_times_after_faults_and_freely_after_preem
     pod = job()["template"]["spec"]
     for rule in job()["podFailurePolicy"]["rules"][:2]:
         assert rule["onExitCodes"]["containerName"] == container("containers")["name"]
-    assert pod["restartPolicy"] == "Never"  # Kubernetes asks this of a podFailurePolicy.
+    assert pod["restartPolicy"] == "Never"  # A podFailurePolicy requires it.
     assert pod["terminationGracePeriodSeconds"] >= 60
 
 
@@ -93,36 +89,26 @@ def test_the_jobset_ends_in_the_training_command_after_copying_the_shards():
     assert mounts[0][0]["mountPath"] == f"{home}/data"
 
 
-def test_the_page_names_every_variable_and_its_xpk_command_is_the_jobsets():
+def test_the_page_names_every_variable_and_its_xpk_command_is_that_of_the_jobset():
     page = (LAUNCH.parent / "docs" / "scale.md").read_text()
     launchers = [p for p in LAUNCH.iterdir() if p.suffix in (".sh", ".sbatch", ".yaml")]
     assert len(launchers) == 5
     for name in (*(path.name for path in launchers), *(f"`{v}`" for v in VARIABLES), "--dry-run"):
         assert name in page, name
     (text,) = re.findall(r"^    (xpk workload create (?:.*\\\n)*.*)$", page, re.MULTILINE)
-    printed = subprocess.run(
-        ["bash", "-c", f"xpk() {{ printf '%s\\n' \"$@\"; }}; {text}"],
-        env=VARIABLES,
-        capture_output=True,
-        text=True,
-    ).stdout.split("--command\n")
+    script = f"xpk() {{ printf '%s\\n' \"$@\"; }}; {text}"
+    printed = processes.run(["bash", "-c", script], env=VARIABLES).out.split("--command\n")
     copy, train = re.sub(r"\s+", " ", printed[1]).strip().split(" && ")
     assert train == " ".join(container("containers")["command"])
     assert shlex.split(copy) == container("initContainers")["command"]
 
 
-def test_the_dockerfile_copies_what_exists_pins_versions_and_ends_as_no_root():
+def test_the_dockerfile_copies_existing_files_pins_versions_and_does_not_run_as_root():
     text = (LAUNCH / "Dockerfile").read_text()
-    copied = [
-        w for words in re.findall(r"^COPY (.*) \S+$", text, re.MULTILINE) for w in words.split()
-    ]
-    sent = {
-        line[1:]
-        for line in (LAUNCH / "Dockerfile.dockerignore").read_text().split()
-        if line[0] == "!"
-    }
-    assert set(copied) == sent
-    assert [name for name in copied if not (ROOT / name).exists()] == []
+    copied = set(" ".join(re.findall(r"^COPY (.*) \S+$", text, re.MULTILINE)).split())
+    ignored = (LAUNCH / "Dockerfile.dockerignore").read_text().split()
+    assert copied == {line[1:] for line in ignored if line[0] == "!"}
+    assert all((processes.ROOT / name).exists() for name in copied)
     assert re.findall(r"^FROM (.*)$", text, re.MULTILINE) == ["python:${PYTHON}-slim"]
     assert "ARG PYTHON=3.11\n" in text and "--build-arg PYTHON=3.12 --build-arg EXTRAS=cuda" in text
     assert "-c constraints.txt" in text

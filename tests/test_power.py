@@ -1,23 +1,19 @@
-"""What stands under a final name survives a power cut once a command has said that it is there."""
+"""Files survive a power cut as soon as a command has reported that they are written."""
 
 import os
 import pathlib
 import signal
-import subprocess
-import sys
 
 import pytest
 
 from aslx.prepare import building
 from aslx.storage import files
-from tests import power, tiny
+from tests import power, processes, tiny
 from tests.prepare import kaggle
-
-ROOT = pathlib.Path(__file__).parent.parent
 
 
 def fill(place: pathlib.Path, text: str) -> None:
-    """One of each way of writing, with new names and with old ones."""
+    """Writes in each way that aslx has, under new names and over old files."""
     files.write(place / "new" / "deep" / "config.json", text)
     with files.replacing(place / "film.mp4") as partial:
         partial.write_text(text)
@@ -35,7 +31,7 @@ def fill(place: pathlib.Path, text: str) -> None:
 
 
 @pytest.mark.parametrize("synced", [True, False])
-def test_every_way_of_writing_survives_a_power_cut_and_only_because_it_syncs(
+def test_every_way_of_writing_survives_a_power_cut_if_and_only_if_it_syncs(
     synced, tmp_path, monkeypatch
 ):
     with power.disk(tmp_path, 24) as place:
@@ -50,50 +46,35 @@ def test_every_way_of_writing_survives_a_power_cut_and_only_because_it_syncs(
             assert not power.cut(place)
 
 
-def ran(*command: object) -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, "-m", *map(str, command)], cwd=ROOT, stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, text=True,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "2"},
-    )  # fmt: skip
-
-
 def lost(place: pathlib.Path, *command: object) -> set[str]:
-    """The files that a command had written when it printed its last line, and that a power cut at
-    that moment would have taken or spoilt."""
-    with ran(*command) as child:
-        assert child.stdout is not None and child.stderr is not None
-        said = ""
-        for line in child.stdout:
-            said = line
-            if line.startswith("{"):
-                break
+    """The files that a command has written when it prints its last line, and that a power cut at
+    that moment would lose or damage."""
+    env = processes.environment(PYTHONPATH=str(processes.ROOT), TF_CPP_MIN_LOG_LEVEL="2")
+    with processes.start(processes.command(*map(str, command)), env=env) as child:
+        printed = any(line.startswith("{") for line in processes.output(child))
         child.send_signal(signal.SIGSTOP)
         wanted, found = power.held(place), power.cut(place)
         child.send_signal(signal.SIGCONT)
         _, err = child.communicate(timeout=300)
-    assert child.returncode == 0 and said.startswith("{"), err
-    assert wanted
+    assert child.returncode == 0 and printed and wanted, err
     return {name for name in wanted if found.get(name) != wanted[name]}
 
 
 @pytest.mark.slow
 def test_what_each_command_wrote_survives_a_power_cut_after_its_last_line(tmp_path):
     source = kaggle.write(tmp_path / "kaggle", kaggle.some(16, frames=9))
-    data = tmp_path / "data"
-    data.mkdir()
-    tiny.dataset(data)
-    config = tmp_path / "tiny.py"
-    tiny.config_file(config, data, save_every=3, epochs=1)
+    (tmp_path / "data").mkdir()
+    data = tiny.dataset(tmp_path / "data")
+    config = tiny.config_file(tmp_path / "tiny.py", data, save_every=3, epochs=1)
     (parquet,) = sorted(source.glob("train_landmarks/1.parquet"))
     with power.disk(tmp_path, 192) as place:
         run = place / "run"
-        prepare = ("aslx.prepare", "fingerspelling", "--source", source, "--out", place / "set")
+        prepare = ("prepare", "fingerspelling", "--source", source, "--out", place / "set")
         assert lost(place, *prepare, *kaggle.FLAGS) == set()
         assert lost(place, *prepare, *kaggle.FLAGS, "--overwrite", "--seed", 3) == set()
-        assert lost(place, "aslx.train", "--config", config, "--workdir", run) == set()
+        assert lost(place, "train", "--config", config, "--workdir", run) == set()
         at = ("--workdir", run)
-        assert lost(place, "aslx.evaluate", *at, "--split", "validation") == set()
-        assert lost(place, "aslx.predict", *at, parquet, "--draw") == set()
-        assert lost(place, "aslx.label", *at, "--source", source, "--out", place / "a.csv") == set()
-        assert lost(place, "aslx.export", *at, "--clips", 2, "--split", "validation") == set()
+        assert lost(place, "evaluate", *at, "--split", "validation") == set()
+        assert lost(place, "predict", *at, parquet, "--draw") == set()
+        assert lost(place, "label", *at, "--source", source, "--out", place / "a.csv") == set()
+        assert lost(place, "export", *at, "--clips", 2, "--split", "validation") == set()

@@ -1,17 +1,14 @@
-"""Commands that read a run, beside the training that writes it: neither disturbs the other."""
+"""Commands that read a run while a training writes it: neither disturbs the other."""
 
 import collections
 import contextlib
-import json
 import pathlib
 import re
 import signal
-import subprocess
 import time
 from collections.abc import Iterator
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from aslx import errors
@@ -20,7 +17,6 @@ from aslx.train import logs
 from tests import processes, tiny
 
 pytestmark = pytest.mark.slow
-ROOT = pathlib.Path(__file__).parent.parent
 NONE_YET = re.compile(
     r"error: \S+ holds (no checkpoint yet|no run \(no config.json\)): train first"
 )
@@ -33,14 +29,12 @@ def losses(workdir: pathlib.Path) -> list[float]:
 
 @contextlib.contextmanager
 def training(config: pathlib.Path, workdir: pathlib.Path, steps: int = 0) -> Iterator[None]:
-    """A training that saves after every step, for as long as the block runs, and `steps` at least;
-    it must have ended because it was told to."""
+    """Trains, and saves after every step, while the block runs and for at least `steps` steps; then
+    the training must end by the signal that it gets."""
     said = workdir.with_suffix(".txt")
     with said.open("w") as out:
-        arguments = "--config", config, "--workdir", workdir
-        process = subprocess.Popen(
-            processes.command("train", *arguments), cwd=ROOT, stdout=out, stderr=out
-        )
+        words = processes.command("train", "--config", config, "--workdir", workdir)
+        process = processes.start(words, stdout=out, stderr=out)
         try:
             yield
             while len(losses(workdir)) < steps:
@@ -54,12 +48,11 @@ def training(config: pathlib.Path, workdir: pathlib.Path, steps: int = 0) -> Ite
             process.wait()
 
 
-def test_readers_beside_a_training_that_saves_every_step_disturb_nothing(dataset, tmp_path):
+def test_readers_and_a_training_that_saves_every_step_do_not_disturb_each_other(dataset, tmp_path):
     config, parquet = tmp_path / "tiny.py", tmp_path / "clip.parquet"
     tiny.config_file(config, dataset, save_every=1, epochs=100_000)
-    columns = list(tiny.SELECTION.columns)
-    clip = np.random.default_rng(0).random((9, len(columns)), np.float32)
-    pd.DataFrame(clip, pd.Index([7] * 9, name="sequence_id"), columns).to_parquet(parquet)
+    clip = np.random.default_rng(0).random((9, len(tiny.SELECTION.points), 3), np.float32)
+    tiny.parquet(parquet, {7: clip})
     workdir, outcomes = tmp_path / "read", collections.Counter()
     steps = set()
 
@@ -72,18 +65,12 @@ def test_readers_beside_a_training_that_saves_every_step_disturb_nothing(dataset
             outcomes["opened, none yet"] += 1
 
     def ran(name: str, *arguments: object) -> None:
-        done = subprocess.run(
-            processes.command(name, "--workdir", workdir, *arguments),
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-        )
-        if done.returncode == 2 and NONE_YET.fullmatch(done.stderr.strip()):
+        done = processes.ran(name, "--workdir", workdir, *arguments)
+        if done.status == 2 and NONE_YET.fullmatch(done.err.strip()):
             outcomes[f"{name}, none yet"] += 1
-            return
-        assert done.returncode == 0, done.stderr
-        assert json.loads(done.stdout.splitlines()[-1])
-        outcomes[name] += 1
+        else:
+            assert done.last()
+            outcomes[name] += 1
 
     with training(config, workdir):
         for _ in range(COMMANDS):
@@ -94,9 +81,8 @@ def test_readers_beside_a_training_that_saves_every_step_disturb_nothing(dataset
             ran("export", "--clips", 0)
     print(dict(outcomes), "of steps", sorted(steps), "and", len(losses(workdir)), "were trained")
     assert sum(outcomes.values()) == OPENINGS + 3 * COMMANDS
-    assert all(
-        outcomes[name] > COMMANDS // 2 for name in ("opened", "predict", "evaluate", "export")
-    )
+    names = ("opened", "predict", "evaluate", "export")
+    assert all(outcomes[name] > COMMANDS // 2 for name in names)
     assert len(steps) > 1
     read = losses(workdir)
     with training(config, tmp_path / "alone", steps=len(read)):

@@ -1,4 +1,4 @@
-"""README's commands, taken from its text, in an empty folder: a user's first hours."""
+"""The commands of README, taken from its text, run in an empty folder as a new user does."""
 
 import json
 import os
@@ -6,19 +6,17 @@ import pathlib
 import re
 import shlex
 import shutil
-import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Sequence
 
 import pytest
 
 from tests import processes
 
-ROOT = pathlib.Path(__file__).parent.parent
+ROOT = processes.ROOT
 README = (ROOT / "README.md").read_text()
-# A network that trains in seconds, instead of README's.
+# Makes the network of README small enough to train in seconds.
 SMALL = (
     *("--model.dim", "32", "--model.num-layers", "1", "--model.num-heads", "1"),
     *("--data.batching.frames", "2048", "--data.batching.buckets", "1"),
@@ -26,53 +24,48 @@ SMALL = (
 
 
 def job(name: str) -> list[str]:
-    """The commands of a line of "I want to ..."."""
+    """The commands in an entry of "I want to ..."."""
     (text,) = re.findall(rf"^- \*\*{re.escape(name)}\*\*: (.*?)^(?:- |$)", README, re.M | re.S)
     commands = [" ".join(c.split()) for c in re.findall(r"`([^`]+)`", text)]
     return [c for c in commands if re.match(r"(python|make|pip) ", c)]
 
 
-def words(command: str, *more: str) -> list[str]:
+def words(command: str) -> list[str]:
     first, *rest = shlex.split(command)
-    return [sys.executable if first == "python" else first, *rest, *more]
+    return [sys.executable if first == "python" else first, *rest]
 
 
-def environment() -> dict[str, str]:
+def environment(package: pathlib.Path = ROOT) -> dict[str, str]:
     # Below another make, make would print the folders that it enters.
-    env = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
-    return env | {"PYTHONPATH": str(ROOT)}
+    make = [name for name in os.environ if name.startswith("MAKE")]
+    return processes.environment(*make, PYTHONPATH=str(package))
 
 
-def does(command: Sequence[str], folder: pathlib.Path) -> str:
-    """What a command prints, run in a folder; it must end well."""
-    done = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+def printed(command: str, folder: pathlib.Path, *more: str) -> str:
+    """What a command prints in a folder; it must succeed."""
+    return processes.run([*words(command), *more], folder, env=environment()).succeeded()
 
 
 def venv(folder: pathlib.Path) -> pathlib.Path:
-    """The folder of the programs of a new environment, of a Python that has JAX for GPUs."""
+    """The program pip of a new environment, with a Python for which JAX supports GPUs."""
     found = filter(None, (shutil.which(f"python3.{minor}") for minor in (12, 13)))
     for python in (*found, *pathlib.Path.home().glob(".pyenv/versions/3.1[23]*/bin/python")):
-        done = subprocess.run([python, "-m", "venv", folder], capture_output=True)
-        if done.returncode == 0:
-            return folder / "bin"
+        if processes.run([python, "-m", "venv", folder]).status == 0:
+            return folder / "bin" / "pip"
     pytest.skip("needs Python 3.12 or 3.13")
 
 
 @pytest.mark.slow
-def test_a_gpu_install_is_one_that_pip_finds(tmp_path):
+def test_pip_finds_the_packages_of_the_gpu_install(tmp_path):
     (command,) = re.findall(r"^\| NVIDIA GPU.*\| `(pip .*)` \|$", README, re.MULTILINE)
-    programs = venv(tmp_path / "venv")
-    # An earlier pip fetches whole wheels where it only has to say which.
-    does([str(programs / "pip"), "install", "-q", "pip>=23.3"], tmp_path)
-    found = does(
-        [str(programs / "pip"), *words(command, "--dry-run", "--use-feature=fast-deps")[1:]], ROOT
-    )
-    said = next(line for line in found.splitlines() if line.startswith("Would install"))
-    assert {"jax-cuda13-plugin", "tensorflow-cpu", "aslx"} <= {
-        word.rpartition("-")[0].replace("_", "-") for word in said.split()[2:]
-    }
+    pip = venv(tmp_path / "venv")
+    # Earlier versions of pip download whole wheels in a dry run.
+    printed(f"{pip} install -q 'pip>=23.3'", tmp_path)
+    dry = ("--dry-run", "--use-feature=fast-deps")
+    lines = printed(re.sub("^pip", str(pip), command), ROOT, *dry).splitlines()
+    (found,) = (line for line in lines if line.startswith("Would install"))
+    names = {word.rpartition("-")[0].replace("_", "-") for word in found.split()[2:]}
+    assert {"jax-cuda13-plugin", "tensorflow-cpu", "aslx"} <= names
 
 
 @pytest.mark.slow
@@ -81,21 +74,19 @@ def test_films_become_a_data_set(film, tmp_path):
     films.mkdir()
     for name in ("hello.mp4", "street.mp4"):
         shutil.copy(film, films / name)
-    # As docs/own-data.md shows it.
     page = (ROOT / "docs" / "own-data.md").read_text()
     (table,) = re.findall(r"^```\n(path,phrase.*?)^```$", page, re.MULTILINE | re.DOTALL)
     (films / "phrases.csv").write_text(table)
     first, second = job("train on my own films")
-    assert json.loads(does(words(first), tmp_path).splitlines()[-1])["made"] == 2
-    # A film of a few letters has few frames for the page's longer phrase.
-    more = ("--split", "none", "--frames-per-character", "0")
-    does(words(second, *more), tmp_path)
+    assert json.loads(printed(first, tmp_path).splitlines()[-1])["made"] == 2
+    # The film of a few letters has too few frames for the phrases of the page.
+    printed(second, tmp_path, "--split", "none", "--frames-per-character", "0")
     assert (tmp_path / "data" / "mine" / "dataset_info.json").exists()
 
 
 @pytest.fixture(scope="module")
 def folder(dataset, tmp_path_factory) -> pathlib.Path:
-    """An empty folder but for what `make train` prepares, and that is small."""
+    """A folder with nothing but the data set of `make train`, here a small one."""
     folder = tmp_path_factory.mktemp("user")
     (folder / "data").mkdir()
     (folder / "data" / "synthetic").symlink_to(dataset)
@@ -105,10 +96,9 @@ def folder(dataset, tmp_path_factory) -> pathlib.Path:
 @pytest.mark.slow
 def test_a_network_is_trained_and_resumed(folder):
     (train,), (longer,) = job("train a network"), job("resume, or train longer")
-    does(words(train, *SMALL, "--epochs", "2"), folder)
-    said = does(words(longer, *SMALL), folder)
+    printed(train, folder, *SMALL, "--epochs", "2")
+    said = printed(longer, folder, *SMALL)
     assert "going on from step" in said and "8 epochs, and it was 2" in said
-    # The best is kept, and that is exported and served.
     assert (folder / "runs" / "small" / "config.json").exists()
 
 
@@ -117,10 +107,10 @@ def test_the_api_answers(folder):
     (command,) = job("serve an API")
     run = folder / "runs" / "small"
     if not run.exists():
-        does(words(job("train a network")[0], *SMALL, "--epochs", "1"), folder)
+        printed(job("train a network")[0], folder, *SMALL, "--epochs", "1")
     port = str(processes.free_port())
     command = command.replace("8000", port).replace("runs/quickstart", "runs/small")
-    server = subprocess.Popen(words(command), cwd=folder, env=environment())
+    server = processes.start(words(command), folder, env=environment())
     try:
         for _ in range(1200):
             assert server.poll() is None
@@ -138,16 +128,16 @@ def test_the_api_answers(folder):
 
 def test_the_page_is_opened_by_make():
     (command,) = job("spell at the camera")
-    said = does([*words(command), "-n", "PYTHON=python3"], ROOT)
+    said = printed(command, ROOT, "-n", "PYTHON=python3")
     assert "-m aslx.serve --workdir runs/quickstart" in said
 
 
 def test_one_test_runs():
     (command,) = job("run one test")
-    assert "passed" in does(words(command), ROOT)
+    assert "passed" in printed(command, ROOT)
 
 
-def test_a_network_of_ones_own_is_one_file(tmp_path):
+def test_a_user_adds_a_network_as_one_file(tmp_path):
     page = (ROOT / "docs" / "models.md").read_text()
     files = re.findall(r'^```python title="([^"]+)"\n(.*?)^```$', page, re.MULTILINE | re.DOTALL)
     assert len(files) == 2
@@ -157,7 +147,5 @@ def test_a_network_of_ones_own_is_one_file(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
     (command,) = job("add a network")
-    env = environment() | {"PYTHONPATH": str(tmp_path)}
-    done = subprocess.run(words(command), cwd=tmp_path, env=env, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout.splitlines()[-1])["trainable_parameters"] > 100_000
+    done = processes.run(words(command), tmp_path, env=environment(tmp_path))
+    assert done.last()["trainable_parameters"] > 100_000

@@ -1,29 +1,24 @@
-"""The wheel, installed into an environment of its own, works in an empty folder."""
+"""The wheel, installed into a new environment, works in an empty folder."""
 
 import json
-import os
 import pathlib
 import shutil
-import subprocess
-import sys
 import sysconfig
 import venv
 import zipfile
 
 import numpy as np
-import pandas as pd
 import pytest
 import requests
 
 import aslx
 from aslx.export import exports
-from aslx.schema import landmarks
-from tests import test_installed, tiny
+from tests import processes, test_installed, tiny
 
-ROOT = pathlib.Path(__file__).parent.parent
+ROOT = processes.ROOT
 WEB = ROOT / "aslx" / "serve" / "web"
 PARTS = ("aslx", "configs", "pyproject.toml", "setup.py", "README.md", "LICENSE")
-# quickstart with a network that compiles in seconds, for two steps of all 80 clips.
+# Two steps of quickstart, each on all 80 clips, with a network that compiles in seconds.
 TRAIN = (
     *("train", "--config", "quickstart", "--workdir", "run", "--epochs", "2"),
     *("--model.dim", "16", "--model.num-layers", "1", "--mesh.cpu-devices", "1"),
@@ -32,7 +27,7 @@ TRAIN = (
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory) -> pathlib.Path:
-    """Built from a copy: a build leaves files that the next one would take for its own."""
+    """Built from a copy of the sources, because a build leaves files that the next one includes."""
     source, out = (tmp_path_factory.mktemp(name) for name in ("source", "wheel"))
     for name in PARTS:
         if (ROOT / name).is_dir():
@@ -48,12 +43,12 @@ def wheel(tmp_path_factory) -> pathlib.Path:
 
 
 def pip(*words: object) -> None:
-    line = [sys.executable, "-m", "pip", "-q", *words, "--no-deps", "--no-index"]
-    subprocess.run(list(map(str, line)), check=True)
+    line = processes.python("-m", "pip", "-q", *words, "--no-deps", "--no-index")
+    processes.run(line).succeeded()
 
 
 class Installed:
-    """An environment that holds the wheel, and an empty folder."""
+    """An environment with the wheel, and an empty folder."""
 
     def __init__(self, environment: pathlib.Path, folder: pathlib.Path):
         at = {"base": str(environment)}
@@ -61,22 +56,15 @@ class Installed:
             pathlib.Path(sysconfig.get_path(name, "venv", at)) for name in ("scripts", "purelib")
         )
         self.folder = folder
-        # As a user has it: what the tests set is not there.
-        unset = ("PYTHONPATH", "JAX_PLATFORMS", "TF_CPP_MIN_LOG_LEVEL")
-        self.env = {name: value for name, value in os.environ.items() if name not in unset}
-
-    def start(self, command: str, *words: object) -> subprocess.Popen:
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        line = [str(self.scripts / command), *map(str, words)]
-        return subprocess.Popen(line, cwd=self.folder, env=self.env, **pipes)
+        # Users do not have the variables that tests set.
+        self.env = processes.environment("PYTHONPATH", "JAX_PLATFORMS", "TF_CPP_MIN_LOG_LEVEL")
 
     def run(self, command: str, *words: object) -> str:
-        """What a command prints; it ends well, and no library says anything of itself."""
-        process = self.start(command, *words)
-        out, err = process.communicate(timeout=300)
-        assert process.returncode == 0, err
-        assert not test_installed.NOISE.search(out + err), err
-        return out
+        """What a command prints; it must succeed, without messages of libraries."""
+        line = [self.scripts / command, *words]
+        done = processes.run(line, self.folder, env=self.env, timeout=300)
+        assert not test_installed.NOISE.search(done.succeeded() + done.err), done.err
+        return done.out
 
 
 @pytest.fixture(scope="module")
@@ -85,8 +73,8 @@ def installed(wheel, tmp_path_factory) -> Installed:
     venv.create(environment)
     made = Installed(environment, folder)
     pip("--python", made.scripts / "python", "install", "--no-compile", wheel)
-    # What aslx needs is that of the tests. Packages in a folder that a .pth names are found, and
-    # the .pth files in it are not read: an editable aslx stays out.
+    # The packages that aslx needs are those of the tests. A .pth file adds their folder without
+    # reading the .pth files in it, so that an editable install of aslx stays out.
     (made.site / "needed.pth").write_text(sysconfig.get_path("purelib") + "\n")
     return made
 
@@ -112,7 +100,7 @@ def test_a_wheel_holds_the_configs_the_types_and_the_page(wheel):
     assert wheel.name == f"aslx-{aslx.__version__}-py3-none-any.whl"
 
 
-def test_the_wheels_aslx_is_what_runs(installed):
+def test_the_aslx_of_the_wheel_runs(installed):
     code = "import aslx; print(aslx.__file__, aslx.__version__)"
     path, version = installed.run("python", "-c", code).split()
     assert pathlib.Path(path).is_relative_to(installed.site)
@@ -122,11 +110,9 @@ def test_the_wheels_aslx_is_what_runs(installed):
 
 
 def test_it_trains_two_steps_and_predicts(installed, workdir):
-    clip = landmarks.columns(tiny.clip(np.random.default_rng(0), "abc", 20))
-    index = pd.Index([7] * len(clip), name="sequence_id")
-    path = installed.folder / "clip.parquet"
-    pd.DataFrame(clip, index, list(tiny.SELECTION.columns)).to_parquet(path)
-    (line,) = installed.run("aslx", "predict", "--workdir", "run", path.name).splitlines()
+    clip = tiny.clip(np.random.default_rng(0), "abc", 20)
+    tiny.parquet(installed.folder / "clip.parquet", {7: clip})
+    (line,) = installed.run("aslx", "predict", "--workdir", "run", "clip.parquet").splitlines()
     assert json.loads(line)["sequence_id"] == 7 and "text" in json.loads(line)
 
 
@@ -135,14 +121,15 @@ def test_it_exports_and_serves_the_page(installed, workdir):
     out = workdir / "export"
     about = json.loads((out / exports.ABOUT).read_text())
     assert about["aslx"] == aslx.__version__
-    # The page's models take minutes to convert, and no page runs here.
+    # A stand-in for the page's model, which takes minutes to convert and does not run here.
     every = {name: (out / name).read_bytes() for name in about.pop("files")}
     about["web"] = [{"file": "web/64.tflite"}]
     exports.write(out, about, {"made": {}}, every | {"web/64.tflite": b"of the page"})
-    server = installed.start("aslx", "serve", "--workdir", "run", "--port", "0")
+    words = [installed.scripts / "aslx", "serve", "--workdir", "run", "--port", "0"]
+    server = processes.start(words, installed.folder, env=installed.env)
     try:
-        line = server.stdout.readline()
-        assert line.startswith("serving step 2 of run"), server.stderr.read()
+        line = processes.output(server).readline()
+        assert line.startswith("serving step 2 of run"), server.communicate()
         http = line.split()[-1]
         assert requests.get(f"{http}/health", timeout=30).json()["step"] == 2
         served(http, installed)
@@ -153,13 +140,13 @@ def test_it_exports_and_serves_the_page(installed, workdir):
 
 
 def served(http: str, installed: Installed) -> None:
-    """Asserts that the page and all of its files are answered."""
+    """Asserts that the server answers with the page and all of its files."""
     if not (WEB / "dist" / "reader.js").exists():
         pytest.skip("needs the page's packages: make web")
     web = installed.site / "aslx" / "serve" / "web"
     files = {}
     for file in filter(pathlib.Path.is_file, web.rglob("*")):
-        if file.name == "LICENSE":  # Of packages inside the bundles, too, which no page asks for.
+        if file.name == "LICENSE":  # No page requests a license.
             continue
         name = file.relative_to(web).as_posix()
         package = name.removeprefix("node_modules/")

@@ -1,4 +1,4 @@
-"""Clips of which each way of showing them otherwise can be looked at alone."""
+"""Clips, and augmentations one at a time."""
 
 import dataclasses
 
@@ -21,7 +21,7 @@ assert {*SEEN, *MOVED} == WAYS.keys()
 
 
 def batch(rows: int = 6, seed: int = 0) -> dict:
-    """Clips of 40 frames and fewer, by two signers, the rows of each together."""
+    """Clips of at most 40 frames by two signers; the rows of a signer lie together."""
     rng, out = np.random.default_rng(seed), {}
     out["landmarks"] = np.zeros((rows, FRAMES, len(SELECTION.points), 3), np.float16)
     out["length"] = rng.integers(12, FRAMES + 1, rows).astype(np.int32)
@@ -36,17 +36,19 @@ def batch(rows: int = 6, seed: int = 0) -> dict:
 
 
 def only(name: str, rate: float = 1.0, **strengths) -> clip_augment.Clips:
+    """The augmentation of a name alone."""
     way = dataclasses.replace(WAYS[name], rate=rate, **strengths)
     return dataclasses.replace(clip_augment.Clips(), **{name: way})
 
 
 def changed(ways: clip_augment.Clips, rows: dict, seed: int = 0) -> dict:
+    """The batch after augmentation."""
     run = jax.jit(lambda rows, key: ways.clips(ways.mixed(rows, key, FEATURES), key, FEATURES))
     return {k: np.asarray(v) for k, v in run(rows, jax.random.key(seed)).items()}
 
 
 def seen(ways: clip_augment.Clips, rows: dict, seed: int = 0) -> tuple[np.ndarray, ...]:
-    """What the model sees before, after, and of which frames."""
+    """The model's inputs before and after augmentation, and the mask of real frames."""
     x, mask = model_inputs.of(rows, FEATURES)
     after = jax.jit(lambda x, mask, key: ways.inputs(x, mask, key, FEATURES))
     return np.asarray(x), np.asarray(after(x, mask, jax.random.key(seed))), np.asarray(mask)

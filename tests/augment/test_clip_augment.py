@@ -1,4 +1,4 @@
-"""Each way of showing a clip otherwise: what it changes, and what it keeps."""
+"""Each augmentation of clips: what it changes, and what it keeps."""
 
 import dataclasses
 import re
@@ -17,7 +17,7 @@ from aslx.schema import vocab
 from tests import ways
 
 
-def test_by_default_nothing_happens():
+def test_the_default_augmentation_changes_nothing():
     rows = ways.batch()
     ways.assert_same(rows, ways.changed(clip_augment.Clips(), rows))
     before, after, _ = ways.seen(clip_augment.Clips(), rows)
@@ -25,29 +25,27 @@ def test_by_default_nothing_happens():
 
 
 @pytest.mark.parametrize("name", ways.MOVED)
-def test_shapes_stay_and_what_is_beside_the_clip_too(name):
+def test_shapes_and_texts_stay(name):
     rows = ways.batch()
     after = ways.changed(ways.only(name), rows)
-    assert {k: v.shape for k, v in after.items() if k != "given"} == {
-        k: v.shape for k, v in rows.items()
-    }
-    if name not in ("cutmix",):
+    assert after.keys() - {"given"} == rows.keys()
+    assert all(after[k].shape == rows[k].shape for k in rows)
+    if name != "cutmix":
         np.testing.assert_array_equal(after["tokens"], rows["tokens"])
     assert (after["length"] >= 1).all() and (after["length"] <= ways.FRAMES).all()
 
 
 @pytest.mark.parametrize("name", list(ways.WAYS))
-def test_a_way_of_rate_0_does_nothing_and_the_same_key_does_the_same(name):
+def test_an_augmentation_of_rate_0_changes_nothing_and_equal_keys_give_equal_clips(name):
     rows = ways.batch()
     ways.assert_same(rows, ways.changed(ways.only(name, rate=0.0), rows))
     ways.assert_same(ways.changed(ways.only(name), rows), ways.changed(ways.only(name), rows))
-    np.testing.assert_array_equal(
-        ways.seen(ways.only(name), rows)[1], ways.seen(ways.only(name), rows)[1]
-    )
+    first, second = (ways.seen(ways.only(name), rows)[1] for _ in range(2))
+    np.testing.assert_array_equal(first, second)
 
 
 @pytest.mark.parametrize("name", ways.MOVED)
-def test_it_happens_to_a_share_of_the_clips(name):
+def test_the_rate_is_the_share_of_clips_that_change(name):
     rows = ways.batch(rows=64)
     after = ways.changed(ways.only(name, rate=0.5), rows)
     pairs = after.get("given", after["tokens"]), rows["tokens"]
@@ -59,9 +57,9 @@ def test_it_happens_to_a_share_of_the_clips(name):
 
 
 @pytest.mark.parametrize("name", ["resample", "warp"])
-def test_resampling_keeps_the_order_of_poses_and_which_points_are_lost(name):
+def test_resampling_keeps_the_order_of_frames_and_the_missing_points(name):
     rows = ways.batch()
-    # Time itself as a coordinate: it still runs forward, from the first frame to the last.
+    # A coordinate that holds the time still grows from the first frame to the last.
     rows["landmarks"][..., 0] = np.arange(ways.FRAMES)[:, None]
     after = ways.changed(ways.only(name), rows)
     for x, length, old in zip(after["landmarks"], after["length"], rows["length"], strict=True):
@@ -73,7 +71,7 @@ def test_resampling_keeps_the_order_of_poses_and_which_points_are_lost(name):
     assert not lost[0].any() and not lost[1].any()
 
 
-def test_windows_of_one_clip_run_at_their_own_speeds_and_a_whole_clip_at_one():
+def test_warping_varies_the_speed_within_a_clip_and_resampling_does_not():
     rows = ways.batch(rows=1)
     rows["length"][:] = ways.FRAMES - 10
     rows["landmarks"][..., 0] = np.arange(ways.FRAMES)[:, None]
@@ -96,7 +94,7 @@ def test_a_shift_cuts_the_first_frames_and_no_others():
         np.testing.assert_array_equal(after["landmarks"][i, :n], before)
 
 
-def test_an_affine_map_is_one_for_the_clip_and_keeps_what_is_lost():
+def test_one_affine_map_moves_a_whole_clip_and_keeps_missing_points():
     rows = ways.batch()
     after = ways.changed(ways.only("affine"), rows)["landmarks"]
     before = rows["landmarks"].astype(np.float32)
@@ -119,7 +117,7 @@ def test_a_rotation_alone_keeps_every_distance():
     assert not np.allclose(np.nan_to_num(before), np.nan_to_num(after), atol=0.01)
 
 
-def test_a_mirror_twice_is_nothing_and_once_swaps_the_hands():
+def test_a_mirror_swaps_the_hands_and_is_its_own_inverse():
     rows = ways.batch()
     once = ways.changed(ways.only("mirror"), rows)
     left, right = ways.SELECTION.part("left_hand"), ways.SELECTION.part("right_hand")
@@ -130,14 +128,14 @@ def test_a_mirror_twice_is_nothing_and_once_swaps_the_hands():
     np.testing.assert_allclose(twice, rows["landmarks"], atol=1e-3)
 
 
-def test_a_left_handed_clip_has_the_same_features_in_the_mirror():
+def test_a_mirrored_clip_has_the_same_features():
     rows = ways.batch()
     x, mask = model_inputs.of(rows, ways.FEATURES)
     mirrored, _ = model_inputs.of(ways.changed(ways.only("mirror"), rows), ways.FEATURES)
     np.testing.assert_allclose(x * mask[..., None], mirrored * mask[..., None], atol=0.05)
 
 
-def test_noise_is_of_its_size_and_loses_nothing():
+def test_noise_has_its_standard_deviation_and_keeps_missing_points():
     rows = ways.batch()
     after = ways.changed(ways.only("noise", std=0.01), rows)["landmarks"]
     moved = (after - rows["landmarks"])[~np.isnan(after)]
@@ -147,9 +145,9 @@ def test_noise_is_of_its_size_and_loses_nothing():
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 10**6))
-def test_cutmix_is_a_beginning_and_an_end_of_two_clips_of_one_signer_with_their_characters(seed):
+def test_cutmix_joins_the_beginning_and_the_end_of_two_clips_of_one_signer_and_their_texts(seed):
     rows = ways.batch(seed=seed % 7)
-    # Each clip's values and tokens say whose they are.
+    # The values and tokens of each clip are its number.
     rows["landmarks"][:] = np.arange(6)[:, None, None, None]
     rows["tokens"] = np.where(rows["tokens"] == vocab.PAD, vocab.PAD, np.arange(6)[:, None])
     after = ways.changed(ways.only("cutmix"), rows, seed)
@@ -166,7 +164,7 @@ def test_cutmix_is_a_beginning_and_an_end_of_two_clips_of_one_signer_with_their_
         assert after["length"][i] <= max(rows["length"][i], rows["length"][other]) + 1
 
 
-def test_who_is_alone_in_a_batch_or_unknown_is_mixed_with_nobody():
+def test_clips_of_unknown_signers_or_without_another_clip_of_theirs_are_not_mixed():
     for signer in (np.arange(6), np.full(6, -1)):
         rows = ways.batch() | {"signer": signer.astype(np.int32)}
         ways.assert_same(rows, ways.changed(ways.only("cutmix"), rows))
@@ -174,7 +172,7 @@ def test_who_is_alone_in_a_batch_or_unknown_is_mixed_with_nobody():
     ways.assert_same(fillers, ways.changed(ways.only("cutmix"), fillers))
 
 
-def test_of_a_batch_on_several_devices_no_clip_travels_to_all_of_them():
+def test_no_clip_of_a_batch_is_sent_to_all_devices():
     mesh = sharding.make_mesh(sharding.Config())
     (rows,) = sharding.put(mesh, iter([ways.batch(rows=32)]))
     everything = dataclasses.replace(
@@ -186,13 +184,13 @@ def test_of_a_batch_on_several_devices_no_clip_travels_to_all_of_them():
         mixed = everything.mixed(rows, key, ways.FEATURES)
         return everything.clips(mixed, key, ways.FEATURES)
 
-    program = run.lower(rows, jax.random.key(0)).compile().as_text()
+    program = run.lower(rows, jax.random.key(0)).compile().as_text() or ""
     assert "collective-permute" in program
     gathered = re.findall(r"= (\w+\[[\d,]*\]).* all-gather", program)
     assert not [shape for shape in gathered if f",{ways.FRAMES}," in shape]
 
 
-def test_hidden_characters_are_pads_to_the_decoder_and_targets_still():
+def test_hidden_characters_are_padding_for_the_decoder_and_remain_targets():
     rows = ways.batch()
     after = ways.changed(ways.only("tokens", share=0.5), rows)
     hidden = (after["given"] == vocab.PAD) & (rows["tokens"] != vocab.PAD)
@@ -203,7 +201,7 @@ def test_hidden_characters_are_pads_to_the_decoder_and_targets_still():
 @pytest.mark.parametrize(
     "kind", [ways.FEATURES, phrase_features.Baseline(), phrase_features.Modern(velocities=False)]
 )
-def test_columns_name_the_point_of_every_feature(kind):
+def test_the_columns_name_the_point_of_each_feature(kind):
     assert len(kind.columns) == kind.num_features
     rng = np.random.default_rng(0)
     clip = rng.uniform(0.2, 0.8, (1, 9, len(kind.selection.points), 3)).astype(np.float16)
@@ -215,7 +213,7 @@ def test_columns_name_the_point_of_every_feature(kind):
     changed_ = set(np.array(kind.columns)[differ].tolist())
     name = kind.selection.points[at]
     assert name in changed_
-    # Points of one hand are normalised together; those of other parts stand apart.
+    # The points of a hand are normalised together, those of other parts alone.
     assert {c.rpartition("_")[0] for c in changed_} == {name.rpartition("_")[0]} or "right" in name
 
 

@@ -1,4 +1,4 @@
-"""Images shown in another way, and no further than was asked."""
+"""Augmentations of images, within their limits."""
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ from aslx.inputs import image_features
 
 
 def augmented(image: np.ndarray, **options) -> np.ndarray:
-    """Of images, or of images with their cutouts."""
+    """Images, with or without cutouts, after augmentation."""
     batch, augment = {"image": jnp.asarray(image)}, image_augment.Images(**options)
     features = image_features.Image(height=1, width=1, size=1, cutouts=image.shape[-1] == 7)
     mixed = augment.mixed(batch, jax.random.key(1), features)
@@ -22,19 +22,16 @@ def changed(**options) -> tuple[np.ndarray, np.ndarray]:
     return augmented(image, **options), image
 
 
-def test_augmentation_of_nothing_is_the_image_and_a_flip_its_mirror():
+def test_the_default_augmentation_changes_nothing_and_a_flip_mirrors_some_images():
     same, image = changed()
     np.testing.assert_allclose(same, image, atol=1e-3)
     flipped, image = changed(flip_horizontal=True)
-    kinds = {
-        "as it was" if np.allclose(a, b, atol=1e-3) else "mirrored"
-        for a, b in zip(flipped, image, strict=True)
-        if np.allclose(a, b, atol=1e-3) or np.allclose(a, b[:, ::-1], atol=1e-3)
-    }
-    assert kinds == {"as it was", "mirrored"}
+    same = np.isclose(flipped, image, atol=1e-3).all((1, 2, 3))
+    mirrored = np.isclose(flipped, image[:, :, ::-1], atol=1e-3).all((1, 2, 3))
+    assert same.any() and mirrored.any() and (same | mirrored).all()
 
 
-def test_augmentation_stays_within_what_was_asked():
+def test_brightness_shift_and_zoom_stay_within_their_limits():
     light, image = changed(brightness=0.1)
     difference = light - image
     assert np.ptp(difference[0]) < 1e-2 < np.abs(difference).max() <= 25.5 + 1e-3
@@ -43,7 +40,7 @@ def test_augmentation_stays_within_what_was_asked():
     assert not np.allclose(moved, image, atol=1)
 
 
-def test_a_gain_is_of_each_channel_and_gamma_leaves_black_and_white():
+def test_each_channel_has_its_gain_and_gamma_keeps_black_and_white():
     gained, image = changed(colour=0.1)
     share = gained / image
     assert np.ptp(share, axis=(1, 2)).max() < 1e-3 < np.ptp(share, axis=3).min()
@@ -55,7 +52,7 @@ def test_a_gain_is_of_each_channel_and_gamma_leaves_black_and_white():
     assert np.ptp(np.log(exponent)) > 0.5 and np.abs(np.log(exponent)).max() <= 0.5 + 1e-5
 
 
-def test_a_shear_leaves_the_middle_and_slants_by_no_more_than_was_asked():
+def test_a_shear_keeps_the_middle_and_slants_within_its_limit():
     image = np.zeros((16, 33, 33, 3), np.uint8)
     image[:, 16, 16] = image[:, 16, 26] = 255  # The middle, and a point ten to its right.
     shown = augmented(image, shear=0.3)
@@ -66,7 +63,7 @@ def test_a_shear_leaves_the_middle_and_slants_by_no_more_than_was_asked():
     assert np.ptp(slope) > 0.2 and np.abs(slope).max() < 0.4
 
 
-def test_a_turn_is_about_the_middle_by_no_more_than_was_asked():
+def test_a_rotation_is_about_the_middle_and_within_its_limit():
     image = np.zeros((16, 33, 33, 3), np.uint8)
     image[:, 16, 16] = image[:, 16, 4] = 255  # The middle, and a point twelve to its left.
     turned = augmented(image, turn=30.0)
@@ -82,8 +79,8 @@ def test_a_turn_is_about_the_middle_by_no_more_than_was_asked():
 
 
 def with_hands(count: int = 16) -> np.ndarray:
-    """Grey images of 50 x 50, each a little lighter, a white disc on each; then what is behind the
-    disc, and where it is."""
+    """Grey images of 50 x 50, each lighter than the one before, with a white disc; then channels of
+    the background without the disc, and a mask of the disc."""
     rng = np.random.default_rng(0)
     behind = np.full((count, 50, 50, 3), 40.0) + 4 * np.arange(count)[:, None, None, None]
     at = np.mgrid[:50, :50][:, None] - rng.uniform(15, 35, (2, count, 1, 1))
@@ -92,7 +89,7 @@ def with_hands(count: int = 16) -> np.ndarray:
     return np.concatenate(parts, -1).astype(np.uint8)
 
 
-def test_a_pasted_hand_is_elsewhere_in_another_size_on_its_own_or_the_next_background():
+def test_a_pasted_hand_is_moved_and_scaled_on_its_own_or_the_next_background():
     images = with_hands()
     shown = augmented(images, paste=1.0)
     assert shown.shape == (16, 50, 50, 3)
@@ -112,7 +109,7 @@ def test_a_pasted_hand_is_elsewhere_in_another_size_on_its_own_or_the_next_backg
     assert (middle > 0.15 * 50 - 1).all() and (middle < 0.85 * 50 + 1).all()
 
 
-def test_a_hand_stands_on_another_background_also_where_a_microbatch_has_one_image():
+def test_hands_get_other_backgrounds_in_microbatches_of_one_image_too():
     features = image_features.Image(height=1, width=1, size=1, cutouts=True)
     augment, images = image_augment.Images(paste=1.0), with_hands()
     mixed = augment.mixed({"image": jnp.asarray(images)}, jax.random.key(1), features)["image"]
@@ -123,20 +120,20 @@ def test_a_hand_stands_on_another_background_also_where_a_microbatch_has_one_ima
     assert 4 <= other.sum() <= 12
 
 
-def test_no_image_is_pasted_whose_hand_was_not_found():
+def test_an_image_without_a_found_hand_stays():
     images = with_hands()
     images[:8, ..., -1] = 0
     images[8:, ..., -1] = 255
     np.testing.assert_allclose(augmented(images, paste=1.0), images[..., :3], atol=1e-3)
 
 
-def test_only_a_share_is_pasted_and_without_a_share_none():
+def test_paste_is_the_share_of_images_that_change():
     images = with_hands(64)
     same = np.isclose(augmented(images, paste=0.5), images[..., :3]).all((1, 2, 3))
     assert 16 < same.sum() < 48
     np.testing.assert_allclose(augmented(images), images[..., :3], atol=1e-3)
 
 
-def test_to_paste_hands_the_features_have_to_say_where_they_are():
+def test_pasting_needs_features_with_cutouts():
     with pytest.raises(ValueError, match=r"set features\.cutouts"):
         changed(paste=0.5)

@@ -1,4 +1,4 @@
-"""Benchmarks compile for TPUs that are not here."""
+"""Compilation for TPUs, without a cache."""
 
 import jax
 import pytest
@@ -6,7 +6,7 @@ import pytest
 
 @pytest.fixture(scope="module", autouse=True)
 def uncached():
-    """A cache would keep programs for TPUs, and then fail to read them without one."""
+    """Without a TPU, JAX cannot read programs for TPUs back from its cache."""
     name = "jax_persistent_cache_min_compile_time_secs"
     before = getattr(jax.config, name)
     jax.config.update(name, float("inf"))

@@ -1,4 +1,4 @@
-"""A batch as the loader gives it, without a data set."""
+"""Random batches in the form of the loader's, without a data set."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ from benchmarks import batches
         ("asl_alphabet_cnn_few", {"image": (2, 100, 100, 7), "label": (2,)}),
     ],
 )
-def test_noise_has_the_loaders_arrays_for_every_kind_of_input(name, shapes):
+def test_noise_has_the_arrays_of_the_loader_for_every_kind_of_input(name, shapes):
     cfg = config.load(f"configs/{name}.py")
     batch = batches.noise(cfg, np.array([5, 9]))
     assert {k: batch[k].shape for k in shapes} == shapes

@@ -1,4 +1,4 @@
-"""The loader's benchmark, on a few short clips."""
+"""The benchmark of the loader, on a few short clips."""
 
 import json
 import sys

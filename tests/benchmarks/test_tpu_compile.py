@@ -1,4 +1,4 @@
-"""Every config's programs compile for TPUs, fit, and say no more to each other than they must."""
+"""The programs of configs compile for TPUs, fit into memory, and send no more than they must."""
 
 import dataclasses
 import functools
@@ -6,8 +6,6 @@ import json
 import math
 import pathlib
 import re
-import subprocess
-import sys
 
 import jax
 import pytest
@@ -17,17 +15,15 @@ from aslx.models import squeezeformer
 from aslx.runs import opening
 from aslx.tasks import heads, transcription
 from benchmarks import cost, tpu_compile
-from tests import tiny
+from tests import processes, tiny
 
 pytest.importorskip("libtpu")
 
-ROOT = pathlib.Path(__file__).parents[2]
-CONFIGS = sorted((ROOT / "configs").glob("*.py"))
-REAL = ROOT / "configs" / "quickstart.py"
+TINY = tiny.cfg(pathlib.Path("none"))
 
 
 def compiled(cfg: config.Config, topology: str, program: str, rows: int = 8):
-    """The program, its cost, and its abstract arguments; batches of `rows` clips a chip."""
+    """A program, its cost, and its abstract arguments, for `rows` clips a chip."""
     mesh = sharding.make_mesh(cfg.mesh, tpu_compile.devices(topology))
     step, arguments = tpu_compile.programs(cfg, mesh, rows * mesh.size, frames=32)[program]
     found = step.lower(*arguments).compile()
@@ -49,7 +45,7 @@ def arrays(found: cost.Cost, op: str) -> set[tuple[int, ...]]:
 
 
 def moved(found: cost.Cost) -> tuple[float, float]:
-    """Values in arrays, and scalars, that all collectives of a step carry."""
+    """How many values in arrays, and how many scalars, the collectives of a step send."""
     carried = [(dims(array), n) for c, n in found.collectives.items() for array in c.arrays]
     return (
         sum(math.prod(shape) * n for shape, n in carried if shape),
@@ -60,17 +56,16 @@ def moved(found: cost.Cost) -> tuple[float, float]:
 @pytest.mark.parametrize(
     "topology", ["v5e:2x2", "v6e:16x16", pytest.param("v5e:16x16", marks=pytest.mark.slow)]
 )
-def test_a_data_parallel_step_adds_up_its_gradients_and_three_scalars_alone(topology):
-    cfg = tiny.cfg(pathlib.Path("none"))
-    _, found, _ = compiled(cfg, topology, "train")
+def test_a_data_parallel_step_sums_only_its_gradients_and_three_scalars(topology):
+    _, found, _ = compiled(TINY, topology, "train")
     assert {c.op for c in found.collectives} == {"all-reduce"}
     # The loss, its count, and how many clips CTC cannot align.
-    assert moved(found) == (parameters(cfg), 3)
-    assert sum(c.bytes * n for c, n in found.collectives.items()) == 4 * (parameters(cfg) + 3)
+    assert moved(found) == (parameters(TINY), 3)
+    assert sum(c.bytes * n for c, n in found.collectives.items()) == 4 * (parameters(TINY) + 3)
 
 
-def test_a_real_step_fits_and_its_line_says_what_it_moves():
-    cfg = config.load(REAL)
+def test_the_line_of_a_real_step_says_that_it_fits_and_what_it_sends():
+    cfg = config.load("quickstart")
     mesh = sharding.make_mesh(cfg.mesh, tpu_compile.devices("v5e:16x16"))
     rows = tpu_compile.rows_per_chip(cfg, 384)
     step, arguments = tpu_compile.programs(cfg, mesh, rows * mesh.size, 384)["train"]
@@ -78,14 +73,14 @@ def test_a_real_step_fits_and_its_line_says_what_it_moves():
     assert rows == 32 and line["fits"] and line["unknown_loops"] == []
     assert {c["op"] for c in line["collectives"]} == {"all-reduce"}
     assert sum(c["bytes"] * c["times"] for c in line["collectives"]) == 4 * (595_388 + 3)
-    # Encoder: 48 positions a clip meet each matrix once forward and twice backward.
+    # The encoder multiplies 48 positions a clip by each matrix, once forward and twice backward.
     matrices = 32 * 48 * 3 * 2 * 4 * (4 * 128 * 128 + 2 * 128 * 256)
     assert matrices < line["flops"] < 3 * matrices
     assert line["least_seconds"] == max(line["compute_seconds"], line["hbm_seconds"]) > 0
     json.dumps(line)
 
 
-def test_a_sum_over_chips_sends_its_arrays_twice_and_half_as_fast_where_axes_are_no_rings():
+def test_a_sum_sends_its_arrays_twice_and_at_half_speed_along_axes_that_are_no_rings():
     chip, each = tpu_compile.CHIPS["v5e"], {"arrays": [], "bytes": 1e9, "times": 2}
     told = [{"op": "all-reduce"} | each]
     assert tpu_compile.collective_seconds(told, chip, "v5e:16x16") == 2 * 2e9 / (4 * 45e9)
@@ -95,22 +90,19 @@ def test_a_sum_over_chips_sends_its_arrays_twice_and_half_as_fast_where_axes_are
 
 
 def test_fsdp_splits_parameters_and_moments_as_the_rule_says():
-    cfg = config.load(REAL, ["--model.num-layers", "1", "--model.dim", "64"])
+    cfg = config.load("quickstart", ["--model.num-layers", "1", "--model.dim", "64"])
     cfg = dataclasses.replace(cfg, mesh=sharding.Config(fsdp=4))
     program, found, (state, *_) = compiled(cfg, "v5e:2x4", "train")
     given = jax.tree.leaves(program.input_shardings[0][0])
     leaves = jax.tree.leaves(state)
-    assert [s.shard_shape(x.shape) for s, x in zip(given, leaves, strict=True)] == [
-        x.sharding.shard_shape(x.shape) for x in leaves
-    ]
-    split = {
-        tuple(n for n in x.shape if n != 1)
-        for x in jax.tree.leaves(state.model)
-        if not x.sharding.is_fully_replicated
-    }
+    for placement, x in zip(given, leaves, strict=True):
+        assert placement.shard_shape(x.shape) == x.sharding.shard_shape(x.shape)
+    model = jax.tree.leaves(state.model)
+    split = {x.shape for x in model if not x.sharding.is_fully_replicated}
+    split = {tuple(n for n in shape if n != 1) for shape in split}
     assert len(split) == 6
-    # Whole where they are used, projections as the matrices that they multiply by; of their
-    # gradients each chip keeps its part.
+    # Parameters are gathered where they are used, projections as matrices; each chip keeps its part
+    # of their gradients.
     assert arrays(found, "reduce-scatter") == split
     gathered = {math.prod(shape) for shape in arrays(found, "all-gather")}
     assert gathered == {math.prod(shape) for shape in split}
@@ -120,7 +112,7 @@ def test_fsdp_splits_parameters_and_moments_as_the_rule_says():
 def test_fsdp_sends_parameters_and_their_gradients_and_no_activations():
     model = squeezeformer.Config(dim=128, num_layers=2, halve_after=1, num_heads=2, kernel=5)
     task = transcription.Task(head=heads.Autoregressive(ctc_weight=0.3), max_tokens=8)
-    cfg = tiny.cfg(pathlib.Path("none"), model=model, task=task, mesh=sharding.Config(fsdp=8))
+    cfg = dataclasses.replace(TINY, model=model, task=task, mesh=sharding.Config(fsdp=8))
     _, found, (state, *_) = compiled(cfg, "v5e:2x4", "train")
     sizes = {math.prod(x.shape) for x in jax.tree.leaves(state.model)}
     assert {c.op for c in found.collectives} == {"all-gather", "reduce-scatter", "all-reduce"}
@@ -129,19 +121,17 @@ def test_fsdp_sends_parameters_and_their_gradients_and_no_activations():
 
 
 def test_evaluation_gathers_what_it_answers_and_prediction_nothing():
-    cfg = tiny.cfg(pathlib.Path("none"))
-    _, found, _ = compiled(cfg, "v5e:2x2", "evaluate")
-    # A character and how sure it is, and not the sixty columns that are exported.
+    _, found, _ = compiled(TINY, "v5e:2x2", "evaluate")
+    # A character and its confidence, and not the sixty columns of exported models.
     answers = [c for c in found.collectives if c.arrays == ("f32[32,2,16]",)]
     assert len(answers) == 1 and moved(found) == (32 * 2 * 16, 3)
-    assert not compiled(cfg, "v5e:2x2", "predict")[1].collectives
+    assert not compiled(TINY, "v5e:2x2", "predict")[1].collectives
 
 
 def test_a_decoder_that_stops_by_itself_is_a_loop_of_unknown_length():
-    small = tiny.cfg(pathlib.Path("none"))
     task = transcription.Task(head=heads.Autoregressive(), max_tokens=8)
-    model = dataclasses.replace(small.model, decoder_layers=1)
-    cfg = dataclasses.replace(small, task=task, model=model)
+    model = dataclasses.replace(TINY.model, decoder_layers=1)
+    cfg = dataclasses.replace(TINY, task=task, model=model)
     _, found, _ = compiled(cfg, "v5e:2x2", "predict")
     (trip,) = found.unknown
     assert 0 < trip.flops < found.flops
@@ -153,11 +143,10 @@ def test_a_program_beyond_the_memory_does_not_fit():
     large = jax.ShapeDtypeStruct((chip.usable // 4,), jax.numpy.float32, sharding=place)
     line = tpu_compile.measure(jax.jit(jax.numpy.sin), (large,), chip)
     assert not line["fits"] and line["memory_bytes"] > chip.usable
-    lines = [{"program": "train"} | line]
-    assert "does not fit" in tpu_compile.table(lines)
+    assert "does not fit" in tpu_compile.table([{"program": "train"} | line])
 
 
-def test_a_topology_that_is_none_is_one_clear_line():
+def test_an_unknown_topology_is_an_error():
     with pytest.raises(ValueError, match="no figures for the chip of 'v9:2x2'; there are v5e, v6e"):
         tpu_compile.chip_of("v9:2x2")
     with pytest.raises(ValueError, match=r"no topology 'v5e:3x3': .*2x2x1"):
@@ -165,20 +154,19 @@ def test_a_topology_that_is_none_is_one_clear_line():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", processes.CONFIGS, ids=lambda path: path.stem)
 def test_every_config_fits_on_v5e(path):
-    command = [sys.executable, "-m", "benchmarks.tpu_compile", "--config", str(path)]
-    # Microbatches of the two cores that a config was made for do not divide over 256 chips.
-    options = ("--topology", "v5e:16x16", "--microbatches", "1")
-    done = subprocess.run([*command, *options], cwd=ROOT, capture_output=True, text=True)
-    print(done.stdout)  # pytest -rP shows the figures of all.
-    assert done.returncode == 0, done.stderr
-    lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    # The microbatches of some configs are for two cores, and do not divide over 256 chips.
+    options = ("--topology", "v5e:16x16", "--microbatches", 1)
+    words = processes.python("-m", "benchmarks.tpu_compile", "--config", path, *options)
+    printed = processes.run(words).succeeded()
+    print(printed)  # pytest -rP shows the figures of all configs.
+    lines = [json.loads(line) for line in printed.splitlines() if line.startswith("{")]
     assert [line["program"] for line in lines] == ["train", "evaluate", "predict"]
     assert all(line["fits"] for line in lines)
     augmentation = config.load(path).augmentation
     cutmix = getattr(augmentation, "cutmix", None)
-    # Both take a piece of the row beside, which may lie on the chip beside.
+    # Both augmentations use the neighbouring row, which may lie on the neighbouring chip.
     mixed = (cutmix and cutmix.rate) or getattr(augmentation, "paste", 0)
-    beside = {"collective-permute"} if mixed else set()
-    assert {c["op"] for c in lines[0]["collectives"]} == {"all-reduce"} | beside
+    permuted = {"collective-permute"} if mixed else set()
+    assert {c["op"] for c in lines[0]["collectives"]} == {"all-reduce"} | permuted

@@ -1,4 +1,4 @@
-"""A training step beside Keras' on the same machine."""
+"""The benchmark of training steps, and the networks in Keras that it compares with."""
 
 import json
 import sys
@@ -23,7 +23,7 @@ from benchmarks import keras_peers, train_step
         pytest.param("asl_alphabet_resnet50", marks=pytest.mark.slow),
     ],
 )
-def test_keras_trains_as_many_parameters_as_we_do(name):
+def test_networks_in_keras_train_as_many_parameters_as_ours(name):
     import keras
 
     model, *_ = keras_peers.PEERS[name](keras)
@@ -33,7 +33,7 @@ def test_keras_trains_as_many_parameters_as_we_do(name):
     assert theirs == describe.sizes(ours)
 
 
-def test_a_race_has_a_line_for_each_and_ratios_to_ours(monkeypatch, capsys):
+def test_a_race_prints_a_line_for_each_contender_with_the_ratio_to_aslx(monkeypatch, capsys):
     words = "configs/fingerspelling_lstm.py --mesh.cpu-devices 1"
     options = ("--rows", "2", "--frames", "20", "--turns", "1", "--steps", "1", "--matrix", "64")
     argv = ["train_step", words, *options, "--against", "tensorflow"]

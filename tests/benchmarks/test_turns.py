@@ -18,7 +18,7 @@ def _noting(path: pathlib.Path, name: str, seconds: float) -> turns.Work:
     return turns.Work(run, flops=1e6)
 
 
-def test_each_has_its_turn_after_the_other_and_the_first_does_not_count(tmp_path):
+def test_contenders_alternate_and_the_first_turn_does_not_count(tmp_path):
     path = tmp_path / "order"
     contenders = [
         turns.Contender("slow", functools.partial(_noting, path, "slow", 0.04), {"MARK": "a"}),
@@ -36,7 +36,7 @@ def test_each_has_its_turn_after_the_other_and_the_first_does_not_count(tmp_path
 
 
 def _counting(path: pathlib.Path) -> turns.Work:
-    """Goes on by itself, as what reads ahead does."""
+    """Works in a thread of its own, as a loader that reads ahead does."""
 
     def count() -> None:
         while True:
@@ -57,7 +57,7 @@ def _watching(path: pathlib.Path, seen: pathlib.Path) -> turns.Work:
     return turns.Work(run)
 
 
-def test_nothing_goes_on_by_itself_while_others_have_their_turn(tmp_path):
+def test_a_contender_does_no_work_during_the_turns_of_others(tmp_path):
     path, seen = tmp_path / "count", tmp_path / "seen"
     contenders = [
         turns.Contender("counting", functools.partial(_counting, path)),

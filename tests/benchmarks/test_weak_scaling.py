@@ -1,4 +1,4 @@
-"""Weak scaling on paper, from figures of compiled programs."""
+"""Predicted weak scaling, from the figures of compiled programs."""
 
 import pytest
 
@@ -15,11 +15,11 @@ def line(topology: str, step: float = 1e-3, sent: float = 9e6, config: str = "a"
     }
 
 
-def test_a_step_takes_its_part_of_the_chip_and_what_the_links_take():
+def test_a_step_takes_the_time_of_the_chip_and_of_the_links():
     small, *_, large = weak_scaling.scaled([line("v5e:2x4"), line("v5e:16x16")])
     assert (small["chips"], small["clips"], large["chips"], large["clips"]) == (8, 32, 256, 1024)
-    # There and back over lines of 2 and 4 at 45 GB/s each; over two rings, of which half is the
-    # way to the farthest, at twice that.
+    # There and back over lines of 2 and 4 chips at 45 GB/s each; over two rings at twice that
+    # rate, and half of a ring to the farthest chip.
     assert small["collective_seconds"] == pytest.approx(18e6 / 90e9 + 2 * 4e-6)
     assert large["collective_seconds"] == pytest.approx(18e6 / 180e9 + 2 * 16e-6)
     assert small["seq_per_s"] == pytest.approx([32 / 1.208e-3, 32 / 1e-3])
@@ -27,12 +27,12 @@ def test_a_step_takes_its_part_of_the_chip_and_what_the_links_take():
     assert large["efficiency"] == pytest.approx([1.208 / 1.132, 1])
 
 
-def test_links_that_take_longer_than_the_step_are_what_it_waits_for():
+def test_a_step_waits_for_slow_links():
     (first, *_) = weak_scaling.scaled([line("v5e:2x4", step=1e-4)])
     assert first["seq_per_s"][1] == pytest.approx(32 / 2.08e-4)
 
 
-def test_of_two_programs_that_of_the_nearer_number_of_chips_speaks():
+def test_the_program_for_the_nearest_number_of_chips_is_used():
     found = weak_scaling.scaled([line("v5e:2x4"), line("v5e:16x16")])
     told = [one["compiled_for"] for one in found]
     assert told == ["v5e:2x4"] * 3 + ["v5e:16x16"] * 3

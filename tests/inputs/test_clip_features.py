@@ -1,4 +1,6 @@
-"""What classifiers see of clips and images, and how the exported model is given them."""
+"""The features of classifiers, and the inputs of exported classifiers."""
+
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -10,8 +12,8 @@ from aslx.schema import landmarks
 SIGNS = clip_features.Signs(max_frames=32)
 
 
-def signs(t: int, padded: int, seed: int = 0) -> dict:
-    """A clip of t frames among zeros, the left hand never seen and the right one now and then."""
+def signs(t: int, padded: int, seed: int = 0) -> dict[str, Any]:
+    """A clip of t frames before zeros, without a left hand and with a right hand in half of them."""
     selection, rng = SIGNS.source.selection, np.random.default_rng(seed)
     clip = rng.uniform(0.2, 0.8, (padded, len(selection.points), 3)).astype(np.float16)
     clip[:, selection.part("left_hand")] = np.nan
@@ -22,15 +24,13 @@ def signs(t: int, padded: int, seed: int = 0) -> dict:
 
 def test_signs_have_708_features_and_padding_changes_none():
     assert SIGNS.num_features == 708
-    x, mask = model_inputs.of(signs(20, 20), SIGNS)
-    y, longer = model_inputs.of(signs(20, 20) | {"landmarks": _padded(signs(20, 20), 28)}, SIGNS)
+    batch = signs(20, 20)
+    x, mask = model_inputs.of(batch, SIGNS)
+    batch["landmarks"] = np.pad(batch["landmarks"], ((0, 0), (0, 8), (0, 0), (0, 0)))
+    y, longer = model_inputs.of(batch, SIGNS)
     assert mask.sum() == longer.sum() == 20
     np.testing.assert_allclose(x[0], y[0, :20], atol=1e-5)
     assert not np.any(y[0, 20:])
-
-
-def _padded(batch: dict, to: int) -> np.ndarray:
-    return np.pad(batch["landmarks"], ((0, 0), (0, to - 20), (0, 0), (0, 0)))
 
 
 @pytest.mark.parametrize("t", [0, 1, 2, 31, 100])
@@ -41,11 +41,11 @@ def test_signs_of_any_length_without_any_hand_are_finite(t):
     assert x.shape == (1, 32, 708) and np.isfinite(x).all()
 
 
-def test_signs_do_not_depend_on_where_and_how_large_the_signer_stands():
+def test_signs_do_not_depend_on_the_position_and_size_of_the_signer():
     batch = signs(20, 20)
     moved = batch | {"landmarks": batch["landmarks"] * np.float16(0.5) + np.float16(0.25)}
     a, b = (model_inputs.of(x, SIGNS)[0] for x in (batch, moved))
-    np.testing.assert_allclose(a, b, atol=0.03)  # What float16 rounds.
+    np.testing.assert_allclose(a, b, atol=0.03)  # The precision of float16.
 
 
 @pytest.mark.parametrize(
@@ -58,24 +58,18 @@ def test_signs_do_not_depend_on_where_and_how_large_the_signer_stands():
     ],
     ids=["signs", "keypoints", "keypoints without the face", "image"],
 )
-def test_the_exported_models_inputs_are_the_records(features, shape):
+def test_an_exported_model_sees_the_inputs_of_the_records(features, shape):
     rng, source = np.random.default_rng(0), features.source
-    clip = rng.integers(0, 255, shape).astype(
-        np.uint8 if len(shape) == 3 and shape[2] == 1 else "f2"
-    )
+    clip = rng.integers(0, 255, shape).astype("u1" if shape[-1] == 1 else "f2")
     batch = source.field().allocate(1, 9)
     source.field().put(batch, 0, clip)
     served = source.batch(jnp.asarray(source.pack(clip)))
-    frames = features.max_frames
-    for a, b in zip(
-        model_inputs.of(batch, features, frames),
-        model_inputs.of(served, features, frames),
-        strict=True,
-    ):
+    found = (model_inputs.of(x, features, features.max_frames) for x in (batch, served))
+    for a, b in zip(*found, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-3)
 
 
-def test_kaggles_543_points_give_what_the_selection_takes():
+def test_all_543_points_of_kaggle_are_reduced_to_the_selection():
     every = np.random.default_rng(0).normal(size=(5, 543, 3)).astype(np.float32)
     every[:, landmarks.POINTS.index("right_hand_3")] = np.nan
     served = SIGNS.source.batch(jnp.asarray(every))["landmarks"][0, :5]
@@ -83,7 +77,7 @@ def test_kaggles_543_points_give_what_the_selection_takes():
     np.testing.assert_array_equal(served, every[:, chosen])
 
 
-def test_keypoint_clips_of_the_models_length_are_what_was_stored():
+def test_keypoint_clips_of_the_length_of_the_model_stay_as_stored():
     clip = np.random.default_rng(0).normal(size=(1, 30, 258)).astype(np.float16)
     features = clip_features.Keypoints(face=False)
     x, mask = features(jnp.asarray(clip), jnp.array([30]))
@@ -92,7 +86,7 @@ def test_keypoint_clips_of_the_models_length_are_what_was_stored():
     assert features(jnp.asarray(clip[:, :11]), jnp.array([11]))[1].all()
 
 
-def test_grey_images_become_what_keras_preprocessing_makes_of_them():
+def test_grey_images_are_preprocessed_as_by_keras():
     features = image_features.Image(
         height=28, width=28, channels=1, size=32, **image_features.CAFFE
     )
@@ -101,7 +95,7 @@ def test_grey_images_become_what_keras_preprocessing_makes_of_them():
     np.testing.assert_allclose(x[0, 5, 5], [-3.939, -16.779, -23.68], rtol=1e-5)
 
 
-def test_local_contrast_is_that_of_the_neighbourhood_however_light_it_is():
+def test_local_contrast_compares_with_the_neighbourhood_at_any_brightness():
     rng, reach = np.random.default_rng(0), 3
     image = rng.integers(0, 255, (1, 20, 20, 3)).astype(np.uint8)
     options = {"height": 20, "width": 20, "size": 20, "std": (1.0, 1.0, 1.0)}
@@ -110,12 +104,8 @@ def test_local_contrast_is_that_of_the_neighbourhood_however_light_it_is():
     weight = np.maximum(0, 4 - np.abs(np.arange(-reach, reach + 1)))
     window = np.outer(weight, weight)[..., None] / weight.sum() ** 2
     every = np.pad(image[0].astype(float), ((reach, reach), (reach, reach), (0, 0)), mode="edge")
-    away = np.stack(
-        [
-            [image[0, i, j] - (every[i : i + 7, j : j + 7] * window).sum((0, 1)) for j in range(20)]
-            for i in range(20)
-        ]
-    )
+    windows = np.lib.stride_tricks.sliding_window_view(every, (7, 7), (0, 1))  # [20, 20, 3, 7, 7]
+    away = image[0] - (windows * window[..., 0]).sum((3, 4))
     square = np.pad(np.square(away).mean(-1), reach, mode="edge")
     deviation = np.sqrt((square[7:14, 9:16] * window[..., 0]).sum())
     np.testing.assert_allclose(found[7, 9], away[7, 9] / (deviation + 8), atol=1e-3)

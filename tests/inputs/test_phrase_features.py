@@ -1,4 +1,4 @@
-"""Features: the baselines' to the number, and what all of them keep."""
+"""Features of phrases: the baselines' values, and properties of all kinds of features."""
 
 import jax
 import jax.numpy as jnp
@@ -32,8 +32,8 @@ def clip(kind, frames: int, seed: int = 0) -> np.ndarray:
     return tiny.clip(np.random.default_rng(seed), "abc", frames, kind.selection).astype(np.float16)
 
 
-def seed_reference(clip_TN3: np.ndarray) -> np.ndarray:
-    """The seeds' preprocessing, frame by frame in numpy."""
+def baseline_reference(clip_TN3: np.ndarray) -> np.ndarray:
+    """The preprocessing of the published baselines, in numpy."""
     x = clip_TN3.astype(np.float32)
     hands = {side: x[:, SEED.part(f"{side}_hand")] for side in ("left", "right")}
     lost = {side: np.isnan(h).any((1, 2)).sum() for side, h in hands.items()}
@@ -57,12 +57,12 @@ def seed_reference(clip_TN3: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("frames", [1, 60, 128, 129, 300])
 @pytest.mark.parametrize("dominant", ["right", "left"])
-def test_the_seeds_features_are_those_of_the_seeds(frames, dominant):
+def test_the_features_of_the_baselines_are_those_that_were_published(frames, dominant):
     x = clip(phrase_features.Baseline(), frames)
     if dominant == "left":
         x = x[:, SEED.mirror]
     got, _ = run(phrase_features.Baseline(), x, padded=320)
-    np.testing.assert_allclose(got, seed_reference(x), atol=2e-4)
+    np.testing.assert_allclose(got, baseline_reference(x), atol=2e-4)
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)
@@ -79,7 +79,7 @@ def test_padding_changes_no_feature(kind, frames):
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)
-def test_a_left_hander_looks_like_a_right_hander(kind):
+def test_a_left_handed_clip_has_the_features_of_its_mirror_image(kind):
     x = clip(kind, 20).astype(np.float32)
     mirrored = x[:, kind.selection.mirror] * [-1, 1, 1] + [1, 0, 0]
     np.testing.assert_allclose(run(kind, x)[0], run(kind, mirrored)[0], atol=0.05)
@@ -103,7 +103,7 @@ def test_frames_without_the_dominant_hand_are_left_out():
     b, _ = run(kind, kept, padded=32)
     assert mask.sum() == len(kept) < 30
     np.testing.assert_allclose(a[:, :-1], b[:, :-1], atol=1e-5)
-    # The last feature alone says how many were.
+    # The last feature alone tells how many were left out.
     assert (a[:, -1] >= b[:, -1]).all() and (a[:, -1] > b[:, -1]).any()
 
 
@@ -113,7 +113,7 @@ def test_a_short_clip_is_stretched_to_the_least_length_and_an_empty_one_is_not()
     assert run(kind, np.full_like(clip(kind, 5), np.nan))[1].sum() == 0
 
 
-def test_what_float16_cannot_hold_makes_no_difference():
+def test_differences_below_the_precision_of_float16_change_no_feature():
     kind = phrase_features.Modern()
     x = clip(kind, 20).astype(np.float32)
     noise = x * (1 + 1e-5)

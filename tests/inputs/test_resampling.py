@@ -1,4 +1,4 @@
-"""Frames of clips before they are features."""
+"""Resampling of frames, before features."""
 
 import jax
 import jax.export
@@ -12,7 +12,7 @@ from aslx.inputs import resampling
 from aslx.schema import landmarks
 
 
-def test_the_seeds_resize_is_tensorflows():
+def test_the_resampling_of_the_baselines_is_that_of_tensorflow():
     tf = pytest.importorskip("tensorflow")
     x = np.random.default_rng(0).normal(size=(1, 200, 5)).astype(np.float32)
     ours, _, _ = resampling.resample(jnp.asarray(x), jnp.ones((1, 200), bool), 128)
@@ -20,8 +20,8 @@ def test_the_seeds_resize_is_tensorflows():
     np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 
-def test_a_lost_frame_between_two_that_are_seen_is_not_seen():
-    values = np.where(np.arange(60) % 2, np.nan, 1.5).astype(np.float32)[None, :, None]
+def test_a_missing_frame_between_two_others_stays_missing():
+    values = jnp.where(jnp.arange(60) % 2, jnp.nan, 1.5)[None, :, None]
     resample = jax.jit(lambda keep: resampling.resample(values, keep, 48))
     for count in range(1, 49):
         found, presence, _ = resample(np.arange(60)[None] < count)
@@ -36,7 +36,7 @@ def test_a_lost_frame_between_two_that_are_seen_is_not_seen():
     lost=st.floats(0, 0.5),
 )
 @settings(max_examples=60, deadline=None)
-def test_whole_values_are_those_of_which_nothing_is_missing(seed, counts, frames, lost):
+def test_whole_values_are_those_without_a_missing_part(seed, counts, frames, lost):
     rng = np.random.default_rng(seed)
     values = rng.normal(0, 100, (2, 60, 3)).astype(np.float32)
     values[rng.random(values.shape) < lost] = np.nan
@@ -49,11 +49,11 @@ def test_whole_values_are_those_of_which_nothing_is_missing(seed, counts, frames
     np.testing.assert_array_equal(np.asarray(found)[~np.asarray(whole)], 0)
 
 
-def test_points_are_picked_alike_along_a_length_that_nobody_knows():
+def test_the_dominant_hand_is_picked_alike_in_clips_of_symbolic_length():
     selection = landmarks.SEED_HANDS_POSE
     x_BTC = np.random.default_rng(0).normal(size=(2, 9, 3 * len(selection.points))).astype("f4")
     x_BTC[0, 3:5] = np.nan
-    left_B, points = np.array([False, True]), selection.part("right_hand")
+    left_B, points = jnp.array([False, True]), selection.part("right_hand")
 
     def dominant(x_BTC: jax.Array) -> jax.Array:
         return resampling.dominant(x_BTC, left_B, selection, points)
@@ -62,11 +62,11 @@ def test_points_are_picked_alike_along_a_length_that_nobody_knows():
     exported = jax.export.export(jax.jit(dominant))(jax.ShapeDtypeStruct(shape, "f4"))
     np.testing.assert_array_equal(exported.call(x_BTC), dominant(jnp.asarray(x_BTC)))
     mirrored = x_BTC[1].reshape(9, -1, 3)[:, selection.mirror[points]] * [-1, 1, 1] + [1, 0, 0]
-    np.testing.assert_allclose(dominant(x_BTC)[1], mirrored.reshape(9, -1), atol=1e-6)
+    np.testing.assert_allclose(dominant(jnp.asarray(x_BTC))[1], mirrored.reshape(9, -1), atol=1e-6)
 
 
 @pytest.mark.parametrize("frames", [1, 1024, 1025, 5000])
-def test_what_was_kept_before_each_frame_is_counted_exactly_however_long_the_clip(frames):
+def test_the_kept_frames_before_each_frame_are_counted_exactly_in_long_clips(frames):
     keep = np.random.default_rng(frames).random((2, frames)) < 0.6
     found = jax.jit(resampling._before)(keep.astype("f4"))
     np.testing.assert_array_equal(found, np.cumsum(keep, 1) - keep)

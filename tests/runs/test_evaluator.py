@@ -1,11 +1,10 @@
-"""What an evaluation leaves out, refuses before it starts, and counts; and single clips."""
+"""Evaluations: corrupt records, phrases that are too long, and clips that CTC cannot align."""
 
 import dataclasses
 import json
 import pathlib
 import re
 import shutil
-import types
 
 import jax
 import jax.numpy as jnp
@@ -23,38 +22,36 @@ from tests import tiny, tiny_runs
 
 @pytest.fixture(scope="module")
 def damaged(dataset, tmp_path_factory) -> tuple[pathlib.Path, str]:
-    """A run directory, of data of which one validation record is damaged, and where."""
+    """A run on data with one damaged validation record, and the place of the record."""
     data = tmp_path_factory.mktemp("damaged") / "data"
     shutil.copytree(dataset, data)
     where = tiny.damage(data, "validation", 5)
     batching = plan.Bucketed(frames=512, buckets=1, multiple=4)
-    cfg = tiny.cfg(data)
-    cfg = dataclasses.replace(cfg, data=dataclasses.replace(cfg.data, batching=batching))
+    cfg = tiny.with_data(tiny.cfg(data), batching=batching)
     return tiny_runs.untrained(cfg, data.parent / "run"), where
 
 
-def test_a_corrupt_record_ends_an_evaluation_with_its_place_or_is_left_out_and_counted(
+def test_a_corrupt_record_is_an_error_that_names_its_place_or_is_left_out_and_counted(
     damaged, run, caplog
 ):
     workdir, where = damaged
     words = "--workdir", workdir, "--split", "validation"
     assert where in run(evaluate, *words).refusal()
     done = run(evaluate, *words, "--skip-corrupt")
-    scores = json.loads(done.out.splitlines()[-1])
-    assert done.status == 0 and scores["corrupt"] == 1 and scores["clips"] == 23
+    scores = done.last()
+    assert scores["corrupt"] == 1 and scores["clips"] == 23
     assert "left out, because they are corrupt: 1 records" in done.out
     assert where in caplog.text and "1 corrupt records of validation" in caplog.text
     rows = (workdir / "evaluation-validation" / "examples.jsonl").read_text().splitlines()
     found = {row["record"]: row["target"] for row in map(json.loads, rows)}
     assert set(found) == set(range(24)) - {5}
-    phrases = records.Records(workdir.parent / "data", "validation").index.text
+    phrases = records.Records(workdir.parent / "data", "validation").index.text.tolist()
     assert all(phrases[i].decode() == target for i, target in found.items())
 
 
-def test_that_every_record_is_corrupt_is_one_line(tmp_path):
+def test_a_split_whose_records_are_all_corrupt_is_an_error(tmp_path):
     data = tiny.dataset(tmp_path, {"train": [8], "validation": [1]})
-    cfg = tiny.cfg(data)
-    cfg = dataclasses.replace(cfg, data=dataclasses.replace(cfg.data, skip_corrupt=True))
+    cfg = tiny.with_data(tiny.cfg(data), skip_corrupt=True)
     records.Records(data, "validation")  # Writes the index, which damage does not change.
     tiny.damage(data, "validation", 0)
     evaluation = evaluator.Evaluation(cfg, sharding.make_mesh(cfg.mesh), "validation")
@@ -62,12 +59,12 @@ def test_that_every_record_is_corrupt_is_one_line(tmp_path):
         evaluation.run(tiny_runs.network(cfg))
 
 
-def test_readers_take_as_many_devices_as_their_batches_divide_over(damaged):
+def test_a_run_is_read_on_as_many_devices_as_its_batches_divide_over(damaged):
     assert len(jax.devices()) == 8 and trained_run.open_run(damaged[0]).mesh.size == 4
     assert [sharding.for_reading(rows).size for rows in (1, 3, 8, 12, 64)] == [1, 1, 8, 4, 8]
 
 
-def test_phrases_that_do_not_fit_are_told_of_every_split_before_anything_starts(tmp_path):
+def test_phrases_that_are_too_long_are_an_error_for_every_split_before_training(tmp_path):
     counts = {"train": [8], "validation": [8]}
     short, long, both = (tmp_path / name for name in ("short", "long", "both-long"))
     for path, characters in ((short, (1, 3)), (long, (4, 6)), (both, (1, 3))):
@@ -78,21 +75,20 @@ def test_phrases_that_do_not_fit_are_told_of_every_split_before_anything_starts(
     plain = tiny.cfg(short)
     plain = dataclasses.replace(plain, task=dataclasses.replace(plain.task, max_tokens=4))
 
-    def refused(split: str, **changes) -> None:
-        cfg = dataclasses.replace(plain, data=dataclasses.replace(plain.data, **changes))
-        with pytest.raises(
-            errors.BadInput,
-            match=rf"of the 8 phrases of {split} in \S*long do not fit task\.max_tokens=4, the "
-            r"longest has 5 characters: train with --task\.max-tokens 5$",
-        ):
-            setup.of(cfg)
+    for split, changes in (
+        ("train", {"path": str(long)}),
+        ("train", {"also": (config.Source(path=str(long)),)}),
+        ("validation", {"path": str(both)}),
+    ):
+        words = (
+            rf"of the 8 phrases of {split} in \S*long do not fit task\.max_tokens=4, the "
+            r"longest has 5 characters: train with --task\.max-tokens 5$"
+        )
+        with pytest.raises(errors.BadInput, match=words):
+            setup.of(tiny.with_data(plain, **changes))
 
-    refused("train", path=str(long))
-    refused("train", also=(config.Source(path=str(long)),))
-    refused("validation", path=str(both))
 
-
-def test_clips_that_ctc_cannot_align_are_known_from_the_index_and_counted_by_the_loss(tmp_path):
+def test_clips_that_ctc_cannot_align_are_found_in_the_index_and_counted_by_the_loss(tmp_path):
     counts = {"train": [24], "validation": [24]}
     data = tiny.dataset(tmp_path, counts, frames=(1, 14), alphabet="ab")
     kind = phrase_features.Modern(max_frames=8, only_hands=False)  # Four positions.
@@ -100,7 +96,8 @@ def test_clips_that_ctc_cannot_align_are_known_from_the_index_and_counted_by_the
     s = setup.of(cfg)
     lines = list(notes.of(cfg, s.abstract, s.pool, s.evaluation))
     assert lines[0].startswith("AdamW moves 100.0% of the parameters")
-    known = [int(re.match(r"(\d+) of the 24 clips of (train|validation)", x)[1]) for x in lines[1:]]
+    found = [re.findall(r"^(\d+) of the 24 clips of (train|validation)", x) for x in lines[1:]]
+    known = [int(count) for ((count, _),) in found]
     _, means = s.evaluation.run(tiny_runs.network(cfg))
     counted, state = 0.0, s.init()
     with s.batches(0, 0) as batches:
@@ -112,7 +109,7 @@ def test_clips_that_ctc_cannot_align_are_known_from_the_index_and_counted_by_the
     assert alone.unaligned(s.abstract.best_model, kind, s.evaluation.data) == 0
 
 
-def test_a_long_clip_makes_no_other_longer(dataset):
+def test_a_long_clip_does_not_lengthen_the_padding_of_others(dataset, monkeypatch):
     cfg = tiny.cfg(dataset)
     seen = []
 
@@ -120,8 +117,9 @@ def test_a_long_clip_makes_no_other_longer(dataset):
         seen.append((batch["landmarks"].shape[1], int(batch["length"][0])))
         return jnp.zeros((1, 2, 1))
 
-    run = types.SimpleNamespace(cfg=cfg, model=None, predict=predict)
+    monkeypatch.setattr(evaluator, "predict_step", lambda cfg, mesh: predict)
+    run = trained_run.Run(pathlib.Path(), cfg, sharding.make_mesh(cfg.mesh), None, 1, "")
     points = len(cfg.features.selection.points)
     clips = [np.zeros((frames, points, 3), np.float32) for frames in (40, 5, 7000, 90, 2048)]
-    assert len(trained_run.Run.answers(run, clips)) == 5
+    assert len(run.answers(clips)) == 5
     assert seen == [(92, 40), (92, 5), (7168, 7000), (92, 90), (2048, 2048)]

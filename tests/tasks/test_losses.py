@@ -1,4 +1,4 @@
-"""What the losses of transcribers are made of."""
+"""The parts of the losses of transcribers."""
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +22,7 @@ def test_a_reversed_text_is_its_characters_from_the_last_to_the_first(phrases):
 
 
 class Both(Scores):
-    """A network whose decoders are sure of [5, 9], one of which reads it backwards."""
+    """A network whose two decoders are certain of [5, 9], one of them from the end."""
 
     def decode_backwards(self, tokens, memory, mask, key=None):
         np.testing.assert_array_equal(tokens[0, :3], [vocab.START, 9, 5])
@@ -58,7 +58,7 @@ def test_dropout_begins_late_and_only_in_training():
 
 
 @pytest.mark.parametrize("head", [heads.CTC, heads.Autoregressive])
-def test_both_kinds_of_head_read_what_late_dropout_leaves(head):
+def test_both_kinds_of_head_read_the_memory_after_late_dropout(head):
     seen = []
 
     class Reader(Scores):
@@ -80,7 +80,7 @@ def test_both_kinds_of_head_read_what_late_dropout_leaves(head):
 def test_clips_too_short_for_their_phrase_are_counted_and_change_no_loss():
     logits = jnp.asarray(np.random.default_rng(0).normal(size=(4, 5, 60)), jnp.float32)
     mask = jnp.arange(5) < jnp.array([5, 1, 5, 5])[:, None]
-    rows = batch([3, 4], [3, 4], [5, 5, 5], [5, 5, 5, 5], width=4)  # Twins need a blank between.
+    rows = batch([3, 4], [3, 4], [5, 5, 5], [5, 5, 5, 5], width=4)  # Equal neighbours need a blank.
     total, count, sums = losses.ctc(logits, mask, rows)
     fitting = jnp.array([0, 2])
     few = {name: x[fitting] for name, x in rows.items()}

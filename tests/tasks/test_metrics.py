@@ -1,4 +1,4 @@
-"""Scores, by hand."""
+"""Scores, against values computed by hand."""
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ def test_the_score_is_kaggles_over_all_characters(pairs):
     assert found["exact"] == np.mean([a == b for a, b in pairs])
 
 
-def test_a_long_phrase_weighs_more_in_the_score_than_in_the_baselines_mean():
+def test_a_long_phrase_weighs_more_in_the_score_than_in_the_mean_over_clips():
     found = metrics.transcription(["abcdefghij", "a"], ["abcdefghij", "b"], np.zeros(2))
     assert found["score"] == pytest.approx(10 / 11) and found["mean_edit_distance"] == 0.5
 
@@ -59,7 +59,7 @@ def test_an_alignment_spells_both_texts_with_the_fewest_edits(target, prediction
     assert sum(a != b for a, b in pairs) == metrics.distances([target], [prediction])[0]
 
 
-def test_the_calibration_error_is_the_mean_distance_between_sure_and_right():
+def test_the_calibration_error_is_the_mean_distance_of_confidence_and_accuracy():
     sure, right = np.array([0.9, 0.9, 0.9, 0.9, 0.1, 1.0]), np.array([1, 1, 1, 0, 0, 1.0])
     found = metrics.calibration(sure, right, np.array([1, 1, 1, 1, 2, 0]))
     assert found["ece"] == pytest.approx((4 * 0.15 + 2 * 0.1) / 6, abs=1e-4)
@@ -68,7 +68,7 @@ def test_the_calibration_error_is_the_mean_distance_between_sure_and_right():
 
 
 def examples(*rows: tuple[int, int, str, str]) -> list[dict]:
-    """Of (signer, frames, target, prediction); each character half sure."""
+    """Examples of (signer, frames, target, prediction); each character has confidence 0.5."""
     return [
         {
             "signer": signer,
@@ -92,29 +92,27 @@ def test_an_analysis_groups_clips_by_signer_length_and_speed():
     found = metrics.analysis(SPELLED)
     signers = {row["signer"]: row for row in found["by_signer"]}
     assert signers[3]["score"] == 7 / 8 and signers[5]["score"] == round(4 / 7, 4)
-    assert [(r["from"], r["below"], r["clips"]) for r in found["by_length"]] == [
-        (0, 4, 1),
-        (4, 8, 3),
-    ]
+    lengths = [(row["from"], row["below"], row["clips"]) for row in found["by_length"]]
+    assert lengths == [(0, 4, 1), (4, 8, 3)]
     speeds = [(r["from"], r["characters"]) for r in found["by_frames_a_character"]]
     assert speeds == [(3, 6), (5, 4), (9, 5)]
     for row in found["by_signer"] + found["by_length"] + found["by_frames_a_character"]:
         assert row["score_low"] <= row["score"] <= row["score_high"]
 
 
-def test_an_analysis_counts_which_character_is_read_for_which():
+def test_an_analysis_counts_which_character_is_read_as_which():
     found = metrics.analysis(SPELLED)
     assert ["a", "x", 1] in found["confusion"] and ["a", "", 1] in found["confusion"]
     assert ["a", "a", 6] in found["confusion"] and ["", "c", 1] in found["confusion"]
     assert {"written": "b", "read": "x", "count": 1, "of": 3} in found["confused"]
     assert found["dropped_or_added"][0] == {"written": "", "read": "c", "count": 1, "of": None}
-    # 12 of 15 characters that were read were written.
+    # 12 of the 15 predicted characters are right.
     (bin_,) = found["calibration"]["characters"]["bins"]
     assert bin_["weight"] == 15 and bin_["right"] == 0.8
 
 
 @given(st.text(max_size=9), st.text(max_size=9))
-def test_the_libraries_of_all_pythons_count_the_same_edits(target, prediction):
+def test_the_edit_distance_libraries_of_all_pythons_agree(target, prediction):
     editdistance = pytest.importorskip("editdistance")
     edits = metrics.levenshtein(target, prediction)
     assert edits == editdistance.eval(target, prediction)

@@ -1,4 +1,4 @@
-"""Pretraining: what is hidden stays hidden, and another run begins from what was learnt."""
+"""Pretraining: hidden frames stay hidden, and other runs begin with the pretrained encoder."""
 
 import dataclasses
 import pathlib
@@ -28,7 +28,7 @@ NETWORKS = [
 
 
 class Spy:
-    """A network that keeps what it is shown, and is sure of `guess`, i32[B,S]."""
+    """A network that records its inputs, and is certain of `guess`, i32[B,S]."""
 
     def __init__(self, guess: jax.Array | int = 0):
         self.guess = guess
@@ -54,18 +54,18 @@ def test_nothing_of_a_hidden_frame_reaches_the_encoder(key):
     shown = np.asarray(spy.shown)
     assert hidden.any() and not hidden[~np.asarray(mask)].any()
     assert not shown[hidden].any()
-    # Nor what the next frame's velocity says of it.
+    # Nor does the velocity of the next frame.
     assert not shown[:, 1:][hidden[:, :-1]].any()
     after = np.pad(hidden[:, :-1], ((0, 0), (1, 0)))
     seen = np.asarray(mask) & ~hidden & ~after
     np.testing.assert_array_equal(shown[seen], np.asarray(x)[seen])
-    # The encoder is told of the clip's length alone.
+    # The encoder gets the mask of the clip's length alone.
     np.testing.assert_array_equal(spy.mask, mask)
 
 
 @pytest.mark.parametrize("key", [None, 3])
 @pytest.mark.parametrize("seen", [0.0, 0.25])
-def test_a_wrong_code_costs_by_whether_its_frame_was_hidden(key, seen):
+def test_a_wrong_code_costs_less_if_its_frame_was_seen(key, seen):
     key = None if key is None else jax.random.key(key)
     task, (x, mask) = dataclasses.replace(TASK, seen=seen), clips()
     hidden = task.hidden(mask, None if key is None else jax.random.split(key)[0])
@@ -91,15 +91,14 @@ def test_the_score_is_the_share_of_hidden_frames_whose_code_is_guessed():
     assert TASK.report.score([""] * 4, answers, np.zeros(4))["score"] == pytest.approx(share)
 
 
-def test_alike_frames_have_one_code_and_the_draw_never_changes():
+def test_similar_frames_have_the_same_code_in_every_process():
     x, mask = clips(rows=2)
     found = pretraining.codes(x, mask, 64)
     assert found.max() < 64 and len(np.unique(found[0])) > 10
-    # Neither a clip's place and size nor what is behind its end.
+    # Codes depend neither on a clip's position and size nor on its padding.
     other = jnp.where(mask[..., None], 3 * x + 7, 100.0)
-    np.testing.assert_array_equal(
-        pretraining.codes(other, mask, 64)[np.asarray(mask)], found[np.asarray(mask)]
-    )
+    same = pretraining.codes(other, mask, 64) == found
+    assert same[np.asarray(mask)].all()
     near = pretraining.codes(x + 1e-4, mask, 64)
     assert float((near == found)[np.asarray(mask)].mean()) > 0.95
     constant = jnp.full((1, 9, 2), 0.1)
@@ -113,7 +112,7 @@ def test_as_many_frames_are_hidden_as_the_share_says(share, span):
     mask = jnp.ones((64, 400), bool)
     for key, near in ((jax.random.key(0), 0.03), (None, 0.06)):
         assert float(task.hidden(mask, key).mean()) == pytest.approx(share, abs=near)
-    # At the edges no less than within.
+    # At the ends of clips as often as in between.
     many = jnp.ones((4000, 12), bool)
     np.testing.assert_allclose(task.hidden(many, jax.random.key(1)).mean(0), share, atol=0.04)
     with pytest.raises(ValueError, match="span 0"):
@@ -123,7 +122,7 @@ def test_as_many_frames_are_hidden_as_the_share_says(share, span):
 
 
 @pytest.mark.parametrize("model", NETWORKS, ids=["transformer", "lstm", "squeezeformer"])
-def test_every_encoder_guesses_every_frames_code_and_learns(model):
+def test_every_encoder_guesses_the_code_of_every_frame_and_gets_gradients(model):
     features = dataclasses.make_dataclass("Features", ["num_features"])(6)
     built = jax.jit(lambda: TASK.build(model, features, nnx.Rngs(0)))()
     names = {name.split("/")[0] for name in stored.flatten(built)}
@@ -167,7 +166,7 @@ def test_another_run_begins_with_exactly_the_pretrained_encoder(dataset, run, ca
     assert "not used: guess/bias, guess/kernel" in caplog.text
 
 
-def test_a_run_of_which_nothing_fits_is_an_error(dataset, run, tmp_path):
+def test_a_run_whose_weights_do_not_fit_is_an_error(dataset, run, tmp_path):
     other = dataclasses.replace(run[0].model, dim=24)
     with pytest.raises(ValueError, match="no weight of that run has the name and the shape"):
         setup.of(tiny.cfg(dataset, weights=str(run[1]), model=other)).init()

@@ -1,4 +1,4 @@
-"""Transcription: losses against slow references, heads that are equals."""
+"""Transcription: losses against slow references, and the heads."""
 
 import itertools
 
@@ -24,7 +24,7 @@ def batch(*phrases: list[int], width: int = 4, weight=None) -> dict:
 
 
 class Scores:
-    """A network whose outputs are given."""
+    """A network with given outputs."""
 
     def __init__(self, logits):
         self.logits = jnp.asarray(logits, jnp.float32)
@@ -43,7 +43,7 @@ class Scores:
 
 
 def ctc_reference(logits_MV: np.ndarray, phrase: list[int]) -> float:
-    """-log of the summed probability of every path that reads as the phrase."""
+    """-log of the summed probability of all paths that spell the phrase."""
     p = np.exp(logits_MV - np.logaddexp.reduce(logits_MV, -1, keepdims=True))
     total = 0.0
     for path in itertools.product(sorted({*phrase, PAD}), repeat=len(p)):
@@ -64,7 +64,7 @@ def test_the_ctc_loss_is_the_sum_over_all_paths(phrase):
 
 
 def ctc_forward(logits_MV: np.ndarray, phrase: list[int]) -> float:
-    """The forward algorithm (Graves et al. 2006, section 4.1) in float64; inf: nothing fits."""
+    """The forward algorithm (Graves et al. 2006, section 4.1) in float64; inf if no path fits."""
     logp = logits_MV - np.logaddexp.reduce(logits_MV, -1, keepdims=True)
     states = [PAD]
     for c in phrase:
@@ -82,10 +82,10 @@ def ctc_forward(logits_MV: np.ndarray, phrase: list[int]) -> float:
     return -np.logaddexp.reduce(a[-2:])
 
 
-def test_the_ctc_loss_is_the_forward_algorithms_on_random_clips_empty_and_overlong_phrases_too():
+def test_the_ctc_loss_equals_the_forward_algorithm_for_phrases_of_every_length():
     rng = np.random.default_rng(1)
     logits, frames = 3 * rng.normal(size=(60, 12, 60)), rng.integers(1, 13, 60)
-    # Few characters, so that there are twins; up to more than the frames hold.
+    # Few different characters, so that equal neighbours occur; some phrases are too long.
     phrases = [rng.integers(0, 3, rng.integers(0, 10)).tolist() for _ in range(60)]
     mask, rows = jnp.asarray(np.arange(12) < frames[:, None]), batch(*phrases, width=10)
 
@@ -94,9 +94,8 @@ def test_the_ctc_loss_is_the_forward_algorithms_on_random_clips_empty_and_overlo
         return heads.CTC().loss(Scores(logits), jnp.zeros((60, 12, 1)), mask, given, None)[:2]
 
     losses, counts = jax.jit(jax.vmap(total))(np.eye(60))
-    cases = zip(logits, frames, phrases, losses, counts, strict=True)
     fitting = 0
-    for x, n, phrase, loss, count in cases:
+    for x, n, phrase, loss, count in zip(logits, frames, phrases, losses, counts, strict=True):
         expected = ctc_forward(x[:n], phrase)
         fits = np.isfinite(expected)
         fitting += fits
@@ -105,29 +104,24 @@ def test_the_ctc_loss_is_the_forward_algorithms_on_random_clips_empty_and_overlo
     assert 20 < fitting < 55 and [] in phrases
 
 
-def test_a_phrase_that_its_frames_cannot_hold_counts_for_nothing():
+def test_a_phrase_that_does_not_fit_its_frames_counts_for_nothing():
     logits, mask = np.zeros((2, 3, 60)), jnp.ones((2, 3), bool)
-    rows = batch([1, 1, 2], [1, 2, 3])  # The twins need a blank between them: four frames.
+    rows = batch([1, 1, 2], [1, 2, 3])  # 1, 1 needs a blank in between, and so four frames.
     total, count, _ = heads.CTC().loss(Scores(logits), jnp.zeros((2, 3, 1)), mask, rows, None)
     assert np.isfinite(float(total)) and float(count) == 4
 
 
 @pytest.mark.parametrize(
     "head, width, positions",
-    [
-        (heads.CTC(), 60, 6),
-        (heads.Autoregressive(), 62, 5),
-        (heads.PerPosition(), 62, 6),
-    ],
+    [(heads.CTC(), 60, 6), (heads.Autoregressive(), 62, 5), (heads.PerPosition(), 62, 6)],
 )
-def test_rows_that_only_fill_a_batch_change_no_loss_and_no_gradient(head, width, positions):
+def test_padding_rows_of_a_batch_change_no_loss_and_no_gradient(head, width, positions):
     logits = np.random.default_rng(0).normal(size=(3, positions, width))
     mask, x = jnp.ones((3, positions), bool), jnp.zeros((3, positions, 1))
 
     def loss(logits, rows):
-        total, count, _ = head.loss(
-            Scores(logits), x[: len(logits)], mask[: len(logits)], rows, None
-        )
+        n = len(logits)
+        total, count, _ = head.loss(Scores(logits), x[:n], mask[:n], rows, None)
         return total / count
 
     filled = batch([1, 2], [3], [], weight=[1, 1, 0])
@@ -139,8 +133,8 @@ def test_rows_that_only_fill_a_batch_change_no_loss_and_no_gradient(head, width,
     assert not da[2].any()
 
 
-def test_teacher_forcing_asks_for_the_characters_and_then_the_end():
-    # A network that is sure of the right answers has no loss.
+def test_teacher_forcing_trains_the_characters_and_then_the_end():
+    # A network that is certain of the right characters has no loss.
     target = [5, 9, END, PAD, PAD]
     logits = 50.0 * np.eye(62)[target][None]
     head = heads.Autoregressive(label_smoothing=0.0)
@@ -151,7 +145,7 @@ def test_teacher_forcing_asks_for_the_characters_and_then_the_end():
     assert [float(v) for v in sums["token_accuracy"]] == [3, 3]
 
 
-def test_the_published_lstms_positions_count_their_pads():
+def test_the_per_position_baseline_counts_padding():
     target = [START, 5, 9, END, PAD, PAD]
     logits = 50.0 * np.eye(62)[target][None]
     total, count, _ = heads.PerPosition().loss(
@@ -160,7 +154,7 @@ def test_the_published_lstms_positions_count_their_pads():
     assert float(total) < 1e-6 and float(count) == 6
 
 
-def test_class_weights_weigh_characters():
+def test_class_weights_scale_the_losses_of_characters():
     weights = tuple(2.0 if i == 5 else 1.0 for i in range(62))
     logits, x, mask = np.zeros((1, 5, 62)), jnp.zeros((1, 3, 1)), jnp.ones((1, 3), bool)
 
@@ -172,7 +166,7 @@ def test_class_weights_weigh_characters():
     assert total([5], class_weights=weights) == pytest.approx(total([5]) * 1.5)
 
 
-def test_a_network_with_both_heads_is_read_by_ctc_alone_when_told():
+def test_an_option_decodes_a_network_with_both_heads_by_ctc_alone():
     both = transcription.Task(head=heads.Autoregressive(ctc_weight=0.3), beams=4)
     options = decoding_options.Options(ctc=True, beams=1)
     logits = np.random.default_rng(0).normal(size=(2, 5, 60))
@@ -185,7 +179,7 @@ def test_a_network_with_both_heads_is_read_by_ctc_alone_when_told():
             transcription.Task(head=head).searching(options)
 
 
-def test_the_share_of_ctc_in_a_joint_reading_is_an_option():
+def test_an_option_sets_the_weight_of_ctc_in_joint_decoding():
     both = transcription.Task(head=heads.Autoregressive(ctc_weight=0.3), beams=4)
     assert both.searching(decoding_options.Options(beams=2)).head == both.head
     for weight in (0.9, 0.0):
@@ -195,7 +189,7 @@ def test_the_share_of_ctc_in_a_joint_reading_is_an_option():
         transcription.Task(head=heads.CTC()).searching(decoding_options.Options(ctc_weight=0.9))
 
 
-def test_an_option_switches_off_what_a_run_was_trained_with():
+def test_options_switch_off_beams_and_the_fallback_of_a_trained_run():
     trained = transcription.Task(beams=4, fallback="no text", fallback_below=0.2)
     assert trained.searching(decoding_options.Options()) == trained
     off = trained.searching(decoding_options.Options(beams=1, fallback=""))
@@ -204,7 +198,7 @@ def test_an_option_switches_off_what_a_run_was_trained_with():
         trained.searching(decoding_options.Options(beams=0))
 
 
-def test_what_evaluation_gathers_says_what_the_exported_rows_say():
+def test_the_answers_of_an_evaluation_equal_those_of_the_exported_rows():
     rng, task = np.random.default_rng(0), transcription.Task()
     tokens = jnp.asarray(rng.integers(0, vocab.SIZE, (5, 9)).astype(np.int32)).at[0].set(vocab.PAD)
     answers = decoding.answers(tokens, jnp.asarray(rng.random((5, 9))).at[1, 0].set(0))

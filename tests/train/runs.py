@@ -1,4 +1,4 @@
-"""What tests ask of training runs: lines, the newest state, and losses that are no number."""
+"""Helpers for tests of training runs: logged lines, the newest state, and losses that are NaN."""
 
 import dataclasses
 import pathlib
@@ -13,7 +13,7 @@ from aslx.train import logs, setup
 
 
 def lines(workdir: pathlib.Path) -> list[dict]:
-    """metrics.jsonl without what a clock says."""
+    """metrics.jsonl without the measured times."""
     found = logs.read(workdir / "metrics.jsonl")
     return [{k: v for k, v in line.items() if k != "seq_per_s"} for line in found]
 
@@ -33,7 +33,7 @@ def first_batch(s: setup.Setup) -> dict:
 
 
 def assert_identical(cfg: config.Config, one: pathlib.Path, other: pathlib.Path) -> None:
-    """Two runs of a config have the same lines and the same state, to the bit."""
+    """Asserts that two runs of a config have the same lines and the same state, bit for bit."""
     assert lines(one) == lines(other)
     assert_equal(state_of(cfg, one), state_of(cfg, other))
 
@@ -46,8 +46,8 @@ def assert_equal(a: dict, b: dict) -> None:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Poisoned(transcription.Task):
-    """A task whose loss in training is not a number where a batch holds one of `records`, or where
-    it is one of `batches`, each known by its records in their order."""
+    """A task whose training loss is NaN for a batch that holds one of `records` or is one of
+    `batches`, each given as its records in order."""
 
     records: tuple[int, ...] = ()
     batches: tuple[tuple[int, ...], ...] = ()
@@ -62,7 +62,7 @@ class Poisoned(transcription.Task):
 
 
 def poisoned(cfg: config.Config, *records: int, batches=()) -> config.Config:
-    task = Poisoned(
-        head=cfg.task.head, max_tokens=cfg.task.max_tokens, records=records, batches=batches
-    )
+    """A config whose task is `Poisoned`."""
+    known = {"head": cfg.task.head, "max_tokens": cfg.task.max_tokens}
+    task = Poisoned(**known, records=records, batches=batches)
     return dataclasses.replace(cfg, task=task)

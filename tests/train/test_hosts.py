@@ -1,11 +1,10 @@
-"""Several processes that train as one: the same batches, the same losses, the same checkpoints."""
+"""Several hosts train as one: the same batches, losses and checkpoints."""
 
 import json
 import os
 import pathlib
 import shutil
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Sequence
 
@@ -13,7 +12,7 @@ import pytest
 
 from aslx import config
 from aslx.train import lock, logs
-from tests import hosts, tiny
+from tests import hosts, processes, tiny
 
 STEPS = 50
 
@@ -25,10 +24,9 @@ def config_file(dataset, tmp_path_factory) -> pathlib.Path:
 
 
 def train(count: int, config_file: pathlib.Path, workdir: pathlib.Path, *more: object) -> list:
-    args = ("--distributed", "--config", config_file, "--workdir", workdir)
-    return hosts.start(
-        count, "aslx.train", *args, "--mesh.cpu-devices", hosts.DEVICES // count, *more
-    )
+    """Starts a training on `count` hosts."""
+    args = ("--distributed", "--config", config_file, "--workdir", workdir, *more)
+    return hosts.start(count, "aslx.train", *args, "--mesh.cpu-devices", hosts.DEVICES // count)
 
 
 def losses(workdir: pathlib.Path) -> list[float]:
@@ -37,7 +35,7 @@ def losses(workdir: pathlib.Path) -> list[float]:
 
 @pytest.fixture(scope="module")
 def whole(config_file, tmp_path_factory) -> pathlib.Path:
-    """What one process makes of the run."""
+    """The run on one host."""
     workdir = tmp_path_factory.mktemp("whole")
     hosts.ended(train(1, config_file, workdir))
     assert len(losses(workdir)) >= STEPS
@@ -45,7 +43,7 @@ def whole(config_file, tmp_path_factory) -> pathlib.Path:
 
 
 @pytest.mark.parametrize("count", [pytest.param(2, marks=pytest.mark.slow), 4])
-def test_hosts_together_read_the_batches_of_one(config_file, tmp_path, count):
+def test_several_hosts_read_the_batches_of_one(config_file, tmp_path, count):
     hosts.ended(hosts.start(count, "tests.hosts", config_file, tmp_path / "hashes.json"))
     found = json.loads((tmp_path / "hashes.json").read_text())
     assert found == hosts.hashes(config.load(config_file))
@@ -53,19 +51,19 @@ def test_hosts_together_read_the_batches_of_one(config_file, tmp_path, count):
 
 
 @pytest.mark.parametrize("count", [2, pytest.param(4, marks=pytest.mark.slow)])
-def test_hosts_together_have_the_losses_of_one(config_file, whole, tmp_path, count):
+def test_several_hosts_have_the_losses_of_one(config_file, whole, tmp_path, count):
     hosts.ended(train(count, config_file, tmp_path))
     assert losses(tmp_path) == pytest.approx(losses(whole), rel=1e-4)
 
 
 def saved(workdir: pathlib.Path) -> list[int]:
-    """The steps of the checkpoints that are whole."""
+    """The steps of all complete checkpoints."""
     return sorted(int(p.name) for p in (workdir / "checkpoints").glob("*") if p.name.isdigit())
 
 
-def waited_for(ready: Callable[[], object], processes: Sequence[subprocess.Popen]) -> None:
+def wait_until(ready: Callable[[], object], started: Sequence[processes.Started]) -> None:
     while not ready():
-        assert all(p.poll() is None for p in processes), processes[0].communicate()[0]
+        assert all(process.poll() is None for process in started), started[0].communicate()[0]
         time.sleep(0.02)
 
 
@@ -73,25 +71,25 @@ def waited_for(ready: Callable[[], object], processes: Sequence[subprocess.Popen
 def saved_by_two(config_file, tmp_path_factory) -> pathlib.Path:
     """A run of two hosts that were killed soon after their first checkpoint."""
     workdir = tmp_path_factory.mktemp("two")
-    processes = train(2, config_file, workdir)
-    waited_for(lambda: saved(workdir), processes)
-    for process in processes:
+    started = train(2, config_file, workdir)
+    wait_until(lambda: saved(workdir), started)
+    for process in started:
         process.kill()
         process.communicate()
     assert saved(workdir)[-1] < STEPS
     return workdir
 
 
-def test_a_notice_to_one_host_saves_and_ends_all(config_file, tmp_path):
-    processes = train(2, config_file, tmp_path, "--epochs", 1000)
-    waited_for(lambda: len(losses(tmp_path)) > 2, processes)
-    processes[1].send_signal(signal.SIGTERM)
-    hosts.ended(processes, 143)
+def test_a_signal_to_one_host_saves_and_ends_all(config_file, tmp_path):
+    started = train(2, config_file, tmp_path, "--epochs", 1000)
+    wait_until(lambda: len(losses(tmp_path)) > 2, started)
+    started[1].send_signal(signal.SIGTERM)
+    hosts.ended(started, 143)
     assert saved(tmp_path)[-1] == len(losses(tmp_path))
 
 
 @pytest.mark.parametrize("count", [1, pytest.param(4, marks=pytest.mark.slow)])
-def test_what_two_hosts_saved_goes_on_with_another_number(
+def test_a_run_of_two_hosts_resumes_on_another_number_of_hosts(
     config_file, whole, saved_by_two, tmp_path, count
 ):
     copy = shutil.copytree(saved_by_two, tmp_path / "run")
@@ -109,7 +107,7 @@ def test_all_hosts_are_refused_where_another_process_trains(config_file, tmp_pat
     assert not list(tmp_path.iterdir())
 
 
-def test_hosts_go_on_alike_from_before_a_damaged_checkpoint(tmp_path):
+def test_all_hosts_resume_from_the_checkpoint_before_a_damaged_one(tmp_path):
     hosts.ended(hosts.start(2, "tests.saved_by_hosts", tmp_path / "checkpoints"), 2)
     names = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
     assert names == ["damaged-1", "damaged-2", "damaged-3", "damaged-5"]

@@ -1,18 +1,15 @@
-"""One trainer a run directory."""
+"""Only one process trains in a run directory."""
 
 import os
-import pathlib
-import signal
 import subprocess
-import sys
 from collections.abc import Mapping
 
 import pytest
 
 from aslx import errors
 from aslx.train import lock
+from tests import processes
 
-ROOT = pathlib.Path(__file__).parent.parent.parent
 HOLD = """
 import sys
 from etils import epath
@@ -27,26 +24,18 @@ cli.run(main)
 """
 
 
-def holder(workdir: object, environment: Mapping[str, str] | None = None) -> subprocess.Popen:
-    """A process that takes the lock, and holds it until its standard input ends."""
-    return subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(workdir)],
-        cwd=ROOT,
-        env=environment,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+def holder(workdir: object, env: Mapping[str, str] | None = None) -> processes.Started:
+    """Starts a process that takes the lock, and holds it until its standard input ends."""
+    words = processes.python("-c", HOLD, workdir)
+    return processes.start(words, env=env, stdin=subprocess.PIPE)
 
 
-def holds(process: subprocess.Popen) -> bool:
-    """Whether it has the lock, once it knows."""
-    assert process.stdout is not None
-    return process.stdout.readline() == "held\n"
+def holds(process: processes.Started) -> bool:
+    """Waits until a holder has the lock or is refused; whether it has the lock."""
+    return processes.output(process).readline() == "held\n"
 
 
-def test_a_second_process_is_told_of_the_first_and_of_a_killed_one_nothing_stays(tmp_path):
+def test_a_second_process_is_told_of_the_first_and_a_killed_one_leaves_no_lock(tmp_path):
     workdir = tmp_path / "runs" / "run"
     first = holder(workdir)
     assert holds(first)
@@ -54,14 +43,14 @@ def test_a_second_process_is_told_of_the_first_and_of_a_killed_one_nothing_stays
     named = f"{workdir} is trained in already, by process {first.pid} on {host} since 2"
     with pytest.raises(errors.BadInput, match=named), lock.held(workdir):
         pass
-    first.send_signal(signal.SIGKILL)
+    first.kill()
     first.wait()
     with lock.held(workdir):
         assert (workdir / lock.NAME).exists()
-    assert workdir.exists() and not any(workdir.iterdir())  # The first one made it.
+    assert workdir.exists() and not any(workdir.iterdir())  # The first process made it.
 
 
-def test_a_directory_that_was_made_for_nothing_goes_and_one_that_is_used_stays(tmp_path):
+def test_a_new_directory_that_stays_empty_is_removed_and_one_with_files_stays(tmp_path):
     with lock.held(tmp_path / "run"):
         pass
     assert not (tmp_path / "run").exists()

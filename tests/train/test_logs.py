@@ -1,4 +1,4 @@
-"""What a run writes for people: read back, whatever happened to the disk."""
+"""The log of a run: damaged lines, and the report of the clock."""
 
 import json
 import time
@@ -9,7 +9,7 @@ from aslx.train import logs
 
 
 @pytest.mark.parametrize("bad", [b'{"step": 2, "lo', b"\0" * 40, b"\xff\xfe", b"[1]", b'{"a": 1}'])
-def test_a_damaged_line_is_named_and_the_others_are_kept(tmp_path, caplog, bad):
+def test_a_damaged_line_is_named_and_all_others_are_kept(tmp_path, caplog, bad):
     path = tmp_path / "metrics.jsonl"
     good = [{"step": i, "loss": 0.5} for i in (1, 3)]
     whole = [json.dumps(line).encode() for line in good]
@@ -22,7 +22,7 @@ def test_a_damaged_line_is_named_and_the_others_are_kept(tmp_path, caplog, bad):
     assert logs.read(path) == [*good, {"step": 4, "loss": 0.25}] and not caplog.text
 
 
-def test_a_clock_that_saw_no_step_speaks_of_no_goodput():
+def test_a_clock_that_has_timed_no_step_reports_no_goodput():
     clock = logs.Clock()
     with clock("frozen layers"):
         time.sleep(0.01)

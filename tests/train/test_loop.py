@@ -1,9 +1,8 @@
-"""Training: exact, resumable, guarded."""
+"""The training loop: resuming, accumulation, guards, checkpoints and logs."""
 
 import dataclasses
 import functools
 import json
-import os
 import pathlib
 import re
 import shutil
@@ -16,7 +15,7 @@ from aslx import config, errors, optim, sharding
 from aslx.checkpoints import checkpoint
 from aslx.data import plan
 from aslx.storage import files
-from aslx.train import guard, lock, logs, loop, setup, step
+from aslx.train import guard, logs, loop, setup, step
 from tests import tiny
 from tests.train import runs
 
@@ -24,7 +23,7 @@ from tests.train import runs
 @pytest.fixture(scope="module")
 def cfg(dataset) -> config.Config:
     two = plan.Bucketed(frames=512, buckets=2, multiple=8)
-    return tiny.cfg(dataset, save_every=3, data=config.Data(path=str(dataset), batching=two))
+    return tiny.with_data(tiny.cfg(dataset, save_every=3), batching=two)
 
 
 @pytest.fixture(scope="module")
@@ -33,13 +32,13 @@ def ready(cfg) -> setup.Setup:
 
 
 def reuse(monkeypatch: pytest.MonkeyPatch, s: setup.Setup) -> None:
-    """Runs compile no step that `s` has compiled. Their configs differ in nothing that it sees."""
+    """Lets runs use the compiled step of `s`. Their configs must not change the step."""
     monkeypatch.setattr(setup, "of", lambda cfg: dataclasses.replace(s, cfg=cfg))
 
 
 @pytest.fixture(scope="module")
 def whole(cfg, ready, tmp_path_factory) -> pathlib.Path:
-    """A run from start to end: two epochs."""
+    """An unbroken run of two epochs."""
     workdir = tmp_path_factory.mktemp("whole")
     with pytest.MonkeyPatch.context() as monkeypatch:
         reuse(monkeypatch, ready)
@@ -48,12 +47,13 @@ def whole(cfg, ready, tmp_path_factory) -> pathlib.Path:
 
 
 def interrupted(cfg, workdir: pathlib.Path, *stops: int) -> None:
+    """Runs, stops after some steps, and resumes each time."""
     for at in stops:
         loop.run(cfg, workdir, stop=lambda i, at=at: i == at)
     loop.run(cfg, workdir)
 
 
-def test_the_step_compiles_once_a_bucket(ready, whole):
+def test_the_step_compiles_once_for_each_bucket(ready, whole):
     assert ready.train._cache_size() == len(ready.shapes) == 2
 
 
@@ -63,28 +63,28 @@ def test_a_resumed_run_is_bit_identical_in_an_epoch_and_across_its_end(
 ):
     reuse(monkeypatch, ready)
     epoch = ready.steps_per_epoch
-    other = dataclasses.replace(cfg, data=dataclasses.replace(cfg.data, workers=workers))
-    interrupted(other, tmp_path, 2, epoch, epoch + 3)
+    interrupted(tiny.with_data(cfg, workers=workers), tmp_path, 2, epoch, epoch + 3)
     runs.assert_identical(cfg, tmp_path, whole)
 
 
-def test_an_ended_run_is_not_trained_on(cfg, whole):
+def test_a_finished_run_is_not_trained_again(cfg, whole):
     before = runs.lines(whole)
     scores, ended = loop.run(cfg, whole)
     assert ended and runs.lines(whole) == before
     assert scores["score"] == [line["score"] for line in before if "score" in line][-1]
 
 
-def test_a_run_directory_holds_what_people_look_at(whole):
-    assert {"checkpoints", "events", "metrics.jsonl", "plots", "samples.txt"} <= {
-        p.name for p in whole.iterdir()
-    }
+def test_a_run_directory_holds_logs_plots_and_samples(whole):
+    names = {path.name for path in whole.iterdir()}
+    assert {"checkpoints", "events", "metrics.jsonl", "plots", "samples.txt"} <= names
     assert (whole / "plots" / "loss.png").stat().st_size > 1000
     assert "target" in (whole / "samples.txt").read_text()
     assert not [p for p in whole.rglob("*") if p.name.startswith(".metrics")]
 
 
-def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(cfg, whole, tmp_path, caplog):
+def test_a_run_with_a_damaged_newest_checkpoint_resumes_from_the_one_before(
+    cfg, whole, tmp_path, caplog
+):
     copy = shutil.copytree(whole, tmp_path / "run")
     with checkpoint.Checkpoints(copy / "checkpoints") as saved:
         newest = saved.steps[-1]
@@ -96,7 +96,7 @@ def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(cfg, whole, tm
     runs.assert_equal(runs.state_of(cfg, copy), runs.state_of(cfg, whole))
 
 
-def test_a_run_goes_on_upon_another_mesh_which_changes_no_result(cfg, whole, tmp_path):
+def test_a_run_resumes_on_another_mesh_with_the_same_losses(cfg, whole, tmp_path):
     loop.run(cfg, tmp_path, stop=lambda i: i == 2)
     loop.run(dataclasses.replace(cfg, mesh=sharding.Config(fsdp=8)), tmp_path)
     for a, b in zip(runs.lines(tmp_path), runs.lines(whole), strict=True):
@@ -104,15 +104,16 @@ def test_a_run_goes_on_upon_another_mesh_which_changes_no_result(cfg, whole, tmp
             assert a["loss"] == pytest.approx(b["loss"], rel=1e-3)
 
 
-def test_a_mesh_that_does_not_divide_a_batch_is_an_error(cfg):
-    batching = plan.Bucketed(frames=512, buckets=2, multiple=3)
-    other = dataclasses.replace(cfg, data=dataclasses.replace(cfg.data, batching=batching))
+def test_batches_and_microbatches_must_divide_over_the_devices(cfg):
+    three = plan.Bucketed(frames=512, buckets=2, multiple=3)
     with pytest.raises(ValueError, match="multiple of 8"):
-        setup.of(other)
+        setup.of(tiny.with_data(cfg, batching=three))
+    with pytest.raises(ValueError, match="make microbatches 1 or a multiple of 8"):
+        setup.of(dataclasses.replace(cfg, microbatches=4))
 
 
 def accumulated(s: setup.Setup, microbatches: int, devices: int, spread=step.where_it_is):
-    """The compiled function of model, batch and key, and its results for the first batch."""
+    """The program that accumulates gradients, as text, and its results for the first batch."""
     state = s.init()
     bound = step.Step(
         task=s.cfg.task,
@@ -134,17 +135,17 @@ def assert_alike(a, b):
         np.testing.assert_allclose(x, y, atol=1e-5, rtol=1e-3)
 
 
-def test_accumulated_microbatches_are_one_batch(cfg):
-    # No dropout, so that both see the same network.
+def test_accumulated_microbatches_have_the_gradient_of_one_batch(cfg):
+    # Without dropout, whose draws differ.
     s = setup.of(dataclasses.replace(cfg, model=dataclasses.replace(cfg.model, dropout=0.0)))
     (one, a), (four, b) = accumulated(s, 1, 1)[1], accumulated(s, 8, 2)[1]  # In four turns.
     assert_alike(one, four)
     assert float(a["loss"]) == pytest.approx(float(b["loss"]), rel=1e-5)
 
 
-def test_microbatches_are_the_same_on_every_mesh_and_travel_once(cfg):
+def test_microbatches_have_one_gradient_on_every_mesh_and_are_sent_once(cfg):
     batching = plan.Bucketed(frames=1024, buckets=1, multiple=16)
-    s = setup.of(dataclasses.replace(cfg, data=dataclasses.replace(cfg.data, batching=batching)))
+    s = setup.of(tiny.with_data(cfg, batching=batching))
     place = sharding.batch(s.mesh)
     spread = functools.partial(jax.lax.with_sharding_constraint, shardings=place)
     program, eight = accumulated(s, 16, 8, spread)
@@ -156,21 +157,16 @@ def test_microbatches_are_the_same_on_every_mesh_and_travel_once(cfg):
         assert "all-reduce" not in lines and "all-gather" not in lines
 
 
-def test_microbatches_that_do_not_divide_over_the_devices_are_an_error(cfg):
-    with pytest.raises(ValueError, match="make microbatches 1 or a multiple of 8"):
-        setup.of(dataclasses.replace(cfg, microbatches=4))
-
-
 def test_a_step_without_a_finite_gradient_is_skipped_and_counted(cfg, tmp_path):
     loop.run(runs.poisoned(cfg, 11), tmp_path)
     found = [line for line in runs.lines(tmp_path) if "loss" in line]
     bad = [line for line in found if np.isnan(line["loss"])]
-    assert len(bad) == 2 and found[-1]["skipped"] == 2  # Once an epoch.
+    assert len(bad) == 2 and found[-1]["skipped"] == 2  # Once in each epoch.
     state = runs.state_of(cfg, tmp_path)
     assert all(np.isfinite(v).all() for v in state.values())
 
 
-def test_too_many_skipped_steps_roll_back_and_then_stop_with_a_message(
+def test_too_many_skipped_steps_roll_the_run_back_and_finally_stop_it(
     cfg, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.setattr(guard, "MAX_STREAK", 3)
@@ -179,12 +175,12 @@ def test_too_many_skipped_steps_roll_back_and_then_stop_with_a_message(
     assert "rolled back to step 0, new data order" in capsys.readouterr().out
 
 
-def test_a_rollback_depends_on_no_log_no_save_and_no_signal(
+def test_a_rollback_does_not_depend_on_logs_saves_or_signals(
     cfg, ready, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.setattr(guard, "MAX_STREAK", 5)
     cfg, epoch = dataclasses.replace(cfg, epochs=3), ready.steps_per_epoch
-    # The second evaluation lies in the bad stretch, before it is too long.
+    # The second evaluation falls among the bad steps, before there are too many.
     bad = range(2 * epoch - 2, 2 * epoch + 5)
     batches = tuple(tuple(ready.plan(0)[i - 1].records.tolist()) for i in bad)
     reuse(monkeypatch, setup.of(runs.poisoned(cfg, batches=batches)))
@@ -192,9 +188,8 @@ def test_a_rollback_depends_on_no_log_no_save_and_no_signal(
     monkeypatch.setattr(logs.Log, "draw", lambda self: None)
     for log_every, save_every, stops in [(1, 500, ()), (20, 3, (bad[3], 2 * epoch))]:
         workdir = tmp_path / str(log_every)
-        interrupted(
-            dataclasses.replace(cfg, log_every=log_every, save_every=save_every), workdir, *stops
-        )
+        other = dataclasses.replace(cfg, log_every=log_every, save_every=save_every)
+        interrupted(other, workdir, *stops)
         out = capsys.readouterr().out
         assert f"5 steps up to {bad[4]} had no finite gradient: rolled back to" in out
         assert f"rolled back to step {epoch}, new data order" in out
@@ -204,7 +199,7 @@ def test_a_rollback_depends_on_no_log_no_save_and_no_signal(
     runs.assert_equal(found[1], found[20])
 
 
-def test_a_score_that_is_no_number_is_the_worst(monkeypatch):
+def test_a_score_that_is_no_number_is_the_worst():
     progress = checkpoint.Progress(best=0.5)
     after = loop.better(progress, float("nan"))
     assert (after.best, after.stale) == (0.5, 1)
@@ -213,24 +208,23 @@ def test_a_score_that_is_no_number_is_the_worst(monkeypatch):
     assert loop.better(first, -3.0) == checkpoint.Progress(best=-3.0)
 
 
-def test_corrupt_records_are_skipped_and_counted_where_they_may_be(cfg, tmp_path, capsys):
+def test_corrupt_records_are_skipped_and_counted_if_the_config_allows_it(cfg, tmp_path, capsys):
     copy = pathlib.Path(shutil.copytree(cfg.data.path, tmp_path / "data"))
     tiny.damage(copy, "train", 3)
-    skipping = dataclasses.replace(cfg.data, path=str(copy), skip_corrupt=True)
-    loop.run(dataclasses.replace(cfg, data=skipping), tmp_path / "run")
+    loop.run(tiny.with_data(cfg, path=str(copy), skip_corrupt=True), tmp_path / "run")
     counts = [line["corrupt"] for line in runs.lines(tmp_path / "run") if "loss" in line]
-    assert counts[-1] == 2 and counts == sorted(counts)  # Once an epoch.
+    assert counts[-1] == 2 and counts == sorted(counts)  # Once in each epoch.
     assert "2 corrupt records skipped so far" in capsys.readouterr().out
 
 
-def test_the_loop_forbids_transfers_but_batches_in_and_metrics_out(cfg, tmp_path, monkeypatch):
+def test_the_loop_forbids_transfers_except_of_batches_and_metrics(cfg, tmp_path, monkeypatch):
     monkeypatch.setattr(loop.Loop, "trace", lambda self, done: jax.numpy.ones(3) + np.ones(3))
     with pytest.raises(Exception, match="Disallowed host-to-device transfer"):
         loop.run(cfg, tmp_path)
 
 
-def test_training_stops_when_the_score_gets_no_better(cfg, tmp_path, capsys):
-    # A rate of 0 learns nothing: the second evaluation cannot be better than the first.
+def test_training_stops_when_the_score_does_not_improve(cfg, tmp_path, capsys):
+    # At rate 0 nothing is learned, and the second evaluation is no better than the first.
     still = dataclasses.replace(cfg.optim, peak_lr=0.0)
     loop.run(dataclasses.replace(cfg, optim=still, patience=1, epochs=4), tmp_path)
     assert "no better score in 1 evaluations" in capsys.readouterr().out
@@ -238,7 +232,7 @@ def test_training_stops_when_the_score_gets_no_better(cfg, tmp_path, capsys):
     assert max(line["step"] for line in runs.lines(tmp_path)) == 2 * epoch
 
 
-def test_a_run_directory_of_another_config_is_refused_by_name(cfg, whole):
+def test_a_run_directory_of_another_config_is_refused_and_the_field_is_named(cfg, whole):
     config.claim(whole, dataclasses.replace(cfg, log_every=7))
     other = dataclasses.replace(cfg, optim=dataclasses.replace(cfg.optim, peak_lr=0.5))
     with pytest.raises(errors.BadInput, match=r"optim\.peak_lr: 0\.5 here, 0\.001 there"):
@@ -246,7 +240,7 @@ def test_a_run_directory_of_another_config_is_refused_by_name(cfg, whole):
     assert json.loads((whole / "config.json").read_text())["optim"]["peak_lr"] == 0.001
 
 
-def test_a_first_start_that_fails_leaves_nothing_and_does_not_block_the_corrected_one(
+def test_a_first_start_that_fails_leaves_nothing_that_blocks_the_corrected_one(
     cfg, ready, tmp_path, monkeypatch
 ):
     long = dataclasses.replace(cfg, task=dataclasses.replace(cfg.task, max_tokens=2))
@@ -263,7 +257,7 @@ def test_a_first_start_that_fails_leaves_nothing_and_does_not_block_the_correcte
     assert config.read(workdir / "config.json") == cfg and config.trained(workdir)
 
 
-def test_epochs_may_grow_and_shrink_to_what_was_done(cfg, whole, tmp_path, capsys):
+def test_epochs_may_grow_but_not_shrink_below_the_trained_ones(cfg, whole, tmp_path, capsys):
     copy = shutil.copytree(whole, tmp_path / "run")
     with pytest.raises(errors.BadInput, match=r"has done .* steps, .*ask for --epochs 2 or more"):
         loop.run(dataclasses.replace(cfg, epochs=1), copy)
@@ -280,34 +274,23 @@ def test_epochs_may_grow_and_shrink_to_what_was_done(cfg, whole, tmp_path, capsy
     assert runs.lines(copy)[: len(runs.lines(whole))] == runs.lines(whole)
 
 
-def test_another_data_set_under_a_run_is_named_and_taken_with_consent_alone(
-    cfg, whole, tmp_path, capsys
-):
+def test_a_run_continues_on_another_data_set_only_with_consent(cfg, whole, tmp_path, capsys):
     copy = shutil.copytree(whole, tmp_path / "run")
-    same = shutil.copytree(cfg.data.path, tmp_path / "same")
+    same = str(shutil.copytree(cfg.data.path, tmp_path / "same"))
     counts = {"train": [42], "validation": [24]}
     (tmp_path / "other").mkdir()
     other = tiny.dataset(tmp_path / "other", counts, seed=1)
-
-    def at(path):
-        return dataclasses.replace(cfg, data=dataclasses.replace(cfg.data, path=str(path)))
-
-    assert loop.run(at(same), copy)[1]
+    assert loop.run(tiny.with_data(cfg, path=same), copy)[1]
+    more = dataclasses.replace(tiny.with_data(cfg, path=str(other)), epochs=9)
     with pytest.raises(errors.BadInput, match=r"other \(train\) is not .*42 records.* held 80 rec"):
-        loop.run(dataclasses.replace(at(other), epochs=9), copy)
+        loop.run(more, copy)
     capsys.readouterr()
-    more = dataclasses.replace(at(other), epochs=9)
     loop.run(more, copy, other_data=True, stop=lambda i: True)
     assert "warning: " in (out := capsys.readouterr().out) and "other (validation)" in out
     assert config.data(copy / "config.json")["data.train_split"].startswith("42 records, ")
 
 
-def test_a_second_trainer_is_refused_and_told_of_the_first(cfg, tmp_path):
-    with lock.held(tmp_path), pytest.raises(errors.BadInput, match=f"by process {os.getpid()} on"):
-        loop.run(cfg, tmp_path)
-
-
-def test_a_signal_in_an_evaluation_ends_the_run_after_it_saved_upon_lines_that_are_on_the_disk(
+def test_a_signal_in_an_evaluation_ends_the_run_after_logs_are_synced_and_the_run_is_saved(
     cfg, ready, tmp_path, monkeypatch
 ):
     reuse(monkeypatch, ready)

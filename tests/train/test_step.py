@@ -1,4 +1,4 @@
-"""The step: adversarial weights, and what it tells the losses."""
+"""The training step: adversarial weights, progress, and clips that are mixed."""
 
 import dataclasses
 from typing import Any
@@ -18,6 +18,7 @@ from tests import tiny
 from tests.train import runs
 
 ALWAYS = optim.AWP(radius=0.3, start=0.0)
+WIDE = plan.Bucketed(frames=1024, buckets=1, multiple=16)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +49,7 @@ def test_every_matrix_moves_by_the_radius_along_its_gradient_and_nothing_else_mo
     np.testing.assert_array_equal(still["kernel"], w)
 
 
-def test_the_gradient_that_is_applied_is_that_at_the_perturbed_weights(cfg):
+def test_the_gradient_at_the_perturbed_weights_is_applied(cfg):
     s = setup.of(cfg)
     batch, state = runs.first_batch(s), s.init()
     bound = step.Step(
@@ -68,13 +69,13 @@ def test_the_gradient_that_is_applied_is_that_at_the_perturbed_weights(cfg):
         (mu,) = (v for k, v in moments.items() if k.endswith("mu/" + name))
         wanted = 0.1 * np.asarray(g)
         assert np.linalg.norm(mu - wanted) <= 1e-4 * np.linalg.norm(wanted), name
-    # What is reported is the loss of the weights as they are.
+    # The reported loss is that of the unperturbed weights.
     _, plain = advanced(cfg)
     assert float(found["loss"]) == float(plain["loss"]) < float(metrics["loss"])
 
 
-def test_before_its_start_it_changes_nothing_and_then_it_does_in_the_same_program(cfg):
-    # Of programs that differ in a constant alone: others may round otherwise.
+def test_perturbation_begins_at_its_start_within_one_program(cfg):
+    # Programs that differ in a constant alone round alike.
     never, late = (optim.AWP(radius=0.3, start=start) for start in (2.0, 0.5))
     a, b = (setup.of(dataclasses.replace(cfg, awp=awp)) for awp in (never, late))
     one, other = a.init(), b.init()
@@ -83,18 +84,13 @@ def test_before_its_start_it_changes_nothing_and_then_it_does_in_the_same_progra
             (one, _), (other, _) = a.train(one, batch, a.key), b.train(other, batch, b.key)
             same = all(jax.tree.leaves(jax.tree.map(lambda x, y: bool((x == y).all()), one, other)))
             assert same == (i < a.steps / 2)
-    assert b.train._cache_size() == len(b.shapes)  # type: ignore[attr-defined]
+    programs = b.train._cache_size()  # pyright: ignore[reportFunctionMemberAccess]
+    assert programs == len(b.shapes)
 
 
 def test_neither_microbatches_nor_the_mesh_change_an_adversarial_step(cfg):
-    still = dataclasses.replace(
-        cfg,
-        awp=ALWAYS,
-        model=dataclasses.replace(cfg.model, dropout=0.0, dim=32),
-        data=dataclasses.replace(
-            cfg.data, batching=plan.Bucketed(frames=1024, buckets=1, multiple=16)
-        ),
-    )
+    model = dataclasses.replace(cfg.model, dropout=0.0, dim=32)
+    still = dataclasses.replace(tiny.with_data(cfg, batching=WIDE), awp=ALWAYS, model=model)
     one, _ = advanced(still)
     both = {"microbatches": 16, "mesh": sharding.Config(fsdp=8)}
     other, _ = advanced(still, **both)
@@ -121,7 +117,7 @@ def test_an_adversarial_step_without_a_finite_gradient_is_skipped(cfg):
 
 
 def trained_with(cfg: config.Config, task: Any, augment=None, microbatches=1, devices=1):
-    """The jitted step of eight, with another task than the config's."""
+    """The compiled step of a training of eight steps, with another task."""
     train = step.Step(
         tx=optim.build(cfg.optim, 8),
         task=task,
@@ -138,7 +134,7 @@ def trained_with(cfg: config.Config, task: Any, augment=None, microbatches=1, de
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Told:
-    """A task whose loss is the progress that it is told."""
+    """A task whose loss is the progress in the batch."""
 
     def loss(self, model, inputs, mask, batch, key):
         del inputs, mask, key
@@ -146,7 +142,7 @@ class Told:
         return (batch["progress"] * batch["weight"]).sum() + unused, batch["weight"].sum(), {}
 
 
-def test_losses_are_told_how_far_the_training_is(cfg):
+def test_losses_know_the_progress_of_the_training(cfg):
     s = setup.of(cfg)
     state, batch = s.init(), runs.first_batch(s)
     at = dataclasses.replace(state, step=jnp.asarray(6))
@@ -156,7 +152,7 @@ def test_losses_are_told_how_far_the_training_is(cfg):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Spelled:
-    """A task whose loss is a number that tells which characters are where in which row."""
+    """A task whose loss depends on every character and its place."""
 
     def loss(self, model, inputs, mask, batch, key):
         del inputs, mask, key
@@ -166,9 +162,8 @@ class Spelled:
         return row.sum() + unused, batch["weight"].sum(), {}
 
 
-def test_clips_are_mixed_alike_however_small_the_microbatches_and_whatever_the_mesh(cfg):
-    batching = plan.Bucketed(frames=1024, buckets=1, multiple=16)
-    s = setup.of(dataclasses.replace(cfg, data=dataclasses.replace(cfg.data, batching=batching)))
+def test_clips_are_mixed_alike_on_every_mesh_and_in_microbatches_of_every_size(cfg):
+    s = setup.of(tiny.with_data(cfg, batching=WIDE))
     state, batch = s.init(), runs.first_batch(s)
 
     def spelled(rate: float, microbatches: int, devices: int) -> float:
@@ -179,5 +174,5 @@ def test_clips_are_mixed_alike_however_small_the_microbatches_and_whatever_the_m
     rows = len(batch["weight"])
     whole = spelled(1.0, 1, 1)
     assert whole != pytest.approx(spelled(0.0, 1, 1), rel=1e-2)
-    for devices in (1, 8):  # A row each.
+    for devices in (1, 8):  # Microbatches of one row.
         assert spelled(1.0, rows, devices) == pytest.approx(whole, rel=1e-4)

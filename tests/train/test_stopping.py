@@ -1,15 +1,13 @@
-"""A training that is told to end: in a process of its own, by real signals."""
+"""Signals that end a training, sent to processes."""
 
-import pathlib
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
 
-ROOT = pathlib.Path(__file__).parent.parent.parent
-# Steps for ever, each of them in C, where no Python handler runs.
+from tests import processes
+
+# Runs for ever in C, where no handler of Python runs, and then in steps.
 LOOP = """
 import hashlib, sys, time
 from aslx.train import stopping
@@ -28,16 +26,13 @@ with stopping.Signals() as stop:
 
 @pytest.fixture
 def begin():
-    """Starts the loop and waits for a line of it."""
+    """A function that starts the loop and waits until it prints a line."""
     begun = []
 
-    def begin(how: str, line: str) -> subprocess.Popen:
-        command = [sys.executable, "-c", LOOP, how]
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        process = subprocess.Popen(command, cwd=ROOT, **pipes)
+    def begin(how: str, line: str) -> processes.Started:
+        process = processes.start(processes.python("-c", LOOP, how))
         begun.append(process)
-        assert process.stdout is not None
-        while process.stdout.readline() != f"{line}\n":
+        while processes.output(process).readline() != f"{line}\n":
             assert process.poll() is None
         return process
 
@@ -47,7 +42,9 @@ def begin():
 
 
 @pytest.mark.parametrize("number, name", [(signal.SIGINT, "Ctrl-C"), (signal.SIGTERM, "SIGTERM")])
-def test_before_the_first_step_a_signal_ends_it_at_once_with_a_line(begin, number, name):
+def test_before_the_first_step_a_signal_ends_the_training_at_once_with_one_line(
+    begin, number, name
+):
     process = begin("starts", "begun")
     process.send_signal(number)
     out, err = process.communicate(timeout=30)
@@ -56,7 +53,7 @@ def test_before_the_first_step_a_signal_ends_it_at_once_with_a_line(begin, numbe
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_later_it_may_save_first(begin, number):
+def test_after_the_first_step_a_signal_lets_the_training_save(begin, number):
     process = begin("steps", "steps")
     process.send_signal(number)
     out, err = process.communicate(timeout=30)
@@ -64,7 +61,7 @@ def test_later_it_may_save_first(begin, number):
     assert "ending after this step, with all saved; Ctrl-C again: at once" in err
 
 
-def test_a_second_ctrl_c_ends_it_at_once_and_an_echo_of_the_first_does_not(begin):
+def test_a_second_ctrl_c_ends_the_training_at_once_and_an_echo_of_the_first_does_not(begin):
     process = begin("hangs", "steps")
     for _ in range(3):
         process.send_signal(signal.SIGINT)
