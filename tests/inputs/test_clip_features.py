@@ -13,7 +13,7 @@ SIGNS = clip_features.Signs(max_frames=32)
 
 
 def signs(t: int, padded: int, seed: int = 0) -> dict[str, Any]:
-    """A clip of t frames before zeros, without a left hand and with a right hand in half of them."""
+    """A clip of t frames before zeros, without a left hand, the right hand in half of them."""
     selection, rng = SIGNS.source.selection, np.random.default_rng(seed)
     clip = rng.uniform(0.2, 0.8, (padded, len(selection.points), 3)).astype(np.float16)
     clip[:, selection.part("left_hand")] = np.nan
