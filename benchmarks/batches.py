@@ -1,4 +1,4 @@
-"""A batch as the loader gives it, without a data set."""
+"""Batches like those of the loader, without a data set."""
 
 import types
 from typing import Any
@@ -10,12 +10,12 @@ from aslx.schema import landmarks
 
 
 def fillers(cfg: Any, rows: int, frames: int) -> dict[str, np.ndarray]:
-    """`rows` rows that hold no clip, padded to `frames`."""
+    """`rows` empty rows, padded to `frames`."""
     stored = {"selection": landmarks.HOLISTIC130.name, "values": 1662, "cutouts": True}
     stored["size"] = cfg.features.source.shape
     fields = cfg.task.fields(stored, cfg.features)
     one = plan.Batch(plan.Shape(frames, 1), np.array([plan.NOTHING]))
-    records: Any = types.SimpleNamespace(number=np.zeros(0, int))  # Fillers read none.
+    records: Any = types.SimpleNamespace(number=np.zeros(0, int))  # Empty rows read no record.
     row = loader.Batches(records, [one], 1, fields)[0]
     return {name: np.repeat(x, rows, axis=0) for name, x in row.items()}
 
@@ -23,7 +23,7 @@ def fillers(cfg: Any, rows: int, frames: int) -> dict[str, np.ndarray]:
 def noise(
     cfg: Any, lengths: np.ndarray, *, frames: int = 0, characters: int = 18, seed: int = 0
 ) -> dict[str, np.ndarray]:
-    """A row of random values for each length, padded to `frames` or to the longest."""
+    """One row of random values for each length, padded to `frames` or to the longest length."""
     rng, rows = np.random.default_rng(seed), len(lengths)
     batch = fillers(cfg, rows, frames or int(max(lengths)))
     for name in cfg.features.source.reads:

@@ -1,9 +1,9 @@
-"""How long a user waits for the first step: from a cold start, and from a compile cache.
+"""How long a user waits for the first training step, with an empty and with a filled compile cache.
 
 python -m benchmarks.compile --config configs/quickstart.py --data data/synthetic
 
-Seconds from the command to the line of the first step in metrics.jsonl: imports, the data set's
-index, compilation, the step. Cold has an empty compile cache; warm follows it.
+Measures the seconds from the command to the first line of metrics.jsonl: imports, the index of the
+data set, compilation and the step. A cold start has an empty compile cache; a warm start follows.
 """
 
 import dataclasses
@@ -24,17 +24,17 @@ from benchmarks import machine
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Command:
-    """Times starts of a config."""
+    """Times the start of a training."""
 
     config: str
     """A Python file with get_config()."""
     data: str
-    """A folder that aslx.prepare wrote."""
+    """A folder that aslx.prepare has written."""
     repeat: int = 5
 
 
 def start(command: Command, directory: pathlib.Path) -> float:
-    """Seconds until the first step was taken."""
+    """Seconds until the first step is done."""
     with tempfile.TemporaryDirectory() as workdir:
         words = ("--config", command.config, "--workdir", workdir, "--data.path", command.data)
         call = [sys.executable, "-m", "aslx.train", *words, "--log-every", "1"]
@@ -42,15 +42,13 @@ def start(command: Command, directory: pathlib.Path) -> float:
         metrics, begun = pathlib.Path(workdir) / "metrics.jsonl", time.perf_counter()
         null = subprocess.DEVNULL
         with subprocess.Popen(call, env=where, stdout=null, stderr=null) as trainer:
-            while not (metrics.exists() and metrics.stat().st_size):
-                if trainer.poll() is not None:
-                    raise errors.BadInput(
-                        f"{' '.join(call)} ended with status {trainer.returncode}"
-                    )
+            stepped = False
+            while not stepped and trainer.poll() is None:
                 time.sleep(0.05)
+                stepped = metrics.exists() and metrics.stat().st_size > 0
             seconds = time.perf_counter() - begun
             trainer.terminate()
-            if trainer.wait() not in (0, cli.TERMINATED):
+            if trainer.wait() not in (0, cli.TERMINATED) or not stepped:
                 raise errors.BadInput(f"{' '.join(call)} ended with status {trainer.returncode}")
     return seconds
 

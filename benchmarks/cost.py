@@ -1,7 +1,7 @@
-"""What a compiled program does: FLOPs, bytes of memory, collectives, counted from its HLO text.
+"""The cost of a compiled program: FLOPs, bytes of memory and collectives, counted in its HLO text.
 
 XLA's own cost analysis counts the body of a loop once. Here an instruction counts as often as the
-loops around it run; a loop whose trips nobody knows counts once, and is handed out beside.
+loops around it run. A loop with an unknown number of trips counts once, and is also listed.
 """
 
 import dataclasses
@@ -30,54 +30,54 @@ _FREE = {
     "replica-id", "opt-barrier", "add-dependency", "call", "async-start",
 }  # fmt: skip
 _SLICES = {"dynamic-slice", "slice", "gather"}
-# Custom calls of the compiler that give an array another name, or a place.
+# Custom calls that only name or place an array.
 _NO_WORK = ("AllocateBuffer", "AssumeGatherIndicesInBound", "ConcatBitcast")
-# Products in bfloat16 that one of this precision costs (jax.lax.Precision on a TPU).
+# Products in bfloat16 for one product of a precision (jax.lax.Precision on a TPU).
 _PASSES = {"default": 1, "high": 3, "highest": 6}
 
 
 @dataclasses.dataclass(frozen=True)
 class Collective:
-    """An instruction that moves arrays between chips."""
+    """An instruction that sends arrays between chips."""
 
     op: str
     arrays: tuple[str, ...]
-    """Such as f32[256,128]; of an all-gather what it gathers, else what it is given."""
+    """Such as f32[256,128]: the results of an all-gather, the operands of all others."""
     bytes: int
-    """Of the arrays, on one chip."""
+    """Bytes of the arrays on one chip."""
     channel: str
-    """Its number in the program."""
+    """The number of the collective in the program."""
 
 
 @dataclasses.dataclass
 class Cost:
-    """Of one run of a program on one chip."""
+    """The cost of one run of a program on one chip."""
 
     flops: float = 0
-    """Of matrix products and convolutions; two for a multiplication with its addition."""
+    """FLOPs of matrix products and convolutions; two for each multiplication and addition."""
     passes: float = 0
-    """The same in FLOPs of bfloat16 products: float32 of the highest precision takes six."""
+    """FLOPs in bfloat16 products, of which a float32 product of the highest precision takes six."""
     bytes: float = 0
-    """Read from main memory and written to it, as the instructions stand: no cache is assumed."""
+    """Bytes that instructions read from main memory and write to it, without a cache."""
     collectives: dict[Collective, float] = dataclasses.field(default_factory=dict)
-    """How often each runs."""
+    """How often each collective runs."""
     unknown: "list[Cost]" = dataclasses.field(default_factory=list)
-    """One trip of each loop whose trips are unknown; that one is counted in the rest too."""
+    """One trip of each loop with an unknown number of trips; the totals include this trip."""
 
     def add(self, other: "Cost", times: float = 1) -> None:
         self.flops += other.flops * times
         self.passes += other.passes * times
         self.bytes += other.bytes * times
         for collective, count in other.collectives.items():
-            # One that runs beside other work stands in several fusions, its parts even in loops:
-            # its start and its end say how often it runs.
+            # A collective that overlaps with other work appears in several fusions, and its parts
+            # in loops. Its start and its end run as often as the collective.
             seen = self.collectives.get(collective, math.inf)
             self.collectives[collective] = min(seen, count * times)
         self.unknown += other.unknown
 
 
 def cost(text: str) -> Cost:
-    """What the entry computation of a module costs."""
+    """The cost of the entry computation of a module."""
     computations, entry = hlo.parse(text)
     return _Walk(computations).cost(entry)
 
@@ -88,12 +88,12 @@ class _Walk:
         self._costs: dict[tuple[str, bool], Cost] = {}
 
     def cost(self, name: str, fused: bool = False) -> Cost:
-        """Of one run of a computation; what is fused moves no bytes of its own."""
+        """The cost of one run of a computation; fused computations move no bytes themselves."""
         if (name, fused) not in self._costs:
             total = Cost()
             for instruction in self._computations[name].values():
                 total.add(self._one(instruction, self._computations[name], fused))
-            if name.startswith("all-reduce-scatter"):  # How a TPU's compiler writes one.
+            if name.startswith("all-reduce-scatter"):  # The TPU compiler's form.
                 total.collectives = {
                     dataclasses.replace(collective, op="reduce-scatter"): count
                     for collective, count in total.collectives.items()
@@ -131,9 +131,9 @@ class _Walk:
         return total
 
     def _trips(self, i: hlo.Instruction, around: hlo.Computation) -> int | None:
-        """Of a loop that counts up from a constant to a constant; None where it does not.
+        """The trips of a loop that counts from one constant to another; None for other loops.
 
-        The compiler for CPUs notes the number, that for TPUs does not.
+        The compiler for CPUs writes the number down, the one for TPUs does not.
         """
         known = _TRIPS.search(i.attributes)
         if known:
@@ -157,7 +157,7 @@ class _Walk:
         return max(0, -(-(last - first) // by[0]))
 
     def _bytes(self, i: hlo.Instruction, around: hlo.Computation) -> float:
-        """Main memory that an instruction reads and writes."""
+        """Bytes of main memory that an instruction reads and writes."""
         if i.op in _FREE or i.op.endswith(("-done", "-update")):
             return 0
         if i.op == "custom-call" and any(f'"{name}"' in i.attributes for name in _NO_WORK):
@@ -171,9 +171,9 @@ class _Walk:
             )
             return reads + self._written(i, inner)
         given = [_stored(around, name) for name in i.operands]
-        if i.op == "slice-start":  # Its result: the operand, the slice, a flag.
+        if i.op == "slice-start":  # The result is the operand, the slice and a flag.
             return min(i.result[1].tiled, given[0]) + i.result[1].stored
-        if i.op == "copy-start":  # Its result: the target, the source, a flag.
+        if i.op == "copy-start":  # The result is the target, the source and a flag.
             return _total(i.result[:2])
         if i.op in _SLICES:
             return min(i.result[0].tiled, given[0]) + sum(given[1:]) + _total(i.result)
@@ -183,7 +183,7 @@ class _Walk:
         return _total(i.result) + sum(given)
 
     def _read(self, inside: hlo.Computation, name: str) -> float:
-        """How much of an array a fused computation reads: of what it only slices, the slices."""
+        """Bytes of an array that a fused computation reads; if it only slices, the slices."""
         total = 0.0
         for user in inside.values():
             if name not in user.operands:
@@ -201,12 +201,12 @@ class _Walk:
                     for p in deeper.values()
                     if p.op == "parameter" and hlo.number(p) == at
                 )
-            elif not (user.op == "dynamic-update-slice" and first):  # Which writes in place.
+            elif not (user.op == "dynamic-update-slice" and first):  # This writes in place.
                 return math.inf
         return total
 
     def _written(self, i: hlo.Instruction, inner: hlo.Computation) -> float:
-        """A fusion that ends in updates of slices writes those alone."""
+        """Bytes that a fusion writes; if it ends in updates of slices, the slices alone."""
         root = hlo.root(inner)
         names = root.operands if root.op == "tuple" else (root.name,)
         total = 0.0
@@ -232,7 +232,7 @@ def _collective(i: hlo.Instruction, around: hlo.Computation) -> Collective:
     moved = tuple(a for name in i.operands for a in around[name].result)
     op = i.op.removesuffix("-start")
     if op == "all-gather":
-        # A start's result names the operands too, before the results.
+        # The result of a start begins with the operands.
         moved = i.result[len(moved) :] if op != i.op else i.result
     channel = re.search(r"channel_id=(\d+)", i.attributes)
     return Collective(
@@ -249,7 +249,7 @@ def _precision(i: hlo.Instruction) -> int:
 
 
 def _dot(i: hlo.Instruction, around: hlo.Computation) -> int:
-    """Multiplications: each value of the result takes one for each value summed over."""
+    """Multiplications: one for each value of the result and each value of the summed dimensions."""
     left = around[i.operands[0]].result[0]
     found = re.search(r"lhs_contracting_dims=\{([\d,]*)\}", i.attributes)
     over = [int(d) for d in found[1].split(",") if d] if found else []
@@ -257,9 +257,9 @@ def _dot(i: hlo.Instruction, around: hlo.Computation) -> int:
 
 
 def _convolution(i: hlo.Instruction, around: hlo.Computation) -> int:
-    """Multiplications with values that are there: not with padding, nor between dilated values.
+    """Multiplications with values of the arrays, not with padding or the zeros of dilation.
 
-    TPUs run every product as one; of a batch of products the batch is a dilated dimension.
+    On TPUs every product is a convolution; the batch of a batched product is a dilated dimension.
     """
     left, right = (around[name].result[0] for name in i.operands)
     labels = re.search(r"dim_labels=(\w+)_(\w+)->(\w+)", i.attributes)
@@ -290,6 +290,6 @@ def _spatial(sides: dict[str, str], rank: int) -> Iterator[dict[str, int]]:
 def _meetings(
     size: int, taps: int, outputs: int, *, stride: int, lhs_dilate: int, rhs_dilate: int, pad: int
 ) -> int:
-    """Along one dimension, pairs of an output and a tap that meet a value of the input."""
+    """Pairs of an output and a tap, along one dimension, that use a value of the input."""
     at = np.arange(outputs)[:, None] * stride + np.arange(taps) * rhs_dilate - pad
     return int(((at >= 0) & (at % lhs_dilate == 0) & (at // lhs_dilate < size)).sum())

@@ -1,9 +1,9 @@
-"""How fast a config's network is read: one character after the other, or by beams.
+"""The time of a prediction, by greedy decoding and by beam search.
 
 python -m benchmarks.decode --config configs/fingerspelling_transformer_modern.py --beams 1 4 8
 
-Weights are as a config begins them, and a decoder then ends few texts: it writes as many characters
-as it may, which is the slowest case.
+The weights are initial ones. A decoder with initial weights rarely ends a text before its greatest
+length, which is the slowest case.
 """
 
 import dataclasses
@@ -23,16 +23,16 @@ class Command(turns.Options):
     config: str
     """A Python file with get_config(); its fields become options of this command."""
     beams: tuple[int, ...] = (1, 4, 8)
-    """1: the likeliest character each time."""
+    """1 is greedy decoding."""
     rows: int = 32
-    """Clips of the batch."""
+    """Clips in the batch."""
     frames: int = 148
-    """Of every clip."""
+    """Frames of every clip."""
     steps: int = 3
 
 
 def reader(cfg: Any, rows: int, frames: int, beams: int) -> Any:
-    """Predictions of one batch."""
+    """Work that predicts one batch."""
     import jax
     import numpy as np
 

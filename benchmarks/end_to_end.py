@@ -1,4 +1,4 @@
-"""Seconds to a score: data made, trained, scored, exported, each by its command.
+"""The time to an exported model, by the commands that prepare, train, evaluate and export.
 
 python -m benchmarks.end_to_end --out runs/end_to_end
 """
@@ -16,14 +16,14 @@ from benchmarks import machine, splits
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Command:
-    """Times what `make train` does."""
+    """Times the commands of `make train`."""
 
     out: pathlib.Path
-    """Where the data set and the run shall stand."""
+    """A new folder for the data set and the run."""
     config: str = "configs/quickstart.py"
     """A Python file with get_config()."""
     sequences: int = 9000
-    """Synthetic clips, of which about two thirds are kept."""
+    """Synthetic clips to make; about two thirds of them are kept."""
 
 
 def main() -> None:
@@ -37,7 +37,7 @@ def main() -> None:
         "export": ("aslx.export", "--workdir", run),
     }
     if command.out.exists():
-        raise errors.BadInput(f"--out {command.out} stands already: name another folder")
+        raise errors.BadInput(f"--out {command.out} exists: name another folder")
     seconds, last = {}, {}
     for name, words in commands.items():
         begun = time.perf_counter()

@@ -1,4 +1,4 @@
-"""The text of a compiled program (HLO), read: computations, instructions, arrays as they lie."""
+"""A parser of compiled programs (HLO text): computations, instructions, and arrays in memory."""
 
 import dataclasses
 import functools
@@ -15,23 +15,23 @@ _CALLED = re.compile(r"\b(?:calls|to_apply|body|condition)=%([\w.\-]+)")
 
 @dataclasses.dataclass(frozen=True)
 class Array:
-    """An array as it lies in memory."""
+    """An array and its layout in memory."""
 
     dtype: str
     dims: tuple[int, ...]
     minor_to_major: tuple[int, ...] = ()
     tile: tuple[int, ...] = ()
     space: int = 0
-    """0: the chip's main memory; anything else lies on the core."""
+    """0 is the main memory of the chip; others are memories of the core."""
 
     @property
     def bytes(self) -> int:
-        """Of the values alone."""
+        """Bytes of the values."""
         return math.prod(self.dims) * self._bits // 8
 
     @property
     def tiled(self) -> int:
-        """With what fills the last tiles."""
+        """Bytes of whole tiles."""
         dims = list(self.dims)
         for dim, tile in zip(self.minor_to_major, reversed(self.tile), strict=False):
             dims[dim] = -(-dims[dim] // tile) * tile
@@ -39,7 +39,7 @@ class Array:
 
     @property
     def stored(self) -> int:
-        """In main memory."""
+        """Bytes in main memory."""
         return 0 if self.space else self.tiled
 
     @property
@@ -54,7 +54,7 @@ class Instruction:
     result: tuple[Array, ...]
     operands: tuple[str, ...]
     inside: str
-    """Between the parentheses; a parameter has its number there."""
+    """The text between the parentheses, such as the number of a parameter."""
     attributes: str
     root: bool
 
@@ -68,7 +68,7 @@ Computation = dict[str, Instruction]
 
 
 def arrays(text: str) -> tuple[Array, ...]:
-    """The arrays of a shape, a tuple's one after another."""
+    """The arrays of a shape; a tuple has several."""
     found = []
     for dtype, dims, order, layout in _ARRAY.findall(text):
         tile, space = _TILE.search(layout), _SPACE.search(layout)
@@ -85,7 +85,7 @@ def arrays(text: str) -> tuple[Array, ...]:
 
 
 def parse(text: str) -> tuple[dict[str, Computation], str]:
-    """Computations by name, and the entry's name."""
+    """The computations by name, and the name of the entry computation."""
     computations: dict[str, Computation] = {}
     entry, current = "", None
     for line in text.splitlines():
@@ -99,7 +99,7 @@ def parse(text: str) -> tuple[dict[str, Computation], str]:
             instruction = _instruction(line)
             current[instruction.name] = instruction
     if not entry:
-        raise ValueError("this is no HLO module: it has no ENTRY computation")
+        raise ValueError("the text is no HLO module: it has no ENTRY computation")
     return computations, entry
 
 
@@ -140,7 +140,7 @@ def index(element: Instruction) -> int:
 
 
 def constant(computation: Computation, name: str) -> int | None:
-    """The integer that an instruction always gives."""
+    """The integer that an instruction always returns, if there is one."""
     i = computation[name]
     while i.op in ("copy", "bitcast", "convert"):
         i = computation[i.operands[0]]
@@ -148,5 +148,5 @@ def constant(computation: Computation, name: str) -> int | None:
 
 
 def number(parameter: Instruction) -> int:
-    """Which argument of its computation a parameter is."""
+    """The position of a parameter among the arguments of its computation."""
     return int(parameter.inside)

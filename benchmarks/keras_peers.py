@@ -1,7 +1,7 @@
-"""The published baselines' networks in Keras, from their layer tables, and a training step of each.
+"""The networks of the published baselines in Keras, from their layer tables, and training steps.
 
-Keras' backend is that of KERAS_BACKEND, so nothing here is imported before it is called. Inputs
-are what the networks read: their preprocessing, which our step includes, is not counted.
+The variable KERAS_BACKEND chooses the backend; Keras is imported only when a function is called.
+The inputs are preprocessed features: a step of Keras does not include the preprocessing, ours does.
 """
 
 import functools
@@ -14,10 +14,10 @@ import numpy as np
 
 from benchmarks import turns
 
-# A network under Keras' names: the model, its loss, and shapes of inputs and targets.
+# Makes a network from the module keras: the model, its loss, and shapes of inputs and targets.
 Peer = Callable[[Any], tuple[Any, Any, list[tuple], tuple]]
 
-SPELLED, CHARACTERS = 64, 62  # Positions of a baseline's phrase, and its alphabet.
+SPELLED, CHARACTERS = 64, 62  # Positions of a phrase, and characters of the alphabet.
 
 
 def lstm(keras: Any) -> tuple:
@@ -109,8 +109,9 @@ def cnn(keras: Any) -> tuple:
 
 
 def resnet50(keras: Any, *, size: int, classes: int) -> tuple:
-    """Under two baselines' heads; the trunk is frozen but for its last convolution and norm, and
-    runs every step. 26,752,541 parameters are trained at 224 pixels, 3,690,008 at 32."""
+    """ResNet50 with the heads of two baselines. All of the trunk but its last convolution and norm
+    is frozen; it runs in every step. 26,752,541 parameters are trained at 224 pixels, 3,690,008
+    at 32."""
     layers = keras.layers
     trunk = keras.applications.ResNet50(
         include_top=False, weights=None, input_shape=(size, size, 3)
@@ -141,7 +142,7 @@ PEERS: dict[str, Peer] = {
 
 
 def build(config: str, rows: int, compiled: bool) -> turns.Work:
-    """Steps of Adam on one batch of `rows`, through Keras' own fit."""
+    """Steps of Adam on one batch of `rows`, by Keras' method `fit`."""
     import keras
 
     model, loss, shapes, target = PEERS[config](keras)
@@ -162,12 +163,12 @@ def build(config: str, rows: int, compiled: bool) -> turns.Work:
 
 
 def _repeated(backend: str, batch: tuple) -> Any:
-    """The batch for ever, in the way that costs this backend least."""
+    """The batch again and again, in the fastest way of a backend."""
     if backend == "tensorflow":
         import tensorflow as tf
 
         options = tf.data.Options()
-        # Its thread sleeps 10 ms, then twice as long, ...; the end of fit waits for it to wake.
+        # The thread of autotune sleeps for 10 ms, 20 ms, ... and `fit` ends only when it wakes.
         options.autotune.enabled = False
         return tf.data.Dataset.from_tensors(batch).repeat().with_options(options)
     return (batch for _ in itertools.repeat(None))

@@ -1,10 +1,10 @@
-"""Padded batches from a warm page cache: clips a second, beside other ways of reading them.
+"""Padded batches from a warm page cache: clips a second of the loader and of other ways to read.
 
 python -m benchmarks.loader
 python -m benchmarks.loader --workers 2
 
-All read the same random clips, with every byte under its CRC, and pad 64 of them to a batch. Each
-runs in a process of its own, and they take turns.
+All contenders read the same random clips, verify their CRCs, and pad 64 clips to a batch. Each runs
+in a process of its own, and they take turns.
 """
 
 import dataclasses
@@ -32,18 +32,18 @@ class Command(turns.Options):
 
     clips: int = 2000
     frames: int = 148
-    """Of every clip: the median of Kaggle's."""
+    """Frames of every clip; the default is the median of Kaggle's."""
     rows: int = 64
-    """Of a batch."""
+    """Clips in a batch."""
     workers: int = 0
-    """Processes that read for aslx; 0: a thread, as in training."""
+    """Processes that read for aslx; 0 is a thread, as in training."""
     steps: int = 200
     folder: str = ""
-    """Where the clips are written, and removed; empty: where temporary files go."""
+    """A folder for the clips, which are removed again; empty for the folder of temporary files."""
 
 
 def prepare(folder: pathlib.Path, clips: int, frames: int) -> None:
-    """Random clips as aslx.prepare writes them."""
+    """Writes random clips as aslx.prepare does."""
     import tensorflow_datasets as tfds
 
     from aslx.prepare import shards, workers
@@ -77,7 +77,7 @@ def prepare(folder: pathlib.Path, clips: int, frames: int) -> None:
 
 
 def ours(folder: pathlib.Path, rows: int, workers: int) -> Any:
-    """Batches as training reads them: the plan's, shuffled, with texts and signers."""
+    """Batches as training reads them: planned and shuffled, with texts and signers."""
     from aslx.data import loader, plan, record_fields, records
     from aslx.kernels import malloc_tuning
     from aslx.schema import landmarks
@@ -90,7 +90,7 @@ def ours(folder: pathlib.Path, rows: int, workers: int) -> Any:
     batches = iter(loader.stream(loader.Batches(data, planned, 1 << 30, wanted), workers=workers))
 
     def run(count: int) -> None:
-        # As many more as were read while others had their turn.
+        # The loader has already read some batches ahead; they do not count.
         for _ in range(count + loader.BATCHES_AHEAD * max(1, workers)):
             next(batches)
 
@@ -98,7 +98,7 @@ def ours(folder: pathlib.Path, rows: int, workers: int) -> Any:
 
 
 def bare(folder: pathlib.Path, rows: int) -> Any:
-    """One thread: pread, CRC, parse, and a copy into the one array that all batches share."""
+    """One thread that calls pread, verifies, parses, and copies into one array for all batches."""
     from aslx.data import framing, records
 
     data = records.Records(folder, "train")
@@ -121,7 +121,8 @@ def bare(folder: pathlib.Path, rows: int) -> Any:
 
 
 def baselines(folder: pathlib.Path, rows: int) -> Any:
-    """As both fingerspelling baselines: a list of floats a column, one record after the other."""
+    """tf.data as both fingerspelling baselines use it: one list of floats for each column, and one
+    record after the other."""
     import tensorflow as tf
 
     from aslx.data import records
@@ -147,11 +148,11 @@ def baselines(folder: pathlib.Path, rows: int) -> Any:
         return clip_TC, found["phrase"]
 
     dataset = tf.data.TFRecordDataset(path).repeat().map(decode).padded_batch(rows)
-    return _drawn(iter(dataset.prefetch(tf.data.AUTOTUNE)))
+    return _reading(iter(dataset.prefetch(tf.data.AUTOTUNE)))
 
 
 def tuned(folder: pathlib.Path, rows: int) -> Any:
-    """The best that tf.data does with aslx's records: shards side by side, parsed by the batch."""
+    """The fastest tf.data pipeline for aslx's records: parallel shards, parsed in batches."""
     import tensorflow as tf
 
     from aslx.data import records
@@ -175,10 +176,12 @@ def tuned(folder: pathlib.Path, rows: int) -> Any:
         tf.data.TFRecordDataset, num_parallel_calls=auto, deterministic=False
     )
     batched = several.batch(rows, drop_remainder=True)
-    return _drawn(iter(batched.map(decode, num_parallel_calls=auto).prefetch(auto)))
+    return _reading(iter(batched.map(decode, num_parallel_calls=auto).prefetch(auto)))
 
 
-def _drawn(batches: Iterator) -> Any:
+def _reading(batches: Iterator) -> Any:
+    """Work that reads batches."""
+
     def run(count: int) -> None:
         for _ in range(count):
             next(batches)
@@ -204,11 +207,11 @@ def main() -> None:
         prepare(folder, command.clips, command.frames)
         times = turns.race(contenders(command, folder), turns=command.turns, steps=command.steps)
     table = []
-    megabytes = command.frames * 130 * 6 / 1e6  # Of a clip in float16, however it is stored.
+    megabytes = command.frames * 130 * 6 / 1e6  # A clip in float16.
     for name, found in times.items():
         rates = sorted(command.rows / s for s in found.seconds)
         low, rate, high = (round(float(np.quantile(rates, q))) for q in (0, 0.5, 1))
-        # Of turns that followed one another: what disturbed one of them disturbed both.
+        # Turns that follow each other are compared, because both meet the same disturbances.
         against = np.divide(found.seconds, times["aslx"].seconds)
         cpu = float(np.median(found.cpu_seconds)) / command.rows
         line = {"benchmark": "loader", "contender": name, "rows": command.rows}

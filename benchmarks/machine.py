@@ -1,4 +1,4 @@
-"""What a figure was measured on, and what that machine can do."""
+"""The machine on which a figure is measured: its properties, and its fastest matrix product."""
 
 import importlib.metadata
 import os
@@ -13,7 +13,7 @@ _PACKAGES = ("jax", "jaxlib", "flax", "keras", "tensorflow-cpu", "torch", "grain
 
 
 def facts() -> dict[str, Any]:
-    """The processor, its cores, its load, and versions of what is installed."""
+    """The processor, its cores, its load, and the versions of installed packages."""
     found = {p.metadata["Name"].lower(): p.version for p in importlib.metadata.distributions()}
     return {
         "machine": f"{_processor()}, {os.cpu_count()} cores",
@@ -29,13 +29,13 @@ def _processor() -> str:
 
 
 def table(head: tuple[str, ...], rows: list[tuple]) -> str:
-    """Of Markdown."""
+    """A Markdown table."""
     lines = [head, ("---",) * len(head), *rows]
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
 
 
 def product(size: int = 2048, dtype: str = "float32") -> turns.Work:
-    """A matrix product so large that nothing limits it but the device's arithmetic."""
+    """Work that multiplies matrices so large that only the arithmetic of the device limits it."""
     import jax
     import jax.numpy as jnp
 

@@ -1,10 +1,10 @@
-"""How fast aslx.prepare turns Kaggle's layout into shards, and what memory it takes.
+"""The speed and the memory of aslx.prepare, from Kaggle's layout to shards.
 
 python -m benchmarks.prepare --source data/synthetic/kaggle
 
-Once with one process and once with two, on all of the source's files and on half of them. Megabytes
-are those of the selection's values in float32, as parquet holds them: what goes in. Memory is the
-largest resident set of all of its processes together.
+It runs with one process and with two, on all files of the source and on half of them. Megabytes
+count the values that are read, in float32. Memory is the largest resident set of all processes
+together.
 """
 
 import csv
@@ -30,19 +30,19 @@ class Command:
     """Times aslx.prepare fingerspelling."""
 
     source: pathlib.Path
-    """A folder of train.csv and the parquet that it lists."""
+    """A folder with train.csv and the parquet files that it lists."""
     selection: str = "holistic130"
 
 
 def listed(source: pathlib.Path) -> tuple[list[str], list[list[str]], list[str]]:
-    """The table's head and rows, and the files that they name."""
+    """The header and the rows of the table, and the files that they name."""
     with open(source / TABLE, newline="") as f:
         head, *rows = csv.reader(f)
     return head, rows, sorted({row[head.index("path")] for row in rows})
 
 
 def half(source: pathlib.Path, target: pathlib.Path) -> None:
-    """A source of which half of the files are listed."""
+    """Makes a source that lists half of the files."""
     head, rows, paths = listed(source)
     kept = {*paths[: len(paths) // 2]}
     with open(target / TABLE, "w", newline="") as f:
@@ -51,7 +51,7 @@ def half(source: pathlib.Path, target: pathlib.Path) -> None:
 
 
 def resident(number: int) -> int:
-    """Bytes of a process and its children."""
+    """Resident bytes of a process and its children."""
     import psutil
 
     process, total = psutil.Process(number), 0
@@ -78,7 +78,7 @@ def one(command: Command, source: pathlib.Path, processes: int) -> dict:
             raise errors.BadInput(f"{' '.join(call)} ended with status {made.returncode}")
         seconds = time.perf_counter() - start
         summary = json.loads((out / "summary.json").read_text())
-    # Nothing is dropped, so that what was kept is what was read.
+    # Every clip is kept, so that the kept frames are those that were read.
     read = summary["all"]["frames"] * len(landmarks.selection(command.selection).columns) * 4
     return {
         "benchmark": "prepare",

@@ -1,12 +1,12 @@
-"""Configs trained for the same time, each with several seeds: a JSON line a run, and a table.
+"""Configs trained for the same time, each with several random seeds.
 
 python -m benchmarks.same_time --data data/synthetic --out runs/same_time \\
     configs/squeezeformer_small.py configs/fingerspelling_transformer.py
 
-The time is what the trainer's process has of two cores: start, compilation, steps, so that it does
-not matter what else the machine does. Who has not ended by then is told to stop, saves, and is
-scored as it is; a config without a schedule is best given more --epochs than fit. What stands in
---out is not run again.
+Prints a JSON line for each run, and a table. The time is the CPU time of the training process on
+two cores, start and compilation included, so that other work on the machine does not matter. A run
+that is not done by then is told to stop, saves, and is scored; give a config without a schedule
+more --epochs than fit. Runs that exist in --out are not repeated.
 """
 
 import dataclasses
@@ -32,14 +32,14 @@ class Command:
     """Trains configs for the same time and scores them on the test split."""
 
     configs: Annotated[tuple[str, ...], tyro.conf.Positional]
-    """Python files with get_config(), each with its options, if it has any, in one word:
+    """Python files with get_config(). Options of a config go into the same word:
     "configs/fingerspelling_lstm.py --epochs 1000"."""
     data: str
-    """A folder that aslx.prepare wrote."""
+    """A folder that aslx.prepare has written."""
     out: pathlib.Path
-    """Where the runs shall stand."""
+    """A folder for the runs."""
     minutes: float = 6.0
-    """Of both cores: 6 are 12 minutes of CPU time."""
+    """Minutes of both cores: 6 are 12 minutes of CPU time."""
     seeds: int = 3
 
 
@@ -61,7 +61,7 @@ def one(command: Command, words: str, seed: int) -> dict:
 def train_for(
     command: Command, config: str, options: list[str], workdir: pathlib.Path, seed: int
 ) -> None:
-    """Trains, for as long as it may; ValueError where the trainer fails."""
+    """Trains until the time is over; errors.BadInput if the training fails."""
     into = ("--workdir", workdir, "--data.path", command.data, "--seed", seed)
     import psutil
 
@@ -81,7 +81,7 @@ def train_for(
 
 
 def interval(scores: list[float]) -> tuple[float, float]:
-    """The mean of runs with several seeds, and half its 95 % interval (Student's t)."""
+    """The mean over random seeds, and half of its 95 % interval (Student's t)."""
     n, mean = len(scores), sum(scores) / len(scores)
     if n == 1:
         return mean, math.nan

@@ -1,8 +1,9 @@
-"""The same batch on 1, 2, 4, 8 devices that the cores of one host count as.
+"""The same batch on 1, 2, 4 and 8 simulated devices of one host.
 
 python -m benchmarks.scaling --config configs/squeezeformer_small.py --rows 64
 
-More devices than cores win nothing: what such a step takes longer is what dividing a batch costs.
+With more devices than cores a step gets no faster: the additional time is the cost of dividing the
+batch.
 """
 
 import dataclasses
@@ -24,9 +25,9 @@ class Command(turns.Options):
     """A Python file with get_config()."""
     devices: tuple[int, ...] = (1, 2, 4, 8)
     rows: int = 64
-    """Of the whole batch."""
+    """Clips in the whole batch."""
     frames: int = 148
-    """Of every clip."""
+    """Frames of every clip."""
 
 
 def main() -> None:

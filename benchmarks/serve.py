@@ -1,11 +1,11 @@
-"""Concurrent streams to a server on this machine: how fast it answers, and whether all of it.
+"""Concurrent streams to a server on this machine: latencies, and lost answers.
 
 python -m benchmarks.serve --workdir runs/quickstart [--streams 100] [--seconds 20]
 
-Starts aslx.serve on a port of its own. Each stream sends a frame of a made-up hand at the camera's
-rate, a clip after the other, from this process, which so competes with the server for the cores.
-An answer's latency counts from the newest frame that it covers; a frame's wait ends with the first
-answer that covers it, and so holds the time in which its stream was not yet in turn.
+Starts aslx.serve on a free port. Each stream sends random frames at the rate of a camera, one clip
+after the other, from this process, which competes with the server for the cores. The latency of an
+answer counts from the newest frame that it covers. The wait of a frame ends with the first answer
+that covers it, and includes the time in which the stream is queued.
 """
 
 import asyncio
@@ -31,33 +31,33 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Command:
-    """Measures the answers of many streams at once."""
+    """Measures the answers to many simultaneous streams."""
 
     workdir: str
-    """A directory that aslx.train wrote."""
+    """A directory that aslx.train has written."""
     streams: int = 100
     seconds: float = 20.0
-    """For which frames are sent."""
+    """Seconds in which frames are sent."""
     fps: float = 10.0
     """Frames a second of each stream; MediaPipe finds about ten in a browser on two cores."""
     frames: int = 100
-    """Of a clip, after which the stream begins the next."""
+    """Frames in a clip, after which the stream begins the next clip."""
 
 
 @dataclasses.dataclass
 class Measured:
-    """What one stream saw."""
+    """The measurements of one stream."""
 
-    latencies: list[float] = dataclasses.field(default_factory=list)  # Seconds, of each answer,
-    waits: list[float] = dataclasses.field(default_factory=list)  # and of each frame.
+    latencies: list[float] = dataclasses.field(default_factory=list)  # Seconds for each answer.
+    waits: list[float] = dataclasses.field(default_factory=list)  # Seconds for each frame.
     sent: int = 0
     reordered: int = 0
-    lost: int = 0  # Answers that were numbered and did not come, and clips without their last.
+    lost: int = 0  # Missing numbers of answers, and clips without their last answer.
 
 
 @contextlib.contextmanager
 def serving(workdir: str) -> Iterator[str]:
-    """HOST:PORT of a server."""
+    """Runs a server, and yields its HOST:PORT."""
     words = [sys.executable, "-m", "aslx.serve", "--workdir", workdir, "--port", "0"]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
     assert process.stdout
@@ -73,7 +73,7 @@ def serving(workdir: str) -> Iterator[str]:
 
 
 async def one(command: Command, url: str, seed: int) -> Measured:
-    """A stream from its first frame to the answer to its last."""
+    """Runs a stream from its first frame to the answer to its last frame."""
     import websockets
 
     rng, measured = np.random.default_rng(seed), Measured()
@@ -82,7 +82,7 @@ async def one(command: Command, url: str, seed: int) -> Measured:
         columns = json.loads(await socket.recv())["columns"]
         times: list[list[float]] = [[]]  # When each frame of each clip was sent.
         reader = asyncio.create_task(_answers(socket, times, measured))
-        start = time.monotonic() + rng.random() / command.fps  # Not all at once.
+        start = time.monotonic() + rng.random() / command.fps  # Streams do not start together.
         while (due := start + measured.sent / command.fps) < start + command.seconds:
             await asyncio.sleep(due - time.monotonic())
             if len(times[-1]) == command.frames:
@@ -102,7 +102,7 @@ async def _answers(
     clip = covered = 0
     async for message in socket:
         now, answer = time.monotonic(), json.loads(message)
-        if answer["type"] != "answer":  # A clip is over, or all are.
+        if answer["type"] != "answer":  # The end of a clip, or of the stream.
             measured.lost += covered != len(times[clip])
             clip, covered = clip + 1, 0
             continue

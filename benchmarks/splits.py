@@ -1,11 +1,11 @@
-"""A classifier on several random splits of its data: a JSON line each, and their mean at the end.
+"""A classifier trained on several random splits of its data: a JSON line for each, and the mean.
 
 python -m benchmarks.splits --config configs/keypoint_lstm.py --kind keypoint_clips \\
     --source MP_Data --out runs/splits -- --epochs 100
 
-What follows `--` is passed to aslx.train. Each split is prepared with another seed, stratified by
-class: a fifth of it tests, and of the rest an eighth validates and picks the checkpoint, unless
-`--prepare="--validation 0"` leaves it to train.
+Options after `--` are passed to aslx.train. Each split is prepared with another random seed,
+stratified by class: a fifth is the test set, and an eighth of the rest is the validation set, which
+selects the checkpoint. With `--prepare="--validation 0"` the rest is the training set.
 """
 
 import concurrent.futures
@@ -24,25 +24,25 @@ from aslx import cli, errors
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Command:
-    """Prepares, trains and tests a config on several splits."""
+    """Prepares, trains and evaluates a config on several splits."""
 
     config: str
     """A Python file with get_config()."""
     kind: str
-    """Which of aslx.prepare's sources it reads."""
+    """The kind of source, a command of aslx.prepare."""
     source: str
-    """Its data, as for aslx.prepare."""
+    """The source, as for aslx.prepare."""
     out: pathlib.Path
-    """Where data sets and runs shall stand; what stands there already is gone on with."""
+    """A folder for data sets and runs; those that exist there are continued."""
     splits: int = 5
     jobs: int = 1
-    """How many of them at a time; each then has its share of the machine's cores."""
+    """Splits at the same time; each has its share of the cores."""
     prepare: str = ""
-    """More options of aslx.prepare, separated by spaces."""
+    """Further options of aslx.prepare, separated by spaces."""
 
 
 def last_line(*words: object) -> dict:
-    """Runs a module and reads the JSON that it ends with."""
+    """Runs a module, and returns the JSON object that it prints last."""
     done = subprocess.run(
         [sys.executable, "-m", *map(str, words)], stdout=subprocess.PIPE, text=True
     )
@@ -77,7 +77,7 @@ def main() -> None:
     shares, found = [set(cores[i :: command.jobs]) for i in range(command.jobs)], []
 
     def settle() -> None:
-        """What a thread starts runs where the thread itself may."""
+        """Gives this thread its cores; processes that it starts inherit them."""
         os.sched_setaffinity(0, shares.pop())
 
     with concurrent.futures.ThreadPoolExecutor(command.jobs, initializer=settle) as pool:

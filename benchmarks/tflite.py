@@ -1,11 +1,11 @@
-"""What an exported model costs on one core: its file, and the time of a clip.
+"""The cost of an exported model on one core: the size of its file, and the time for a clip.
 
 python -m benchmarks.tflite --config configs/squeezeformer.py [--ctc] [--quantize none float16 int8]
 
-Weights are as a config begins them, which cost what trained ones do; a decoder is made to end its
-text after 18 characters. A line has the bytes of the file and, for clips of each number of frames,
-milliseconds of CPU time: the least, the median and the 95th percentile of the readings. Other work
-on the machine lengthens the upper ones, through its caches, and the least hardly.
+The weights are initial ones, which cost as much as trained ones; a decoder is made to end its text
+after 18 characters. A line has the bytes of the file and, for each length of clips, milliseconds of
+CPU time: the minimum, the median and the 95th percentile of the readings. Other work on the machine
+disturbs the caches; it lengthens the latter two, and hardly changes the minimum.
 """
 
 import dataclasses
@@ -28,26 +28,26 @@ from aslx.runs import opening
 from aslx.schema import vocab
 from aslx.tasks import heads, transcription
 
-CHARACTERS = 18  # Of Kaggle's mean phrase.
-QUANTILES = (104, 148, 207, 384)  # Frames: Kaggle's quartiles, and the longest that a model sees.
+CHARACTERS = 18  # The mean length of Kaggle's phrases.
+QUANTILES = (104, 148, 207, 384)  # Frames: the quartiles of Kaggle's clips, and the greatest input.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Command:
-    """Measures the file and the latency of a config's exported models."""
+    """Measures the size and the latency of a config's exported models."""
 
     config: str
     """A Python file with get_config(); its fields become options of this command."""
     ctc: bool = False
-    """Take the CTC head, and no decoder."""
+    """Use the CTC head, without a decoder."""
     quantize: tuple[conversion.Quantize, ...] = conversion.VARIANTS
     frames: tuple[int, ...] = QUANTILES
-    """Of the clips that are timed."""
+    """Frames of the clips that are timed."""
     repeat: int = 20
 
 
 def prepared(command: Command, cfg: config.Config) -> config.Config:
-    """With the head that is measured."""
+    """The config with the head that is measured."""
     if not command.ctc:
         return cfg
     model = dataclasses.replace(cfg.model, decoder_layers=0)
@@ -55,7 +55,7 @@ def prepared(command: Command, cfg: config.Config) -> config.Config:
 
 
 def ending(model: Any) -> Any:
-    """With a decoder, where there is one, that ends after `CHARACTERS`."""
+    """The model, with a decoder that ends after `CHARACTERS` if there is one."""
     if hasattr(model, "head"):
         model.advance = functools.partial(_ending, model.advance)
     return model
@@ -68,7 +68,7 @@ def _ending(advance: Callable[..., Any], tokens_B: jax.Array, cache: Any) -> tup
 
 
 def milliseconds(model: bytes, clip: np.ndarray, repeat: int) -> dict[str, float]:
-    """The first reading, which makes room for the clip, does not count."""
+    """CPU times for a clip; the first reading, which allocates memory, does not count."""
     run, seconds = tflite.runner(model), []
     run(inputs=clip)
     for _ in range(repeat):

@@ -1,7 +1,7 @@
-"""The Squeezeformer in PyTorch, layer for layer, and a training step of it under torch.compile.
+"""The Squeezeformer in PyTorch, layer by layer, and its training step under torch.compile.
 
-Inputs are what the network reads: features and augmentation, which our step includes, are not
-counted. Torch is no dependency of anything else here: `pip install torch`.
+The inputs are features: the step does not compute features and augmentation, ours does. No other
+module needs PyTorch: `pip install torch`.
 
 Shape suffixes: B batch, S frames, M positions, T characters, N heads, H head width, D width.
 """
@@ -11,7 +11,7 @@ import sys
 from typing import Any
 
 if __name__ == "__main__":  # Before torch, which may not be installed.
-    print("no command: python -m benchmarks.train_step runs it beside ours", file=sys.stderr)
+    print("not a command: python -m benchmarks.train_step compares it with aslx", file=sys.stderr)
     sys.exit(2)
 
 import numpy as np
@@ -122,8 +122,8 @@ class DecoderBlock(nn.Module):
 
 
 class Squeezeformer(nn.Module):
-    """From f[B,S,F], bool[B,S] and i64[B,T] to CTC's logits, the decoder's, where there is one, and
-    the memory's mask."""
+    """f[B,S,F], bool[B,S] and i64[B,T] -> the logits of CTC, those of the decoder if there is one,
+    and the mask of the memory."""
 
     def __init__(self, cfg: Any):
         super().__init__()
@@ -162,7 +162,7 @@ class Squeezeformer(nn.Module):
 
 
 def build(words: str, rows: int, frames: int, characters: int = 18) -> turns.Work:
-    """Steps of AdamW on one batch of `rows` clips of `frames`, compiled, in the config's dtype."""
+    """Compiled steps of AdamW on one batch of `rows` clips of `frames`, in the config's dtype."""
     path, *options = words.split()
     cfg = config.load(path, tuple(options))
     features: Any = cfg.features
@@ -172,10 +172,8 @@ def build(words: str, rows: int, frames: int, characters: int = 18) -> turns.Wor
     rng, tokens = np.random.default_rng(0), np.random.default_rng(1)
     seen = features.frames(frames) // 4 * 4
     x_BSF = on(rng.random((rows, seen, features.num_features), np.float32))
-    mask_BS, target_BT = (
-        on(np.ones((rows, seen), bool)),
-        on(tokens.integers(0, 59, (rows, characters))),
-    )
+    mask_BS = on(np.ones((rows, seen), bool))
+    target_BT = on(tokens.integers(0, 59, (rows, characters)))
     model = Squeezeformer(cfg.model).to(device)
     compiled, parameters = torch.compile(model, dynamic=False), list(model.parameters())
     fused: Any = {"fused": True} if device == "cuda" else {"foreach": True}

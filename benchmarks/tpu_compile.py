@@ -1,10 +1,9 @@
-"""What a config costs on TPUs, read off its compiled programs. No TPU is needed, but libtpu is.
+"""The cost of a config on TPUs, read from its compiled programs. It needs libtpu, but no TPU.
 
 python -m benchmarks.tpu_compile --config configs/quickstart.py --topology v5e:16x16
 
-It compiles the steps that training, evaluation and prediction run for every chip of a topology, and
-prints the memory they take, their FLOPs and bytes, the time that these allow, and what the chips
-tell each other.
+It compiles the steps of training, evaluation and prediction for all chips of a topology, and prints
+their memory, FLOPs and bytes, the least time that these allow, and their collectives.
 """
 
 import dataclasses
@@ -18,7 +17,7 @@ from typing import Any
 
 from aslx import cli, errors
 
-# The compiler's complaint where a program does not fit.
+# The compiler's error for a program that does not fit.
 _TOO_MUCH = "RESOURCE_EXHAUSTED"
 _UNITS = {"": 0, "K": 10, "M": 20, "G": 30}
 _LIBTPU = {
@@ -35,8 +34,8 @@ _HEAD = (
 
 @dataclasses.dataclass(frozen=True)
 class Chip:
-    """Published peaks. `usable`: what the compiler gives a program, as its message says when one
-    does not fit ("exceeds available HBM (15.75G)", libtpu 0.0.42)."""
+    """Published peaks of a chip. `usable` is the limit of the compiler, from its message for a
+    program that does not fit ("exceeds available HBM (15.75G)", libtpu 0.0.42)."""
 
     flops: float
     """FLOP/s of bfloat16 products."""
@@ -45,9 +44,9 @@ class Chip:
     memory: int
     """Bytes of main memory."""
     usable: int
-    """Bytes of it that a program may take."""
+    """Bytes of main memory that a program may use."""
     link: float
-    """Bytes/s to a neighbour, one way; a chip has four, in a plane."""
+    """Bytes/s to a neighbour, one way; a chip has four neighbours, in a plane."""
 
 
 CHIPS = {
@@ -58,7 +57,7 @@ CHIPS = {
     "v6e": Chip(918e12, 1638e9, 32 * 2**30, int(31.25 * 2**30), 90e9),
 }
 
-# What a chip sends of an array of one byte, in the bandwidth-optimal algorithms on a ring
+# Bytes that a chip sends for each byte of an array, in the bandwidth-optimal algorithms on a ring
 # (jax-ml.github.io/scaling-book, "Sharded Matrices and How to Multiply Them").
 _SENT = {"all-reduce": 2.0, "all-to-all": 0.25, "ragged-all-to-all": 0.25}
 WHOLE_RING = 16  # Chips of an axis that is a ring; a shorter one is a line, half as fast.
@@ -66,16 +65,16 @@ WHOLE_RING = 16  # Chips of an axis that is a ring; a shorter one is a line, hal
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Command:
-    """Compiles a config's programs for a TPU topology and says what they cost."""
+    """Compiles the programs of a config for a TPU topology, and prints their cost."""
 
     config: str
     """A Python file with get_config(); its fields become options of this command."""
     topology: str = "v5e:2x2"
-    """A chip and how many of it: v5e or v6e, in multiples of 2x2, which one host may have."""
+    """A chip, v5e or v6e, and the number of chips, in multiples of 2x2."""
     batch_per_chip: int = 0
-    """Clips of a batch on each chip; 0: the config's whole batch of clips of --frames."""
+    """Clips in the batch of each chip; 0 for the config's whole batch of clips of --frames."""
     frames: int = 384
-    """Frames that the clips of the batch are padded to."""
+    """Frames to which the clips are padded."""
 
 
 def chip_of(topology: str) -> Chip:
@@ -93,8 +92,8 @@ def sides(topology: str) -> list[int]:
 
 
 def devices(topology: str) -> list:
-    """The chips of a topology, for compiling only; ValueError where there is no such."""
-    # libtpu looks for a TPU even so, and may be loaded once on a machine unless told otherwise.
+    """The chips of a topology, to compile for; errors.BadInput for an unknown topology."""
+    # Without these variables libtpu looks for a TPU, and one process alone may load it.
     for name, value in _LIBTPU.items():
         os.environ.setdefault(name, value)
     import libtpu  # noqa: F401 - aslx.cli says how to install it.
@@ -108,7 +107,7 @@ def devices(topology: str) -> list:
 
 
 def programs(cfg: Any, mesh: Any, rows: int, frames: int) -> dict[str, tuple[Any, tuple]]:
-    """The jitted step of each program, and abstract arguments: batches of `rows` clips."""
+    """The jitted step of each program and its abstract arguments, with batches of `rows` clips."""
     import jax
 
     from aslx import optim, sharding
@@ -116,7 +115,7 @@ def programs(cfg: Any, mesh: Any, rows: int, frames: int) -> dict[str, tuple[Any
     from aslx.train import setup
 
     sharding.check_rows(mesh, rows, cfg.microbatches)
-    steps = 1000  # How many makes no other program.
+    steps = 1000  # Any number gives the same program.
     tx = optim.build(cfg.optim, steps)
     state, _ = setup.state(cfg, mesh, tx)
     examples, key = batch(cfg, mesh, rows, frames), jax.eval_shape(lambda: jax.random.key(0))
@@ -130,7 +129,7 @@ def programs(cfg: Any, mesh: Any, rows: int, frames: int) -> dict[str, tuple[Any
 
 
 def batch(cfg: Any, mesh: Any, rows: int, frames: int) -> dict[str, Any]:
-    """What the loader would give of `rows` clips, as abstract arrays."""
+    """A batch of `rows` clips, as abstract arrays."""
     import jax
 
     from aslx import sharding
@@ -144,14 +143,14 @@ def batch(cfg: Any, mesh: Any, rows: int, frames: int) -> dict[str, Any]:
 
 
 def rows_per_chip(cfg: Any, frames: int) -> int:
-    """Rows of the config's own batch of clips so long."""
+    """Rows of the config's own batch of clips of that length."""
     import numpy as np
 
     return cfg.data.batching.shapes(np.array([frames]))[-1].rows
 
 
 def measure(step: Any, arguments: tuple, chip: Chip) -> dict[str, Any]:
-    """Compiles a program and says what it costs a chip; `fits` is false where it does not fit."""
+    """Compiles a program and returns its cost on one chip; `fits` tells whether memory suffices."""
     from benchmarks import cost
 
     start = time.perf_counter()
@@ -177,14 +176,14 @@ def measure(step: Any, arguments: tuple, chip: Chip) -> dict[str, Any]:
 
 
 def collective_seconds(collectives: list[dict], chip: Chip, topology: str) -> float:
-    """The least that they take one after another, each over both axes and both ways."""
+    """The least time of collectives, one after another, each along both axes and in both ways."""
     ways = sum(2.0 if side >= WHOLE_RING else 1.0 for side in sides(topology))
     sent = sum(_SENT.get(c["op"], 1.0) * c["bytes"] * c["times"] for c in collectives)
     return sent / (ways * chip.link)
 
 
 def _asked(message: str) -> int:
-    """Bytes that the compiler says a program would take; 0 where it says none."""
+    """Bytes that a program would take, from the compiler's message; 0 if it does not say."""
     found = re.search(r"(?:Used|HLO temporaries \() ?([\d.]+)([KMG]?)", message)
     return int(float(found[1]) * 2 ** _UNITS[found[2]]) if found else 0
 
@@ -210,7 +209,7 @@ def _figures(found: Any, chip: Chip) -> dict[str, Any]:
 
 
 def table(lines: list[dict]) -> str:
-    """The figures of one config and topology for people."""
+    """A table of the figures of one config and topology."""
     rows: list[tuple[str, ...]] = [_HEAD]
     for line in lines:
         if not line["fits"]:
@@ -241,7 +240,7 @@ def table(lines: list[dict]) -> str:
 
 
 def run(command: Command, cfg: Any) -> list[dict]:
-    """One line of figures for each program, printed as they come."""
+    """Prints a line of figures for each program, and returns the lines."""
     from aslx import sharding
 
     chip, mesh = chip_of(command.topology), sharding.make_mesh(cfg.mesh, devices(command.topology))
@@ -276,7 +275,7 @@ def main() -> int:
     command, cfg = config.parse(Command, lambda path: Command(config=path))
     import jax
 
-    jax.config.update("jax_platforms", "cpu")  # A TPU that is here stays free.
+    jax.config.update("jax_platforms", "cpu")  # Does not use a TPU of this machine.
     lines = run(command, cfg)
     print(table(lines))
     return 0 if all(line["fits"] for line in lines) else 1

@@ -1,13 +1,13 @@
-"""The time of a training step, beside Keras' on the same machine in the same minutes.
+"""The time of a training step, compared with Keras on the same machine at the same time.
 
 python -m benchmarks.train_step configs/fingerspelling_lstm.py configs/asl_alphabet_cnn.py
 python -m benchmarks.train_step configs/squeezeformer_small.py --rows 128 --frames 96
 
-Squeezeformers are timed beside PyTorch's, compiled, where PyTorch is installed.
+Squeezeformers are compared with compiled ones in PyTorch if PyTorch is installed.
 
-Ours is the whole step of aslx.train: features, augmentation, loss, gradient and update. Keras' is
-what fit does with the baseline's network, its preprocessing done, compiled by XLA and not. Each
-runs in a process of its own; they take turns, and a large matrix product takes its turn with them.
+The step of aslx is that of aslx.train: features, augmentation, loss, gradient and update. The step
+of Keras is that of `fit` on preprocessed features of a baseline, with and without XLA. Each
+contender runs in a process of its own; they take turns with each other and a large matrix product.
 """
 
 import dataclasses
@@ -27,25 +27,25 @@ _HEAD = ("config", "trainer", "rows", "ms a step", "seq/s", "of the product's ra
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Command(turns.Options):
-    """Times a training step of configs, and of Keras where a baseline has a network there."""
+    """Times a training step of configs, and of their networks in Keras and PyTorch."""
 
     configs: Annotated[tuple[str, ...], tyro.conf.Positional]
-    """Python files with get_config(), each with its options, if it has any, in one word:
+    """Python files with get_config(). Options of a config go into the same word:
     "configs/quickstart.py --mesh.cpu-devices 2"."""
     against: tuple[str, ...] = ("tensorflow", "tensorflow-xla", "jax")
-    """Keras' backends; tensorflow-xla is tensorflow with jit_compile."""
+    """Backends of Keras; tensorflow-xla is tensorflow with jit_compile."""
     rows: int = 0
-    """Of the batch; 0: the config's own batch of clips of --frames."""
+    """Clips in the batch; 0 for the config's own batch of clips of --frames."""
     frames: int = 148
-    """Of every clip: the median of Kaggle's."""
+    """Frames of every clip; the default is the median of Kaggle's."""
     matrix: int = 2048
-    """Rows and columns of the product that a step's FLOP/s are compared with."""
+    """Rows and columns of the matrix product with which the FLOP/s of a step are compared."""
     dtype: str = "float32"
-    """Of that product."""
+    """The dtype of the matrix product."""
 
 
 def ours(words: str, rows: int, frames: int) -> Any:
-    """Steps of a config as aslx.train takes them, on one batch."""
+    """Training steps of a config, as in aslx.train, on one batch."""
     import jax
     import numpy as np
 
@@ -76,8 +76,7 @@ def ours(words: str, rows: int, frames: int) -> Any:
         return step.lower(abstract, batch, key).compile()
 
     train = compiled(stepped)
-    # What a kernel computes in another way, by Fourier transforms or once again to save memory,
-    # counts as its plain form does.
+    # The FLOPs are those of the plain forms, without Fourier transforms or recomputation.
     if hasattr(stepped.model, "remat"):
         once = dataclasses.replace(stepped.model, remat=False)
         stepped = dataclasses.replace(stepped, model=once)

@@ -1,7 +1,7 @@
-"""Contenders, each in a process of its own, who take turns: what disturbs one disturbs all.
+"""Contenders that take turns, each in a process of its own, so that disturbances affect all alike.
 
-While others have their turn a process is stopped, so that what it would read or compute ahead in
-its own threads neither disturbs them nor counts for nothing.
+A process is stopped during the turns of others, so that its threads do not work ahead: that would
+slow the others down, and would not be counted.
 """
 
 import concurrent.futures
@@ -20,37 +20,37 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Options:
-    """What every command has that races contenders."""
+    """The options of every command that compares contenders."""
 
     turns: int = 5
-    """Readings, of which the median counts."""
+    """Readings; their median is the result."""
     steps: int = 5
-    """Steps or batches of a reading."""
+    """Steps or batches in a reading."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Work:
     run: Callable[[int], None]
-    """Does it so many times, and returns when all of it is done."""
+    """Does the work a number of times, and returns when it is done."""
     flops: float = 0
-    """Of doing it once; 0: nobody counted."""
+    """FLOPs of doing the work once; 0 if they are unknown."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Contender:
     name: str
     build: Callable[[], Work]
-    """Runs in the contender's process. It can be pickled, and its module imports no framework."""
+    """Runs in the process of the contender. It can be pickled; its module imports no framework."""
     environment: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
 class Times:
     seconds: list[float]
-    """Of one step: a reading a turn."""
+    """Seconds of one step, for each turn."""
     cpu_seconds: list[float]
     peak_bytes: int
-    """Of an accelerator's memory, else of the whole process, its framework included."""
+    """The greatest use of the accelerator's memory, else that of the whole process."""
     flops: float
 
     def median(self) -> float:
@@ -92,12 +92,12 @@ def _peak() -> int:
 
 def _stop(number: int) -> None:
     os.kill(number, signal.SIGSTOP)
-    # On busy cores its threads go on for a while after the signal is sent.
+    # On busy cores the threads of the process continue for a while after the signal.
     os.waitid(os.P_PID, number, os.WSTOPPED)
 
 
 def race(contenders: list[Contender], *, turns: int, steps: int) -> dict[str, Times]:
-    """`turns` readings of each, after a first that does not count: in that they compile."""
+    """`turns` readings of each contender, after one that does not count, for compilation."""
     spawn = multiprocessing.get_context("spawn")
     pools = {
         c.name: concurrent.futures.ProcessPoolExecutor(1, spawn, _begin, (c,)) for c in contenders
@@ -116,7 +116,7 @@ def race(contenders: list[Contender], *, turns: int, steps: int) -> dict[str, Ti
                 _stop(numbers[name])
     finally:
         for number in numbers.values():
-            with contextlib.suppress(ProcessLookupError):  # It may have ended in an error.
+            with contextlib.suppress(ProcessLookupError):  # The process may have failed.
                 os.kill(number, signal.SIGCONT)
         for pool in pools.values():
             pool.shutdown()

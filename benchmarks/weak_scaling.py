@@ -1,12 +1,12 @@
-"""Weak scaling on paper: what a step takes on 8 to 256 chips, from programs that were compiled.
+"""Predicted weak scaling: the time of a step on 8 to 256 chips, from compiled programs.
 
 python -m benchmarks.tpu_compile --config configs/quickstart.py --topology v5e:2x4 > lines.jsonl
 python -m benchmarks.tpu_compile --config configs/quickstart.py --topology v5e:16x16 >> lines.jsonl
 python -m benchmarks.weak_scaling lines.jsonl
 
-Every chip has as many clips however many there are, so its part of a step stays what it is; what
-grows is how far the gradients go. Of two bounds the lower adds the collectives to the step, the
-upper lets them run wholly beside it.
+The number of clips on a chip is constant, and with it the time of the chip; the distance that the
+gradients travel grows. The lower of two bounds on the rate adds the time of the collectives to that
+of the step, the upper one lets both overlap completely.
 """
 
 import dataclasses
@@ -21,8 +21,8 @@ from aslx import cli, errors
 from benchmarks import machine, tpu_compile
 
 SHAPES = ("2x4", "4x4", "4x8", "8x8", "8x16", "16x16")
-# From a chip to the next: jax-ml.github.io/scaling-book, "Sharded Matrices and How to Multiply
-# Them", has about a microsecond.
+# Seconds from a chip to the next: about a microsecond (jax-ml.github.io/scaling-book, "Sharded
+# Matrices and How to Multiply Them").
 _HOP = 1e-6
 _HEAD = (
     "chips", "clips a step", "a chip's part", "collectives", "of which hops",
@@ -32,20 +32,20 @@ _HEAD = (
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Command:
-    """Says how a compiled training step scales from 8 chips to 256."""
+    """Predicts how a compiled training step scales from 8 chips to 256."""
 
     lines: Annotated[pathlib.Path, tyro.conf.Positional]
-    """What benchmarks.tpu_compile printed for one config and kind of chip."""
+    """The output of benchmarks.tpu_compile for one config and kind of chip."""
 
 
 def hops(topology: str) -> int:
-    """Of one collective: along both axes to the farthest chip, half of a ring or a whole line."""
+    """Hops of one collective to the farthest chip: half of each ring, or a whole line."""
     whole = tpu_compile.WHOLE_RING
     return sum(n // 2 if n >= whole else n - 1 for n in tpu_compile.sides(topology))
 
 
 def nearest(lines: list[dict], chips: int) -> dict:
-    """The program that was compiled for the number of chips that is least far, as a ratio."""
+    """The program for the nearest number of chips, by ratio."""
     return min(lines, key=lambda line: abs(math.log(size(line["topology"]) / chips)))
 
 
@@ -69,7 +69,7 @@ def scaled(lines: list[dict]) -> list[dict[str, Any]]:
 
 
 def figures(line: dict, topology: str) -> dict[str, Any]:
-    """What a program's step takes on another number of chips."""
+    """The time and the rate of a program's step on another number of chips."""
     chips, told = size(topology), line["collectives"]
     # An all-reduce goes there and back: a reduce-scatter and an all-gather.
     far = {"all-reduce": 2 * hops(topology), "collective-permute": 1}
