@@ -231,8 +231,10 @@ def test_values_hidden_by_two_changes_are_those_that_either_hides_alone():
     rows = ways.batch()
     time, point = ways.only("time_mask", rate=0.5), ways.only("point_mask", rate=0.5)
     both = dataclasses.replace(time, point_mask=point.point_mask)
-    hidden = [
-        (lambda a, b: (a != 0) & (b == 0))(*ways.seen(w, rows)[:2]) for w in (time, point, both)
-    ]
-    assert hidden[0].any() and hidden[1].any()
-    np.testing.assert_array_equal(hidden[0] | hidden[1], hidden[2])
+
+    def hidden(changes: clip_augment.Clips) -> np.ndarray:
+        before, after, _ = ways.seen(changes, rows)
+        return (before != 0) & (after == 0)
+
+    assert hidden(time).any() and hidden(point).any()
+    np.testing.assert_array_equal(hidden(time) | hidden(point), hidden(both))
