@@ -57,7 +57,8 @@ def test_texts_that_a_run_reads_are_prepared_with_its_confidence_and_trained_on(
     least = float(np.median(data.index.confidence))
     also = config.Source(path=str(tmp_path / "set"), min_confidence=least)
     cfg = tiny.with_data(tiny.cfg(dataset), also=(also,))
-    cfg = dataclasses.replace(cfg, task=dataclasses.replace(cfg.task, max_tokens=13))
+    longest = int(data.index.characters.max())
+    cfg = dataclasses.replace(cfg, task=dataclasses.replace(cfg.task, max_tokens=longest))
     kept = opening.training(cfg).sources[1][0]
     assert 0 < len(kept) < len(data) and (kept.index.confidence >= np.float32(least)).all()
 
