@@ -27,7 +27,7 @@ def lengths(cfg: config_lib.Config, model: Any, rows: int | None = None) -> list
     it chooses from, the shortest first; one alone where its answer would depend on it."""
     most = cfg.features.max_frames
     members = model.members if isinstance(model, ensemble.Ensemble) else (model,)
-    # The seeds' networks mask nothing.
+    # The published networks mask nothing.
     masks = all(isinstance(member, recogniser.Recogniser) for member in members)
     if not masks or not isinstance(cfg.features, phrase_features.Modern):
         return [most]

@@ -23,7 +23,7 @@ def test_nothing_after_the_end_is_read(phrase, rest):
 
 def test_the_ids_are_those_of_the_competition():
     assert len(vocab.CHARACTERS) == 59
-    # The seeds' notebooks: "a" is 32, pad 59, start 60, end 61.
+    # The baselines' notebooks: "a" is 32, pad 59, start 60, end 61.
     assert vocab.encode("a ~")[:].tolist() == [32, 0, 58]
     assert (vocab.PAD, vocab.START, vocab.END) == (59, 60, 61)
 

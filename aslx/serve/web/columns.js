@@ -60,7 +60,7 @@ function places(input) {
  */
 export function rows(input) {
   const order = places(input);
-  // The keypoint seed put zeros where a part was lost, the competitions nothing.
+  // The keypoint baseline has zeros where a part was lost, the competitions nothing.
   const lost = input.kind === "keypoints" ? 0 : NaN;
   return (landmarks) => Float32Array.from(order, ([part, at]) => landmarks[part]?.[at] ?? lost);
 }
