@@ -11,7 +11,6 @@ import shlex
 import shutil
 
 import pytest
-import tyro
 from apache_beam.options import pipeline_options
 
 from aslx.prepare import __main__ as prepare
@@ -292,7 +291,7 @@ def test_prepare_and_beam_parse_what_a_dry_run_of_beam_prints(options, fakes, mo
     ran = launch(fakes, "beam.sh", "--dry-run", "gs://b/kaggle", "gs://b/fs", *options.split())
     python, m, module, *arguments = shlex.split(ran.out.splitlines()[0])
     assert (python, m, module) == ("python", "-m", "aslx.prepare")
-    command = tyro.cli(prepare.Command, args=arguments)
+    command = prepare.parse(arguments)
     assert isinstance(command, fingerspelling.Fingerspelling)
     assert (command.source, command.out) == ("gs://b/kaggle", "gs://b/fs")
     assert command.beam and command.beam.startswith(options)

@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from typing import Annotated, NoReturn
+from typing import NoReturn
 
 import tyro
 
@@ -22,37 +22,50 @@ from aslx.prepare import (
     synthetic,
     videos,
 )
-from aslx.storage import remote_files
+from aslx.storage import files, remote_files
 
-DataSet = (
-    fingerspelling.Fingerspelling
-    | synthetic.Synthetic
-    | Annotated[keypoint_clips.KeypointClips, tyro.conf.subcommand("keypoint_clips")]
-    | Annotated[isolated_signs.IsolatedSigns, tyro.conf.subcommand("isolated_signs")]
-    | Annotated[sign_mnist.SignMnist, tyro.conf.subcommand("sign_mnist")]
-    | Annotated[image_folder.ImageFolder, tyro.conf.subcommand("image_folder")]
-)
-Command = Annotated[
-    DataSet | videos.Video, tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes
-]
-KINDS = (
-    *("fingerspelling", "synthetic", "keypoint_clips", "isolated_signs"),
-    *("sign_mnist", "image_folder", "video"),
-)
+KINDS = {
+    "fingerspelling": fingerspelling.Fingerspelling,
+    "synthetic": synthetic.Synthetic,
+    "keypoint_clips": keypoint_clips.KeypointClips,
+    "isolated_signs": isolated_signs.IsolatedSigns,
+    "sign_mnist": sign_mnist.SignMnist,
+    "image_folder": image_folder.ImageFolder,
+    "video": videos.Video,
+}
 
 
 def main() -> None:
-    kinds, words = sys.argv[1:2], sys.argv[2:]
-    if kinds and not kinds[0].startswith("-"):
-        kinds = [_kind(kinds[0])]
-    words = [*kinds, *words]
-    command = tyro.cli(Command, description=__doc__, args=words)
+    command = parse(sys.argv[1:])
     with _ending_on_sigterm():
-        command.run() if isinstance(command, videos.Video) else _run(command)
+        if isinstance(command, videos.Video):
+            return command.run()
+        command.check()
+        begun, out = time.monotonic(), remote_files.path(command.out)
+        with building.scratch(out, overwrite=command.overwrite) as scratch:
+            report = command.prepare(scratch)
+            files.write(scratch / "out" / "summary.json", json.dumps(report, indent=1) + "\n")
+            info = json.loads((scratch / "out" / "dataset_info.json").read_text())
+        seconds = round(time.monotonic() - begun, 1)
+        size = sum(int(split["numBytes"]) for split in info["splits"])
+        print(command.text(report))
+        print(f"\n{command.out}: {size / 1e6:,.1f} MB of shards in {seconds} s; see figures/ in it")
+        dropped = report["dropped"]
+        clips = {part: counts["clips"] for part, counts in report["parts"].items()}
+        counted = {"clips": clips, "dropped": sum(dropped.values()), "reasons": dropped}
+        print(json.dumps({"path": command.out, **counted, "bytes": size, "seconds": seconds}))
+
+
+def parse(words: list[str]):
+    """The options of one of `KINDS` from the words of a command line."""
+    if words and not words[0].startswith("-"):
+        words = [_kind(words[0]), *words[1:]]
+    bare = (tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes)
+    return tyro.extras.subcommand_cli_from_dict(KINDS, description=__doc__, args=words, config=bare)
 
 
 def _kind(word: str) -> str:
-    """The kind of data that is meant; BadInput names the nearest where there is none."""
+    """The kind of data that a word names; BadInput suggests the nearest one."""
     kind = word.replace("-", "_")
     if kind in KINDS:
         return kind
@@ -63,7 +76,7 @@ def _kind(word: str) -> str:
 
 @contextlib.contextmanager
 def _ending_on_sigterm() -> Iterator[None]:
-    """SIGTERM, too, lets the command clear up what it began; a second one ends it at once."""
+    """On SIGTERM the command clears up, as on Ctrl-C; a second SIGTERM ends it at once."""
 
     def end(*_: object) -> NoReturn:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -75,22 +88,6 @@ def _ending_on_sigterm() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _run(command: DataSet) -> None:
-    command.check()
-    begun = time.monotonic()
-    with building.scratch(remote_files.path(command.out), overwrite=command.overwrite) as scratch:
-        report = command.prepare(scratch)
-        info = json.loads((scratch / "out" / "dataset_info.json").read_text())
-    seconds = round(time.monotonic() - begun, 1)
-    size = sum(int(split["numBytes"]) for split in info["splits"])
-    print(command.text(report))
-    print(f"\n{command.out}: {size / 1e6:,.1f} MB of shards in {seconds} s; see figures/ in it")
-    dropped = report["dropped"]
-    clips = {part: counts["clips"] for part, counts in report["parts"].items()}
-    counted = {"clips": clips, "dropped": sum(dropped.values()), "reasons": dropped}
-    print(json.dumps({"path": command.out, **counted, "bytes": size, "seconds": seconds}))
 
 
 if __name__ == "__main__":

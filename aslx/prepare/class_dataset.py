@@ -1,11 +1,10 @@
-"""Clips or images of known classes -> shards: what all classifiers' data sets have in common."""
+"""Clips or images of known classes -> shards: what all data sets for classifiers have in common."""
 
 import collections
 import dataclasses
-import json
 import pathlib
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -21,16 +20,16 @@ if TYPE_CHECKING:  # The import of TensorFlow Datasets takes seconds, and reader
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Options(options.Options):
-    """Which part of the data trains."""
+    """The source of a data set, and which part of it trains."""
 
     source: str
     """The folder of the classes."""
     split: Literal["auto", "signer", "stratified", "none"] = "auto"
-    """auto: by signer where signers are known, else stratified: the same share of every class, at
-    random. A stratified score flatters where clips or frames of one recording fall into different
-    parts."""
+    """auto: by signer where all signers are known, else stratified: the same share of every class,
+    at random. A stratified score flatters where different parts hold clips or frames of one
+    recording."""
     test: float = 0.2
-    """Share to test on, where the data name no test part themselves."""
+    """Share to test on, where the source has no test part of its own."""
     skip_unreadable: bool = False
     """Leave out clips or images that cannot be read, and count them; by default they are named, and
     nothing is written."""
@@ -39,59 +38,60 @@ class Options(options.Options):
         """--source, on a disk."""
         return pathlib.Path(options.source(self.source, self.out)).resolve()
 
-    def text(self, report: dict) -> str:
+    @staticmethod
+    def text(report: dict) -> str:
         """The report for a terminal."""
-        return text(report)
+        lines = [f"split by {report['split']}" + f" ({report['note']})" * bool(report["note"])]
+        if report["split"] == "stratified":
+            lines += ["  no signer is held out: clips of one recording may lie in different parts"]
+        for part, counts in report["parts"].items():
+            numbers = list(counts["classes"].values())
+            signers = f", {counts['signers']} signers" if counts["signers"] else ""
+            lines += [
+                f"  {part:<10} {counts['clips']:>8,} of {sum(map(bool, numbers))} classes, "
+                f"{min(numbers)} to {max(numbers)} of each{signers}"
+            ]
+        if "longest clip" in report:
+            lines += [f"  longest clip: {report['longest clip']:,} frames"]
+        told = [*class_items.left_out(report["dropped"]), *mending.said(report["mended"])]
+        told += [*report["notes"], *duplicates.said(report["duplicates"])]
+        return "\n".join([*lines, *(f"  {line}" for line in told)])
 
 
 def prepare(
-    scratch: files.Path,
-    kind: class_items.Kind,
-    found: class_items.Found,
-    asked: Options,
-    origin: str,
-    classes: Sequence[str] | None = None,
-    fitted: Callable[[Sequence[class_items.Item]], class_items.Kind] | None = None,
+    scratch: files.Path, kind: class_items.Kind, found: class_items.Found, asked: Options
 ) -> dict:
-    """Writes the data set as `scratch`/out, with a figure and summary.json, which is also the
-    answer. `classes` are those of the items where they are None; `fitted`, of the items that train,
-    replaces `kind`.
+    """Writes the data set as `scratch`/out, with a figure, and answers the report.
 
     Where an item cannot be read, all such items are looked for: they are named in a BadInput or, as
     the options say, left out. Items that show nothing are left out.
     """
     try:
-        return _build(scratch, kind, found, asked, origin, classes, fitted)
+        return _build(scratch, kind, found, asked)
     except (class_items.Unreadable, class_items.Empty):
         rest = unreadable.without(found, kind, asked.pool(), skip=asked.skip_unreadable)
         if rest is found:
             raise
     shutil.rmtree(scratch / "out", ignore_errors=True)
-    return _build(scratch, kind, rest, asked, origin, classes, fitted)
+    return _build(scratch, kind, rest, asked)
 
 
 def _build(
-    scratch: files.Path,
-    kind: class_items.Kind,
-    found: class_items.Found,
-    asked: Options,
-    origin: str,
-    classes: Sequence[str] | None,
-    fitted: Callable[[Sequence[class_items.Item]], class_items.Kind] | None,
+    scratch: files.Path, kind: class_items.Kind, found: class_items.Found, asked: Options
 ) -> dict:
     import tensorflow_datasets as tfds
 
     from aslx.prepare import dataset_figures, shards
 
+    origin = asked.folder().name
     items, method, note = divide(found, asked, origin)
-    classes = sorted({item.label for item in found.items}) if classes is None else classes
+    classes = found.classes or sorted({item.label for item in found.items})
     parts, out = splits.grouped(items, lambda item: item.part), scratch / "out"
     (out / "figures").mkdir(parents=True)
-    if fitted:
-        kind = fitted(parts.get("train", ()))
+    if kind.fit:
+        kind = kind.fit(parts.get("train", ()))
     told = ("split", "validation", "test", "seed", "shards", "processes", "skip_unreadable")
-    split = {name: getattr(asked, name) for name in told}
-    split |= {"done": method, "note": note}
+    split = {name: getattr(asked, name) for name in told} | {"done": method, "note": note}
     metadata = {"task": "classification", "classes": list(classes), "source": origin}
     features = {
         kind.array: shards.array(kind.shape, kind.dtype),
@@ -120,7 +120,6 @@ def _build(
     counts = {part: of["classes"] for part, of in report["parts"].items()}
     with files.writing(out / "figures" / "classes.png") as f:
         dataset_figures.classes(counts, classes).savefig(f)
-    files.write(out / "summary.json", json.dumps(report, indent=1) + "\n")
     return report
 
 
@@ -130,15 +129,16 @@ def _report(
     found: class_items.Found,
     written: Mapping[str, Sequence["shards.Shard"]],
 ) -> dict[str, Any]:
-    """What each part holds, and what was left out or put right."""
-    mended, counted = collections.Counter(), {}
+    """Counts of each part, and what was left out or put right."""
+    counted = {}
     for part, items in parts.items():
         labels = collections.Counter(item.label for item in items)
         signers = {item.signer for item in items} - {-1}
         of = {name: labels[name] for name in classes}
         counted[part] = {"clips": len(items), "signers": len(signers), "classes": of}
-        for shard in written[part]:
-            mended.update(shard.mended)
+    mended = collections.Counter()
+    for shard in (shard for part in parts for shard in written[part]):
+        mended.update(shard.mended)
     return {
         "parts": counted,
         "dropped": dict(found.dropped),
@@ -152,7 +152,7 @@ def divide(
 ) -> tuple[list[class_items.Item], str, str]:
     """Items that each have a part, how they were divided, and why not as asked.
 
-    BadInput where there is nothing to tell apart, or where the split cannot be as asked."""
+    BadInput where there are fewer than two classes, or where the split cannot be as asked."""
     items = found.items
     there = {item.label for item in items}
     if len(there) < 2:
@@ -165,10 +165,8 @@ def divide(
             raise errors.BadInput(f"{origin} has a class named {name!a}: give it a plain name")
     free = [item for item in items if item.part is None]
     named = {item.part for item in items}
-    validation, test = (
-        0.0 if part in named else share
-        for part, share in (("validation", asked.validation), ("test", asked.test))
-    )
+    validation = 0.0 if "validation" in named else asked.validation
+    test = 0.0 if "test" in named else asked.test
     unknown = sum(item.signer < 0 for item in items)
     if asked.split == "signer" and unknown:
         raise errors.BadInput("--split signer: these data do not say who signs")
@@ -193,22 +191,3 @@ def divide(
     told = iter(parts)
     placed = [item if item.part else dataclasses.replace(item, part=next(told)) for item in items]
     return placed, method, note
-
-
-def text(report: dict) -> str:
-    """The report for a terminal."""
-    lines = [f"split by {report['split']}" + f" ({report['note']})" * bool(report["note"])]
-    if report["split"] == "stratified":
-        lines += ["  no signer is held out: clips of one recording may lie in different parts"]
-    for part, counts in report["parts"].items():
-        numbers = list(counts["classes"].values())
-        signers = f", {counts['signers']} signers" if counts["signers"] else ""
-        lines += [
-            f"  {part:<10} {counts['clips']:>8,} of {sum(map(bool, numbers))} classes, "
-            f"{min(numbers)} to {max(numbers)} of each{signers}"
-        ]
-    if "longest clip" in report:
-        lines += [f"  longest clip: {report['longest clip']:,} frames"]
-    told = [*class_items.left_out(report["dropped"]), *mending.said(report["mended"])]
-    told += [*report["notes"], *duplicates.said(report["duplicates"])]
-    return "\n".join([*lines, *(f"  {line}" for line in told)])

@@ -1,4 +1,4 @@
-"""Clips and images of known classes, before they are shards: what a source holds, and how each
+"""Clips and images of known classes, before they are in shards: the items of a source, and how each
 is read."""
 
 import dataclasses
@@ -16,32 +16,33 @@ class Unreadable(errors.BadInput):
 
 
 class Empty(errors.BadInput):
-    """A clip that shows nothing. It is left out and counted, by the words of the error."""
+    """A clip that shows nothing. It is left out and counted under the error's message."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Item:
     """One clip or image."""
 
-    file: str  # Unique; what the record calls it.
+    file: str  # Unique; the record holds it.
     label: str
-    source: Any  # What `Kind.read` takes.
+    source: Any  # The argument of `Kind.read`.
     signer: int = -1
-    part: str | None = None  # Where the data say so.
+    part: str | None = None  # None where the source names no part.
 
 
 @dataclasses.dataclass(frozen=True)
 class Found:
-    """What a source holds, and what of it is left out."""
+    """The items of a source, and what is left out of it."""
 
     items: Sequence[Item]
-    dropped: Mapping[str, int] = dataclasses.field(default_factory=dict)  # How many, by what.
-    notes: Sequence[str] = ()  # What else a user should know.
+    dropped: Mapping[str, int] = dataclasses.field(default_factory=dict)  # Counts by reason.
+    notes: Sequence[str] = ()  # Other facts for the user.
+    classes: Sequence[str] | None = None  # In the order of their ids; None: sorted by name.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Kind:
-    """What a data set holds: its name, the array of a record, and how to read it."""
+    """The name of a data set, the array of its records, and how an item's array is read."""
 
     name: str
     array: str  # "landmarks", "keypoints" or "image".
@@ -51,10 +52,12 @@ class Kind:
     read: Callable[[Any], np.ndarray]
     metadata: dict
     mended: Callable[[Any], Sequence[str]] | None = None
-    """What reading a source puts right: words of `mending`. Asked once the source is read."""
+    """The words of `mending` for the source that was read last."""
+    fit: Callable[[Sequence[Item]], "Kind"] | None = None
+    """Makes the kind that is written, from the items that train."""
 
     def load(self, item: Item) -> np.ndarray:
-        """The array of an item; `Unreadable`, or `Empty`, says why there is none."""
+        """The array of an item; `Unreadable` or `Empty` says why there is none."""
         try:
             return self.read(item.source)
         except Empty:
@@ -68,12 +71,12 @@ class Kind:
         return {self.array: self.load(item)} | fields
 
     def put_right(self, item: Item) -> Sequence[str]:
-        """What reading the item put right."""
+        """What `load`, called just before, put right in the item: words of `mending`."""
         return self.mended(item.source) if self.mended else ()
 
 
 def image(name: str, shape: tuple[int, int, int], read: Callable[..., np.ndarray]) -> Kind:
-    """Images of one shape; `read` takes a source, and the shape."""
+    """The kind of images of one shape; `read` takes a source and the shape."""
     return Kind(
         name=name,
         array="image",
@@ -86,5 +89,5 @@ def image(name: str, shape: tuple[int, int, int], read: Callable[..., np.ndarray
 
 
 def left_out(dropped: Mapping[str, int]) -> list[str]:
-    """What is left out, in words."""
+    """A line for each reason why items were left out."""
     return [f"left out {count:,}: {what}" for what, count in sorted(dropped.items())]

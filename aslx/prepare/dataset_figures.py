@@ -1,4 +1,4 @@
-"""Pictures of a prepared data set: what is signed, for how long, and what a clip looks like."""
+"""Figures of a prepared data set: its characters or classes, its lengths, and some clips."""
 
 import collections
 import pathlib
@@ -19,7 +19,7 @@ Sample = tuple[phrase_clips.Clip, np.ndarray]  # A clip and its landmarks f16[T,
 
 
 def samples(kept: Sequence[phrase_clips.Clip]) -> list[phrase_clips.Clip]:
-    """The few clips to draw: of usual length, a hand in most frames, each by another signer."""
+    """A few clips to draw: of usual length, with a hand in most frames, by different signers."""
     median = float(np.median([clip.frames for clip in kept]))
 
     def oddness(clip: phrase_clips.Clip) -> tuple:
@@ -85,7 +85,7 @@ def _characters(phrases: Sequence[str]) -> Figure:
 
 
 def classes(counts: Mapping[str, Mapping[str, int]], names: Sequence[str]) -> Figure:
-    """How many examples of every class each part holds."""
+    """Bars of how many examples of each class every part has."""
     figure = _figure(11, 3.6)
     ax, base = figure.subplots(), np.zeros(len(names))
     for (part, of), colour in zip(
@@ -104,7 +104,7 @@ def classes(counts: Mapping[str, Mapping[str, int]], names: Sequence[str]) -> Fi
 
 
 def cutouts(images: Sequence[np.ndarray]) -> Figure:
-    """A column for each image u8[H, W, 7]: itself, what is behind the hand, and the hand."""
+    """A column for each image u8[H, W, 7]: the image, what is behind the hand, and the hand."""
     figure = _figure(11, 3.2)
     rows = figure.subplots(3, len(images), squeeze=False)
     for column, image_HW7 in enumerate(images):
@@ -141,7 +141,7 @@ def _histogram(values: np.ndarray, what: str) -> Figure:
 
 
 def _strips(drawn: Sequence[Sample], selection: landmarks.Selection) -> Figure:
-    """A row a clip: its hand at evenly spaced moments, each in a box of the clip's own scale."""
+    """A row a clip: its hand at evenly spaced moments, in boxes of one scale."""
     figure = _figure(11, 1.15 * len(drawn) + 0.1)
     rows = figure.subplots(len(drawn), 1, squeeze=False)[:, 0]
     for ax, (clip, clip_TN3) in zip(rows, drawn, strict=True):
@@ -160,15 +160,13 @@ def _strips(drawn: Sequence[Sample], selection: landmarks.Selection) -> Figure:
 
 
 def _animate(path: pathlib.Path, drawn: Sequence[Sample], selection: landmarks.Selection) -> None:
-    """Clips side by side, at the speed of 30 frames a second, as far as the first six seconds."""
+    """Clips side by side, at 30 frames a second, for six seconds at most."""
     scenes = [(clip.row.phrase, drawing.Scene(clip_TN3, selection)) for clip, clip_TN3 in drawn]
     last = min(max(clip.frames for clip, _ in drawn), _STEP * _STEPS)
     pictures = []
     for frame in range(0, last, _STEP):
         picture = Image.new(
-            "RGB",
-            (drawing.SIDE * len(scenes), drawing.SIDE + drawing.TITLE),
-            "white",
+            "RGB", (drawing.SIDE * len(scenes), drawing.SIDE + drawing.TITLE), "white"
         )
         for i, (title, scene) in enumerate(scenes):
             picture.paste(scene.picture(frame, title), (drawing.SIDE * i, 0))

@@ -1,7 +1,4 @@
-"""Exact duplicates: a clip or image that a data set has several times, perhaps in two parts.
-
-A clip in two parts is tested on and trained on, and the score flatters.
-"""
+"""Exact duplicates of clips and images: a score on clips that a model was trained on flatters."""
 
 import collections
 from collections.abc import Hashable, Iterable, Mapping
@@ -10,11 +7,11 @@ from aslx.prepare import splits
 
 
 def count(found: Iterable[tuple[str, Hashable, bytes]]) -> dict[str, int]:
-    """How many examples are the same as another, of (part, label, digest) of all.
+    """Counts of equal examples, from (part, label, digest) of all examples.
 
-    "within a part": those that an earlier one of their part equals; "across parts": those of
-    validation and test that one of an earlier part equals, train first; "with another label": all
-    that are the same as one of another label.
+    "within a part": examples that equal an earlier one of their part. "across parts": examples of
+    validation and test that equal one of an earlier part, train first. "with another label":
+    examples that equal one of another label.
     """
     parts: dict[bytes, collections.Counter] = collections.defaultdict(collections.Counter)
     labels: dict[bytes, collections.Counter] = collections.defaultdict(collections.Counter)
@@ -31,7 +28,7 @@ def count(found: Iterable[tuple[str, Hashable, bytes]]) -> dict[str, int]:
 
 
 def said(counts: Mapping[str, int]) -> list[str]:
-    """Lines for a terminal; none where there are no duplicates."""
+    """Lines for a terminal about the counts that are not zero."""
     words = {
         "within a part": "come more than once in their part",
         "across parts": "of validation and test stand in an earlier part too: scores flatter",

@@ -1,11 +1,10 @@
-"""Kaggle's asl-fingerspelling -> shards: csv files of phrases, and parquet of landmarks."""
+"""Kaggle's asl-fingerspelling -> shards. It has csv files of phrases, and parquet of landmarks."""
 
 import collections
 import dataclasses
 import functools
-import json
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -18,12 +17,12 @@ from aslx.storage import files, remote_files
 NAME = "fingerspelling"
 TRAIN, SUPPLEMENTAL = "train.csv", "supplemental_metadata.csv"
 MAP = "character_to_prediction_index.json"
-_COLUMNS = ("path", "sequence_id", "participant_id", "phrase")
+_CLIP = ("path", "sequence_id", "participant_id")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Options(options.Options):
-    """What to take of clips in Kaggle's layout, and which part of it trains."""
+    """Which clips in Kaggle's layout to take, and which part of them trains."""
 
     out: str
     """Where to put the data set, on a disk or in a bucket (gs://...). It appears there when it is
@@ -34,15 +33,12 @@ class Options(options.Options):
     supplemental: bool = True
     """Take supplemental_metadata.csv, where there is one."""
     phrases: str | None = None
-    """Take this csv instead of both: with a column `confidence` more, as aslx.label writes it. For
+    """Take this csv instead of both. It may have a column `confidence`, as aslx.label writes. For
     clips that are only trained on, as data.also, with --split none."""
     split: splits.Method = "signer-and-phrase"
-    """What validation and test do not share with train. file-...: whole parquet files in their
-    order, as the two published fingerspelling baselines split them."""
-    validation: float = 0.1
-    """Share of the signers, and of the phrases, to validate on."""
-    test: float = 0.1
-    """Share of the signers, and of the phrases, to test on."""
+    """What validation and test do not share with train; --validation and --test are shares of the
+    signers and of the phrases. file-...: whole parquet files in their order, as the two published
+    fingerspelling baselines split them."""
     beam: str | None = None
     """An Apache Beam engine to work on instead of processes of this machine. All its options in
     one, with the --runner among them:
@@ -60,14 +56,12 @@ class Options(options.Options):
             beam_runner.pipeline(self.beam)
 
     def runner(self, scratch: files.Path) -> workers.Run:
-        """What does the tasks: a process pool, or an engine."""
+        """Runs tasks in a process pool, or on an engine."""
         if self.beam is None:
             return self.pool()
         return functools.partial(beam_runner.run, options=self.beam, folder=scratch / "tasks")
 
-    def text(self, report: dict) -> str:
-        """The report for a terminal."""
-        return summary.text(report)
+    text = staticmethod(summary.text)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -86,11 +80,13 @@ class Fingerspelling(Options):
 def prepare(
     source: files.Path, scratch: files.Path, asked: Options, origin: str, run: workers.Run
 ) -> dict:
-    """Writes the data set of `source` into `scratch`/out, with figures and summary.json, which is
-    also the answer. `origin` says in metadata.json where the data are from; `run` is `runner`'s.
+    """Writes the data set of `source` as `scratch`/out, with figures, and answers the report.
 
-    BadInput names what is wrong, and where.
+    metadata.json says that the data are from `origin`; `run` is `Options.runner`'s. BadInput names
+    what is wrong, and where.
     """
+    from aslx.prepare import dataset_figures
+
     rows, split = divide(table(source, asked), asked)
     if split.note:
         print(f"split: {split.note}")
@@ -105,21 +101,12 @@ def prepare(
         words = ", ".join(f"{n} dropped: {reason}" for reason, n in reasons)
         raise errors.BadInput(f"{source} leaves nothing to train on: {words}")
     same = _write(scratch / "out", stored, split, asked, origin, run)
-    report = summary.summarise(every, split, same)
-    _draw(scratch / "out" / "figures", stored, landmarks.selection(asked.keep.selection))
-    files.write(scratch / "out" / "summary.json", json.dumps(report, indent=1) + "\n")
-    return report
-
-
-def _draw(
-    folder: files.Path, stored: Sequence[spool.Stored], selection: landmarks.Selection
-) -> None:
-    from aslx.prepare import dataset_figures
-
     at = {waiting.clip: waiting for waiting in stored}
     drawn = [(clip, at[clip].load()) for clip in dataset_figures.samples([*at])]
-    with files.replacing_folder(folder) as figures:
+    with files.replacing_folder(scratch / "out" / "figures") as figures:
+        selection = landmarks.selection(asked.keep.selection)
         dataset_figures.draw(figures, [*at], drawn, selection)
+    return summary.summarise(every, split, same)
 
 
 def table(source: files.Path, asked: Options) -> list[phrase_clips.Row]:
@@ -136,9 +123,10 @@ def table(source: files.Path, asked: Options) -> list[phrase_clips.Row]:
     if (source / MAP).exists():
         with remote_files.here(source, [MAP]) as here:
             vocab.check(here / MAP)
-    rows = _rows(tables)
-    if not rows:
+    lines, numbers, names = _lines(tables, (*_CLIP, "phrase"))
+    if not lines:
         raise errors.BadInput(f"{' and '.join(map(str, tables))} list no sequence")
+    rows = [_row(line, number, names) for line, number in zip(lines, numbers, strict=True)]
     counts = collections.Counter((row.path, row.sequence_id) for row in rows)
     ((path, sequence_id), times) = counts.most_common(1)[0]
     if times > 1:
@@ -146,53 +134,46 @@ def table(source: files.Path, asked: Options) -> list[phrase_clips.Row]:
             f"{source} lists sequence {sequence_id} of {path} {times} times, not once"
         )
     for path in dict.fromkeys(row.path for row in rows):
-        with files.given(source / path):
-            there = (source / path).is_file()
-        if not there:
+        if not options.is_file(source / path):
             raise errors.BadInput(f"{source / path} is missing, and a csv beside it lists it")
     return rows
-
-
-def _rows(tables: Sequence[files.Path]) -> list[phrase_clips.Row]:
-    lines = [line for file in tables for line in csv_files.read(file, _COLUMNS)]
-    numbers, names = csv_files.signers([line["participant_id"] for line in lines])
-    return [
-        _row(line, signer, names.get(signer, ""))
-        for line, signer in zip(lines, numbers, strict=True)
-    ]
 
 
 def signers(source: pathlib.Path) -> dict[tuple[str, int], int]:
     """(path, sequence_id) -> the signer's number, for each clip in Kaggle's csv files; {} without
     such files."""
-    columns = ("path", "sequence_id", "participant_id")
     tables = [source / name for name in (TRAIN, SUPPLEMENTAL) if (source / name).exists()]
+    lines, numbers, _ = _lines(tables, _CLIP)
+    clips = [(line["path"], line.integer("sequence_id")) for line in lines]
+    return dict(zip(clips, numbers, strict=True))
+
+
+def _lines(
+    tables: Sequence[files.Path], columns: Sequence[str]
+) -> tuple[list[csv_files.Line], list[int], dict[int, str]]:
+    """All lines, the number of each line's signer, and the names that numbers stand for."""
     lines = [line for file in tables for line in csv_files.read(file, columns)]
-    numbers, _ = csv_files.signers([line["participant_id"] for line in lines])
-    clip = [(line["path"], line.integer("sequence_id")) for line in lines]
-    return dict(zip(clip, numbers, strict=True))
+    return lines, *csv_files.signers([line["participant_id"] for line in lines])
 
 
-def _row(line: csv_files.Line, signer: int, name: str) -> phrase_clips.Row:
-    path, sequence_id, phrase = line.path(), line.integer("sequence_id"), line["phrase"]
-    where = f"{line.where}, sequence {sequence_id}"
-    try:
-        if not phrase:
-            raise errors.BadInput("an empty phrase")
-        vocab.encode(phrase)
-    except errors.BadInput as error:
-        raise errors.BadInput(f"{where}: {error}; correct or remove the line") from error
-    sure = line.number("confidence") if "confidence" in line else None
-    mended = (mending.SPACES,) if phrase != line.values["phrase"] else ()
+def _row(line: csv_files.Line, signer: int, names: Mapping[int, str]) -> phrase_clips.Row:
+    path, sequence_id = line.path(), line.integer("sequence_id")
+    phrase = phrase_clips.phrase(line, f"{line.where}, sequence {sequence_id}")
     return phrase_clips.Row(
-        path, sequence_id, signer, phrase, confidence=sure, name=name, mended=mended
+        path,
+        sequence_id,
+        signer,
+        phrase,
+        confidence=line.number("confidence") if "confidence" in line else None,
+        name=names.get(signer, ""),
+        mended=(mending.SPACES,) if phrase != line.values["phrase"] else (),
     )
 
 
 def divide(
     rows: Sequence[phrase_clips.Row], asked: Options
 ) -> tuple[list[phrase_clips.Row], splits.Split]:
-    """The rows with the parts they fell into."""
+    """The rows, each with its part, and how they were divided."""
     split = splits.assign(
         asked.split,
         signers=[row.signer for row in rows],

@@ -1,4 +1,4 @@
-"""Folders of images, one for each class -> shards. Decoded and resized once."""
+"""Folders of images, one for each class -> shards. The images are decoded and resized once."""
 
 import collections
 import dataclasses
@@ -23,7 +23,7 @@ class ImageFolder(class_dataset.Options):
     """Images in folders, CLASS/NAME.jpg, decoded and resized once, into TFRecord shards."""
 
     source: str
-    """The folder of the classes, as Kaggle's asl_alphabet_train."""
+    """The folder of the classes, such as Kaggle's asl_alphabet_train."""
     size: int = 100
     """Height and width to store."""
     cutouts: bool = False
@@ -31,21 +31,17 @@ class ImageFolder(class_dataset.Options):
     hand is, for --augmentation.paste. It takes a tenth of a second an image and core."""
 
     def prepare(self, scratch: files.Path) -> dict:
-        """RGB images of size x size from the folders CLASS/NAME.jpg."""
-        source = self.folder()
+        """Writes RGB images of size x size from the folders CLASS/NAME.jpg."""
         kind = class_items.image("image_folder", (self.size, self.size, 3), images.read)
-
-        def with_cutouts(train: Sequence[class_items.Item]) -> class_items.Kind:
-            cut = _with_cutouts(kind, train, self.seed, self.pool())
-            _draw(cut, train, scratch / "out" / "figures" / "cutouts.png")
-            return cut
-
-        fitted = with_cutouts if self.cutouts else None
-        return class_dataset.prepare(scratch, kind, find(source), self, source.name, fitted=fitted)
+        if self.cutouts:
+            figure = scratch / "out" / "figures" / "cutouts.png"
+            fit = functools.partial(_with_cutouts, kind, self.seed, self.pool(), figure)
+            kind = dataclasses.replace(kind, fit=fit)
+        return class_dataset.prepare(scratch, kind, find(self.folder()), self)
 
 
 def find(source: pathlib.Path) -> class_items.Found:
-    """The images under each folder of `source`, which is their class; and the other files.
+    """The images under each folder of `source`, which is their class; other files are counted.
 
     BadInput where the folders are no classes."""
     items, notes, empty, deep = [], [], [], 0
@@ -53,20 +49,16 @@ def find(source: pathlib.Path) -> class_items.Found:
     for folder in folders.classes(source):
         before = len(items)
         for path in folders.within(folder):
-            why = images.left_out(path)
-            if why:
+            if why := images.left_out(path):
                 dropped[why] += 1
                 continue
             items.append(class_items.Item(str(path.relative_to(source)), folder.name, path))
             deep += path.parent != folder
         if len(items) == before:
             empty.append(folder.name)
-    loose = [
-        path for path in folders.inside(source) if path.is_file() and not images.left_out(path)
-    ]
-    if loose:
-        dropped["images in no folder of a class"] += len(loose)
-    found = class_items.Found(items, dropped)
+    loose = [path for path in folders.inside(source) if path.is_file()]
+    if unlabelled := sum(not images.left_out(path) for path in loose):
+        dropped["images in no folder of a class"] = unlabelled
     if not items:
         told = "; ".join(class_items.left_out(dropped))
         raise errors.BadInput(f"{source} has no images CLASS/NAME.jpg" + f" ({told})" * bool(told))
@@ -75,7 +67,7 @@ def find(source: pathlib.Path) -> class_items.Found:
         notes.append(f"{deep} of {len(items)} images lie in folders inside that of their class")
     if empty:
         notes.append(f"without an image, and so no class: {', '.join(empty)}")
-    return dataclasses.replace(found, notes=notes)
+    return class_items.Found(items, dropped, notes)
 
 
 def _check_classes(source: pathlib.Path, items: Sequence[class_items.Item], deep: int) -> None:
@@ -93,29 +85,31 @@ def _check_classes(source: pathlib.Path, items: Sequence[class_items.Item], deep
         )
 
 
-def _draw(kind: class_items.Kind, train: Sequence[class_items.Item], path: files.Path) -> None:
+def _with_cutouts(
+    kind: class_items.Kind,
+    seed: int,
+    run: workers.Run,
+    figure: files.Path,
+    train: Sequence[class_items.Item],
+) -> class_items.Kind:
+    """Images with what is behind the hand and where the hand is, as the images that train show. The
+    figure shows some of these."""
     from aslx.prepare import dataset_figures
 
-    few = np.linspace(0, len(train) - 1, min(_SHOWN, len(train))).round().astype(int)
-    shown = [kind.read(train[i].source) for i in few]
-    with files.writing(path) as f:
-        dataset_figures.cutouts(shown).savefig(f)
-
-
-def _with_cutouts(
-    kind: class_items.Kind, train: Sequence[class_items.Item], seed: int, run: workers.Run
-) -> class_items.Kind:
-    """With what is behind the hand, and where the hand is, as the images that train tell it."""
     chosen = np.random.default_rng(seed).permutation(len(train))[: cutouts.IMAGES]
     images_NHWC = np.stack([kind.load(train[i]) for i in chosen])
     height, width, channels = kind.shape
-    return dataclasses.replace(
+    cut = dataclasses.replace(
         kind,
         shape=(height, width, 2 * channels + 1),
         size=height * width * (2 * channels + 1),
         read=functools.partial(_cut, cutouts.scene(images_NHWC, run), kind.read),
         metadata=kind.metadata | {"cutouts": True},
     )
+    few = np.linspace(0, len(train) - 1, min(_SHOWN, len(train))).round().astype(int)
+    with files.writing(figure) as f:
+        dataset_figures.cutouts([cut.read(train[i].source) for i in few]).savefig(f)
+    return cut
 
 
 def _cut(scene: cutouts.Scene, read: Callable[[Any], np.ndarray], source: Any) -> np.ndarray:

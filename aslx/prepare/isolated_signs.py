@@ -1,4 +1,4 @@
-"""Kaggle's asl-signs -> shards: train.csv, a parquet for each clip, 543 rows for each frame."""
+"""Kaggle's asl-signs -> shards. It has train.csv and a parquet a clip, of 543 rows a frame."""
 
 import dataclasses
 import functools
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from aslx import errors
-from aslx.prepare import class_dataset, class_items, phrase_clips
+from aslx.prepare import class_dataset, class_items, options, phrase_clips
 from aslx.readers import csv_files, sign_parquet
 from aslx.schema import landmarks
 from aslx.storage import files
@@ -26,11 +26,16 @@ class IsolatedSigns(class_dataset.Options):
     """The folder of train.csv and sign_to_prediction_index_map.json."""
 
     def prepare(self, scratch: files.Path) -> dict:
-        """All clips, with the points of HOLISTIC130."""
+        """Writes all clips, with the points of HOLISTIC130."""
         source, stored = self.folder(), landmarks.HOLISTIC130
+        for name in (MAP, TRAIN):
+            if not (source / name).is_file():
+                raise errors.BadInput(
+                    f"{source / name} is missing: point --source at Kaggle's folder"
+                )
         classes = _classes(source / MAP)
         items, names = table(source, classes)
-        signers = {str(number): names[number] for number in sorted(names)}
+        signers = {str(number): name for number, name in sorted(names.items())}
         kind = class_items.Kind(
             name="isolated_signs",
             array="landmarks",
@@ -41,13 +46,12 @@ class IsolatedSigns(class_dataset.Options):
             mended=_mended,
             metadata={"selection": stored.name} | ({"signers": signers} if names else {}),
         )
-        found = class_items.Found(items)
-        return class_dataset.prepare(scratch, kind, found, self, source.name, classes)
+        found = class_items.Found(items, classes=classes)
+        return class_dataset.prepare(scratch, kind, found, self)
 
 
 def _classes(path: pathlib.Path) -> list[str]:
     """The signs in the order of Kaggle's scores."""
-    _check_there(path)
     numbers = files.read_json(path)
     told = list(numbers.values()) if isinstance(numbers, dict) else []
     if not all(type(number) is int for number in told) or {*told} != {*range(len(numbers))}:
@@ -55,19 +59,13 @@ def _classes(path: pathlib.Path) -> list[str]:
     return sorted(numbers, key=numbers.__getitem__)
 
 
-def _check_there(path: pathlib.Path) -> None:
-    if not path.is_file():
-        raise errors.BadInput(f"{path} is missing: point --source at Kaggle's folder")
-
-
 def table(
     source: pathlib.Path, classes: Sequence[str]
 ) -> tuple[list[class_items.Item], dict[int, str]]:
-    """What train.csv lists, and the signers' names by their numbers, where they have names.
+    """The clips that train.csv lists, and the names of signers by their numbers.
 
     BadInput names the file and the line."""
     path = source / TRAIN
-    _check_there(path)
     lines = list(csv_files.read(path, _COLUMNS))
     signers, names = csv_files.signers([line["participant_id"] for line in lines])
     known, items = set(classes), {}
@@ -77,9 +75,7 @@ def table(
             raise errors.BadInput(f"{line.where}: the sign {sign!r} is not in {MAP}")
         if name in items:
             raise errors.BadInput(f"{line.where}: {name} is listed a second time")
-        with files.given(source / name):
-            there = (source / name).is_file()
-        if not there:
+        if not options.is_file(source / name):
             raise errors.BadInput(f"{line.where}: {source / name} is missing")
         items[name] = class_items.Item(name, sign, source / name, signer)
     return list(items.values()), names

@@ -1,7 +1,7 @@
 """Clips of keypoints -> shards: folders CLASS/SEQUENCE/FRAME.npy, or X, y and seq in an npz.
 
 A frame has 1,662 values, or 258 without the face, in the order pose, face, left hand, right hand;
-zeros stand for parts that the tracker lost. In folders, clips may have different lengths.
+zeros stand for parts that the tracker lost. Clips in folders may have different lengths.
 """
 
 import collections
@@ -18,12 +18,12 @@ from aslx.prepare import class_dataset, class_items
 from aslx.readers import folders, keypoint_files
 from aslx.storage import files
 
-_PARTS = {  # Of a data set, as people call the npz that hold them.
+_PARTS = {  # Usual names of npz files -> the part that each holds.
     **dict.fromkeys(("train", "training"), None),  # Divided further where parts are lacking.
     **dict.fromkeys(("validation", "valid", "val", "dev"), "validation"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
-_ODD = 5  # Clips of another length than most that are named.
+_ODD = 5  # Clips of unusual length that are named.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -34,8 +34,7 @@ class KeypointClips(class_dataset.Options):
     """The folder of the classes, or an npz of X, y and seq."""
 
     def prepare(self, scratch: files.Path) -> dict:
-        source = self.folder()
-        found = find(source)
+        found = find(self.folder())
         frames, width = _first(found.items).shape
         kind = class_items.Kind(
             name="keypoint_clips",
@@ -46,17 +45,17 @@ class KeypointClips(class_dataset.Options):
             read=functools.partial(read, width=width),
             metadata={"values": width},
         )
-        return class_dataset.prepare(scratch, kind, found, self, source.name)
+        return class_dataset.prepare(scratch, kind, found, self)
 
 
 def find(source: pathlib.Path) -> class_items.Found:
-    """All clips of a folder or an npz. BadInput where it is not clear which are meant."""
+    """All clips of a folder or an npz. BadInput where the folder holds several kinds of them."""
     if source.suffix.lower() == ".npz":
         return class_items.Found(_items(source))
     packed = [path for path in folders.inside(source) if path.suffix.lower() == ".npz"]
     clips = [clip for each in folders.classes(source) for clip in folders.classes(each)]
     if not packed:
-        return from_folders(source, clips)
+        return _from_folders(source, clips)
     if clips:
         raise errors.BadInput(
             f"{source} holds {packed[0].name} and clips as {clips[0].relative_to(source)}: point "
@@ -71,26 +70,25 @@ def find(source: pathlib.Path) -> class_items.Found:
             f"{source} holds {names}: name them train.npz, validation.npz and test.npz, or point "
             "--source at one"
         )
-    items = []
-    for path, part in zip(packed, parts, strict=True):
-        items += [
-            class_items.Item(f"{path.stem}/{item.file}", item.label, item.source, part=part)
+    return class_items.Found(
+        [
+            dataclasses.replace(item, file=f"{path.stem}/{item.file}", part=part)
+            for path, part in zip(packed, parts, strict=True)
             for item in _items(path)
         ]
-    return class_items.Found(items)
+    )
 
 
 def _items(path: pathlib.Path) -> list[class_items.Item]:
     return [class_items.Item(*clip) for clip in keypoint_files.npz(path)]
 
 
-def from_folders(source: pathlib.Path, clips: Sequence[pathlib.Path]) -> class_items.Found:
-    """BadInput where there is none."""
+def _from_folders(source: pathlib.Path, clips: Sequence[pathlib.Path]) -> class_items.Found:
     if not clips:
         raise errors.BadInput(f"{source} has no folders CLASS/SEQUENCE of frames, and no npz")
     files = {clip: keypoint_files.frame_files(clip) for clip in clips}
     most = _usual(len(frames) for frames in files.values())
-    # Clips begin with frame 0 or 1; a clip that begins with another number lacks its first frames.
+    # All clips begin with the same frame, 0 or 1; a clip with a later first frame lacks some.
     first = _usual(min(frames) for frames in files.values() if frames)
     items = [
         class_items.Item(f"{clip.parent.name}/{clip.name}", clip.parent.name, (clip, None, first))
@@ -113,11 +111,12 @@ def from_folders(source: pathlib.Path, clips: Sequence[pathlib.Path]) -> class_i
 
 
 def _usual(values: Iterator[int]) -> int:
+    """The most frequent value; the least of several."""
     return max(collections.Counter(values).items(), key=lambda pair: (pair[1], -pair[0]))[0]
 
 
 def _first(items: Sequence[class_items.Item]) -> np.ndarray:
-    """The first clip that can be read; all clips must have its width."""
+    """The first clip that can be read. All clips must have its width."""
     for item in items:
         try:
             return keypoint_files.load(item.source)
@@ -128,7 +127,7 @@ def _first(items: Sequence[class_items.Item]) -> np.ndarray:
 
 
 def read(source: Any, width: int) -> np.ndarray:
-    """A clip of frames of this width, as float16."""
+    """A clip float16[T, width]; BadInput where its frames have another width."""
     clip_TD, called = keypoint_files.load(source), keypoint_files.called(source)
     if clip_TD.shape[1] != width:
         raise errors.BadInput(

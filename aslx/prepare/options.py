@@ -1,4 +1,4 @@
-"""What every data set is asked: where it goes, and how it is divided and written."""
+"""The options that every data set has: where it goes, and how it is divided and written."""
 
 import dataclasses
 import functools
@@ -15,13 +15,13 @@ class Options:
     out: str
     """Where to put the data set. It appears there when it is whole."""
     overwrite: bool = False
-    """Replace a data set that stands at --out."""
+    """Replace a data set that is at --out."""
     validation: float = 0.1
     """Share to validate on."""
     test: float = 0.1
     """Share to test on."""
     seed: int = 0
-    """Of every random draw."""
+    """Random seed."""
     shards: int | None = None
     """Files for each part; by default one for 128 MB, and up to 8 where there is less."""
     processes: int | None = None
@@ -29,14 +29,14 @@ class Options:
 
     def check(self) -> None:
         """BadInput names the flag whose value cannot be used."""
-        for flag, value in (("shards", self.shards), ("processes", self.processes)):
-            if value is not None and value < 1:
-                raise errors.BadInput(f"--{flag} {value}: needs 1 or more")
-        if self.seed < 0:
-            raise errors.BadInput(f"--seed {self.seed}: needs 0 or more")
+        limits = {"shards": 1, "processes": 1, "seed": 0}
+        for flag, least in limits.items():
+            value = getattr(self, flag)
+            if value is not None and value < least:
+                raise errors.BadInput(f"--{flag} {value}: needs {least} or more")
 
     def pool(self) -> workers.Run:
-        """What does the tasks."""
+        """Runs tasks in processes of this machine."""
         return functools.partial(workers.run, processes=self.processes or workers.usable())
 
 
@@ -48,3 +48,9 @@ def source(given: str, out: str) -> files.Path:
     if folder.resolve().is_relative_to(remote_files.path(out).resolve()):
         raise errors.BadInput(f"--out {out} holds --source {given}, and would replace it")
     return folder
+
+
+def is_file(path: files.Path) -> bool:
+    """Whether a file exists; BadInput where its name cannot be one."""
+    with files.given(path):
+        return path.is_file()

@@ -1,6 +1,6 @@
-"""Clips of fingerspelling: the sequences of one parquet -> clips -> examples.
+"""Clips of fingerspelling: lines of a csv, and the landmarks of their sequences in a parquet.
 
-Plain functions of picklable values: a process pool runs them here, and any other runner may.
+Functions take and answer values that can be pickled, for a process pool or another runner.
 """
 
 import dataclasses
@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from aslx import errors
-from aslx.readers import parquet
-from aslx.schema import landmarks
+from aslx.readers import csv_files, parquet
+from aslx.schema import landmarks, vocab
 
 NO_FRAMES = "no frames in the parquet"
 NO_LANDMARK = "not one landmark in any frame"
@@ -29,29 +29,29 @@ class Row:
     sequence_id: int
     signer: int  # Kaggle's participant_id, -1 where it is unknown.
     phrase: str
-    part: str | None = None  # One of splits.PARTS once divided; None where it fits in none.
-    confidence: float | None = None  # With which a model read the phrase; None: it is known.
-    name: str = ""  # Of the signer, where the csv has one that is no number.
+    part: str | None = None  # One of splits.PARTS, once divided; None where it fits in none.
+    confidence: float | None = None  # Of the model that read the phrase; None where it is known.
+    name: str = ""  # The signer's, where the csv has a name and no number.
     mended: tuple[str, ...] = ()  # Words of `mending`.
 
 
 @dataclasses.dataclass(frozen=True)
 class Clip:
-    """What reading found of a row."""
+    """Facts about the landmarks of a row."""
 
     row: Row
     frames: int = 0
-    right: int = 0  # Frames in which the right hand was tracked,
-    left: int = 0  # the left hand,
+    right: int = 0  # Frames that show the whole right hand,
+    left: int = 0  # the whole left hand,
     no_hand: int = 0  # and neither.
-    empty: bool = False  # Not one landmark in any frame.
+    empty: bool = False  # No frame has a landmark.
     mended: tuple[str, ...] = ()  # Words of `mending`.
-    dropped: str = ""  # Why; empty where it is kept.
+    dropped: str = ""  # The reason; empty where the clip is kept.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Keep:
-    """Which points of a clip to keep, and which clips."""
+    """Which clips to keep, and which points of each."""
 
     selection: str = "holistic130"
     """holistic130 (hands, arms, lips, nose, eyes) or seed_hands_pose (hands, arms)."""
@@ -61,7 +61,7 @@ class Keep:
     """Keep a clip only if it has as many frames a character (the transformer baseline: 1)."""
 
     def reason(self, clip: Clip) -> str:
-        """Why the clip is dropped, or nothing."""
+        """Why the clip is dropped; empty where it is kept."""
         length = len(clip.row.phrase)
         if clip.frames == 0:
             return NO_FRAMES
@@ -75,13 +75,24 @@ class Keep:
         return ""
 
 
+def phrase(line: csv_files.Line, where: str) -> str:
+    """The phrase of a line; BadInput where it is empty or has a character without an id."""
+    try:
+        if not line["phrase"]:
+            raise errors.BadInput("an empty phrase")
+        vocab.encode(line["phrase"])
+    except errors.BadInput as error:
+        raise errors.BadInput(f"{where}: {error}; correct or remove the line") from error
+    return line["phrase"]
+
+
 def read(
     path: str | os.PathLike, rows: Sequence[Row], keep: Keep
 ) -> Iterator[tuple[Clip, np.ndarray]]:
-    """Every row once, with its landmarks from the parquet at `path`, float16[T, N, 3].
+    """The clip of every row, with its landmarks float16[T, N, 3] from the parquet at `path`.
 
-    In the order of the file, and after them the rows that it lacks. Sequences without a row are
-    skipped. BadInput as `parquet.read`, and where a value does not fit float16.
+    Clips come in the order of the file; the rows that it lacks come last. Sequences without a row
+    are skipped. BadInput as `parquet.read`, and where a value does not fit float16.
     """
     selection = landmarks.selection(keep.selection)
     hands = selection.part("right_hand"), selection.part("left_hand")
@@ -103,19 +114,16 @@ def read(
             )
             yield dataclasses.replace(clip, dropped=keep.reason(clip)), half_TN3
     for row in waiting.values():
-        clip = Clip(row)
-        nothing = np.zeros((0, len(selection.points), 3), "<f2")
-        yield dataclasses.replace(clip, dropped=keep.reason(clip)), nothing
+        yield Clip(row, dropped=NO_FRAMES), np.zeros((0, len(selection.points), 3), "<f2")
 
 
 def _magnitudes(half_TN3: np.ndarray) -> np.ndarray:
-    """Float16's bits without the sign: numpy tests integers five times as fast as halves."""
+    """The bits of float16 without the sign: numpy compares integers five times as fast."""
     return half_TN3.view("<u2") & 0x7FFF
 
 
 def half(clip_TN3: np.ndarray, selection: landmarks.Selection, where: str) -> np.ndarray:
-    """Points f[T, N, 3] rounded to float16; NaN stays. BadInput where a value does not fit:
-    fractions of an image come nowhere near 65504."""
+    """Points f[T, N, 3] rounded to float16; NaN stays. BadInput where a value does not fit."""
     with np.errstate(over="ignore"):
         half_TN3 = clip_TN3.astype("<f2")
     infinite_TN3 = _magnitudes(half_TN3) == _INFINITY

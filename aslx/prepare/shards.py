@@ -16,31 +16,30 @@ from aslx.prepare import duplicates as duplicates_lib
 from aslx.prepare import workers
 from aslx.storage import files
 
-VERSION = "1.0.0"  # Of the records' layout; in dataset_info.json and metadata.json.
+VERSION = "1.0.0"  # Of the layout of records; in dataset_info.json and metadata.json.
 Item = TypeVar("Item")
 _SHARD_BYTES = 128 << 20  # Large enough to stream from a bucket, small enough to copy in parallel.
-_SHARDS, _SHARD_RECORDS = 8, 32  # As many shards, where each then has as many records.
+_SHARDS, _SHARD_RECORDS = 8, 32  # Shards of a small part, if each then has that many records.
 
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
-    """What was written into a file: its bytes, the columns of the index, the digest of each clip or
-    image, and how often each word came that `mended` has of an item."""
+    """Facts about a file that was written."""
 
-    size: int
-    columns: Mapping[str, np.ndarray]
-    digests: Sequence[bytes]
-    mended: collections.Counter[str]
+    size: int  # Bytes.
+    columns: Mapping[str, np.ndarray]  # Of the index.
+    digests: Sequence[bytes]  # Of each record's clip or image.
+    mended: collections.Counter[str]  # How many items each of the words of `mending` is about.
 
 
 def array(shape: tuple[int | None, ...], dtype: Any) -> tfds.features.Tensor:
-    """The feature of a clip or an image, which is stored as its bytes."""
+    """The feature of a clip or an image, which is stored as bytes."""
     return tfds.features.Tensor(shape=shape, dtype=dtype, encoding=tfds.features.Encoding.BYTES)
 
 
 def duplicates(written: Mapping[str, Sequence[Shard]], label: str) -> dict[str, int]:
-    """Counts the clips or images that are the same, of all parts; `label` is the column of the
-    index that should then be the same too."""
+    """`duplicates.count` of the clips or images in all parts; their labels are in the column
+    `label` of the index."""
     return duplicates_lib.count(
         (part, said, digest)
         for part, of in written.items()
@@ -64,14 +63,12 @@ def write(
     mended: Callable[[Item], Sequence[str]] | None = None,
 ) -> dict[str, list[Shard]]:
     """Writes into `folder`: shards, features.json, dataset_info.json, metadata.json and the index,
-    for `tfds.builder_from_directory`, tf.data and `records`. Each shard is a task of `run`.
+    for `tfds.builder_from_directory`, tf.data and `records`. Answers the shards of each part.
 
-    `example` makes the fields of a record from an item of a part, and `size` tells its bytes. The
-    items are shuffled once, for readers that only shuffle a window; so the bytes depend on the
-    arguments alone. `shards` is the number in each part: by default one for 128 MB, and up to
-    8 for reading in parallel. `mended` is asked once an item's fields are made.
-
-    Answers the shards of each part.
+    Each shard is a task of `run`. `example` makes the fields of a record from an item, of about
+    `size` bytes; then `mended` tells what was put right in it. The items are shuffled once, in an
+    order that depends on their number alone, for readers that only shuffle a window. `shards` is
+    the number in each part: by default one for 128 MB, and up to 8 for reading in parallel.
     """
     folder.mkdir(parents=True, exist_ok=True)
     metadata = {**metadata, "version": VERSION}
@@ -80,13 +77,13 @@ def write(
         data_dir=epath.Path(folder), dataset_name=name, filetype_suffix="tfrecord"
     )
     planned = {
-        part: _planned(items, template.replace(split=part), size, shards)
+        part: _plan(items, template.replace(split=part), size, shards)
         for part, items in parts.items()
     }
     tasks = [
         (folder / file, items, example, encoding, metadata, mended)
-        for held in planned.values()
-        for file, items in held.items()
+        for shard_items in planned.values()
+        for file, items in shard_items.items()
     ]
     counts = [len(items) for _, items, *_ in tasks]
     done = workers.gathered(run, _write_one, tasks, counts, "writing", "records")
@@ -97,39 +94,35 @@ def write(
         split_infos=[
             tfds.core.SplitInfo(
                 name=part,
-                shard_lengths=[len(items) for items in held.values()],
-                num_bytes=sum(written[file].size for file in held),
+                shard_lengths=[len(items) for items in shard_items.values()],
+                num_bytes=sum(written[file].size for file in shard_items),
                 filename_template=template.replace(split=part),
             )
-            for part, held in planned.items()
+            for part, shard_items in planned.items()
         ],
         version=VERSION,
-        check_data=False,  # Which would need TensorFlow.
+        check_data=False,  # The check would need TensorFlow.
         description=description,
         metadata=tfds.core.MetadataDict(metadata),
     )
-    for part, held in planned.items():
-        of = {file: (written[file].size, written[file].columns) for file in held}
+    for part, files_of in planned.items():
+        of = {file: (written[file].size, written[file].columns) for file in files_of}
         index.save(folder, part, index.joined(of))
-    return {part: [written[file] for file in held] for part, held in planned.items()}
+    return {part: [written[file] for file in files_of] for part, files_of in planned.items()}
 
 
-def _planned(
+def _plan(
     items: Sequence[Item], template: Any, size: Callable[[Item], int], wanted: int | None
 ) -> dict[str, list[Item]]:
-    """The shards of a part: their names, and the items that each holds."""
-    number = _number(len(items), sum(map(size, items)), wanted)
+    """The items of each shard of a part, by the file's name."""
+    few = min(_SHARDS, len(items) // _SHARD_RECORDS)
+    number = wanted or max(few, -(-sum(map(size, items)) // _SHARD_BYTES))
+    number = max(1, min(number, len(items)))
     chosen = np.array_split(np.random.default_rng(0).permutation(len(items)), number)
     return {
         template.sharded_filepath(shard_index=i, num_shards=number).name: [items[j] for j in order]
         for i, order in enumerate(chosen)
     }
-
-
-def _number(count: int, size: int, wanted: int | None) -> int:
-    """How many shards for `count` records of `size` bytes in all."""
-    few = min(_SHARDS, count // _SHARD_RECORDS)
-    return max(1, min(wanted or max(few, -(-size // _SHARD_BYTES)), count))
 
 
 def _write_one(
@@ -142,8 +135,8 @@ def _write_one(
 ) -> Shard:
     """Writes one shard without TensorFlow, which takes seconds to import and a gigabyte to install.
 
-    Protobuf writes the fields of an Example in an order that differs from process to process; the
-    fields are put into the order of their names, so that the same input gives the same bytes.
+    Protobuf's order of an Example's fields differs from process to process, so they are written in
+    the order of their names: the same input gives the same bytes.
     """
     parse = tf_example_pb2.Example.FromString  # pyright: ignore[reportAttributeAccessIssue]
     rows, digests, words, size = [], [], collections.Counter(), 0

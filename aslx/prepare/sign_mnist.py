@@ -1,4 +1,4 @@
-"""Kaggle's sign-language-mnist -> shards: a csv of a label and 28 x 28 grey pixels a line."""
+"""Kaggle's sign-language-mnist -> shards. A line of its csv is a label and 28 x 28 grey pixels."""
 
 import dataclasses
 import filecmp
@@ -20,22 +20,20 @@ class SignMnist(class_dataset.Options):
     """The folder of sign_mnist_train.csv and sign_mnist_test.csv."""
 
     def prepare(self, scratch: files.Path) -> dict:
-        """sign_mnist_train.csv is divided, and sign_mnist_test.csv tests."""
+        """Divides sign_mnist_train.csv, and tests on sign_mnist_test.csv."""
         source = self.folder()
         train, test = (_table(source, part) for part in ("train", "test"))
         if train is None:
             raise errors.BadInput(f"{source} has no sign_mnist_train.csv")
-        found = class_items.Found(_items(train, None) + (_items(test, "test") if test else []))
-        kind = class_items.image(
-            "sign_mnist", (sign_mnist_csv.SIDE, sign_mnist_csv.SIDE, 1), _image
-        )
-        return class_dataset.prepare(
-            scratch, kind, found, self, source.name, list(sign_mnist_csv.LETTERS)
-        )
+        items = _items(train, None) + (_items(test, "test") if test else [])
+        found = class_items.Found(items, classes=sign_mnist_csv.LETTERS)
+        shape = (sign_mnist_csv.SIDE, sign_mnist_csv.SIDE, 1)
+        kind = class_items.image("sign_mnist", shape, _image)
+        return class_dataset.prepare(scratch, kind, found, self)
 
 
 def _table(source: pathlib.Path, part: str) -> pathlib.Path | None:
-    """The one csv of a part; Kaggle's archive holds it twice."""
+    """The csv of a part, of which Kaggle's archive has two copies."""
     name = f"sign_mnist_{part}.csv"
     found = [path for path in folders.within(source) if path.name == name]
     for other in found[1:]:

@@ -1,11 +1,11 @@
-"""Which clips train, which validate, which test: pure functions of the table and a random seed.
+"""Which clips train, validate and test: pure functions of a table and a random seed.
 
-A score on a signer, or on a phrase, that the model has seen in training says little about new
-signers and phrases. So the parts of the default split share neither.
+A score on a signer or a phrase that the model was trained on says little about new signers and
+phrases. So the parts of the default split share neither.
 """
 
 import dataclasses
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Literal, TypeVar, get_args
 
 import numpy as np
@@ -15,7 +15,7 @@ from aslx import errors
 Method = Literal["signer-and-phrase", "signer", "phrase", "file-70-15-15", "file-80-20", "none"]
 Item = TypeVar("Item")
 PARTS = ("train", "validation", "test")
-_DRAWS = 100  # Random draws, of which the one nearest to the wanted sizes is taken.
+_DRAWS = 100  # Random draws; the one nearest to the wanted sizes is taken.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,8 +23,8 @@ class Split:
     """The part of each clip, and how the clips were divided."""
 
     parts: tuple[str | None, ...]  # One of PARTS for each clip; None where it fits in none.
-    method: Method  # What was done: not what was asked, where there is too little to divide.
-    note: str = ""  # Why not as asked, in words for the user; or empty.
+    method: Method  # The split that was done, which may not be the one that was asked.
+    note: str = ""  # Why it is not the one that was asked.
 
 
 def assign(
@@ -37,38 +37,34 @@ def assign(
     test: float = 0.1,
     seed: int = 0,
 ) -> Split:
-    """Divides clips, given one signer, phrase and file for each; the same input, the same answer.
+    """Divides clips that each have one signer, phrase and file.
 
     "signer-and-phrase": no part shares a signer or a phrase with another; a clip whose signer and
     phrase fell into different parts is dropped (None). "signer" and "phrase" hold one of the two
-    apart. `validation` and `test` are those parts' shares of the signers or phrases, and as nearly
-    as the draw allows of the clips. "file-70-15-15" and "file-80-20" cut the list of files, in
-    order of appearance, as the two fingerspelling baselines do. "none" trains on everything.
+    apart. `validation` and `test` are the shares of the signers or phrases and, as nearly as the
+    draws allow, of the clips. "file-70-15-15" and "file-80-20" cut the list of files, in order of
+    appearance, as the two fingerspelling baselines do. "none" trains on everything.
 
     Where signers or phrases are fewer than the parts, the split is by the other, or none at all.
     """
     if method not in get_args(Method):
         raise errors.BadInput(f"no split {method!r}; there are {', '.join(get_args(Method))}")
-    if not (validation >= 0 and test >= 0 and validation + test < 1):
-        raise errors.BadInput(f"validation {validation} and test {test} leave no share to train on")
-    fractions = np.array([1 - validation - test, validation, test])
+    fractions = _fractions(validation, test)
     if method.startswith("file"):
         return _by_file(method, files)
     if method == "none" or not (validation or test):
-        return _all(method, len(phrases))
-    rng = np.random.default_rng(seed)
-    columns: dict[Method, Sequence[Hashable]] = {"signer": signers, "phrase": phrases}
-    asked: list[Method] = [unit for unit in columns if unit in method]
-    return _by_unit(method, asked, columns, fractions, rng)
+        return Split(("train",) * len(phrases), method)
+    every: dict[Method, Sequence[Hashable]] = {"signer": signers, "phrase": phrases}
+    columns: dict[Method, Sequence[Hashable]] = {u: every[u] for u in every if u in method}
+    return _by_unit(method, columns, fractions, np.random.default_rng(seed))
 
 
 def stratified(
     labels: Sequence[Hashable], validation: float, test: float, seed: int
 ) -> tuple[str, ...]:
-    """A part for each example: of every class the same shares, at random; a class of few examples
-    fills the training part first."""
-    if not (validation >= 0 and test >= 0 and validation + test < 1):
-        raise errors.BadInput(f"validation {validation} and test {test} leave no share to train on")
+    """A part for each example: the same shares of every class, at random. Shares are rounded, so a
+    small class may have no example outside the training part."""
+    _fractions(validation, test)
     rng, codes = np.random.default_rng(seed), _codes(labels)
     parts = np.full(len(labels), PARTS[0], object)
     for code in range(codes.max(initial=-1) + 1):
@@ -85,41 +81,38 @@ def grouped(items: Iterable[Item], part: Callable[[Item], str | None]) -> dict[s
     return {name: group for name, group in groups.items() if group}
 
 
+def _fractions(validation: float, test: float) -> np.ndarray:
+    """[3]: the shares of train, validation and test."""
+    if not (validation >= 0 and test >= 0 and validation + test < 1):
+        raise errors.BadInput(f"validation {validation} and test {test} leave no share to train on")
+    return np.array([1 - validation - test, validation, test])
+
+
 def _by_unit(
     method: Method,
-    asked: list[Method],
-    columns: dict[Method, Sequence[Hashable]],
+    columns: Mapping[Method, Sequence[Hashable]],
     fractions: np.ndarray,
     rng: np.random.Generator,
 ) -> Split:
-    """Split by signer, by phrase or by both, as far as there are enough of them."""
-    codes = {unit: _codes(columns[unit]) for unit in asked}
+    """A split by signer, by phrase or by both, as far as there are enough of them."""
+    codes = {unit: _codes(column) for unit, column in columns.items()}
+    counts = {unit: len(set(column)) for unit, column in columns.items()}
     parts = np.count_nonzero(fractions)
-    few: list[Method] = [unit for unit in asked if codes[unit].max(initial=-1) + 1 < parts]
-    units: list[Method] = [unit for unit in asked if unit not in few]
-    note = f"{_counted(few, columns)} too few for {parts} parts" if few else ""
+    few = [f"{n} {unit}{'s' * (n != 1)}" for unit, n in counts.items() if n < parts]
+    units: list[Method] = [unit for unit in columns if counts[unit] >= parts]
+    verb = "is" if len(few) == 1 and few[0].startswith("1 ") else "are"
+    note = f"{' and '.join(few)} {verb} too few for {parts} parts" if few else ""
     if len(units) == 2:
         home = _both(codes["signer"], codes["phrase"], fractions, rng)
         if all((home == part).any() for part in np.flatnonzero(fractions)):
             return Split(_named(home), method)
-        units = ["signer"]
         note = "no phrase is left for some part once its signers are apart"
     if not units:
-        everything = _all("none", len(columns["phrase"]))
-        return dataclasses.replace(everything, note=f"{note}: everything trains")
+        clips = len(next(iter(columns.values())))
+        return Split(("train",) * clips, "none", f"{note}: everything trains")
     unit = units[0]
     home = _draw(codes[unit], fractions, rng)[codes[unit]]
     return Split(_named(home), unit, f"{note}: split by {unit} alone" if note else "")
-
-
-def _all(method: Method, clips: int) -> Split:
-    return Split(("train",) * clips, method)
-
-
-def _counted(units: Sequence[Method], columns: dict[Method, Sequence[Hashable]]) -> str:
-    counts = [(unit, len(set(columns[unit]))) for unit in units]
-    words = " and ".join(f"{n} {unit}{'s' * (n != 1)}" for unit, n in counts)
-    return f"{words} {'is' if len(counts) == 1 and counts[0][1] == 1 else 'are'}"
 
 
 def _codes(values: Sequence[Hashable]) -> np.ndarray:
@@ -133,24 +126,24 @@ def _named(home: np.ndarray) -> tuple[str | None, ...]:
 
 
 def _by_file(method: Method, files: Sequence[Hashable]) -> Split:
-    """int(0.7 n), int(0.15 n) and the rest of the files (the LSTM baseline), or int(0.8 n) and the
-    rest (the transformer baseline): 47, 10 and 11 of Kaggle's 68, or 54 and 14."""
+    """The LSTM baseline's int(0.7 n), int(0.15 n) and the other files, or the transformer
+    baseline's int(0.8 n) and the others: 47, 10 and 11 of Kaggle's 68, or 54 and 14."""
     codes = _codes(files)
     n = int(codes.max(initial=-1)) + 1
-    train, validation = (n * 70 // 100, n * 15 // 100)
+    train, validation = n * 70 // 100, n * 15 // 100
     if method == "file-80-20":
         train, validation = n * 80 // 100, n - n * 80 // 100
     if not train:
         note = f"{n} file{'s' * (n != 1)} cannot be divided: everything trains"
-        return dataclasses.replace(_all("none", len(codes)), note=note)
+        return Split(("train",) * len(codes), "none", note)
     home = np.searchsorted([train, train + validation], codes, side="right")
     note = "" if validation else f"{n} files are too few for a validation part"
     return Split(_named(home), method, note)
 
 
 def _draw(codes: np.ndarray, fractions: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """int[units]: a part for each signer or phrase. Every wanted part gets `fraction` of the units,
-    at least one; of many draws the one whose clips come nearest to the fractions."""
+    """int[units]: a part for each signer or phrase. Every wanted part gets its fraction of the
+    units, at least one. Of many draws, the clips of this one come nearest to the fractions."""
     sizes = np.bincount(codes)
     numbers = _shares(len(sizes), fractions)
     cuts = np.cumsum(numbers)[:-1]
@@ -167,7 +160,7 @@ def _draw(codes: np.ndarray, fractions: np.ndarray, rng: np.random.Generator) ->
 
 
 def _shares(units: int, fractions: np.ndarray) -> np.ndarray:
-    """int[3]: how many units each part gets: the fraction, at least one where it is not zero."""
+    """int[3]: the number of units in each part, at least one where its fraction is not zero."""
     numbers = np.where(fractions > 0, np.maximum(1, np.round(fractions * units)), 0).astype(int)
     while numbers.sum() != units:
         numbers[0] += units - numbers.sum()
@@ -179,11 +172,11 @@ def _shares(units: int, fractions: np.ndarray) -> np.ndarray:
 def _both(
     signers: np.ndarray, phrases: np.ndarray, fractions: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """int[clips]: the part of a clip's signer where it is its phrase's too, else -1.
+    """int[clips]: the part of a clip's signer and phrase, or -1 where these two differ.
 
-    A phrase belongs where most of its clips are, which drops fewest. Where many signers share a few
-    phrases, that is the training part for nearly all of them; so a part that is short of its share
-    of the phrases then takes over those whose move costs fewest clips.
+    A phrase belongs where most of its clips are, which drops the fewest. Where many signers share a
+    few phrases, nearly all phrases belong to the training part; so a part with less than its share
+    of the phrases takes over those whose move costs the fewest clips.
     """
     signer_home = _draw(signers, fractions, rng)[signers]
     count = int(phrases.max()) + 1

@@ -1,9 +1,10 @@
-"""Clips wait on a disk between their readers and the writer of the shards.
+"""Clips on a disk, between their readers and the writer of the shards.
 
-The order of clips in the shards is random and known only once all clips are read. With the spool,
-the parquet is read once, and memory does not grow with the data.
+The order of clips in the shards is random, and known only once all clips are read. The spool lets
+the parquet be read once, in memory that does not grow with the data.
 """
 
+import collections
 import dataclasses
 from collections.abc import Sequence
 from typing import Any
@@ -16,7 +17,7 @@ from aslx.storage import files, remote_files
 
 @dataclasses.dataclass(frozen=True)
 class Stored:
-    """Where a clip that is kept waits."""
+    """A clip that is kept, and the place of its landmarks in the spool."""
 
     clip: phrase_clips.Clip
     file: files.Path
@@ -24,7 +25,7 @@ class Stored:
     size: int  # Bytes.
 
     def load(self) -> np.ndarray:
-        """Its landmarks float16[T, N, 3], little-endian."""
+        """The landmarks float16[T, N, 3], little-endian."""
         raw = remote_files.read(self.file, self.offset, self.size)
         return np.frombuffer(raw, "<f2").reshape(self.clip.frames, -1, 3)
 
@@ -48,12 +49,12 @@ def fill(
     keep: phrase_clips.Keep,
     run: workers.Run,
 ) -> tuple[list[phrase_clips.Clip], list[Stored]]:
-    """Reads the parquet files of the rows that have a part, each in a task of `run`: all clips, and
-    those that are kept."""
-    by_path: dict[str, list[phrase_clips.Row]] = {}
+    """Reads the parquet files of the rows that have a part, each in a task of `run`. Answers all
+    clips, and those that are kept."""
+    by_path: dict[str, list[phrase_clips.Row]] = collections.defaultdict(list)
     for row in rows:
         if row.part is not None:
-            by_path.setdefault(row.path, []).append(row)
+            by_path[row.path].append(row)
     tasks = [
         (folder / f"{number:05d}", source, path, mine, keep)
         for number, (path, mine) in enumerate(by_path.items())

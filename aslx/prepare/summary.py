@@ -1,4 +1,4 @@
-"""What was kept, what was dropped and why: counted once, printed, and stored beside the shards."""
+"""The report of fingerspelling data: what was kept, what was dropped and why."""
 
 import collections
 from collections.abc import Mapping, Sequence
@@ -8,13 +8,13 @@ import numpy as np
 from aslx.prepare import duplicates, phrase_clips, splits
 from aslx.readers import csv_files, mending
 
-SHORT = 1.0  # Fewer frames a character than this cannot hold the phrase (the transformer baseline).
+_SHORT = 1.0  # Frames a character that a phrase needs at least (the transformer baseline).
 
 
 def summarise(
     found: Sequence[phrase_clips.Clip], split: splits.Split, same: Mapping[str, int]
 ) -> dict:
-    """Counts and distributions as plain JSON values; `same` is `duplicates.count`'s."""
+    """Counts and distributions as plain JSON values; `same` are those of `duplicates.count`."""
     kept = [clip for clip in found if not clip.dropped]
     reasons = collections.Counter(clip.dropped for clip in found if clip.dropped)
     lengths = np.array([len(clip.row.phrase) for clip in kept])
@@ -33,7 +33,7 @@ def summarise(
         "mended": dict(sorted(collections.Counter(m for c in kept for m in c.mended).items())),
         "unknown signers": sum(clip.row.signer == csv_files.UNKNOWN for clip in kept),
         "duplicates": dict(same),
-        "fewer frames than characters": int((frames < SHORT * lengths).sum()),
+        "fewer frames than characters": int((frames < _SHORT * lengths).sum()),
         "frames without a hand": _share(sum(clip.no_hand for clip in kept), frames.sum()),
         "clips that the right hand dominates": _share(
             sum(clip.right >= clip.left for clip in kept), len(kept)

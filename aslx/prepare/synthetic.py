@@ -1,16 +1,12 @@
 """A kinematic hand that spells, written in the layout of Kaggle's asl-fingerspelling.
 
-`train.csv`, `train_landmarks/{file_id}.parquet`, the supplemental set beside them, and
-`character_to_prediction_index.json`; so what reads Kaggle's files reads these. Made by kinematics
-and published statistics alone, without a recogniser. A file is a function of the
-seed and its number, whatever the number of processes.
+Kinematics and published statistics make the landmarks, and no recogniser. Each file depends on its
+number and the random seed alone, whatever the number of processes.
 """
 
-import csv
 import dataclasses
-import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -23,8 +19,10 @@ from aslx.schema import landmarks, vocab
 from aslx.storage import files
 
 VERSION = "1.0.0"
-_CHUNK = 100  # Sequences in memory at a time; a row group.
-_POOL = 1.35  # Phrases to draw from, a sequence: leaves Kaggle's share of unique ones.
+_TRAIN, _SUPPLEMENTAL = "train_landmarks", "supplemental_landmarks"
+_CSV = {_TRAIN: fingerspelling.TRAIN, _SUPPLEMENTAL: fingerspelling.SUPPLEMENTAL}
+_CHUNK = 100  # Sequences in memory at a time, which are a row group.
+_POOL = 1.35  # Phrases to draw from, for each sequence: leaves Kaggle's share of unique ones.
 _SENTENCES = 530
 
 
@@ -54,8 +52,8 @@ class Synthetic(fingerspelling.Options):
 def statistics(
     texts: Sequence[str], frames: np.ndarray, left: np.ndarray, right: np.ndarray, both: np.ndarray
 ) -> dict[str, float]:
-    """Of sequences with these texts, frames int[S] of each, and how many of the frames show the
-    left hand, the right hand and both."""
+    """Statistics of sequences: their texts, frames int[S] of each, and how many of these frames
+    show the left hand, the right hand and both."""
     length = np.array([len(t) for t in texts])
     hands = left + right - both
     found = {
@@ -76,55 +74,65 @@ def statistics(
 
 @dataclasses.dataclass(frozen=True)
 class _Job:
-    """All that a process needs to write one file."""
+    """Everything that a process needs to write one file."""
 
     out: files.Path
-    folder: str  # train_landmarks or supplemental_landmarks
+    folder: str  # One of `_CSV`.
     number: int
     file_id: int
-    first: int  # Sequences first to last - 1 of its set.
-    last: int
-    total: int
+    sequences: range  # Of its set.
+    total: int  # Sequences of the set.
     seed: int
     signers: int
     columns: tuple[str, ...]
 
+    @property
+    def path(self) -> str:
+        return f"{self.folder}/{self.file_id}.parquet"
+
+    def text(self, rng: np.random.Generator) -> str:
+        if self.folder == _TRAIN:
+            pool = max(1, int(_POOL * self.total))
+            return phrases.phrase((self.seed, 3, int(rng.integers(pool))))
+        return phrases.sentence((self.seed, 4, int(rng.integers(_SENTENCES))))
+
 
 def _sequence_id(index: int, seed: int, folder: str) -> int:
     """Scattered like Kaggle's, and unique: an odd factor permutes the 31-bit numbers."""
-    half = 2 * index + (folder != "train_landmarks")
+    half = 2 * index + (folder != _TRAIN)
     return (half * 1_640_531_527 + seed * 7_919 + 12_345) % 2**31
-
-
-def _text(job: _Job, rng: np.random.Generator) -> str:
-    if job.folder == "train_landmarks":
-        return phrases.phrase((job.seed, 3, int(rng.integers(max(1, int(_POOL * job.total))))))
-    return phrases.sentence((job.seed, 4, int(rng.integers(_SENTENCES))))
 
 
 def _write_file(job: _Job) -> list[tuple]:
     """Writes one parquet; answers (sequence_id, participant_id, phrase, frames, left, right, both)
     of each of its sequences."""
     crowd = people.draw(np.random.default_rng((job.seed, 1)), job.signers)
-    kind = int(job.folder != "train_landmarks")
-    path = job.out / job.folder / f"{job.file_id}.parquet"
     schema, wanted, rows = kaggle_layout.schema(job.columns), _wanted(job.columns), []
     # Splitting floats into streams of bytes makes the files a quarter smaller, and faster.
     packing = {"compression": "zstd", "use_dictionary": False, "use_byte_stream_split": True}
-    with files.writing(path) as f, pq.ParquetWriter(f, schema, **packing) as writer:
-        for first in range(job.first, job.last, _CHUNK):
-            last = min(first + _CHUNK, job.last)
-            rng = np.random.default_rng((job.seed, 5 + kind, job.number, first))
-            texts = [_text(job, rng) for _ in range(first, last)]
-            ids = np.array([_sequence_id(i, job.seed, job.folder) for i in range(first, last)])
+    with (
+        files.writing(job.out / job.path) as f,
+        pq.ParquetWriter(f, schema, **packing) as writer,
+    ):
+        for first in job.sequences[::_CHUNK]:
+            chunk = range(first, min(first + _CHUNK, job.sequences.stop))
+            stream = 5 if job.folder == _TRAIN else 6
+            rng = np.random.default_rng((job.seed, stream, job.number, first))
+            texts = [job.text(rng) for _ in chunk]
+            ids = np.array([_sequence_id(i, job.seed, job.folder) for i in chunk])
             batch = spelling.spell(rng, crowd, texts)
             parts = camera.record(rng, crowd, batch, wanted)
-            starts = np.cumsum(batch.frames) - batch.frames
-            frame = np.arange(len(batch.sequence)) - starts[batch.sequence]
+            frame = spelling.frame_numbers(batch.frames)
             values = _values(job.columns, wanted, parts)
             table = kaggle_layout.table(job.columns, frame, values, ids[batch.sequence])
             writer.write_table(table)
-            rows += _rows(crowd, batch, parts, ids, texts)
+            hands = [np.isfinite(parts[hand][:, 0, 0]) for hand in ("left_hand", "right_hand")]
+            counts = [
+                np.bincount(batch.sequence, seen, len(texts)).astype(int).tolist()
+                for seen in (*hands, hands[0] & hands[1])
+            ]
+            who = crowd.participant[batch.signer].tolist()
+            rows += zip(ids.tolist(), who, texts, batch.frames.tolist(), *counts, strict=True)
     return rows
 
 
@@ -138,47 +146,14 @@ def _wanted(columns: Sequence[str]) -> dict[str, list[int]]:
 
 
 def _values(
-    columns: Sequence[str], wanted: dict[str, list[int]], parts: dict[str, np.ndarray]
+    columns: Sequence[str], wanted: Mapping[str, list[int]], parts: Mapping[str, np.ndarray]
 ) -> Iterator[np.ndarray]:
-    """f32[F] of each column, of `camera.record`'s parts."""
-    at = {f"{part}_{i}": (part, k) for part in wanted for k, i in enumerate(wanted[part])}
+    """f32[F] of each column, from the parts of `camera.record`."""
+    at = {f"{part}_{i}": (part, k) for part, points in wanted.items() for k, i in enumerate(points)}
     by_axis = {part: np.ascontiguousarray(p.transpose(2, 1, 0)) for part, p in parts.items()}
     for column in columns:
         part, point = at[column[2:]]
         yield by_axis[part][landmarks.AXES.index(column[0]), point]
-
-
-def _rows(crowd, batch: spelling.Batch, parts, ids, texts) -> list[tuple]:
-    left, right = (np.isfinite(parts[f"{side}_hand"][:, 0, 0]) for side in ("left", "right"))
-    counts = [
-        np.bincount(batch.sequence, seen, len(texts)).astype(int)
-        for seen in (left, right, left & right)
-    ]
-    return list(
-        zip(
-            ids.tolist(),
-            crowd.participant[batch.signer].tolist(),
-            texts,
-            batch.frames.tolist(),
-            *(c.tolist() for c in counts),
-            strict=True,
-        )
-    )
-
-
-def _jobs(out, folder, total, per_file, seed, signers, columns) -> list[_Job]:
-    # Small sets get several files all the same, so that a split by file has something to split.
-    size = max(1, min(per_file, -(-total // 8)))
-    rng = np.random.default_rng((seed, 7, int(folder != "train_landmarks")))
-    starts = range(0, total, size)
-    file_ids = np.cumsum(rng.integers(1_000, 30_000_000, len(starts))) % 2**31 + len(starts)
-    return [
-        _Job(
-            out, folder, number, int(file_id), first, min(first + size, total), total, seed,
-            signers, columns,
-        )
-        for number, (first, file_id) in enumerate(zip(starts, file_ids, strict=True))
-    ]  # fmt: skip
 
 
 def write(
@@ -187,53 +162,43 @@ def write(
     sequences: int,
     seed: int = 0,
     columns: tuple[str, ...],
-    signers: int | None = None,
     supplemental: int = 0,
     sequences_per_file: int = 1000,
     run: workers.Run,
 ) -> None:
-    """Writes a set of `sequences` (and `supplemental` sentences) under `out`, each file in a task
-    of `run`.
+    """Writes `sequences` clips of phrases, and `supplemental` clips of sentences, under `out`, with
+    these landmark columns. Each file is a task of `run`.
 
-    `columns` are the landmark columns to write. `signers` is Kaggle's 94 for
-    large sets and fewer for small ones where None. Files appear under their names when whole, the
-    csv after them and synthetic.json last. BadInput names what cannot be."""
+    Files appear under their names when whole, the csv after them and synthetic.json last. BadInput
+    names a number that is too small."""
     if sequences < 1 or supplemental < 0 or sequences_per_file < 1 or seed < 0:
         raise errors.BadInput(
             f"{sequences} sequences, {supplemental} supplemental, {sequences_per_file} a file, seed"
             f" {seed}: needs at least 1, 0, 1 and 0"
         )
-    signers = signers or min(94, max(4, sequences // 50))
-    sets = {"train_landmarks": sequences, "supplemental_landmarks": supplemental}
+    signers = min(94, max(4, sequences // 50))  # Kaggle's 94 sign large sets.
+    sets = {_TRAIN: sequences} | ({_SUPPLEMENTAL: supplemental} if supplemental else {})
     jobs = []
     for folder, total in sets.items():
-        if total:
-            (out / folder).mkdir(parents=True, exist_ok=True)
-            jobs += _jobs(out, folder, total, sequences_per_file, seed, signers, columns)
-    counts = [job.last - job.first for job in jobs]
-    tasks = [(job,) for job in jobs]
-    rows = workers.gathered(run, _write_file, tasks, counts, "spelling", "clips")
-    written = list(zip(jobs, rows, strict=True))
+        (out / folder).mkdir(parents=True, exist_ok=True)
+        # Small sets get several files all the same, so that a split by file has some to split.
+        size = max(1, min(sequences_per_file, -(-total // 8)))
+        starts = range(0, total, size)
+        rng = np.random.default_rng((seed, 7, int(folder != _TRAIN)))
+        file_ids = np.cumsum(rng.integers(1_000, 30_000_000, len(starts))) % 2**31 + len(starts)
+        for number, (first, file_id) in enumerate(zip(starts, file_ids.tolist(), strict=True)):
+            mine = range(first, min(first + size, total))
+            jobs += [_Job(out, folder, number, file_id, mine, total, seed, signers, columns)]
+    tasks, counts = [(job,) for job in jobs], [len(job.sequences) for job in jobs]
+    written = workers.gathered(run, _write_file, tasks, counts, "spelling", "clips")
     ids = {c: i for i, c in enumerate(vocab.CHARACTERS)}
-    files.write(out / "character_to_prediction_index.json", json.dumps(ids))
+    files.write(out / fingerspelling.MAP, json.dumps(ids))
     found = {}
-    for folder, total in sets.items():
-        if total:
-            found[folder] = _write_csv(out, folder, [w for w in written if w[0].folder == folder])
+    for folder in sets:
+        mine = [pair for pair in zip(jobs, written, strict=True) if pair[0].folder == folder]
+        rows = [(job.path, job.file_id, *row) for job, of in mine for row in of]
+        kaggle_layout.write_csv(out / _CSV[folder], [row[:5] for row in rows])
+        texts, *numbers = list(zip(*rows, strict=True))[4:]
+        found[folder] = statistics(texts, *map(np.array, numbers))
     facts = {"version": VERSION, "seed": seed, "signers": signers, "columns": len(columns)}
     files.write(out / "synthetic.json", json.dumps(facts | {"statistics": found}, indent=1))
-
-
-def _write_csv(out: files.Path, folder: str, written: list[tuple[_Job, list]]) -> dict:
-    name = "train.csv" if folder == "train_landmarks" else "supplemental_metadata.csv"
-    rows = [row for _, file_rows in written for row in file_rows]
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["path", "file_id", "sequence_id", "participant_id", "phrase"])
-    for job, file_rows in written:
-        for sequence_id, participant, phrase, *_ in file_rows:
-            path = f"{folder}/{job.file_id}.parquet"
-            writer.writerow([path, job.file_id, sequence_id, participant, phrase])
-    files.write(out / name, text.getvalue())
-    counts = (np.array(c) for c in list(zip(*rows, strict=True))[3:])
-    return statistics([row[2] for row in rows], *counts)

@@ -17,18 +17,18 @@ from aslx import errors
 from aslx.data import parent_watch
 
 Result = TypeVar("Result")
-# (position, function(*task)) of every task, in any order: `run`'s here, or that of an engine.
+# Answers (position, function(*task)) of every task, in any order: `run` here, or an engine's.
 Run = Callable[[Callable[..., Any], Sequence[tuple]], Iterator[tuple[int, Any]]]
 
 
 def run(
     function: Callable[..., Result], tasks: Sequence[tuple], processes: int
 ) -> Iterator[tuple[int, Result]]:
-    """(position, function(*task)) of every task, in the order in which they end.
+    """Answers (position, function(*task)) of every task, in the order in which they end.
 
-    Processes are spawned, so that no thread, lock or accelerator of the parent goes along; with one
-    process, or one task, the work is done here. The first error ends the rest.
-    Unavailable where a worker was killed.
+    Processes are spawned, so that they inherit no thread, lock or accelerator; with one process, or
+    one task, the work is done here. The first error ends the rest. Unavailable where a worker was
+    killed.
     """
     if min(processes, len(tasks)) < 2:
         for i, task in enumerate(tasks):
@@ -65,8 +65,8 @@ def gathered(
     doing: str,
     unit: str,
 ) -> list[Result]:
-    """What `run` answers to each task, in the order of the tasks. A bar moves on by a task's count
-    when the task ends."""
+    """The answers of `run`, in the order of the tasks. A progress bar moves by a task's count when
+    the task ends."""
     answers: dict[int, Result] = {}
     with tqdm.tqdm(total=sum(counts), desc=doing, unit=f" {unit}", disable=None) as bar:
         for i, answer in run(function, tasks):
@@ -77,9 +77,9 @@ def gathered(
 
 @contextlib.contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Processes started here never see Ctrl-C, which a terminal sends to all; their parent ends
-    them, so that only it has something to say. What comes meanwhile waits: a process half started
-    would complain."""
+    """Processes that are started within ignore Ctrl-C, which a terminal sends to all processes: the
+    parent ends them, and alone prints an error. Signals wait meanwhile, because a process that is
+    half started would print one too."""
     if threading.current_thread() is not threading.main_thread() or sys.platform == "win32":
         yield  # Only the main thread has signals.
         return

@@ -1,4 +1,4 @@
-"""A hand that spells, and the body, the face and the camera around it.
+"""A kinematic hand that spells, and the body, the face and the camera around it.
 
 In: phrases and signers. Out: landmarks as MediaPipe would give them, with noise and gaps.
 """

@@ -1,7 +1,7 @@
-"""Body, face and camera around a spelling hand: MediaPipe's pose and face mesh for many frames.
+"""MediaPipe's pose and face mesh around a spelling hand, and their image, for many frames at once.
 
-The world: metres from the shoulders' middle, x to the viewer's right, y up, z to the viewer. The
-body faces the viewer, so its right side is at negative x.
+The world's coordinates are metres from the shoulders' middle: x to the viewer's right, y up, z to
+the viewer. The body faces the viewer, so its right side is at negative x.
 """
 
 import numpy as np
@@ -9,9 +9,9 @@ import numpy as np
 from aslx.prepare.synthetic_hand import signers as people
 from aslx.schema import landmarks
 
-# MediaPipe's pose of an adult with the arms down (x, y, z in metres, left side); hidden legs are
-# told by the tracker too, below the image.
-_HEAD = [(0.0, 0.21, 0.11)]
+# The left side of MediaPipe's pose, of an adult with the arms down. The tracker gives the hidden
+# legs too, below the image.
+_NOSE = (0.0, 0.21, 0.11)
 _EYES = [(0.018, 0.25, 0.095), (0.033, 0.251, 0.09), (0.047, 0.25, 0.08)]
 _LEFT = {
     7: (0.075, 0.235, 0.0),
@@ -32,7 +32,7 @@ _LEFT = {
 
 def _template() -> np.ndarray:
     points = np.zeros((33, 3), np.float32)
-    points[0] = _HEAD[0]
+    points[0] = _NOSE
     points[1:4] = _EYES
     points[4:7] = np.array(_EYES) * [-1, 1, 1]
     for i, (x, y, z) in _LEFT.items():
@@ -46,18 +46,17 @@ HEAD_CENTRE = np.array([0.0, 0.215, 0.02], np.float32)
 
 
 def _outline(ids: tuple[int, ...], centre, radii, start: float, end: float) -> dict:
-    """Points on an ellipse's arc, in degrees counter-clockwise from the viewer's right."""
+    """Points on an ellipse's arc. Angles are degrees, counter-clockwise from the viewer's right."""
     at = np.radians(np.linspace(start, end, len(ids)))
     x, y = centre[0] + radii[0] * np.cos(at), centre[1] + radii[1] * np.sin(at)
     return {i: (a, b) for i, a, b in zip(ids, x, y, strict=True)}
 
 
 def _mesh() -> np.ndarray:
-    """float32[468, 3] about the head's centre, in metres. Lips, nose, eyes and outline stand where
+    """float32[468, 3], in metres from the head's centre. Lips, nose, eyes and outline are where
     MediaPipe has them; the other points cover an ellipsoid's front evenly (a golden spiral)."""
     i = np.arange(468)
-    ring = np.sqrt((i + 0.5) / 468)
-    turn = i * np.pi * (3 - np.sqrt(5))
+    ring, turn = np.sqrt((i + 0.5) / 468), i * np.pi * (3 - np.sqrt(5))
     xy = np.stack([0.072 * ring * np.cos(turn), 0.1 * ring * np.sin(turn) - 0.005], 1)
     lips = landmarks.LIPS  # Outer top, outer bottom, inner top, inner bottom, right to left.
     middle = (0.0, -0.042)
@@ -84,10 +83,9 @@ _LOWER_LIP = np.isin(np.arange(468), landmarks.LIPS[11:20] + landmarks.LIPS[31:4
 
 
 def face(ids: np.ndarray, turn: np.ndarray, shift: np.ndarray, mouth: np.ndarray) -> np.ndarray:
-    """The mesh's points `ids` [n] -> [F, n, 3], for the head's rotation matrices [F, 3, 3], its
-    place [F, 3] in metres and the mouth's opening [F] in metres."""
-    still = FACE[ids]
-    points = still @ turn.transpose(0, 2, 1)
+    """[F, n, 3]: the points `ids` [n] of the mesh, for the head's rotation matrices `turn`
+    [F, 3, 3], its `shift` [F, 3] in metres and the mouth's opening `mouth` [F] in metres."""
+    points = FACE[ids] @ turn.transpose(0, 2, 1)
     points[:, _LOWER_LIP[ids], 1] -= mouth[:, None]
     return points + (HEAD_CENTRE + shift)[:, None]
 
@@ -95,28 +93,25 @@ def face(ids: np.ndarray, turn: np.ndarray, shift: np.ndarray, mouth: np.ndarray
 def pose(
     hand: np.ndarray, left: np.ndarray, size: np.ndarray, turn: np.ndarray, shift: np.ndarray
 ) -> np.ndarray:
-    """[F, 33, 3]: the spelling arm follows `hand` [F, 21, 3], which is the left one where `left`
-    [F]; `size` [F] scales the body; the head turns and shifts as in `face`."""
+    """[F, 33, 3]: the spelling arm ends in `hand` [F, 21, 3], a left one where `left` [F] is true.
+    `size` [F] scales the body; the head moves as in `face`."""
     points = np.broadcast_to(POSE, (len(hand), 33, 3)) * size[:, None, None]
     head = POSE[:HEAD_POINTS] - HEAD_CENTRE
     points[:, :HEAD_POINTS] = head @ turn.transpose(0, 2, 1) + (HEAD_CENTRE + shift)[:, None]
     side = np.where(left, 1, -1)
     rows = np.arange(len(hand))
     first = np.where(left, 11, 12)
-    wrist = hand[:, 0]
-    shoulder = points[rows, first]
     # The elbow hangs below and outside the line from shoulder to wrist.
     hang = np.stack([0.07 * side, np.full(len(hand), -0.17), np.full(len(hand), -0.03)], 1)
-    points[rows, first + 2] = (shoulder + wrist) / 2 + hang * size[:, None]
-    points[rows, first + 4] = wrist
-    for offset, knuckle in ((6, 17), (8, 5), (10, 2)):
+    points[rows, first + 2] = (points[rows, first] + hand[:, 0]) / 2 + hang * size[:, None]
+    for offset, knuckle in ((4, 0), (6, 17), (8, 5), (10, 2)):
         points[rows, first + offset] = hand[:, knuckle]
     return points
 
 
 def project(points: np.ndarray, cameras: people.Cameras, rotation: np.ndarray) -> np.ndarray:
-    """World [F, n, 3] -> fractions of the image (x, y downwards) and depth in metres, nearer less,
-    for one camera and its rotation matrix a frame."""
+    """Points of the world [F, n, 3] -> fractions of the image (x, y downwards) and depth in metres,
+    less for nearer points. Each frame has a camera and its rotation matrix [F, 3, 3]."""
     turned = points @ rotation.transpose(0, 2, 1)
     nearer = np.clip(turned[..., 2], -2, 0.75 * cameras.distance[:, None])
     ratio = cameras.distance[:, None] / (cameras.distance[:, None] - nearer)

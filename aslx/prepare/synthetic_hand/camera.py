@@ -1,6 +1,4 @@
-"""What a phone and MediaPipe Holistic make of a spelling hand: columns of landmarks with noise and
-gaps, for the sequences of a `spelling.Batch`.
-"""
+"""MediaPipe Holistic's view of a `spelling.Batch` by a phone: landmarks with noise and gaps."""
 
 import dataclasses
 
@@ -9,9 +7,9 @@ import numpy as np
 from aslx.prepare.synthetic_hand import body, handshapes, kinematics, spelling
 from aslx.prepare.synthetic_hand import signers as people
 
-# The tracker's noise as standard deviations: a share of the palm for hands (MediaPipe's hand
-# landmarks tremble by about half a percent of the hand), metres for the rest. White, then drifting
-# (the face mesh is smoothed by the tracker, so hardly any of its noise is white).
+# Standard deviations of the tracker's noise, white and drifting: a share of the palm for hands
+# (MediaPipe's hand landmarks tremble by about half a percent of the hand), metres for the rest. The
+# tracker smooths the face mesh, so its noise has no white part.
 _HAND_NOISE = (0.007, 0.014)
 _POSE_NOISE = (0.0015, 0.005)
 _FACE_NOISE = (0.0, 0.0009)
@@ -20,10 +18,7 @@ _OTHER_SEEN = 0.04  # Share of the clips in which the idle hand is seen for a mo
 
 
 def _noisy(
-    rng: np.random.Generator,
-    points: np.ndarray,
-    sizes: tuple[float, float],
-    scale: np.ndarray | float = 1.0,
+    rng, points: np.ndarray, sizes: tuple[float, float], scale: np.ndarray | float = 1.0
 ) -> np.ndarray:
     shape = points.shape
     noise = sizes[1] * spelling.drift(rng, shape[0], shape[1:], 5)
@@ -38,16 +33,8 @@ def _burst(rng, sequence, frames, chance: float, longest: int) -> np.ndarray:
     hit = rng.random(len(frames)) < chance
     begin = rng.random(len(frames)) * frames
     length = np.where(hit, rng.integers(1, longest + 1, len(frames)), 0)
-    at = np.arange(len(sequence)) - np.repeat(np.cumsum(frames) - frames, frames)
+    at = spelling.frame_numbers(frames)
     return (at >= begin[sequence]) & (at < (begin + length)[sequence])
-
-
-def _relaxed() -> np.ndarray:
-    """[21, 3], in palms about the wrist."""
-    rest = slice(handshapes.RESTING, handshapes.RESTING + 1)
-    turn = kinematics.matrices(kinematics.quaternions(handshapes.PALMS[rest]))
-    points = kinematics.hand(handshapes.ANGLES[rest], np.ones((1, 5, 3), np.float32))
-    return (points @ turn.transpose(0, 2, 1))[0]
 
 
 def _head(rng, frames: int, mood: np.ndarray):
@@ -61,14 +48,14 @@ def _head(rng, frames: int, mood: np.ndarray):
 
 @dataclasses.dataclass(frozen=True)
 class _Scene:
-    """What the tracker's parts share, F frames each."""
+    """What the parts of the body share in each of F frames."""
 
     views: people.Cameras
-    rotation: np.ndarray  # [F, 3, 3], the cameras'.
+    rotation: np.ndarray  # [F, 3, 3], of the camera.
     mirror: np.ndarray  # [F, 1, 3], of the world, for a left hand.
     palm: np.ndarray  # [F, 1, 1], metres.
     depth: np.ndarray  # [F, 1], image widths a metre.
-    absent: np.ndarray  # bool[F], frames that the tracker lost entirely.
+    absent: np.ndarray  # bool[F]: the tracker found nobody.
 
     def look(self, points: np.ndarray) -> np.ndarray:
         return body.project(points, self.views, self.rotation)
@@ -80,19 +67,20 @@ class _Scene:
         return image
 
     def rows(self, chosen: np.ndarray) -> "_Scene":
-        views = self.views[chosen]
-        others = [getattr(self, f.name)[chosen] for f in dataclasses.fields(self)[1:]]
-        return _Scene(views, *others)
+        return _Scene(*(getattr(self, f.name)[chosen] for f in dataclasses.fields(self)))
 
 
 def _idle_hand(rng, batch: spelling.Batch, scene: _Scene) -> np.ndarray:
-    """[F, 21, 3]: the other hand, seen for a moment in a few sequences."""
+    """[F, 21, 3]: the other hand, which a few sequences show for a moment."""
     image = np.full((len(batch.sequence), 21, 3), np.nan, np.float32)
     burst = _burst(rng, batch.sequence, batch.frames, _OTHER_SEEN, 35)
     chosen = np.flatnonzero(burst & ~scene.absent)
     part = scene.rows(chosen)
     # The spelling hand's twin, relaxed, at the end of the hanging arm.
-    twin = (body.POSE[16] + part.palm * _relaxed()) * -part.mirror * np.array([1, -1, -1])
+    turn = kinematics.matrices(kinematics.quaternions(handshapes.PALMS[handshapes.RESTING]))
+    joints = handshapes.ANGLES[handshapes.RESTING :]
+    relaxed = kinematics.hand(joints, np.ones((1, 5, 3), np.float32)) @ turn.T
+    twin = (body.POSE[16] + part.palm * relaxed) * -part.mirror * np.array([1, -1, -1])
     image[chosen] = part.look_from_wrist(twin)
     return image
 
@@ -103,8 +91,8 @@ def record(
     batch: spelling.Batch,
     wanted: dict[str, list[int]],
 ) -> dict[str, np.ndarray]:
-    """Parts ("right_hand", "left_hand", "pose", "face") -> float32[F, n, 3], NaN where lost; of the
-    face and the pose just the points that `wanted` lists, of the hands all."""
+    """Parts ("right_hand", "left_hand", "pose", "face") -> float32[F, n, 3], NaN where lost: all
+    points of the hands, and those of the pose and the face that `wanted` lists."""
     sequence, frames = batch.sequence, batch.frames
     who = batch.signer[sequence]
     views = people.cameras(rng, len(frames))

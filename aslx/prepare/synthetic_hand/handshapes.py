@@ -2,15 +2,15 @@
 
 Letters follow the American manual alphabet and digits the ASL numbers 0-9, as dictionaries
 describe them ("a: fist, thumb at the side"; Battison 1978 and Stokoe 1965 name the handshapes).
-Punctuation has no standard: a plausible shape and a traced stroke stand for each mark, so that
-every character differs from every other character by shape, orientation or motion.
+Punctuation has no standard: each mark has a plausible shape and a traced stroke, so that every
+character differs from every other one by shape, orientation or motion.
 
-Joint angles are degrees. A finger is (MCP flexion, PIP, DIP). A thumb is (radial angle from the
-fingers' axis, palmar angle out of the palm, MCP flexion, IP flexion); negative flexion bends it
-back. Spread is the sideways angle of the four fingers, positive towards the thumb. A palm is (yaw,
-pitch, roll): at zero the fingers point up and the palm faces the viewer. Yaw 90 turns the palm to
-the signer's left, and yaw 180 to the signer; pitch tips the fingers towards the viewer; negative
-roll turns the fingers clockwise for the viewer, and is applied last.
+Angles are degrees. A finger is (MCP flexion, PIP flexion, DIP flexion). A thumb is (radial angle
+from the fingers' axis, palmar angle out of the palm, MCP flexion, IP flexion). Negative flexion
+bends a finger back. Spread is the sideways angle of the four fingers, positive towards the thumb.
+A palm is (yaw, pitch, roll); at zero the fingers point up and the palm faces the viewer. Yaw 90
+turns the palm to the signer's left, and yaw 180 to the signer. Pitch tips the fingers towards the
+viewer. Roll is applied last; negative roll turns the fingers clockwise for the viewer.
 """
 
 import numpy as np
@@ -49,55 +49,44 @@ VIEWER = (8, 0, -7)  # Forward; the forearm leans.
 LEFT = (60, 0, -6)  # To the signer's left, turned a little to the viewer.
 SIGNER = (180, 0, 0)
 
-# Thumb, fingers, spread, palm, and the stroke of `strokes.PATHS` that the hand draws meanwhile.
+# Thumb, fingers, spread, palm, and the stroke of `strokes.PATHS` that the hand draws, if it moves.
 SHAPES = {
-    "a": (SIDE, CLOSED, NEAR, VIEWER, "still"),  # Fist, thumb at the side.
-    "b": (TUCKED, STRAIGHT, NEAR, VIEWER, "still"),  # Flat hand, thumb folded in.
-    "c": ((40, 55, 8, 12), (CURVE,) * 4, NEAR, LEFT, "still"),  # Cup.
-    # Index up, the other fingers meet the thumb.
-    "d": ((21, 51, 14, 25), (OUT, OVAL, OVAL, OVAL), NEAR, (32, 0, -10), "still"),
-    "e": ((16, 46, 40, 55), ON_THUMB, NEAR, VIEWER, "still"),  # Fingertips bent onto the thumb.
-    # Index meets thumb, the other fingers up.
-    "f": ((26, 52, 18, 24), ((58, 62, 35), OUT, OUT, OUT), WIDE, VIEWER, "still"),
-    # Index and thumb level.
-    "g": ((34, 18, 5, 5), ((32, 8, 4), FIST, FIST, FIST), NEAR, (182, 38, -82), "still"),
-    # Index and middle level.
-    "h": (ACROSS, ((22, 8, 4), (22, 8, 4), FIST, FIST), NEAR, (184, 28, -80), "still"),
-    "i": (ACROSS, LITTLE, NEAR, VIEWER, "still"),  # Little finger up.
+    "a": (SIDE, CLOSED, NEAR, VIEWER),  # Fist, thumb at the side.
+    "b": (TUCKED, STRAIGHT, NEAR, VIEWER),  # Flat hand, thumb folded in.
+    "c": ((40, 55, 8, 12), (CURVE,) * 4, NEAR, LEFT),  # Cup.
+    "d": ((21, 51, 14, 25), (OUT, OVAL, OVAL, OVAL), NEAR, (32, 0, -10)),  # Others meet the thumb.
+    "e": ((16, 46, 40, 55), ON_THUMB, NEAR, VIEWER),  # Fingertips bent onto the thumb.
+    "f": ((26, 52, 18, 24), ((58, 62, 35), OUT, OUT, OUT), WIDE, VIEWER),  # Index meets the thumb.
+    "g": ((34, 18, 5, 5), ((32, 8, 4), FIST, FIST, FIST), NEAR, (182, 38, -82)),  # Level.
+    "h": (ACROSS, ((22, 8, 4), (22, 8, 4), FIST, FIST), NEAR, (184, 28, -80)),  # Level.
+    "i": (ACROSS, LITTLE, NEAR, VIEWER),  # Little finger up.
     "j": (ACROSS, LITTLE, NEAR, VIEWER, "j"),  # Little finger draws a J.
-    # Index and middle up, thumb between.
-    "k": ((14, 36, 4, 4), (OUT, (28, 6, 4), FIST, FIST), (5, -6, 0, 4), VIEWER, "still"),
-    "l": (THUMB_OUT, INDEX, NEAR, VIEWER, "still"),  # Index up, thumb out.
-    "m": ((14, 50, 48, 40), THREE_OVER_THUMB, NEAR, (20, -5, -6), "still"),
-    "n": ((16, 50, 40, 35), TWO_OVER_THUMB, NEAR, (18, -4, -8), "still"),
-    "o": (ROUND, (OVAL,) * 4, NEAR, LEFT, "still"),  # Fingertips meet the thumb.
-    # K, pointing down.
-    "p": ((16, 38, 4, 4), (OUT, (32, 6, 4), FIST, FIST), VEE, (175, 15, -128), "still"),
-    # G, pointing down.
-    "q": ((24, 22, 5, 5), ((12, 8, 4), FIST, FIST, FIST), NEAR, (186, 12, -154), "still"),
-    # Index and middle crossed.
-    "r": (ACROSS, (OUT, EASY, FIST, FIST), CROSSED, VIEWER, "still"),
-    "s": ((25, 45, 50, 45), CLOSED, NEAR, (13, 0, -11), "still"),  # Fist, thumb in front.
-    # Fist, thumb between index and middle.
-    "t": ((18, 38, 10, 18), ((72, 80, 45), FIST, FIST, FIST), NEAR, VIEWER, "still"),
-    "u": (ACROSS, TWO, NEAR, VIEWER, "still"),  # Index and middle up, together.
-    "v": (ACROSS, TWO, VEE, VIEWER, "still"),  # Index and middle up, apart.
-    # Three fingers up.
-    "w": ((18, 48, 46, 44), (OUT, OUT, OUT, (80, 92, 50)), (12, 1, -9, 2), VIEWER, "still"),
-    "x": (ACROSS, (HOOK, FIST, FIST, FIST), NEAR, (35, 0, 0), "still"),  # Index hooked.
-    "y": (THUMB_OUT, LITTLE, (-4, -1, 0, -16), VIEWER, "still"),  # Thumb and little finger out.
+    "k": ((14, 36, 4, 4), (OUT, (28, 6, 4), FIST, FIST), (5, -6, 0, 4), VIEWER),  # Thumb between.
+    "l": (THUMB_OUT, INDEX, NEAR, VIEWER),  # Index up, thumb out.
+    "m": ((14, 50, 48, 40), THREE_OVER_THUMB, NEAR, (20, -5, -6)),
+    "n": ((16, 50, 40, 35), TWO_OVER_THUMB, NEAR, (18, -4, -8)),
+    "o": (ROUND, (OVAL,) * 4, NEAR, LEFT),  # Fingertips meet the thumb.
+    "p": ((16, 38, 4, 4), (OUT, (32, 6, 4), FIST, FIST), VEE, (175, 15, -128)),  # K, down.
+    "q": ((24, 22, 5, 5), ((12, 8, 4), FIST, FIST, FIST), NEAR, (186, 12, -154)),  # G, down.
+    "r": (ACROSS, (OUT, EASY, FIST, FIST), CROSSED, VIEWER),  # Index and middle crossed.
+    "s": ((25, 45, 50, 45), CLOSED, NEAR, (13, 0, -11)),  # Fist, thumb in front.
+    "t": ((18, 38, 10, 18), ((72, 80, 45), FIST, FIST, FIST), NEAR, VIEWER),  # Thumb between.
+    "u": (ACROSS, TWO, NEAR, VIEWER),  # Index and middle up, together.
+    "v": (ACROSS, TWO, VEE, VIEWER),  # Index and middle up, apart.
+    "w": ((18, 48, 46, 44), (OUT, OUT, OUT, (80, 92, 50)), (12, 1, -9, 2), VIEWER),
+    "x": (ACROSS, (HOOK, FIST, FIST, FIST), NEAR, (35, 0, 0)),  # Index hooked.
+    "y": (THUMB_OUT, LITTLE, (-4, -1, 0, -16), VIEWER),  # Thumb and little finger out.
     "z": (ACROSS, INDEX, NEAR, (15, 25, -10), "z"),  # Index draws a Z.
     "0": ((30, 60, 22, 24), ((56, 62, 34),) * 4, NEAR, (80, 8, 0), "nod"),  # An O that nods.
-    "1": (ACROSS, INDEX, NEAR, SIGNER, "still"),  # Index up, palm in.
-    "2": (ACROSS, TWO, VEE, SIGNER, "still"),  # A V, palm in.
-    "3": (THUMB_OUT, TWO, VEE, SIGNER, "still"),  # Thumb, index and middle, palm in.
-    "4": (TUCKED, STRAIGHT, WIDE, SIGNER, "still"),  # Four apart, palm in.
-    "5": ((55, 15, 0, 0), STRAIGHT, WIDE, SIGNER, "still"),  # All apart, palm in.
-    # The thumb meets the little finger with a twist, the ring finger, the middle finger, and the
-    # index finger with a twist.
+    "1": (ACROSS, INDEX, NEAR, SIGNER),  # Index up, palm in.
+    "2": (ACROSS, TWO, VEE, SIGNER),  # A V, palm in.
+    "3": (THUMB_OUT, TWO, VEE, SIGNER),  # Thumb, index and middle, palm in.
+    "4": (TUCKED, STRAIGHT, WIDE, SIGNER),  # Four apart, palm in.
+    "5": ((55, 15, 0, 0), STRAIGHT, WIDE, SIGNER),  # All apart, palm in.
+    # The thumb meets the little, the ring, the middle and the index finger.
     "6": ((20, 60, 40, 30), (OUT, OUT, OUT, (68, 50, 25)), WIDE, VIEWER, "twist"),
-    "7": ((24, 60, 32, 26), (OUT, OUT, (64, 52, 28), OUT), WIDE, VIEWER, "still"),
-    "8": ((26, 60, 26, 24), (OUT, (62, 54, 30), OUT, OUT), WIDE, VIEWER, "still"),
+    "7": ((24, 60, 32, 26), (OUT, OUT, (64, 52, 28), OUT), WIDE, VIEWER),
+    "8": ((26, 60, 26, 24), (OUT, (62, 54, 30), OUT, OUT), WIDE, VIEWER),
     "9": ((28, 54, 20, 24), ((60, 60, 34), EASY, EASY, EASY), WIDE, VIEWER, "twist"),
     " ": (SIDE, STRAIGHT, NEAR, (0, 55, 0), "slide"),  # Flat hand, thumb beside.
     "!": (ACROSS, INDEX, NEAR, (90, 0, 0), "down, poke"),
@@ -122,15 +111,14 @@ SHAPES = {
     "[": (THUMB_OUT, INDEX, NEAR, (10, 20, 0), "bracket"),
     "_": (ACROSS, INDEX, NEAR, (180, 0, -165), "dash"),
     "~": (SIDE, STRAIGHT, NEAR, (0, 70, -70), "wave"),
+    "rest": ((35, 25, 10, 10), (RELAXED,) * 4, NEAR, (60, -30, -70)),
 }
-REST = ((35, 25, 10, 10), (RELAXED,) * 4, NEAR, (60, -30, -70), "still")
 
 JOINTS = 20  # The thumb's four, then MCP, PIP, DIP and spread of each finger.
 RESTING = len(vocab.CHARACTERS)  # The row of the resting hand, 59, in the tables below.
 
-_THUMBS, _FINGERS, _SPREADS, _PALMS, _PATHS = zip(
-    *(SHAPES[c] for c in vocab.CHARACTERS), REST, strict=True
-)
+_ROWS = [(*SHAPES[name], "still")[:5] for name in (*vocab.CHARACTERS, "rest")]
+_THUMBS, _FINGERS, _SPREADS, _PALMS, _PATHS = zip(*_ROWS, strict=True)
 _JOINTS = np.concatenate([_FINGERS, np.array(_SPREADS)[..., None]], -1).reshape(len(_PATHS), -1)
 ANGLES = np.radians(np.concatenate([_THUMBS, _JOINTS], 1)).astype(np.float32)  # [60, JOINTS]
 PALMS = np.radians(_PALMS).astype(np.float32)  # [60, 3]

@@ -1,8 +1,8 @@
 """Forward kinematics of a hand: joint angles -> MediaPipe's 21 points, for many frames at once.
 
-The hand's frame: x towards the thumb, y along the fingers, z out of the palm; lengths in palms
-(wrist to the middle knuckle). The world's: x to the viewer's right, y up, z to the viewer.
-A thumb is four angles and a finger four, as handshapes.py documents them.
+In the hand's coordinates x points to the thumb, y along the fingers and z out of the palm; a unit
+is a palm, from the wrist to the middle knuckle. In the world x points to the viewer's right, y up
+and z to the viewer. `handshapes` documents the four angles of the thumb and of each finger.
 """
 
 import numpy as np
@@ -23,15 +23,14 @@ def quaternions(yaw_pitch_roll: np.ndarray) -> np.ndarray:
     """Palm angles [..., 3] in radians -> unit quaternions [..., 4] (w first) of roll*pitch*yaw."""
     half = yaw_pitch_roll / 2
     (cy, cp, cr), (sy, sp, sr) = np.moveaxis(np.cos(half), -1, 0), np.moveaxis(np.sin(half), -1, 0)
-    pitch_yaw = (cp * cy, sp * cy, cp * sy, sp * sy)  # Rx(pitch) * Ry(yaw)
-    w, x, y, z = pitch_yaw
+    w, x, y, z = cp * cy, sp * cy, cp * sy, sp * sy  # Rx(pitch) * Ry(yaw)
     return np.stack(
         [cr * w - sr * z, cr * x - sr * y, cr * y + sr * x, cr * z + sr * w], axis=-1
     ).astype(np.float32)
 
 
 def multiply(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Quaternion product: b's rotation, then a's."""
+    """The quaternion product: b's rotation, then a's."""
     aw, ax, ay, az = np.moveaxis(a, -1, 0)
     bw, bx, by, bz = np.moveaxis(b, -1, 0)
     return np.stack(
@@ -46,7 +45,7 @@ def multiply(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def blend(a: np.ndarray, b: np.ndarray, s: np.ndarray) -> np.ndarray:
-    """The rotation a share `s` [...] of the shorter way from a to b."""
+    """The rotation after the share `s` [...] of the shorter way from a to b."""
     near = np.where((a * b).sum(-1, keepdims=True) < 0, -b, b)
     mixed = a + (near - a) * s[..., None]
     return mixed / np.linalg.norm(mixed, axis=-1, keepdims=True)
@@ -64,8 +63,8 @@ def matrices(q: np.ndarray) -> np.ndarray:
 
 
 def hand(angles: np.ndarray, bones: np.ndarray) -> np.ndarray:
-    """Joint angles [F, 20] in radians and a scale for every bone [F or 1, 5, 3] (thumb first) ->
-    points [F, 21, 3] in the hand's frame, the wrist at the origin."""
+    """Joint angles [F, 20] in radians, and a scale of every bone [F or 1, 5, 3] (thumb first) ->
+    points [F, 21, 3] in the hand's coordinates, the wrist at the origin."""
     points = np.zeros((len(angles), 21, 3), np.float32)
     points[:, 1:5] = _thumb(angles[:, :4], THUMB_BONES * bones[:, 0])
     for finger in range(4):
@@ -90,7 +89,7 @@ def _thumb(angles: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     forward = np.stack(
         [np.cos(palmar) * np.sin(radial), np.cos(palmar) * np.cos(radial), np.sin(palmar)], -1
     )
-    # The thumb bends across the palm: towards the little finger, square to its own metacarpal.
+    # The thumb bends across the palm: to the little finger, at a right angle to its metacarpal.
     across = np.array([-1, 0, 0], np.float32) - forward * -forward[:, :1]
     across /= np.linalg.norm(across, axis=-1, keepdims=True)
     at = np.broadcast_to(THUMB_BASE, forward.shape)

@@ -1,19 +1,19 @@
 """Made-up phrases of the kinds that Kaggle's signers spelled: street addresses, telephone numbers
-and web addresses, and for the supplemental set sentences of letters and spaces.
+and web addresses; for the supplemental set, sentences of letters and spaces.
 
-Names are composed of syllables and of common English words; no list of a dataset is used.
+Names are composed of syllables and of common English words, and of no data set's list.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
 
-
-def _list(text: str, separator: str = " ") -> tuple[str, ...]:
-    return tuple(text.split(separator))
+LONGEST = 31  # Characters, as in Kaggle's train.csv.
 
 
-LONGEST = 31  # Kaggle's train.csv has none longer.
+def _list(text: str) -> list[str]:
+    return text.split("|" if "|" in text else " ")
+
 
 _ONSETS = _list("b br c ch cl d dr f fl g gr h j k kr l m n p pr r s sh st t th tr v w y z")
 _VOWELS = _list("a a e e i i o o u ai ea ee io oo ou")
@@ -40,20 +40,27 @@ _FOLDERS = _list("news blog shop help photos music video sports index archive se
 _SUBJECTS = _list(
     "the cat|my sister|our teacher|the old clock|a quiet neighbor|the baker|this small town|"
     "your uncle|the tall tree|every student|the blue car|a gray dog|the train|his lawyer|"
-    "her garden|the winter sun|a kind nurse|the paper map|their boat|the new phone",
-    "|",
+    "her garden|the winter sun|a kind nurse|the paper map|their boat|the new phone"
 )
 _VERBS = _list(
     "needs|finds|keeps|loses|likes|sees|moves|wants|joins|misses|follows|carries|paints|"
-    "watches|leaves|shares|hides|passes",
-    "|",
+    "watches|leaves|shares|hides|passes"
 )
 _OBJECTS = _list(
     "more time|a warm coat|the last bus|fresh bread|no reason|two tickets|the answer|a good view|"
     "an exam|the quiet room|cold water|a long walk|the zoo|a quick joke|the box|some advice|"
-    "a red kite|the key",
-    "|",
+    "a red kite|the key"
 )
+
+_TELEPHONES = {  # Forms, and the cumulative share of the telephone numbers at which each ends.
+    "{0}-{1}-{2}": 0.3,
+    "({0}) {1}-{2}": 0.42,
+    "+{3}-{0}-{1}-{2}": 0.55,
+    "+{3}-{4}-{5}-{6}-{0}": 0.7,
+    "{0}.{1}.{2}": 0.8,
+    "{0}{1}{2}": 0.9,
+    "+{7} {0} {1} {2}": 1,
+}
 
 
 def _pick(rng: np.random.Generator, items: Sequence[str]) -> str:
@@ -94,23 +101,10 @@ def _address(rng: np.random.Generator) -> str:
 
 
 def _telephone(rng: np.random.Generator) -> str:
-    d = [_digits(rng, n) for n in (3, 3, 4, 2, 2, 2, 2)]
+    digits = [_digits(rng, n) for n in (3, 3, 4, 2, 2, 2, 2)]
     kind = rng.random()
-    if kind < 0.3:
-        return f"{d[0]}-{d[1]}-{d[2]}"
-    if kind < 0.42:
-        return f"({d[0]}) {d[1]}-{d[2]}"
-    if kind < 0.55:
-        return f"+{d[3]}-{d[0]}-{d[1]}-{d[2]}"
-    if kind < 0.7:
-        return f"+{d[3]}-{d[4]}-{d[5]}-{d[6]}-{d[0]}"
-    if kind < 0.8:
-        return f"{d[0]}.{d[1]}.{d[2]}"
-    return (
-        d[0] + d[1] + d[2]
-        if kind < 0.9
-        else f"+{_pick(rng, list('123456789'))} {d[0]} {d[1]} {d[2]}"
-    )
+    form = next(form for form, end in _TELEPHONES.items() if kind < end)
+    return form.format(*digits, 1 + rng.integers(9))
 
 
 def _query(rng: np.random.Generator) -> str:
@@ -143,19 +137,20 @@ def _web(rng: np.random.Generator) -> str:
 
 
 def phrase(seed: tuple[int, ...]) -> str:
-    """The phrase of this seed: 1 to `LONGEST` characters of the 59."""
+    """The phrase that this random seed gives: 1 to `LONGEST` of the 59 characters."""
     rng = np.random.default_rng(seed)
     kind = rng.random()
     make = _address if kind < 0.43 else _telephone if kind < 0.6 else _web
-    while len(text := make(rng)) > LONGEST:
-        pass
+    text = ""
+    while not 0 < len(text) <= LONGEST:
+        text = make(rng)
     return text
 
 
 def sentence(seed: tuple[int, ...]) -> str:
-    """The sentence of this seed: letters and spaces, as in Kaggle's supplemental set."""
+    """The sentence that this random seed gives, as in Kaggle's supplemental set."""
     rng = np.random.default_rng(seed)
-    while True:
-        text = f"{_pick(rng, _SUBJECTS)} {_pick(rng, _VERBS)} {_pick(rng, _OBJECTS)}"
-        if len(text) <= LONGEST:
-            return text
+    text = ""
+    while not 0 < len(text) <= LONGEST:
+        text = " ".join(_pick(rng, words) for words in (_SUBJECTS, _VERBS, _OBJECTS))
+    return text

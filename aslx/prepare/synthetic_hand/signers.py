@@ -1,7 +1,6 @@
-"""Who signs, and who films: proportions, handedness, style, speed, and the phone's camera.
+"""Signers and their phones' cameras, drawn at random: proportions, handedness, style and speed.
 
-Everything is drawn from a generator alone; a `Signers` holds one row a signer and is indexed by
-whole arrays of frames or letters.
+A `Signers` holds one row a signer; whole arrays of frames or letters index it.
 """
 
 import dataclasses
@@ -10,17 +9,17 @@ import numpy as np
 
 from aslx.prepare.synthetic_hand import handshapes
 
-# Left-hand frames are 18.2 and right-hand frames 76.2 of a mean clip in Kaggle's set.
+# A mean clip of Kaggle's set shows the left hand in 18.2 frames and the right one in 76.2.
 LEFT_SHARE = 0.19
 
 
 @dataclasses.dataclass(frozen=True)
 class Signers:
-    """Arrays of S signers; angles in radians, lengths in metres or palms."""
+    """Arrays of S signers. Angles are radians."""
 
     participant: np.ndarray  # int[S], the csv's participant_id.
     weight: np.ndarray  # [S], share of the sequences.
-    left: np.ndarray  # bool[S], spells with the left hand.
+    left: np.ndarray  # bool[S]: spells with the left hand.
     palm: np.ndarray  # [S], wrist to middle knuckle in metres.
     bones: np.ndarray  # [S, 5, 3], scale of each bone.
     angles: np.ndarray  # [S, 60, 20], handshapes in this signer's manner.
@@ -29,9 +28,9 @@ class Signers:
     body: np.ndarray  # [S], the body's size against the average.
     pace: np.ndarray  # [S], frames a character against the average.
     slur: np.ndarray  # [S], share of each neighbour in a letter.
-    bounce: np.ndarray  # bool[S], doubles letters with a bounce rather than a slide.
+    bounce: np.ndarray  # bool[S]: doubles letters with a bounce rather than a slide.
     jitter: np.ndarray  # [S], the tracker's noise against the average.
-    face: np.ndarray  # bool[S], the tracker finds the face.
+    face: np.ndarray  # bool[S]: the tracker finds the face.
 
     def __len__(self) -> int:
         return len(self.participant)
@@ -50,7 +49,7 @@ def draw(rng: np.random.Generator, n: int) -> Signers:
         rng.normal(0, 5, (n, 1, handshapes.JOINTS)) + rng.normal(0, 5, (n, 60, handshapes.JOINTS))
     )
     spreads = np.arange(7, handshapes.JOINTS, 4)
-    # Fingers spread by a few degrees only: a signer's manner moves them less than it bends them.
+    # Fingers spread by a few degrees only, so a signer's manner changes the spread less.
     shapes[..., spreads] += 0.6 * (handshapes.ANGLES[:, spreads] - shapes[..., spreads])
     manner = np.array([9, 7, 7]) * rng.normal(size=(n, 1, 3)) + rng.normal(0, 6, (n, 60, 3))
     place = np.array([-0.165, -0.06, 0.16]) + rng.normal(size=(n, 3)) * [0.03, 0.04, 0.03]
@@ -74,21 +73,21 @@ def draw(rng: np.random.Generator, n: int) -> Signers:
 
 @dataclasses.dataclass(frozen=True)
 class Cameras:
-    """Arrays of C cameras. A point P of the world is turned, then seen at fractions of the image
-    centre + scale * P * distance / (distance - depth), y downwards."""
+    """Arrays of C cameras. A point of the world is turned to P and falls at the fraction of the
+    image centre + scale * P * distance / (distance - P's depth), y downwards."""
 
     rotation: np.ndarray  # [C, 3], yaw, pitch and roll in radians.
     distance: np.ndarray  # [C], metres from the body's middle.
     scale: np.ndarray  # [C, 2], image widths and heights a metre.
     centre: np.ndarray  # [C, 2], where the shoulders' middle falls.
-    depth: np.ndarray  # [C], how much of the depth the tracker tells.
+    depth: np.ndarray  # [C], the share of the depth that the tracker gives.
 
     def __getitem__(self, rows: np.ndarray) -> "Cameras":
         return Cameras(*(getattr(self, f.name)[rows] for f in dataclasses.fields(self)))
 
 
 def cameras(rng: np.random.Generator, n: int) -> Cameras:
-    """Mostly phones held upright (Kaggle's clips are portrait selfies), some not."""
+    """`n` phones, mostly held upright: Kaggle's clips are portrait selfies."""
     tall = rng.choice([16 / 9, 4 / 3, 3 / 4, 9 / 16], n, p=[0.78, 0.1, 0.06, 0.06])
     heights = 0.87 * rng.uniform(0.78, 1.22, n)  # Image heights a metre.
     turned = rng.normal(size=(n, 3)) * np.radians([9, 8, 4])

@@ -1,9 +1,9 @@
-"""What a hand draws in the air while it holds a character's shape: J and Z of the manual alphabet,
-the nods and twists that tell digits from letters, and made-up strokes for punctuation.
+"""The strokes that a hand draws in the air while it holds a character's shape.
 
-A path is points of (right, up, to the viewer) in palm lengths, as the viewer sees a right hand, and
-of (pitch, yaw, roll) in degrees; what a point leaves out is 0. The points are spread evenly over
-the character's time. A signer writes from the viewer's right to the left.
+J and Z of the manual alphabet, nods and twists that tell digits from letters, and made-up strokes
+for punctuation. A path is a row of points: (right, up, to the viewer) in palm lengths, as the
+viewer sees a right hand, then (pitch, yaw, roll) in degrees. Values that a point omits are 0. The
+points are spread evenly over the character's time. A signer writes from the viewer's right to left.
 """
 
 import numpy as np
@@ -67,7 +67,7 @@ PATHS: dict[str, tuple[tuple[float, ...], ...]] = {
 
 
 def sample(path: str) -> np.ndarray:
-    """float64[STEPS, 6]: the path at even times; palm lengths and degrees."""
+    """float64[STEPS, 6]: the path at even times, in palm lengths and degrees."""
     points = np.array([(*point, *(0,) * (6 - len(point))) for point in PATHS[path]], float)
     at = np.linspace(0, 1, STEPS)
     knots = np.linspace(0, 1, len(points))
