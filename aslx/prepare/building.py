@@ -1,4 +1,4 @@
-"""A data set is made in a scratch folder beside its place, and appears there as a whole."""
+"""A data set is made in a scratch folder beside its place, and appears there when it is whole."""
 
 import contextlib
 import errno
@@ -19,31 +19,32 @@ from etils import epath
 from aslx import errors
 from aslx.storage import files, remote_files, system
 
-# In each scratch folder on a disk: tells it from other folders, and is locked while it is used.
+# A file in each scratch folder on a disk: it marks the folder, and is locked while a run uses it.
 _MARK = ".aslx-prepare"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-def scratch(
-    out: files.Path, *, overwrite: bool = False
-) -> contextlib.AbstractContextManager[files.Path]:
-    """A scratch folder beside `out`; what stands in its "out" at the end becomes `out`.
+@contextlib.contextmanager
+def scratch(out: files.Path, *, overwrite: bool = False) -> Iterator[files.Path]:
+    """A scratch folder beside `out`; what is in its "out" at the end becomes `out`.
 
-    So `out` is whole or absent whatever happens, and a data set that is replaced stays until the
-    new one has its name; in a bucket, where a folder cannot be renamed, it is absent to its readers
-    until metadata.json arrives, last. The scratch folder's name is random, and only this user may
-    look into it. On a disk, the scratch folder of a killed run of this user is removed. In a
-    bucket it is named, because its run may still work.
+    `out` is whole or absent whatever happens, and a data set that is replaced stays until the new
+    one has its name. In a bucket, where a folder cannot be renamed, readers find no data set until
+    metadata.json arrives, last. The scratch folder's name is random, and only this user may read
+    it. On a disk, the scratch folder of a killed run of this user is removed. In a bucket it is
+    named, because its run may still work.
 
     Raises BadInput where `out` is not empty, unless it is a prepared data set and `overwrite` is
-    true, and where another process of this user is at work on it.
+    true, and where another process of this user prepares it.
     """
-    if isinstance(out, pathlib.Path):
-        return _on_disk(out, overwrite)
-    return _in_bucket(out, overwrite)
+    _check_free(out, overwrite)
+    opened = _on_disk(out) if isinstance(out, pathlib.Path) else _in_bucket(out)
+    with opened as folder:
+        yield folder
+        _check_free(out, overwrite)
 
 
-def check_free(out: files.Path, overwrite: bool) -> None:
+def _check_free(out: files.Path, overwrite: bool) -> None:
     """BadInput where `out` may not be written."""
     if not out.exists():
         return
@@ -60,17 +61,15 @@ def check_free(out: files.Path, overwrite: bool) -> None:
 
 
 @contextlib.contextmanager
-def _on_disk(out: pathlib.Path, overwrite: bool) -> Iterator[pathlib.Path]:
-    check_free(out, overwrite)
+def _on_disk(out: pathlib.Path) -> Iterator[pathlib.Path]:
     place = files.real(out)
     with files.given(place.parent):
         files.make(place.parent)
     if not os.access(place.parent, os.W_OK | os.X_OK):
         raise errors.BadInput(f"{place.parent} cannot be written: choose another --out")
     try:
-        with _alone(place) as folder:
+        with _locked_folder(place) as folder:
             yield folder
-            check_free(out, overwrite)
             files.sync_all(folder / "out")
             system.put(folder / "out", place)
             files.sync(place.parent)
@@ -83,8 +82,8 @@ def _on_disk(out: pathlib.Path, overwrite: bool) -> Iterator[pathlib.Path]:
 
 
 @contextlib.contextmanager
-def _alone(place: pathlib.Path) -> Iterator[pathlib.Path]:
-    """An empty folder beside `place`, while no other process works on it."""
+def _locked_folder(place: pathlib.Path) -> Iterator[pathlib.Path]:
+    """An empty scratch folder beside `place`; BadInput where another process has one."""
     if not hasattr(os, "O_DIRECTORY"):  # Windows cannot open, and so cannot lock, a folder.
         with tempfile.TemporaryDirectory(prefix=_prefix(place), dir=place.parent) as folder:
             yield pathlib.Path(folder)
@@ -93,27 +92,27 @@ def _alone(place: pathlib.Path) -> Iterator[pathlib.Path]:
         folder = pathlib.Path(tempfile.mkdtemp(prefix=_prefix(place), dir=place.parent))
         with _opened(folder) as opened, _locked(opened, os.O_CREAT | os.O_EXCL) as free:
             try:
-                if free is not False and not _others(place, folder):
+                if free is not False and not _is_busy(place, folder):
                     yield folder
                     return
             finally:
                 _remove(folder, opened)
-        time.sleep(random.uniform(0, 0.2))  # Two runs that began at the same moment see each other.
+        time.sleep(random.uniform(0, 0.2))  # Two runs that begin at once see each other's folders.
     raise errors.BadInput(f"another process is preparing {place}: wait for it")
 
 
 def _prefix(place: files.Path) -> str:
     name = place.name
-    if len(os.fsencode(name)) > 200:  # No system takes any length.
+    if len(os.fsencode(name)) > 200:  # Systems limit the length of a name.
         name = hashlib.sha256(os.fsencode(name)).hexdigest()
     return f".{name}.incomplete-"
 
 
-def _others(place: pathlib.Path, mine: pathlib.Path) -> bool:
-    """Whether another process works on `place`. Removes the folders of those that were killed.
+def _is_busy(place: pathlib.Path, mine: pathlib.Path) -> bool:
+    """Whether another process works on `place`. Removes the scratch folders of killed processes.
 
-    A folder counts if only this user can have made what is in it: it is no link, it is this user's,
-    closed to other users, and holds the mark.
+    A folder counts if only this user can have filled it: it is no link, it belongs to this user, is
+    closed to other users, and has the mark.
     """
     busy = False
     for path in place.parent.iterdir():
@@ -132,7 +131,7 @@ def _others(place: pathlib.Path, mine: pathlib.Path) -> bool:
 
 @contextlib.contextmanager
 def _opened(folder: pathlib.Path) -> Iterator[int]:
-    """A descriptor of a folder; OSError where that is a link."""
+    """A descriptor of a folder; OSError where the path is a link."""
     opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         yield opened
@@ -142,27 +141,25 @@ def _opened(folder: pathlib.Path) -> Iterator[int]:
 
 @contextlib.contextmanager
 def _locked(opened: int, flags: int = 0) -> Iterator[bool | None]:
-    """Whether the lock of an opened scratch folder could be taken; None where the disk knows no
-    locks, and OSError without a mark."""
-    mark = os.open(_MARK, os.O_RDWR | os.O_NOFOLLOW | flags, 0o600, dir_fd=opened)
-    try:
+    """Whether the lock of an opened scratch folder could be taken; None where the disk has no
+    locks. OSError where the folder has no mark."""
+    flags |= os.O_RDWR | os.O_NOFOLLOW
+    with os.fdopen(os.open(_MARK, flags, 0o600, dir_fd=opened)) as mark:
         try:
-            free = system.lock(mark)
+            free = system.lock(mark.fileno())
         except OSError as error:
             if error.errno not in system.NO_LOCKS:
                 raise
             free = None
         yield free
-    finally:
-        os.close(mark)
 
 
 def _remove(path: pathlib.Path, opened: int) -> None:
-    """Empties an opened folder, even if it was renamed, and removes `path` if that is empty. What
-    cannot be removed stays."""
+    """Empties an opened folder, even if it was renamed, and then removes `path`. What cannot be
+    removed stays."""
     with os.scandir(opened) as entries:
         found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
-    # The mark goes last: what is left of a folder is known by it.
+    # The mark goes last: a folder that is left half empty is known by it.
     for name, is_folder in sorted(found, key=lambda entry: entry[0] == _MARK):
         with contextlib.suppress(OSError):
             if is_folder:
@@ -174,8 +171,7 @@ def _remove(path: pathlib.Path, opened: int) -> None:
 
 
 @contextlib.contextmanager
-def _in_bucket(out: epath.Path, overwrite: bool) -> Iterator[epath.Path]:
-    check_free(out, overwrite)
+def _in_bucket(out: epath.Path) -> Iterator[epath.Path]:
     for path in out.parent.iterdir() if out.parent.exists() else ():
         if path.name.startswith(_prefix(out)):
             print(f"{path} is of another run that works or was killed", file=sys.stderr)
@@ -183,18 +179,13 @@ def _in_bucket(out: epath.Path, overwrite: bool) -> Iterator[epath.Path]:
     needed = False
     try:
         yield folder
-        check_free(out, overwrite)
-        old = folder / "replaced"
         if out.exists():
-            remote_files.copy(out, old, last="metadata.json")
+            remote_files.copy(out, folder / "replaced", last="metadata.json")
         needed = True
         try:
-            _put_in_bucket(folder / "out", out)
+            _replace(out, folder / "out")
         except BaseException:
-            if old.exists():
-                _put_in_bucket(old, out)
-            else:
-                out.rmtree(missing_ok=True)
+            _replace(out, folder / "replaced")
             needed = False
             raise
         needed = False
@@ -205,6 +196,8 @@ def _in_bucket(out: epath.Path, overwrite: bool) -> Iterator[epath.Path]:
             folder.rmtree(missing_ok=True)
 
 
-def _put_in_bucket(source: epath.Path, out: epath.Path) -> None:
+def _replace(out: epath.Path, source: epath.Path) -> None:
+    """Makes `out` a copy of `source`, and absent where there is none."""
     out.rmtree(missing_ok=True)
-    remote_files.copy(source, out, last="metadata.json")
+    if source.exists():
+        remote_files.copy(source, out, last="metadata.json")

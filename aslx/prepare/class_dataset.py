@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from aslx import errors
-from aslx.prepare import class_items, duplicates, options, splits, unreadable
+from aslx.prepare import class_items, duplicates, options, splits
 from aslx.readers import folders, mending
 from aslx.storage import files
 
@@ -69,7 +69,7 @@ def prepare(
     try:
         return _build(scratch, kind, found, asked)
     except (class_items.Unreadable, class_items.Empty):
-        rest = unreadable.without(found, kind, asked.pool(), skip=asked.skip_unreadable)
+        rest = class_items.without(found, kind, asked.pool(), skip=asked.skip_unreadable)
         if rest is found:
             raise
     shutil.rmtree(scratch / "out", ignore_errors=True)

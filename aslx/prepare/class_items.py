@@ -1,6 +1,8 @@
-"""Clips and images of known classes, before they are in shards: the items of a source, and how each
-is read."""
+"""Clips and images of known classes, before they are in shards: the items of a source, how each is
+read, and which are left out.
+"""
 
+import collections
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
@@ -9,6 +11,10 @@ from typing import Any
 import numpy as np
 
 from aslx import errors
+from aslx.prepare import workers
+
+_CHECKED = 64  # Items that a process checks between two steps of the progress bar.
+_NAMED = 10  # Unreadable items that the error names.
 
 
 class Unreadable(errors.BadInput):
@@ -91,3 +97,40 @@ def image(name: str, shape: tuple[int, int, int], read: Callable[..., np.ndarray
 def left_out(dropped: Mapping[str, int]) -> list[str]:
     """A line for each reason why items were left out."""
     return [f"left out {count:,}: {what}" for what, count in sorted(dropped.items())]
+
+
+def without(found: Found, kind: Kind, run: workers.Run, *, skip: bool) -> Found:
+    """`found` without items that show nothing and, with `skip`, items that cannot be read; `found`
+    itself where there are none. Without `skip`, BadInput names items that cannot be read."""
+    items = found.items
+    tasks = [(kind, items[i : i + _CHECKED]) for i in range(0, len(items), _CHECKED)]
+    counts = [len(some) for _, some in tasks]
+    faults: dict[str, errors.BadInput] = {}
+    for some in workers.gathered(run, _faults, tasks, counts, "checking", "files"):
+        faults |= some
+    if not faults:
+        return found
+    why = [str(error) for error in faults.values() if isinstance(error, Unreadable)]
+    empty = [str(error) for error in faults.values() if isinstance(error, Empty)]
+    more = f"; and {len(why) - _NAMED} more" if len(why) > _NAMED else ""
+    named = f"{len(why)} of {len(items)} cannot be read: {'; '.join(why[:_NAMED])}{more}"
+    if why and not skip:
+        raise errors.BadInput(f"{named}: mend or remove them, or pass --skip-unreadable")
+    dropped = {**found.dropped, **collections.Counter(empty)}
+    notes = [*found.notes]
+    if why:
+        dropped["unreadable"] = len(why)
+        notes.append(named)
+    kept = [item for item in items if item.file not in faults]
+    return dataclasses.replace(found, items=kept, dropped=dropped, notes=notes)
+
+
+def _faults(kind: Kind, items: Sequence[Item]) -> Mapping[str, errors.BadInput]:
+    """Why an item has no array, by its file."""
+    faults = {}
+    for item in items:
+        try:
+            kind.load(item)
+        except (Empty, Unreadable) as error:
+            faults[item.file] = error
+    return faults

@@ -27,13 +27,11 @@ def samples(kept: Sequence[phrase_clips.Clip]) -> list[phrase_clips.Clip]:
         return hidden, abs(clip.frames - median), clip.row.path, clip.row.sequence_id
 
     chosen: list[phrase_clips.Clip] = []
-    signers: collections.Counter[int] = collections.Counter()
+    most = -(-_STRIPS // len({clip.row.signer for clip in kept}))  # Clips of one signer.
     for clip in sorted(kept, key=oddness):
-        if signers[clip.row.signer] * len({c.row.signer for c in kept}) < _STRIPS:
+        of_signer = sum(other.row.signer == clip.row.signer for other in chosen)
+        if len(chosen) < _STRIPS and of_signer < most:
             chosen.append(clip)
-            signers[clip.row.signer] += 1
-        if len(chosen) == _STRIPS:
-            break
     return chosen
 
 
