@@ -1,4 +1,4 @@
-"""A data set is whole at --out or not there, whoever is killed, and nothing else is overwritten."""
+"""A data set is whole at --out or absent, whatever is killed, and nothing else is overwritten."""
 
 import errno
 import inspect
@@ -9,12 +9,12 @@ import signal
 import subprocess
 import sys
 import time
+from typing import Any
 
 import pytest
 
 from aslx import errors
 from aslx.data import records
-from aslx.prepare import __main__ as prepare
 from aslx.prepare import building, shards
 from aslx.storage import files, system
 from tests import power
@@ -23,83 +23,64 @@ from tests.prepare import kaggle
 ROOT = pathlib.Path(__file__).parent.parent.parent
 
 
-@pytest.fixture
-def source(tmp_path):
-    return kaggle.write(tmp_path / "kaggle", kaggle.some(16, frames=9))
-
-
-def test_an_existing_out_is_replaced_only_when_told(run, source, tmp_path):
+def test_an_existing_out_is_replaced_only_when_told(prepare, source, tmp_path):
     out = tmp_path / "out"
     out.mkdir()  # An empty folder is as good as none.
-    arguments = ("fingerspelling", "--source", source, "--out", out, *kaggle.FLAGS)
-    assert run(prepare, *arguments)[0] == 0
+    assert prepare(source, out).status == 0
     (out / "note").touch()
-    status, _, err = run(prepare, *arguments)
-    assert status == 2 and err == f"error: {out} exists already: pass --overwrite to replace it\n"
+    told = f"error: {out} exists already: pass --overwrite to replace it\n"
+    assert prepare(source, out).refusal() == told
     assert (out / "note").exists()
-    assert run(prepare, *arguments, "--overwrite", "--split", "none")[0] == 0
+    assert prepare(source, out, "--overwrite", "--split", "none").status == 0
     assert not (out / "note").exists() and records.splits(out) == ["train"]
     assert kaggle.left(tmp_path) == ["out"]
 
 
-def test_what_is_no_data_set_is_never_replaced(run, source, tmp_path):
+def test_what_is_no_data_set_is_never_replaced(prepare, source, tmp_path):
     out = tmp_path / "out"
     out.mkdir()
     (out / "thesis.tex").touch()
-    arguments = ("fingerspelling", "--source", source, "--overwrite", *kaggle.FLAGS, "--out")
-    status, _, err = run(prepare, *arguments, out)
-    assert status == 2 and "holds something else than a data set" in err
-    status, _, err = run(prepare, *arguments, out / "thesis.tex")
-    assert status == 2 and "is a file: choose another --out" in err
-    status, _, err = run(prepare, *arguments, source.parent)
-    assert status == 2 and "holds" in err
+    for place, words in (
+        (out, "holds something else than a data set"),
+        (out / "thesis.tex", "is a file: choose another --out"),
+        (source.parent, "holds something else than a data set"),
+    ):
+        assert words in prepare(source, place, "--overwrite").refusal()
     assert (out / "thesis.tex").exists() and (source / "train.csv").exists()
 
 
-def test_a_source_inside_out_is_not_overwritten(run, tmp_path):
+def test_a_source_inside_out_is_not_overwritten(prepare, source, tmp_path):
     out = tmp_path / "out"
-    run(prepare, "synthetic", "--sequences", "4", "--out", out, *kaggle.FLAGS, "--split", "none")
-    status, _, err = run(
-        prepare,
-        "fingerspelling",
-        "--source",
-        out / "kaggle",
-        "--out",
-        out,
-        "--overwrite",
-        *kaggle.FLAGS,
-    )
-    assert status == 2 and "and would replace it" in err
-    assert (out / "kaggle" / "train.csv").exists()
+    assert prepare(source, out).status == 0
+    inside = source.rename(out / "kaggle")
+    assert "and would replace it" in prepare(inside, out, "--overwrite").refusal()
+    assert (inside / "train.csv").exists()
 
 
-def test_two_at_once_do_not_write_the_same_out(run, source, tmp_path):
+def test_two_at_once_do_not_write_the_same_out(prepare, source, tmp_path):
     out = tmp_path / "out"
     with building.scratch(out) as scratch:
-        status, _, err = run(
-            prepare, "fingerspelling", "--source", source, "--out", out, *kaggle.FLAGS
-        )
-        assert status == 2 and "another process is preparing" in err
+        assert "another process is preparing" in prepare(source, out).refusal()
         assert scratch.exists()
         (scratch / "out").mkdir()
     assert kaggle.left(tmp_path) == ["out"]
 
 
-def test_a_failed_write_leaves_the_old_data_set(run, source, tmp_path, monkeypatch):
-    arguments = ("fingerspelling", "--source", source, "--out", tmp_path / "out", *kaggle.FLAGS)
-    assert run(prepare, *arguments)[0] == 0
-    before = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*.*")}
+def test_a_failed_write_leaves_the_old_data_set(prepare, source, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    assert prepare(source, out).status == 0
+    before = {path: path.read_bytes() for path in out.rglob("*.*")}
 
     def full(path, *_):
         path.write_bytes(b"half")
-        raise OSError(28, "No space left on device", str(path))
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
     monkeypatch.setattr(shards, "_write_one", full)
-    status, _, err = run(prepare, *arguments, "--overwrite")
-    last = err.splitlines()[-1]
-    assert status == 75 and last.startswith(f"error: {tmp_path} is full, make room and run again")
-    assert "No space left on device" in last
-    assert {path: path.read_bytes() for path in (tmp_path / "out").rglob("*.*")} == before
+    failed = prepare(source, out, "--overwrite")
+    last = failed.err.splitlines()[-1]
+    assert failed.status == 75 and "No space left on device" in last
+    assert last.startswith(f"error: {tmp_path} is full, make room and run again")
+    assert {path: path.read_bytes() for path in out.rglob("*.*")} == before
     assert kaggle.left(tmp_path) == ["out"]
 
 
@@ -115,45 +96,46 @@ def test_a_full_disk_asks_for_room_and_keeps_what_stood(tmp_path):
         assert kaggle.left(place) == ["lost+found", "set"]
 
 
+def script(code: str, *arguments: object, **options: Any) -> subprocess.Popen[str]:
+    """Starts a process that runs `code`, with `main` of aslx.prepare."""
+    head = "from aslx import cli\nfrom aslx.prepare.__main__ import main\n"
+    words = [sys.executable, "-c", head + code, *map(str, arguments)]
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
+    return subprocess.Popen(words, cwd=ROOT, text=True, **options)
+
+
 LIMITED = """
 import resource, sys
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv.pop(1)),) * 2)
-from aslx import cli
-from aslx.prepare import __main__ as prepare
-cli.run(prepare.main)
+cli.run(main)
 """
 
 
 @pytest.mark.parametrize("limit", [20_000, 40_000])  # Of the spool, and of a shard.
 def test_a_file_that_cannot_be_written_asks_for_room_and_leaves_nothing(limit, source, tmp_path):
     arguments = ("fingerspelling", "--source", source, "--out", tmp_path / "out", *kaggle.FLAGS)
-    ran = subprocess.run(
-        [sys.executable, "-c", LIMITED, str(limit), *map(str, arguments), "--split", "none"],
-        cwd=ROOT, capture_output=True, text=True,
-    )  # fmt: skip
-    last = ran.stderr.splitlines()[-1]
-    assert ran.returncode == 75
+    child = script(LIMITED, limit, *arguments, "--split", "none")
+    last = child.communicate()[1].splitlines()[-1]
+    assert child.returncode == 75
     assert last.startswith(f"error: {tmp_path} is full, make room and run again")
     assert kaggle.left(tmp_path) == []
 
 
 KILLED = """
 import os, signal
-from aslx import cli
 from aslx.data import index
-from aslx.prepare import __main__ as prepare
 index.save = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
-cli.run(prepare.main)
+cli.run(main)
 """
 
 
-def test_a_killed_run_leaves_no_out_and_the_next_one_clears_up(run, source, tmp_path):
-    arguments = ("fingerspelling", "--source", source, "--out", tmp_path / "out", *kaggle.FLAGS)
-    ran = subprocess.run([sys.executable, "-c", KILLED, *map(str, arguments)], cwd=ROOT)
-    assert ran.returncode == -9
+def test_a_killed_run_leaves_no_out_and_the_next_one_clears_up(prepare, source, tmp_path):
+    out = tmp_path / "out"
+    arguments = ("fingerspelling", "--source", source, "--out", out, *kaggle.FLAGS)
+    assert script(KILLED, *arguments, stdout=None, stderr=None).wait() == -signal.SIGKILL
     (left,) = kaggle.left(tmp_path)
     assert left.startswith(".out.incomplete-")
-    assert run(prepare, *arguments)[0] == 0
+    assert prepare(source, out).status == 0
     assert kaggle.left(tmp_path) == ["out"]
 
 
@@ -169,14 +151,19 @@ def held(out: pathlib.Path) -> list[str]:
     return [path.read_text() for path in sorted(out.iterdir())]
 
 
+def scratch_folder(path: pathlib.Path) -> pathlib.Path:
+    """A scratch folder that a killed run left, with a file in it."""
+    path.mkdir(0o700)
+    for name in ("thesis.tex", building._MARK):
+        (path / name).touch()
+    return path
+
+
 @pytest.mark.parametrize("name", [".out.incomplete", ".out.incomplete-planted"])
 def test_a_planted_link_is_not_followed(name, tmp_path):
     victim, shared = tmp_path / "photos", tmp_path / "shared"
-    for folder in (victim, shared):
-        folder.mkdir()
-    victim.chmod(0o700)
-    for file in ("thesis.tex", building._MARK):
-        (victim / file).touch()
+    shared.mkdir()
+    scratch_folder(victim)
     (shared / name).symlink_to(victim)
     fill(shared / "out", "new")
     assert held(shared / "out") == ["new", "new"]
@@ -184,21 +171,16 @@ def test_a_planted_link_is_not_followed(name, tmp_path):
 
 
 def test_a_folder_that_another_may_have_filled_or_that_is_no_scratch_stays(tmp_path):
-    open_to_all, unmarked, linked = (tmp_path / f".out.incomplete-{i}" for i in range(3))
-    for folder in (open_to_all, unmarked, linked):
-        folder.mkdir(0o700)
-        (folder / "thesis.tex").touch()
+    folders = [scratch_folder(tmp_path / f".out.incomplete-{i}") for i in range(4)]
+    open_to_all, unmarked, linked, of_another = folders
     open_to_all.chmod(0o755)
-    (open_to_all / building._MARK).touch()
+    (unmarked / building._MARK).unlink()
+    (linked / building._MARK).unlink()
     (linked / building._MARK).symlink_to(tmp_path / "thesis.tex")
-    folders = [open_to_all, unmarked, linked]
     if os.geteuid() == 0:
-        of_another = tmp_path / ".out.incomplete-3"
-        of_another.mkdir(0o700)
-        (of_another / "thesis.tex").touch()
-        (of_another / building._MARK).touch()
         os.chown(of_another, 12345, 12345)
-        folders.append(of_another)
+    else:
+        folders.remove(of_another)
     fill(tmp_path / "out", "new")
     assert all((folder / "thesis.tex").exists() for folder in folders)
 
@@ -230,31 +212,24 @@ def test_a_disk_without_locks_will_do_and_what_was_left_stays(tmp_path, monkeypa
     def none(opened):
         raise OSError(errno.EOPNOTSUPP, "Operation not supported")
 
-    left = tmp_path / ".out.incomplete-left"
-    left.mkdir(0o700)
-    (left / building._MARK).touch()
+    scratch_folder(tmp_path / ".out.incomplete-left")
     monkeypatch.setattr(system, "lock", none)
     fill(tmp_path / "out", "new")
     assert kaggle.left(tmp_path) == [".out.incomplete-left", "out"]
 
 
 def test_what_others_may_not_read_stays_so(tmp_path):
-    path = tmp_path / "read.csv"
+    path, usual = tmp_path / "read.csv", tmp_path / "usual.csv"
+    usual.touch()
     files.write(path, "old")
-    assert os.stat(path).st_mode & 0o777 == 0o666 & ~umask()
+    assert path.stat().st_mode == usual.stat().st_mode
     path.chmod(0o600)
     files.write(path, "new")
-    assert os.stat(path).st_mode & 0o777 == 0o600
+    assert path.stat().st_mode & 0o777 == 0o600
     path.unlink()
     path.symlink_to("elsewhere")
     files.write(path, "newer")
-    assert os.stat(path).st_mode & 0o777 == 0o666 & ~umask() and not path.is_symlink()
-
-
-def umask() -> int:
-    now = os.umask(0)
-    os.umask(now)
-    return now
+    assert path.stat().st_mode == usual.stat().st_mode and not path.is_symlink()
 
 
 def test_an_out_that_is_a_link_stays_one(tmp_path):
@@ -322,12 +297,8 @@ print(faults, stands)
     ],
 )
 def test_whatever_call_fails_the_old_data_set_stands_or_the_new(faults, tmp_path):
-    child = subprocess.Popen(
-        [sys.executable, "-c", FAULTY, tmp_path / "out"],
-        cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert child.stdout is not None
-    assert child.stdout.readline() == "ready\n"
+    child = script(FAULTY, tmp_path / "out", stdin=subprocess.PIPE)
+    assert child.stdout is not None and child.stdout.readline() == "ready\n"
     inject = [f"--inject={fault}" for fault in faults]
     tracer = subprocess.Popen(
         ["strace", "-f", "-o", tmp_path / "trace", *inject, "-p", str(child.pid)],
@@ -344,20 +315,15 @@ def test_whatever_call_fails_the_old_data_set_stands_or_the_new(faults, tmp_path
 STARTED = """
 import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)  # Jobs in the background ignore it.
-from aslx import cli
-from aslx.prepare import __main__ as prepare
 if __name__ == "__main__":
-    cli.run(prepare.main)
+    cli.run(main)
 """
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_leaves_nothing_behind(number, tmp_path):
-    arguments = ["synthetic", "--sequences", "4000", "--out", tmp_path / "set", "--processes", "2"]
-    child = subprocess.Popen(
-        [sys.executable, "-c", STARTED, *map(str, arguments)],
-        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    size = ("--sequences", 4000, "--processes", 2)
+    child = script(STARTED, "synthetic", "--out", tmp_path / "set", *size)
     for _ in range(600):
         if list(tmp_path.glob(".set.incomplete-*/out/kaggle/*")):
             break

@@ -5,57 +5,48 @@ import json
 import os
 import pathlib
 import subprocess
-import sys
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
 from aslx.data import records
-from aslx.prepare import __main__ as prepare
+from aslx.prepare import __main__ as command
+from tests import tiny_runs
 from tests.prepare import kaggle
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 
 
-@pytest.fixture
-def source(tmp_path):
-    return kaggle.write(tmp_path / "kaggle", kaggle.some(16, frames=9))
-
-
-def test_it_prints_a_summary_and_ends_with_one_json_line(run, source, tmp_path):
-    status, out, err = run(
-        prepare, "fingerspelling", "--source", source, "--out", tmp_path / "out", *kaggle.FLAGS
-    )
-    assert status == 0 and not err
-    *summary, last = out.splitlines()
-    result = json.loads(last)
+def test_it_prints_a_summary_and_ends_with_one_json_line(prepare, source, tmp_path):
+    done = prepare(source, tmp_path / "out")
+    result = done.last()
+    assert not done.err
     assert result["path"] == str(tmp_path / "out") and result["dropped"] == 0
     assert result["reasons"] == {}
     assert result["clips"] == {"train": 12, "validation": 2, "test": 2}
+    summary = done.out.splitlines()
     assert "16 of 16 sequences kept" in summary[0]
     assert any(line.split()[:3] == ["train", "12", "6"] for line in summary)
     assert kaggle.left(tmp_path) == ["out"]
 
 
-def test_a_note_says_what_could_not_be_split(run, tmp_path):
+def test_a_note_says_what_could_not_be_split(prepare, tmp_path):
     source = kaggle.write(tmp_path / "kaggle", kaggle.some(12, signers=1, frames=4))
-    _, out, _ = run(
-        prepare, "fingerspelling", "--source", source, "--out", tmp_path / "out", *kaggle.FLAGS
-    )
+    done = prepare(source, tmp_path / "out")
     note = "1 signer is too few for 3 parts: split by phrase alone"
-    assert out.startswith(f"split: {note}\n")
+    assert done.out.startswith(f"split: {note}\n")
     assert records.read_metadata(tmp_path / "out")["split"] == {
         "asked": "signer-and-phrase", "done": "phrase", "note": note,
         "validation": 0.1, "test": 0.1, "seed": 0,
     }  # fmt: skip
 
 
-def test_synthetic_data_take_the_very_same_path(run, tmp_path):
-    flags = (*kaggle.FLAGS, "--split", "none", "--seed", "3")
+def test_synthetic_data_take_the_same_path(run, prepare, tmp_path):
+    flags = ("--split", "none", "--seed", "3")
     a, b = tmp_path / "a", tmp_path / "b"
-    assert run(prepare, "synthetic", "--sequences", "6", "--out", a, *flags)[0] == 0
-    assert run(prepare, "fingerspelling", "--source", a / "kaggle", "--out", b, *flags)[0] == 0
+    made = run(command, "synthetic", "--sequences", "6", "--out", a, *kaggle.FLAGS, *flags)
+    assert made.status == 0 and prepare(a / "kaggle", b, *flags).status == 0
     parquet = next((a / "kaggle" / "train_landmarks").iterdir())
     columns = {"frame", "sequence_id", *kaggle.SELECTION.columns}
     assert set(pq.read_schema(parquet).names) == columns
@@ -66,50 +57,35 @@ def test_synthetic_data_take_the_very_same_path(run, tmp_path):
     assert records.read_metadata(a)["source"].startswith("synthetic ")
 
 
-def test_what_was_put_right_and_who_signs_is_told(run, tmp_path):
+def test_what_was_put_right_and_who_signs_is_told(prepare, tmp_path):
     lines = kaggle.some(12, frames=4)
-    phrases = [
-        " no 1 st",
-        "no 2 st ",
-        "\tno 3\u00a0",
-        "no  4",
-        *(line.phrase for line in lines[4:]),
-    ]
-    lines = [dataclasses.replace(a, phrase=b) for a, b in zip(lines, phrases, strict=True)]
+    for i, phrase in enumerate([" no 1 st", "no 2 st ", "\tno 3\u00a0", "no  4"]):
+        lines[i] = dataclasses.replace(lines[i], phrase=phrase)
     source = kaggle.write(tmp_path / "kaggle", lines)
     names = ["P01", "", "7.0", "Zoë"] * 3
-    text = "".join(
-        f'{a.path},{a.id},{name},"{a.phrase}"\n' for a, name in zip(lines, names, strict=True)
-    )
+    rows = zip(lines, names, strict=True)
+    text = "".join(f'{line.path},{line.id},{name},"{line.phrase}"\n' for line, name in rows)
     (source / "train.csv").write_text(" path , sequence_id, participant_id, phrase\n" + text)
     path = source / lines[0].path
     shuffled = np.random.default_rng(0).permutation(pq.read_metadata(path).num_rows)
-    table = pq.read_table(path).take(shuffled)
-    pq.write_table(table.sort_by("sequence_id"), path)
+    pq.write_table(pq.read_table(path).take(shuffled).sort_by("sequence_id"), path)
     out = tmp_path / "out"
-    status, told, err = run(
-        prepare, "fingerspelling", "--source", source, "--out", out, "--split=none", *kaggle.FLAGS
-    )
-    assert status == 0 and not err
-    assert "  6 clips had frames out of order: sorted\n" in told
-    assert "  3 clips had spaces at the ends of the phrase: left out\n" in told
-    assert "  3 clips of unknown signers, taken for one\n" in told
+    done = prepare(source, out, "--split=none")
+    assert done.status == 0 and not done.err
+    assert "  6 clips had frames out of order: sorted\n" in done.out
+    assert "  3 clips had spaces at the ends of the phrase: left out\n" in done.out
+    assert "  3 clips of unknown signers, taken for one\n" in done.out
     data = records.Records(out, "train")
-    found = {
-        f["sequence_id"].int64_list.value[0]: (
-            f["phrase"].bytes_list.value[0].decode(), f["signer"].int64_list.value[0],
-            f["landmarks"].bytes_list.value[0],
-        )
-        for f in data
-    }  # fmt: skip
+    found = {fields["sequence_id"].int64_list.value[0]: fields for fields in data}
     for line, name in zip(lines, names, strict=True):
-        phrase, signer, landmarks = found[line.id]
-        assert phrase == line.phrase.strip() and landmarks == kaggle.half(line).tobytes()
-        known = {"": -1, "7.0": 7}
+        fields, known = found[line.id], {"": -1, "7.0": 7}
+        (signer,) = fields["signer"].int64_list.value
+        assert fields["phrase"].bytes_list.value == [line.phrase.strip().encode()]
+        assert fields["landmarks"].bytes_list.value == [kaggle.half(line).tobytes()]
         assert signer == known[name] if name in known else data.metadata["signers"][str(signer)]
     assert set(data.metadata["signers"].values()) == {"P01", "Zoë"}
     report = json.loads((out / "summary.json").read_text())
-    assert report["phrase length"]["max"] == max(len(phrase.strip()) for phrase in phrases)
+    assert report["phrase length"]["max"] == max(len(line.phrase.strip()) for line in lines)
     assert report["frames"]["max"] == max(line.frames for line in lines)
 
 
@@ -206,41 +182,33 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_bad_input_is_one_clear_line_and_leaves_nothing(fault, run, source, tmp_path):
+def test_bad_input_is_one_clear_line_and_leaves_nothing(fault, prepare, source, tmp_path):
     spoil, flags, words = FAULTS[fault]
     spoil(source)
-    out = tmp_path / "out"
-    status, _, err = run(
-        prepare, "fingerspelling", "--source", source, "--out", out, *kaggle.FLAGS, *flags
-    )
-    assert status == 2
-    assert err.startswith("error: ") and err.count("\n") == 1
-    assert words in err
+    assert words in prepare(source, tmp_path / "out", *flags).refusal()
     assert kaggle.left(tmp_path) == []
 
 
-def test_a_source_that_is_not_there_is_named(run, tmp_path):
-    status, _, err = run(
-        prepare, "fingerspelling", "--source", tmp_path / "x", "--out", tmp_path / "out"
-    )
-    assert status == 2 and err == f"error: --source {tmp_path / 'x'} is no folder\n"
+def test_a_source_that_is_not_there_is_named(prepare, tmp_path):
+    said = prepare(tmp_path / "x", tmp_path / "out").refusal()
+    assert said == f"error: --source {tmp_path / 'x'} is no folder\n"
 
 
-def test_the_bytes_depend_on_input_and_options_alone(run, source, tmp_path):
-    arguments = ["fingerspelling", "--source", str(source), *kaggle.FLAGS[:2]]
+def test_the_bytes_depend_on_input_and_options_alone(prepare, source, tmp_path):
     here, there = tmp_path / "here", tmp_path / "there"
+    words = ("fingerspelling", "--source", source, "--out", there, *kaggle.FLAGS[:2])
     ran = subprocess.run(
-        [sys.executable, "-m", "aslx.prepare", *arguments, "--out", there, "--processes", "2"],
+        tiny_runs.command("prepare", *words, "--processes", 2),
         cwd=ROOT, capture_output=True, text=True, env=os.environ | {"NO_COLOR": "1"},
     )  # fmt: skip
-    assert ran.returncode == 0 and not ran.stderr
-    assert json.loads(ran.stdout.splitlines()[-1])["clips"]["train"] == 12
-    assert run(prepare, *arguments, "--out", here, "--processes", "1")[0] == 0
+    done = tiny_runs.Done(ran.returncode, ran.stdout, ran.stderr)
+    assert done.last()["clips"]["train"] == 12 and not done.err
+    assert prepare(source, here).status == 0
     assert len(same_files(here, there)) > 12
 
 
 def same_files(here, there):
-    """The names of all files in two folders, which hold the same bytes."""
+    """The files of two folders, which are the same."""
     files, others = (
         {path.relative_to(folder) for path in folder.rglob("*") if path.is_file()}
         for folder in (here, there)
@@ -263,36 +231,33 @@ def test_an_engine_writes_the_same_bytes(what, workers, run, source, tmp_path):
     arguments = (what, *options, *kaggle.FLAGS, "--shards", "3")
     beam = f"--runner=DirectRunner {workers}"
     here, there = tmp_path / "here", tmp_path / "there"
-    status, summary, _ = run(prepare, *arguments, "--out", here)
-    assert status == 0
-    status, by_engine, _ = run(prepare, *arguments, "--out", there, f"--beam={beam}")
-    assert status == 0
-    assert by_engine.splitlines()[:-2] == summary.splitlines()[:-2]
+    done = run(command, *arguments, "--out", here)
+    by_engine = run(command, *arguments, "--out", there, f"--beam={beam}")
+    assert done.status == 0 and by_engine.status == 0
+    assert by_engine.out.splitlines()[:-2] == done.out.splitlines()[:-2]
     names = {path.name for path in same_files(here, there)}
     assert {"metadata.json", "index-train.npz", "summary.json", "clips.gif"} < names
     assert sum("train.tfrecord" in name for name in names) == 3
     assert kaggle.left(tmp_path) == ["here", "there"]
 
 
-def test_it_refuses_what_it_does_not_know(run):
-    status, _, err = run(prepare, "fingerspelling", "--sauce", "x", "--out", "y")
-    assert status == 2 and "--source" in err
-    status, _, err = run(
-        prepare, "fingerspelling", "--source", "x", "--out", "y", "--split", "half"
-    )
-    assert status == 2 and "signer-and-phrase" in err
+def test_it_refuses_what_it_does_not_know(run, prepare):
+    refused = run(command, "fingerspelling", "--sauce", "x", "--out", "y")
+    assert refused.status == 2 and "--source" in refused.err
+    refused = prepare("x", "y", "--split", "half")
+    assert refused.status == 2 and "signer-and-phrase" in refused.err
 
 
 def test_a_kind_that_is_misspelt_is_one_line_with_the_nearest_first(run):
-    said = run(prepare, "imagefolder", "--source", "a", "--out", "b").refusal()
+    said = run(command, "imagefolder", "--source", "a", "--out", "b").refusal()
     assert said.startswith(
         "error: there is no kind of data 'imagefolder': did you mean image_folder?"
     )
-    assert all(kind in said for kind in prepare.KINDS)
-    assert "none is near" in run(prepare, "x").refusal()
+    assert all(kind in said for kind in command.KINDS)
+    assert "none is near" in run(command, "x").refusal()
 
 
-@pytest.mark.parametrize("kind", prepare.KINDS)
+@pytest.mark.parametrize("kind", command.KINDS)
 def test_a_kind_is_called_by_one_name_and_taken_with_hyphens_too(run, kind):
-    shown = run(prepare, kind.replace("_", "-"), "--help")
+    shown = run(command, kind.replace("_", "-"), "--help")
     assert shown.status == 0 and f"usage: command {kind} [-h]" in shown.out
