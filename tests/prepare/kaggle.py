@@ -1,4 +1,4 @@
-"""Small data sets in Kaggle's layout, for the tests of preparing."""
+"""Small data sets in Kaggle's layout."""
 
 import csv
 import dataclasses
@@ -24,27 +24,24 @@ class Line:
     signer: int
     phrase: str
     frames: int
-    path: str = "train_landmarks/1.parquet"
+    path: str
 
 
 def some(n: int = 24, signers: int = 8, frames: int = 30) -> list[Line]:
     """Different phrases in two files."""
     digits = np.random.default_rng(n).integers(0, 10**6, n)
+    paths = [f"train_landmarks/{i * 2 // n + 1}.parquet" for i in range(n)]
     return [
-        Line(1000 + 7 * i, i % signers, f"no {d} st", frames + i % 5, _file(i * 2 // n))
-        for i, d in enumerate(digits)
+        Line(1000 + 7 * i, i % signers, f"no {digits[i]} st", frames + i % 5, path)
+        for i, path in enumerate(paths)
     ]
-
-
-def _file(number: int) -> str:
-    return f"train_landmarks/{number + 1}.parquet"
 
 
 def columns(sequence: Line) -> np.ndarray:
     """float32[T, C]: what the parquet holds: fractions of an image, the left hand often lost."""
     rng = np.random.default_rng(sequence.id)
     values = rng.normal(0.5, 0.2, (sequence.frames, len(SELECTION.columns))).astype(np.float32)
-    left = [i for i, name in enumerate(SELECTION.columns) if "left_hand" in name]
+    left = np.array(["left_hand" in name for name in SELECTION.columns])
     values[np.ix_(rng.random(sequence.frames) < 0.7, left)] = np.nan
     return values
 
@@ -52,12 +49,11 @@ def columns(sequence: Line) -> np.ndarray:
 def table(sequences: Sequence[Line], values: Sequence[np.ndarray] | None = None) -> pa.Table:
     """The rows of one parquet, `frame` first and `sequence_id` last."""
     values = values or [columns(s) for s in sequences]
-    stacked = np.concatenate([np.zeros((0, len(SELECTION.columns)), np.float32), *values])
-    ids = np.repeat([s.id for s in sequences], [len(v) for v in values]).astype(np.int64)
-    frame = np.concatenate([np.zeros(0, int), *(np.arange(len(v)) for v in values)])
-    named = {"frame": pa.array(frame.astype(np.int16))}
-    named |= {c: pa.array(stacked[:, i]) for i, c in enumerate(SELECTION.columns)}
-    return pa.table(named | {"sequence_id": pa.array(ids)})
+    ids = np.repeat([s.id for s in sequences], [len(v) for v in values])
+    frame = np.concatenate([np.arange(len(v)) for v in values])
+    named = {"frame": frame.astype(np.int16)}
+    named |= dict(zip(SELECTION.columns, np.concatenate(values).T, strict=True))
+    return pa.table(named | {"sequence_id": ids.astype(np.int64)})
 
 
 def write(folder: pathlib.Path, sequences: Sequence[Line]) -> pathlib.Path:

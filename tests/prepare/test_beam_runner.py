@@ -1,4 +1,4 @@
-"""Beam gives every answer, from other processes, and says in one line which option cannot be."""
+"""Beam gives every answer, from other processes, and names an option that it cannot use."""
 
 import contextlib
 import errno
@@ -34,7 +34,7 @@ def lose_the_disk(x):
 
 
 class Planted:
-    """What unpickling runs."""
+    """Unpickling it runs code."""
 
     def __init__(self, witness: pathlib.Path):
         self.witness = witness
@@ -70,7 +70,7 @@ def test_a_fault_of_storage_on_a_worker_keeps_its_number(tmp_path):
 
 @pytest.mark.parametrize("name", ["00000", "00000.answer"])
 def test_only_what_this_run_wrote_is_unpickled(name, tmp_path, monkeypatch):
-    """Whoever can write where the tasks wait runs nothing: neither on a worker nor here."""
+    """A program that can write to the folder of the tasks runs no code, on a worker or here."""
     write, witness = files.writing, tmp_path / "witness"
 
     @contextlib.contextmanager
@@ -118,7 +118,7 @@ def test_an_option_that_is_missing_unknown_or_wrong_is_named(options, words, cap
     assert not any(capfd.readouterr())
 
 
-def test_an_option_of_a_job_server_is_left_to_it():
+def test_options_of_a_job_server_are_not_checked():
     beam_runner.pipeline("--runner=FlinkRunner --flink_master=http://host:8081 --of_flink_alone=3")
 
 

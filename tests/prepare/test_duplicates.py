@@ -1,4 +1,4 @@
-"""The same example several times is told, above all where one part tests what another trains."""
+"""Equal examples are counted, within a part and across parts."""
 
 from aslx.prepare import duplicates
 

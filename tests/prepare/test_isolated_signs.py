@@ -1,4 +1,4 @@
-"""Clips of isolated signs: a landmark's place is what its row says, not where the row stands."""
+"""Clips of isolated signs: the values of a row say which landmark it is, and not its place."""
 
 import io
 
@@ -8,17 +8,17 @@ import pyarrow.parquet as pq
 import pytest
 
 from aslx import errors
-from aslx.data import records
 from aslx.inputs import input_kinds
-from aslx.prepare import building, class_dataset, isolated_signs, phrase_clips
+from aslx.prepare import class_dataset, isolated_signs, phrase_clips
 from aslx.readers import mending, sign_parquet
 from aslx.schema import landmarks
+from tests.prepare import test_class_dataset as class_sets
 
 FRAMES = (7, 8, 12)
 
 
 def clip(frames=FRAMES):
-    """f32[T, 543, 3] with lost hands, and the table of Kaggle's order."""
+    """f32[T, 543, 3] with lost hands, and the table in Kaggle's order."""
     points_TN3 = np.random.default_rng(0).normal(0.5, 0.2, (len(frames), 543, 3)).astype("f4")
     points_TN3[0, landmarks.ALL.part("left_hand")] = np.nan
     part, index = zip(*(point.rsplit("_", 1) for point in landmarks.POINTS), strict=True)
@@ -37,48 +37,43 @@ def read(table, order=None):
     return sign_parquet.clip(body)
 
 
-def keys(table):
-    return [np.array(table[name].to_pylist()) for name in ("frame", "type", "landmark_index")]
+def replaced(table, **columns):
+    """The table with other values in some columns."""
+    for name, values in columns.items():
+        table = table.set_column(table.column_names.index(name), name, pa.array(values))
+    return table
 
 
-@pytest.mark.parametrize("order", ["kaggle", "by type first", "pose before face", "shuffled"])
-def test_rows_are_placed_by_frame_type_and_index_wherever_they_stand(order):
+_, TABLE = clip()
+FRAME, KIND, INDEX = (np.array(TABLE[name].to_pylist()) for name in TABLE.column_names[:3])
+ROWS = np.arange(len(TABLE)).reshape(-1, 543)  # Of each frame.
+BACKWARDS = ROWS[::-1].ravel()
+
+
+@pytest.mark.parametrize(
+    ("order", "mended"),
+    [
+        (None, ()),
+        (np.lexsort((FRAME, INDEX, KIND)), ()),
+        (np.lexsort((INDEX, KIND != "pose", FRAME)), ()),
+        (np.random.default_rng(1).permutation(len(TABLE)), (mending.SORTED,)),
+        (BACKWARDS, (mending.SORTED,)),
+        (np.repeat(ROWS, 2, 0).ravel(), (mending.TWICE,)),
+        (np.append(ROWS, 5), (mending.TWICE,)),
+    ],
+    ids=["kaggle", "by type", "pose first", "shuffled", "backwards", "twice", "one row twice"],
+)
+def test_rows_are_placed_by_frame_type_and_index_in_any_order(order, mended):
     points_TN3, table = clip()
-    frame, kind, index = keys(table)
-    rank = {"pose": 0, "face": 1, "left_hand": 2, "right_hand": 3}
-    found = read(
-        table,
-        {
-            "kaggle": None,
-            "by type first": np.lexsort((frame, index, kind)),
-            "pose before face": np.lexsort((index, [rank[k] for k in kind], frame)),
-            "shuffled": np.random.default_rng(1).permutation(len(frame)),
-        }[order],
-    )
+    found = read(table, order)
     assert np.array_equal(found.points, points_TN3, equal_nan=True)
-    assert found.points.dtype == np.float32
-    assert found.mended == ((mending.SORTED,) if order == "shuffled" else ())
-
-
-def test_frames_are_sorted_and_taken_once():
-    points_TN3, table = clip()
-    backwards = np.arange(3 * 543).reshape(3, 543)[::-1].ravel()
-    for order, mended in (
-        (backwards, (mending.SORTED,)),
-        (np.repeat(np.arange(3 * 543).reshape(3, 543), 2, 0).ravel(), (mending.TWICE,)),
-        (np.append(np.arange(3 * 543), 5), (mending.TWICE,)),
-    ):
-        found = read(table, order)
-        assert np.array_equal(found.points, points_TN3, equal_nan=True)
-        assert found.mended == mended
+    assert found.points.dtype == np.float32 and found.mended == mended
 
 
 def test_zeros_for_a_lost_part_are_missing():
     points_TN3, table = clip()
-    for axis in "xyz":
-        zeros = pa.array(np.nan_to_num(table[axis].to_numpy()))
-        table = table.set_column(table.column_names.index(axis), axis, zeros)
-    found = read(table)
+    zeros = {axis: np.nan_to_num(table[axis].to_numpy()) for axis in "xyz"}
+    found = read(replaced(table, **zeros))
     assert np.array_equal(found.points, points_TN3, equal_nan=True)
     assert found.mended == (mending.ZEROS,)
 
@@ -103,8 +98,7 @@ def test_points_of_the_iris_are_left_out():
 
 def test_what_is_no_landmark_lacks_or_contradicts_is_named():
     _, table = clip()
-    last = len(table) - 1
-    rows = table.to_pylist()
+    last, rows = len(table) - 1, table.to_pylist()
     for change, words in (
         ({"type": "tail"}, f"row {last} is the landmark 20 of 'tail', and there are face 0 to 467"),
         ({"type": None}, "is the landmark 20 of 'nothing'"),
@@ -122,14 +116,12 @@ def test_what_is_no_landmark_lacks_or_contradicts_is_named():
     for lost in ("z", "frame", "type", "landmark_index"):
         with pytest.raises(errors.BadInput, match=f"has no column '{lost}': a clip has frame, typ"):
             read(table.drop_columns([lost]))
-    words = table.set_column(3, "x", pa.array([["a"]] * len(table)))
     with pytest.raises(errors.BadInput, match=r"column 'x' holds list<.*>, and not numbers"):
-        read(words)
+        read(replaced(table, x=[["a"]] * len(table)))
 
 
 def test_a_clip_of_no_rows_has_no_frames():
-    _, table = clip()
-    assert read(table.slice(0, 0)).points.shape == (0, 543, 3)
+    assert read(TABLE.slice(0, 0)).points.shape == (0, 543, 3)
 
 
 def source(folder, lines):
@@ -137,7 +129,7 @@ def source(folder, lines):
     (folder / "clips").mkdir(parents=True)
     _, table = clip()
     for i, name in enumerate("abcd"):
-        moved = table.set_column(3, "x", pa.array(table["x"].to_numpy() + i))
+        moved = replaced(table, x=table["x"].to_numpy() + i)
         pq.write_table(moved, folder / "clips" / f"{name}.parquet")
     (folder / "train.csv").write_text("path,participant_id,sign\n" + "\n".join(lines) + "\n")
     (folder / "sign_to_prediction_index_map.json").write_text('{"hi": 0, "bye": 1}')
@@ -155,24 +147,16 @@ def test_a_csv_of_any_tool_is_read_and_signers_may_have_names(tmp_path):
 def test_a_line_that_cannot_be_is_named(tmp_path):
     for i, (line, words) in enumerate(
         (
-            ("clips/x.parquet,1,hi", "clips/x.parquet is missing"),
-            ("clips/a.parquet,1,hello", "the sign 'hello' is not in sign_to_prediction"),
-            ("../kaggle0/clips/b.parquet,1,hi", "leads out of the folder of the data"),
-            ("clips/a.parquet,1,hi", "clips/a.parquet is listed a second time"),
+            ("clips/x.parquet,1,hi", "line 3: .*clips/x.parquet is missing"),
+            ("clips/a.parquet,1,hello", "line 3: the sign 'hello' is not in sign_to_prediction"),
+            ("../kaggle0/clips/b.parquet,1,hi", "line 3: .*leads out of the folder of the data"),
+            ("clips/a.parquet,1,hi", "line 3: clips/a.parquet is listed a second time"),
             (f"clips/{'a' * 300}.parquet,1,hi", "is too long a name"),
         )
     ):
         folder = source(tmp_path / f"kaggle{i}", ["clips/a.parquet,2,bye", line])
-        with pytest.raises(errors.BadInput, match=words) as caught:
+        with pytest.raises(errors.BadInput, match=words):
             isolated_signs.table(folder, ["hi", "bye"])
-        assert "train.csv line 3" in str(caught.value) or "too long" in words
-
-
-def prepared(tmp_path, folder):
-    with building.scratch(tmp_path / "out") as scratch:
-        out = str(tmp_path / "out")
-        asked = isolated_signs.IsolatedSigns(source=str(folder), out=out, processes=1)
-        return asked.prepare(scratch)
 
 
 def test_what_is_left_out_put_right_or_the_same_is_told(tmp_path):
@@ -181,44 +165,35 @@ def test_what_is_left_out_put_right_or_the_same_is_told(tmp_path):
               ("none", 3, "hi"), ("lost", 3, "hi"), ("again", 3, "hi"))]  # fmt: skip
     folder = source(tmp_path / "kaggle", lines)
     table = pq.read_table(folder / "clips" / "b.parquet")
-    pq.write_table(table.slice(0, 0), folder / "clips" / "none.parquet")
-    nothing = table
-    for axis in "xyz":
-        lost = pa.array(np.full(len(table), np.nan))
-        nothing = nothing.set_column(table.column_names.index(axis), axis, lost)
-    pq.write_table(nothing, folder / "clips" / "lost.parquet")
-    pq.write_table(table, folder / "clips" / "again.parquet")
-    backwards = np.arange(len(table)).reshape(-1, 543)[::-1].ravel()
-    pq.write_table(table.take(backwards), folder / "clips" / "b.parquet")
-    report = prepared(tmp_path, folder)
+    lost = replaced(table, **{axis: np.full(len(table), np.nan) for axis in "xyz"})
+    clips = {"none": table.slice(0, 0), "lost": lost, "again": table, "b": table.take(BACKWARDS)}
+    for name, rows in clips.items():
+        pq.write_table(rows, folder / "clips" / f"{name}.parquet")
+    report, data = class_sets.built(tmp_path, isolated_signs.IsolatedSigns, folder)
     assert report["dropped"] == {phrase_clips.NO_FRAMES: 1, phrase_clips.NO_LANDMARK: 1}
     assert report["mended"] == {mending.SORTED: 1}
     assert report["note"] == "nobody says who signs in 1 of 5 clips"
     assert report["longest clip"] == 3
     assert sum(report["duplicates"][kind] for kind in ("within a part", "across parts")) == 1
     assert report["duplicates"]["with another label"] == 2
-    text = class_dataset.text(report)
+    text = class_dataset.Options.text(report)
     for words in (
         "left out 1: no frames in the parquet", "left out 1: not one landmark in any frame",
         "1 clip had frames out of order: sorted", "longest clip: 3 frames", "exact duplicates: 1",
     ):  # fmt: skip
         assert words in text
-    data = records.Records(tmp_path / "out", "train")
     assert list(data.metadata["signers"].values()) == ["P01"]
 
 
 def test_a_clip_of_no_frames_or_landmarks_is_never_read(tmp_path):
-    _, table = clip()
-    pq.write_table(table.slice(0, 0), tmp_path / "none.parquet")
+    pq.write_table(TABLE.slice(0, 0), tmp_path / "none.parquet")
     features = input_kinds.Frames(landmarks.HOLISTIC130)
     with pytest.raises(errors.BadInput, match=r"none\.parquet is a clip of no frames"):
         list(features.clips(str(tmp_path / "none.parquet")))
 
 
 def test_what_a_reader_put_right_is_said(tmp_path, capsys):
-    _, table = clip()
-    backwards = np.arange(len(table)).reshape(-1, 543)[::-1].ravel()
     path = tmp_path / "a.parquet"
-    pq.write_table(table.take(backwards), path)
+    pq.write_table(TABLE.take(BACKWARDS), path)
     list(input_kinds.Frames(landmarks.HOLISTIC130).clips(str(path)))
     assert capsys.readouterr().err == f"{path}: 1 clip had frames out of order: sorted\n"

@@ -1,6 +1,7 @@
-"""The split as a specification: parts share nothing, and lose little."""
+"""Parts of a split share nothing, and lose few clips."""
 
 import collections
+from typing import get_args
 
 import hypothesis
 import numpy as np
@@ -9,7 +10,6 @@ from hypothesis import strategies as st
 
 from aslx.prepare import splits
 
-METHODS = ("signer-and-phrase", "signer", "phrase", "file-70-15-15", "file-80-20", "none")
 TABLES = st.lists(
     st.tuples(st.integers(0, 12), st.integers(0, 40), st.integers(0, 9)), min_size=1, max_size=120
 )
@@ -21,7 +21,7 @@ def assigned(method, table, **options):
 
 
 def sharing(split, column):
-    """Values of a column that stand in more than one part."""
+    """Values of a column that are in more than one part."""
     parts = collections.defaultdict(set)
     for part, value in zip(split.parts, column, strict=True):
         if part:
@@ -41,7 +41,7 @@ def test_parts_share_no_signer_and_no_phrase(table, seed):
 
 
 @hypothesis.given(TABLES, st.sampled_from(["signer", "phrase"]), st.integers(0, 99))
-def test_a_split_by_one_of_them_drops_nothing(table, method, seed):
+def test_a_split_by_signer_or_by_phrase_drops_nothing(table, method, seed):
     split = assigned(method, table, seed=seed)
     column = [row[0] if method == "signer" else row[1] for row in table]
     assert None not in split.parts
@@ -52,7 +52,7 @@ def test_a_split_by_one_of_them_drops_nothing(table, method, seed):
         assert len(set(column)) < 3 and split.method == "none" and split.note
 
 
-@hypothesis.given(TABLES, st.sampled_from(METHODS), st.integers(0, 99))
+@hypothesis.given(TABLES, st.sampled_from(get_args(splits.Method)), st.integers(0, 99))
 def test_the_same_seed_gives_the_same_split(table, method, seed):
     assert assigned(method, table, seed=seed) == assigned(method, table, seed=seed)
 
@@ -90,7 +90,7 @@ def test_what_is_too_little_to_divide_is_said(table, method, words):
     assert split.method == method and words in split.note
 
 
-def test_files_are_cut_as_the_seeds_cut_them():
+def test_files_are_cut_as_the_baselines_cut_them():
     table = [(0, 0, file) for file in range(68) for _ in range(3)]
     three = assigned("file-70-15-15", table)
     two = assigned("file-80-20", table)
@@ -113,3 +113,13 @@ def test_fractions_that_leave_nothing_to_train_on_are_refused():
         assigned("phrase", [(0, 0, 0)], validation=0.5, test=0.5)
     with pytest.raises(ValueError, match="no split 'sinner'; there are signer-and-phrase"):
         assigned("sinner", [(0, 0, 0)])
+
+
+def test_a_stratified_split_has_every_class_in_its_share():
+    labels = ["a"] * 50 + ["b"] * 20 + ["c"] * 2
+    parts = splits.stratified(labels, 0.1, 0.2, seed=1)
+    counts = {x: [parts[i] for i in range(72) if labels[i] == x] for x in "abc"}
+    assert counts["a"].count("test") == 10 and counts["a"].count("validation") == 5
+    assert counts["b"].count("test") == 4 and "train" in counts["c"]
+    assert parts == splits.stratified(labels, 0.1, 0.2, seed=1)
+    assert parts != splits.stratified(labels, 0.1, 0.2, seed=2)

@@ -1,4 +1,4 @@
-"""The process pool gives every answer, and when something dies, so does the rest."""
+"""The process pool gives every answer, and ends with its parent and at the first error."""
 
 import os
 import pathlib
@@ -25,10 +25,6 @@ def refuse(x):
 
 def die(x):
     os.kill(os.getpid(), signal.SIGKILL)
-
-
-def modules(x):
-    return sorted(sys.modules)
 
 
 @pytest.mark.parametrize("processes", [1, 2])
@@ -113,12 +109,12 @@ def test_an_interrupt_ends_the_workers_and_they_say_nothing(family, state):
 
 
 def until(condition):
-    """Waits, but not for ever."""
+    """Waits for a minute at most."""
     for _ in range(600):
         if condition():
             return
         time.sleep(0.1)
-    pytest.fail("it never came to be")
+    pytest.fail("the condition never held")
 
 
 def alive(pid):
