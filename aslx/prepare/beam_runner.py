@@ -1,9 +1,9 @@
-"""Work on an Apache Beam engine: Dataflow, Flink, Spark, or processes of this machine.
+"""Tasks on an Apache Beam engine: Dataflow, Flink, Spark, or processes of this machine.
 
-A task and its answer are files that every worker sees, in pickle. Only their names go through the
-engine: so a job stays small however many clips there are, and answers return from any runner.
-Unpickling runs code, so each file is sealed with a key that the engine alone passes on: what others
-write there is refused unread.
+A task and its answer are pickle files that every worker sees. Only their names go through the
+engine, so a job stays small however many clips there are, and answers return from any runner.
+Unpickling runs code, so each file is sealed with a key that the engine alone passes on: a file that
+another program wrote is refused unread.
 """
 
 import contextlib
@@ -32,12 +32,12 @@ _SEAL = 32  # Bytes.
 def run(
     function: Callable[..., Result], tasks: Sequence[tuple], options: str, folder: files.Path
 ) -> Iterator[tuple[int, Result]]:
-    """(position, function(*task)) of every task, as `workers.run`, but by the engine that `options`
-    choose. `folder`, for the tasks and the answers, must be one that every worker sees; `function`
-    must be importable there.
+    """Answers (position, function(*task)) of every task, as `workers.run`, from the engine that
+    `options` choose. Every worker must see `folder`, where tasks and answers are written, and must
+    be able to import `function`.
 
-    BadInput of a task is raised here. What else fails, the engine tries again or raises; a fault of
-    storage is then raised as the OSError that it was on the worker. BadInput as `pipeline`.
+    BadInput of a task is raised here. The engine tries a task with another error again, or raises
+    the error; a fault of storage is the OSError that it was on the worker. BadInput as `pipeline`.
     """
     places = [folder / function.__name__ / f"{i:05d}" for i in range(len(tasks))]
     (folder / function.__name__).mkdir(parents=True)
@@ -48,7 +48,7 @@ def run(
         import apache_beam as beam
 
         todo = [(str(place), key) for place in places]
-        # Shuffled, so that no worker holds them all in one bundle.
+        # Shuffled, so that one worker does not get all tasks as one bundle.
         _ = job | beam.Create(todo) | beam.Reshuffle() | beam.Map(_work)
     for i, place in enumerate(places):
         answer = _read(key, _beside(place, "answer"))
@@ -77,7 +77,8 @@ def _work(task: tuple[str, bytes]) -> None:
 
 @contextlib.contextmanager
 def _naming_faults(places: Sequence[files.Path]) -> Iterator[None]:
-    """An engine passes on the text of an error: its number, which tells its kind, is in a file."""
+    """Raises the faults of storage that workers wrote to files: an engine passes on only the text
+    of an error, and not its number."""
     try:
         yield
     except errors.BadInput:
@@ -110,23 +111,22 @@ def _read(key: bytes, place: files.Path) -> Any:
 
 
 def _seal(key: bytes, place: files.Path, data: bytes) -> bytes:
-    """Of these bytes in this place alone."""
+    """The seal of these bytes at this place."""
     return hmac.digest(key, os.fsencode(place) + b"\0" + data, "sha256")
 
 
 def pipeline(options: str) -> "beam.Pipeline":
-    """An empty pipeline for the engine that Beam's `options` name, checked as far as it can be
-    without running: BadInput names the option that is missing, unknown or wrong."""
+    """An empty pipeline for the engine that Beam's `options` name. They are checked as far as is
+    possible without a run: BadInput names an option that is missing, unknown or wrong."""
     importlib.import_module("apache_beam")  # Where it is not installed, aslx.cli says what to do.
     said = io.StringIO()
-    logging.disable(logging.WARNING)  # What Beam warns of is raised here.
+    logging.disable(logging.WARNING)  # Beam's warnings are raised here as errors.
     try:
         with contextlib.redirect_stderr(said):
             return _pipeline(shlex.split(options))
-    except SystemExit:  # Of argparse, which has written usage and a line of error.
-        raise errors.BadInput(
-            f"--beam {options!r}: {said.getvalue().split('error: ')[-1]}"
-        ) from None
+    except SystemExit:  # Raised by argparse, which has written its usage and one line of error.
+        said = said.getvalue().split("error: ")[-1]
+        raise errors.BadInput(f"--beam {options!r}: {said}") from None
     except Exception as error:  # Engines check more than options: packages, credentials, buckets.
         raise errors.BadInput(f"--beam {options!r}: {error}") from error
     finally:
@@ -148,12 +148,11 @@ def _pipeline(words: list[str]) -> "beam.Pipeline":
     if not runner:
         raise errors.BadInput("no --runner; for processes of this machine --runner=DirectRunner")
     if runner.lower() in ("directrunner", "direct"):
-        # What Beam takes first for this name is a program that it fetches from the network, and
-        # that knows no direct_num_workers.
+        # By default Beam fetches a program for this name, which has no option direct_num_workers.
         runner = fn_runner.FnApiRunner()
     job = beam.Pipeline(runner, options)
     unknown = options.get_all_options(retain_unknown_options=True).keys() - known.keys()
-    # Flink's and Spark's job servers know options that only they can check.
+    # Flink's and Spark's job servers have options that only they can check.
     if unknown and not isinstance(job.runner, portable_runner.PortableRunner):
         raise errors.BadInput(f"Beam has no option --{min(unknown)}")
     return job

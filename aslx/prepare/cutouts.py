@@ -1,8 +1,8 @@
-"""Where the hand is in images of a camera that stands still, and what is behind it.
+"""Where the hand is in images of a camera that stands still, and what is behind the hand.
 
-Background subtraction: an image's background is, pixel by pixel, the median of images in the same
-light in which no hand hides it, and the hand is what differs from that. For the augmentation that
-pastes hands elsewhere, `image_augment.Images.paste`.
+Background subtraction: each pixel of an image's background is the median of images in similar light
+in which no hand hides the pixel. The hand is where the image differs from its background. The
+augmentation `image_augment.Images.paste` pastes these hands elsewhere.
 
 Shape suffixes: N images, H and W pixels, C channels, G cells of a coarse grid.
 """
@@ -17,20 +17,20 @@ from scipy import ndimage
 
 from aslx.prepare import workers
 
-IMAGES = 1024  # In which backgrounds are looked for: enough for the lights of a day.
+IMAGES = 1024  # Images that give backgrounds: enough for the lights of a day.
 _NEAR = 31  # Images of a median.
-_GRID = 20  # Cells along a side, by which images are compared.
-_OTHER = 25  # Of 255. Cells that differ by more are a hand's; how much more says nothing of light.
+_GRID = 20  # Cells along a side of the grid on which images are compared.
+_OTHER = 25  # Of 255: cells that differ by more show a hand, and count as differing by this.
 _VISIBLE = 0.1  # Share of the cells in which two images must both show the background.
-_NOISE = 1.2  # Pixels of the blur that takes it away; then
-_DIFFERS = 13  # of 255 is a hand's.
-_PART = 0.3  # Of the largest piece: a smaller one is no part of the hand.
-_TASKS = 32  # Between which a bar moves.
+_NOISE = 1.2  # Pixels: the standard deviation of the blur that removes noise.
+_DIFFERS = 13  # Of 255: pixels that differ by more, after the blur, show the hand.
+_PART = 0.3  # Of the largest piece: smaller pieces are not the hand.
+_TASKS = 32  # Steps of the progress bar.
 
 
 @dataclasses.dataclass(frozen=True)
 class Scene:
-    """Images u8[N, H, W, C] of one camera, and what a hand hides of each, bool[N, H, W]."""
+    """Images u8[N, H, W, C] of one camera, and bool[N, H, W] where a hand hides the background."""
 
     images: np.ndarray
     hidden: np.ndarray
@@ -41,19 +41,19 @@ class Scene:
         return self._cut(image_HWC, hand_HW)
 
     def again(self, numbers: Sequence[int]) -> np.ndarray:
-        """What a hand hides of some of the images, now that this much is known of all."""
+        """`hidden` of some of the images, found again with the help of `hidden` of all."""
         return np.stack([self._cut(self.images[i], self.hidden[i])[1] for i in numbers])
 
     def _cut(self, image_HWC: np.ndarray, hand_HW: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         near = self._near(image_HWC, hand_HW)
-        # Hidden values come last; the median is half-way through the others.
+        # Sorting puts hidden values last; the median is half-way through the visible ones.
         hidden_NHW1 = self.hidden[near][..., None]
         values_NHWC = np.where(hidden_NHW1, 256, self.images[near].astype(np.int16))
         values_NHWC.sort(0)
         visible_HW1 = len(near) - hidden_NHW1.sum(0)
         middle_HWC = np.broadcast_to(np.maximum(visible_HW1 - 1, 0) // 2, image_HWC.shape)
         behind_HWC = np.take_along_axis(values_NHWC, middle_HWC[None], 0)[0]
-        if not visible_HW1.all():  # Somewhere a hand hides it in all.
+        if not visible_HW1.all():  # A hand hides some pixels in all images.
             any_HWC = np.median(self.images[near], 0)
             behind_HWC = np.where(visible_HW1 > 0, behind_HWC, any_HWC)
         behind_HWC = behind_HWC.astype(np.uint8)
@@ -76,7 +76,7 @@ class Scene:
 
 
 def scene(images_NHWC: np.ndarray, run: workers.Run) -> Scene:
-    """Finds the hands of all images; of the second round's backgrounds no hand is a part."""
+    """Finds the hands in all images. A second round leaves hands out of the backgrounds."""
     found = Scene(images_NHWC, np.zeros(images_NHWC.shape[:3], bool))
     parts = np.array_split(np.arange(len(images_NHWC)), min(_TASKS, len(images_NHWC)))
     tasks, counts = [(part,) for part in parts], [*map(len, parts)]
@@ -87,7 +87,7 @@ def scene(images_NHWC: np.ndarray, run: workers.Run) -> Scene:
 
 
 def _coarse(images_NHWC: np.ndarray) -> np.ndarray:
-    """f32[N, G, C]: means of the cells."""
+    """f32[N, G, C]: the mean of each cell."""
     means = images_NHWC.astype(np.float32)
     for axis in (1, 2):
         side = means.shape[axis]

@@ -3,6 +3,7 @@
 import collections
 import pathlib
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -57,10 +58,15 @@ def _figure(width: float, height: float) -> Figure:
     return Figure((width, height), dpi=120, layout="constrained")
 
 
-def _plain(ax: Axes) -> None:
+def _chart(width: float, title: str, **style: Any) -> tuple[Figure, Axes]:
+    figure = _figure(width, 3.6)
+    ax = figure.subplots()
+    ax.set_title(title, loc="left", **style)
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(axis="y", color="#e6e8eb")
     ax.set_axisbelow(True)
+    ax.margins(x=0.01)
+    return figure, ax
 
 
 def _characters(phrases: Sequence[str]) -> Figure:
@@ -68,36 +74,28 @@ def _characters(phrases: Sequence[str]) -> Figure:
     for phrase in phrases:
         counts.update(phrase)
     names, numbers = zip(*counts.most_common(), strict=True)
-    figure = _figure(11, 3.6)
-    ax = figure.subplots()
+    absent = f"; {numbers.count(0)} of {len(names)} absent" if 0 in numbers else ""
+    title = f"{sum(numbers):,} characters in {len(phrases):,} clips{absent}"
+    figure, ax = _chart(11, title)
     ax.bar(range(len(names)), numbers, color=drawing.BLUE, width=0.8)
     ax.set_xticks(range(len(names)), [drawing.visible(n) for n in names], fontfamily="monospace")
-    ax.margins(x=0.01)
-    _plain(ax)
     ax.tick_params(axis="x", length=0)
-    absent = sum(n == 0 for n in numbers)
-    without = f"; {absent} of {len(names)} absent" if absent else ""
-    ax.set_title(f"{sum(numbers):,} characters in {len(phrases):,} clips{without}", loc="left")
     ax.set_ylabel("times")
     return figure
 
 
 def classes(counts: Mapping[str, Mapping[str, int]], names: Sequence[str]) -> Figure:
     """Bars of how many examples of each class every part has."""
-    figure = _figure(11, 3.6)
-    ax, base = figure.subplots(), np.zeros(len(names))
-    for (part, of), colour in zip(
-        counts.items(), (drawing.BLUE, *drawing.FINGERS[1:3]), strict=False
-    ):
+    total = sum(sum(of.values()) for of in counts.values())
+    figure, ax = _chart(11, f"{total:,} examples of {len(names)} classes")
+    base, colours = np.zeros(len(names)), (drawing.BLUE, *drawing.FINGERS[1:3])
+    for (part, of), colour in zip(counts.items(), colours, strict=False):
         heights = np.array([of[name] for name in names])
         ax.bar(range(len(names)), heights, bottom=base, color=colour, width=0.8, label=part)
         base += heights
     if len(names) <= 60:
         ax.set_xticks(range(len(names)), names, rotation=45 if len(names) < 20 else 90)
-    ax.margins(x=0.01)
-    _plain(ax)
     ax.legend()
-    ax.set_title(f"{int(base.sum()):,} examples of {len(names)} classes", loc="left")
     return figure
 
 
@@ -118,23 +116,17 @@ def cutouts(images: Sequence[np.ndarray]) -> Figure:
 
 
 def _histogram(values: np.ndarray, what: str) -> Figure:
-    figure = _figure(7, 3.6)
-    ax = figure.subplots()
+    low, median, high = np.percentile(values, (25, 50, 75))
+    half = f"half have {low:.3g} to {high:.3g} {what}, median {median:.3g}"
+    figure, ax = _chart(7, f"{len(values):,} clips: {half}", fontsize=10)
     counts, edges = np.histogram(values, bins=100, range=(0, values.max()))
     ax.stairs(counts, edges, fill=True, color=drawing.BLUE)
-    low, median, high = np.percentile(values, (25, 50, 75))
     ax.axvspan(low, high, color=drawing.GREY, alpha=0.25, lw=0, zorder=0)
     ax.locator_params(axis="y", integer=True)
     ax.axvline(median, color=drawing.FINGERS[1])
-    ax.set_title(
-        f"{len(values):,} clips: half have {low:.3g} to {high:.3g} {what}, median {median:.3g}",
-        loc="left",
-        fontsize=10,
-    )
     ax.set_xlim(0)
     ax.set_xlabel(what)
     ax.set_ylabel("clips")
-    _plain(ax)
     return figure
 
 

@@ -43,9 +43,13 @@ class Planted:
         return pathlib.Path.touch, (self.witness,)
 
 
+def run(function, values, folder, options="--runner=DirectRunner"):
+    return dict(beam_runner.run(function, [(value,) for value in values], options, folder))
+
+
 def test_every_task_is_answered_with_its_place_by_two_other_processes(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))  # Of the workers, which import this file.
-    answers = dict(beam_runner.run(process, [(i,) for i in range(24)], WORKERS, tmp_path))
+    answers = run(process, range(24), tmp_path, WORKERS)
     assert {i: x for i, (x, _) in answers.items()} == {i: i for i in range(24)}
     pids = {pid for _, pid in answers.values()}
     assert len(pids) == 2 and os.getpid() not in pids
@@ -53,18 +57,18 @@ def test_every_task_is_answered_with_its_place_by_two_other_processes(tmp_path, 
 
 def test_bad_input_of_a_task_is_raised_as_it_was(tmp_path):
     with pytest.raises(errors.BadInput, match=r"^not 7$"):
-        list(beam_runner.run(refuse, [(7,), (7,)], "--runner=DirectRunner", tmp_path))
+        run(refuse, [7, 7], tmp_path)
 
 
 def test_a_bug_in_a_task_is_no_bad_input(tmp_path):
     with pytest.raises(Exception, match="a bug at 7") as error:
-        list(beam_runner.run(break_down, [(7,)], "--runner=DirectRunner", tmp_path))
+        run(break_down, [7], tmp_path)
     assert not isinstance(error.value, errors.BadInput) and not errors.is_temporary(error.value)
 
 
 def test_a_fault_of_storage_on_a_worker_keeps_its_number(tmp_path):
     with pytest.raises(OSError, match="No space left on device") as error:
-        list(beam_runner.run(lose_the_disk, [(7,), (8,)], "--runner=DirectRunner", tmp_path))
+        run(lose_the_disk, [7, 8], tmp_path)
     assert error.value.errno == errno.ENOSPC and errors.is_temporary(error.value)
 
 
@@ -82,7 +86,7 @@ def test_only_what_this_run_wrote_is_unpickled(name, tmp_path, monkeypatch):
 
     monkeypatch.setattr(files, "writing", replaced)
     with pytest.raises(Exception, match=f"{name} is not what this run wrote"):
-        list(beam_runner.run(process, [(7,)], "--runner=DirectRunner", tmp_path / "tasks"))
+        run(process, [7], tmp_path / "tasks")
     assert not witness.exists()
 
 

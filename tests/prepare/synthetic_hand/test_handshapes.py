@@ -8,7 +8,7 @@ from aslx.schema import landmarks, vocab
 
 
 def _drawn() -> np.ndarray:
-    """[59, STEPS, 21, 3]: every character in the viewer's eyes, along its stroke."""
+    """[59, STEPS, 21, 3]: every character along its stroke, as the viewer sees it."""
     hands = kinematics.hand(handshapes.ANGLES, np.ones((1, 5, 3), np.float32))
     palms = kinematics.quaternions(handshapes.PALMS)[:, None]
     tilts = kinematics.quaternions(handshapes.STROKES[..., [4, 3, 5]])
@@ -47,12 +47,9 @@ def test_a_palm_turns_as_documented():
 
 def test_rotations_blend_the_shorter_way():
     a, b = kinematics.quaternions(np.radians([[0, 0, 10], [0, 0, 50]]))
-    half = kinematics.blend(a[None], -b[None], np.array([0.5]))
-    np.testing.assert_allclose(
-        kinematics.matrices(half)[0],
-        kinematics.matrices(kinematics.quaternions(np.radians([[0, 0, 30]])))[0],
-        atol=1e-6,
-    )
+    half = kinematics.matrices(kinematics.blend(a[None], -b[None], np.array([0.5])))
+    middle = kinematics.matrices(kinematics.quaternions(np.radians([[0, 0, 30]])))
+    np.testing.assert_allclose(half, middle, atol=1e-6)
 
 
 def test_a_fist_is_shorter_than_an_open_hand():
