@@ -65,7 +65,6 @@ def _chart(width: float, title: str, **style: Any) -> tuple[Figure, Axes]:
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(axis="y", color="#e6e8eb")
     ax.set_axisbelow(True)
-    ax.margins(x=0.01)
     return figure, ax
 
 
@@ -79,6 +78,7 @@ def _characters(phrases: Sequence[str]) -> Figure:
     figure, ax = _chart(11, title)
     ax.bar(range(len(names)), numbers, color=drawing.BLUE, width=0.8)
     ax.set_xticks(range(len(names)), [drawing.visible(n) for n in names], fontfamily="monospace")
+    ax.margins(x=0.01)
     ax.tick_params(axis="x", length=0)
     ax.set_ylabel("times")
     return figure
@@ -95,6 +95,7 @@ def classes(counts: Mapping[str, Mapping[str, int]], names: Sequence[str]) -> Fi
         base += heights
     if len(names) <= 60:
         ax.set_xticks(range(len(names)), names, rotation=45 if len(names) < 20 else 90)
+    ax.margins(x=0.01)
     ax.legend()
     return figure
 
