@@ -125,8 +125,8 @@ def pipeline(options: str) -> "beam.Pipeline":
         with contextlib.redirect_stderr(said):
             return _pipeline(shlex.split(options))
     except SystemExit:  # Raised by argparse, which has written its usage and one line of error.
-        said = said.getvalue().split("error: ")[-1]
-        raise errors.BadInput(f"--beam {options!r}: {said}") from None
+        line = said.getvalue().split("error: ")[-1]
+        raise errors.BadInput(f"--beam {options!r}: {line}") from None
     except Exception as error:  # Engines check more than options: packages, credentials, buckets.
         raise errors.BadInput(f"--beam {options!r}: {error}") from error
     finally:

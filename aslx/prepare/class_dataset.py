@@ -53,9 +53,9 @@ class Options(options.Options):
             ]
         if "longest clip" in report:
             lines += [f"  longest clip: {report['longest clip']:,} frames"]
-        told = [*class_items.left_out(report["dropped"]), *mending.said(report["mended"])]
-        told += [*report["notes"], *duplicates.said(report["duplicates"])]
-        return "\n".join([*lines, *(f"  {line}" for line in told)])
+        facts = [*class_items.left_out(report["dropped"]), *mending.said(report["mended"])]
+        facts += [*report["notes"], *duplicates.said(report["duplicates"])]
+        return "\n".join([*lines, *(f"  {line}" for line in facts)])
 
 
 def prepare(
@@ -90,8 +90,8 @@ def _build(
     (out / "figures").mkdir(parents=True)
     if kind.fit:
         kind = kind.fit(parts.get("train", ()))
-    told = ("split", "validation", "test", "seed", "shards", "processes", "skip_unreadable")
-    split = {name: getattr(asked, name) for name in told} | {"done": method, "note": note}
+    names = ("split", "validation", "test", "seed", "shards", "processes", "skip_unreadable")
+    split = {name: getattr(asked, name) for name in names} | {"done": method, "note": note}
     metadata = {"task": "classification", "classes": list(classes), "source": origin}
     features = {
         kind.array: shards.array(kind.shape, kind.dtype),
@@ -188,6 +188,6 @@ def divide(
             seed=asked.seed,
         )
         parts, method, note = split.parts, split.method, split.note
-    told = iter(parts)
-    placed = [item if item.part else dataclasses.replace(item, part=next(told)) for item in items]
-    return placed, method, note
+    rest = iter(parts)
+    divided = [item if item.part else dataclasses.replace(item, part=next(rest)) for item in items]
+    return divided, method, note

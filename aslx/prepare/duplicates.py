@@ -31,7 +31,7 @@ def said(counts: Mapping[str, int]) -> list[str]:
     """Lines for a terminal about the counts that are not zero."""
     words = {
         "within a part": "come more than once in their part",
-        "across parts": "of validation and test stand in an earlier part too: scores flatter",
+        "across parts": "of validation and test are in an earlier part too: scores flatter",
         "with another label": "are the same as one of another label",
     }
     return [f"exact duplicates: {n:,} {words[kind]}" for kind, n in counts.items() if n]

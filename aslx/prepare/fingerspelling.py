@@ -151,7 +151,7 @@ def signers(source: pathlib.Path) -> dict[tuple[str, int], int]:
 def _lines(
     tables: Sequence[files.Path], columns: Sequence[str]
 ) -> tuple[list[csv_files.Line], list[int], dict[int, str]]:
-    """All lines, the number of each line's signer, and the names that numbers stand for."""
+    """All lines, the number of each line's signer, and the names of signers by their numbers."""
     lines = [line for file in tables for line in csv_files.read(file, columns)]
     return lines, *csv_files.signers([line["participant_id"] for line in lines])
 

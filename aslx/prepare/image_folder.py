@@ -60,8 +60,8 @@ def find(source: pathlib.Path) -> class_items.Found:
     if unlabelled := sum(not images.left_out(path) for path in loose):
         dropped["images in no folder of a class"] = unlabelled
     if not items:
-        told = "; ".join(class_items.left_out(dropped))
-        raise errors.BadInput(f"{source} has no images CLASS/NAME.jpg" + f" ({told})" * bool(told))
+        others = f" ({'; '.join(class_items.left_out(dropped))})" if dropped else ""
+        raise errors.BadInput(f"{source} has no images CLASS/NAME.jpg{others}")
     _check_classes(source, items, deep)
     if deep:
         notes.append(f"{deep} of {len(items)} images lie in folders inside that of their class")

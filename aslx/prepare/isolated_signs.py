@@ -53,8 +53,8 @@ class IsolatedSigns(class_dataset.Options):
 def _classes(path: pathlib.Path) -> list[str]:
     """The signs in the order of Kaggle's scores."""
     numbers = files.read_json(path)
-    told = list(numbers.values()) if isinstance(numbers, dict) else []
-    if not all(type(number) is int for number in told) or {*told} != {*range(len(numbers))}:
+    ids = list(numbers.values()) if isinstance(numbers, dict) else []
+    if not all(type(number) is int for number in ids) or {*ids} != {*range(len(numbers))}:
         raise errors.BadInput(f"{path} does not number its signs from 0 on, each with its own")
     return sorted(numbers, key=numbers.__getitem__)
 

@@ -41,10 +41,10 @@ def duplicates(written: Mapping[str, Sequence[Shard]], label: str) -> dict[str, 
     """`duplicates.count` of the clips or images in all parts; their labels are in the column
     `label` of the index."""
     return duplicates_lib.count(
-        (part, said, digest)
+        (part, value, digest)
         for part, of in written.items()
         for shard in of
-        for said, digest in zip(shard.columns[label].tolist(), shard.digests, strict=True)
+        for value, digest in zip(shard.columns[label].tolist(), shard.digests, strict=True)
     )
 
 

@@ -33,7 +33,7 @@ class SignMnist(class_dataset.Options):
 
 
 def _table(source: pathlib.Path, part: str) -> pathlib.Path | None:
-    """The csv of a part, of which Kaggle's archive has two copies."""
+    """The csv of a part. Kaggle's archive has two copies."""
     name = f"sign_mnist_{part}.csv"
     found = [path for path in folders.within(source) if path.name == name]
     for other in found[1:]:

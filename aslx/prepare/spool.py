@@ -50,7 +50,7 @@ def fill(
     run: workers.Run,
 ) -> tuple[list[phrase_clips.Clip], list[Stored]]:
     """Reads the parquet files of the rows that have a part, each in a task of `run`. Answers all
-    clips, and those that are kept."""
+    clips, and the kept ones with their places."""
     by_path: dict[str, list[phrase_clips.Row]] = collections.defaultdict(list)
     for row in rows:
         if row.part is not None:

@@ -14,7 +14,7 @@ _SHORT = 1.0  # Frames a character that a phrase needs at least (the transformer
 def summarise(
     found: Sequence[phrase_clips.Clip], split: splits.Split, same: Mapping[str, int]
 ) -> dict:
-    """Counts and distributions as plain JSON values; `same` are those of `duplicates.count`."""
+    """Counts and distributions as plain JSON values; `same` is from `duplicates.count`."""
     kept = [clip for clip in found if not clip.dropped]
     reasons = collections.Counter(clip.dropped for clip in found if clip.dropped)
     lengths = np.array([len(clip.row.phrase) for clip in kept])

@@ -137,7 +137,7 @@ def _write_file(job: _Job) -> list[tuple]:
 
 
 def _wanted(columns: Sequence[str]) -> dict[str, list[int]]:
-    """Part -> those of its points that a column needs; of a hand, all points."""
+    """Part -> its points that a column needs; all points of a hand."""
     used = {c[2:] for c in columns}
     return {
         part: [i for i in range(n) if "hand" in part or f"{part}_{i}" in used]

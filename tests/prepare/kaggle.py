@@ -85,5 +85,5 @@ def same(a: np.ndarray, b: np.ndarray) -> bool:
 
 
 def left(folder: pathlib.Path) -> list[str]:
-    """What stands in a folder besides `kaggle`."""
+    """The names in a folder, except `kaggle`."""
     return sorted(path.name for path in folder.iterdir() if path.name != "kaggle")

@@ -92,7 +92,7 @@ def test_a_full_disk_asks_for_room_and_keeps_what_stood(tmp_path):
             building.scratch(place / "set", overwrite=True) as scratch,
         ):
             (scratch / "out").write_bytes(bytes(16 << 20))
-        assert held(place / "set") == ["old", "old"]
+        assert contents(place / "set") == ["old", "old"]
         assert kaggle.left(place) == ["lost+found", "set"]
 
 
@@ -147,7 +147,7 @@ def fill(out: pathlib.Path, text: str, overwrite: bool = False) -> None:
             (scratch / "out" / name).write_text(text)
 
 
-def held(out: pathlib.Path) -> list[str]:
+def contents(out: pathlib.Path) -> list[str]:
     return [path.read_text() for path in sorted(out.iterdir())]
 
 
@@ -166,7 +166,7 @@ def test_a_planted_link_is_not_followed(name, tmp_path):
     scratch_folder(victim)
     (shared / name).symlink_to(victim)
     fill(shared / "out", "new")
-    assert held(shared / "out") == ["new", "new"]
+    assert contents(shared / "out") == ["new", "new"]
     assert {path.name for path in victim.iterdir()} == {"thesis.tex", building._MARK}
 
 
@@ -237,7 +237,7 @@ def test_an_out_that_is_a_link_stays_one(tmp_path):
     (tmp_path / "out").symlink_to(tmp_path / "disk" / "out")
     fill(tmp_path / "out", "old")
     fill(tmp_path / "out", "new", overwrite=True)
-    assert (tmp_path / "out").is_symlink() and held(tmp_path / "disk" / "out") == ["new", "new"]
+    assert (tmp_path / "out").is_symlink() and contents(tmp_path / "disk" / "out") == ["new", "new"]
     assert kaggle.left(tmp_path) == ["disk", "out"] and kaggle.left(tmp_path / "disk") == ["out"]
 
 
@@ -245,7 +245,7 @@ def test_a_name_may_be_as_long_as_the_system_takes(tmp_path):
     out = tmp_path / ("手" * 85)  # 255 bytes.
     fill(out, "old")
     fill(out, "new", overwrite=True)
-    assert held(out) == ["new", "new"]
+    assert contents(out) == ["new", "new"]
     files.write(out / ("x" * 250 + ".json"), "")
     with files.replacing_folder(out) as folder:
         files.write(folder / "a", "")
@@ -264,7 +264,7 @@ FAULTY = f"""
 import pathlib, sys
 from aslx.prepare import building
 {inspect.getsource(fill)}
-{inspect.getsource(held)}
+{inspect.getsource(contents)}
 out = pathlib.Path(sys.argv[1])
 fill(out, "0")
 print("ready", flush=True)
@@ -277,7 +277,7 @@ for i in range(1, 121):
         faults += 1
     for _ in range(9):  # What looks may fail, too.
         try:
-            found = held(out)
+            found = contents(out)
             break
         except OSError:
             pass

@@ -160,7 +160,7 @@ def test_the_same_image_in_two_parts_is_told(letters, made):
     _, said, report = made("image_folder", letters, "--size", 8)
     across = report["duplicates"]["across parts"]
     assert across and report["duplicates"]["within a part"] == 20 - across
-    assert f"exact duplicates: {across} of validation and test stand in an earlier part" in said
+    assert f"exact duplicates: {across} of validation and test are in an earlier part" in said
 
 
 def test_a_folder_that_a_link_leads_back_to_is_entered_once(letters):
