@@ -7,7 +7,6 @@ import pathlib
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from typing import Any
 
@@ -17,10 +16,8 @@ from aslx import errors
 from aslx.data import records
 from aslx.prepare import building, shards
 from aslx.storage import files, system
-from tests import power
+from tests import power, processes
 from tests.prepare import kaggle
-
-ROOT = pathlib.Path(__file__).parent.parent.parent
 
 
 def test_an_existing_out_is_replaced_only_when_told(prepare, source, tmp_path):
@@ -96,12 +93,10 @@ def test_a_full_disk_asks_for_room_and_keeps_what_stood(tmp_path):
         assert kaggle.left(place) == ["lost+found", "set"]
 
 
-def script(code: str, *arguments: object, **options: Any) -> subprocess.Popen[str]:
+def script(code: str, *arguments: object, **options: Any) -> processes.Started:
     """Starts a process that runs `code`, with `main` of aslx.prepare."""
     head = "from aslx import cli\nfrom aslx.prepare.__main__ import main\n"
-    words = [sys.executable, "-c", head + code, *map(str, arguments)]
-    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
-    return subprocess.Popen(words, cwd=ROOT, text=True, **options)
+    return processes.start(processes.python("-c", head + code, *arguments), **options)
 
 
 LIMITED = """
@@ -298,7 +293,7 @@ print(faults, stands)
 )
 def test_whatever_call_fails_the_old_data_set_stands_or_the_new(faults, tmp_path):
     child = script(FAULTY, tmp_path / "out", stdin=subprocess.PIPE)
-    assert child.stdout is not None and child.stdout.readline() == "ready\n"
+    assert processes.output(child).readline() == "ready\n"
     inject = [f"--inject={fault}" for fault in faults]
     tracer = subprocess.Popen(
         ["strace", "-f", "-o", tmp_path / "trace", *inject, "-p", str(child.pid)],

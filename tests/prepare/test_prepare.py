@@ -2,9 +2,6 @@
 
 import dataclasses
 import json
-import os
-import pathlib
-import subprocess
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -12,10 +9,8 @@ import pytest
 
 from aslx.data import records
 from aslx.prepare import __main__ as command
-from tests import tiny_runs
+from tests import processes
 from tests.prepare import kaggle
-
-ROOT = pathlib.Path(__file__).parent.parent.parent
 
 
 def test_it_prints_a_summary_and_ends_with_one_json_line(prepare, source, tmp_path):
@@ -197,11 +192,8 @@ def test_a_source_that_is_not_there_is_named(prepare, tmp_path):
 def test_the_bytes_depend_on_input_and_options_alone(prepare, source, tmp_path):
     here, there = tmp_path / "here", tmp_path / "there"
     words = ("fingerspelling", "--source", source, "--out", there, *kaggle.FLAGS[:2])
-    ran = subprocess.run(
-        tiny_runs.command("prepare", *words, "--processes", 2),
-        cwd=ROOT, capture_output=True, text=True, env=os.environ | {"NO_COLOR": "1"},
-    )  # fmt: skip
-    done = tiny_runs.Done(ran.returncode, ran.stdout, ran.stderr)
+    plain = processes.environment(NO_COLOR="1")
+    done = processes.ran("prepare", *words, "--processes", 2, env=plain)
     assert done.last()["clips"]["train"] == 12 and not done.err
     assert prepare(source, here).status == 0
     assert len(same_files(here, there)) > 12
