@@ -1,4 +1,5 @@
-"""Clips of a class -> model inputs; images are in image_features.py, phrases in features.py.
+"""Clips of classes -> model inputs; images are in image_features.py, phrases in
+phrase_features.py.
 
 Shape suffixes: B clips, T frames of the clip (may be symbolic), S frames that the model sees
 (static), N points, D features.
@@ -82,7 +83,7 @@ class Signs:
 
 
 def _mean(x_BSN2: jax.Array, otherwise: float) -> jax.Array:
-    """[B,1,1,2]: over frames and points that are no NaN; `otherwise` where there is none."""
+    """[B,1,1,2]: the mean over frames and points that are not NaN, or `otherwise`."""
     known = ~jnp.isnan(x_BSN2)
     count = known.astype(jnp.float32).sum((1, 2), keepdims=True)
     total = jnp.where(known, x_BSN2, 0.0).sum((1, 2), keepdims=True)

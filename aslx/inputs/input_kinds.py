@@ -1,9 +1,7 @@
-"""Where inputs come from: how a record holds them, how a file does, and how the exported model is
-given them.
+"""The kinds of input: columns and frames of landmarks, keypoints, images.
 
-A features object has a `source`; the commands ask it and never what kind of input it is. `reads`
-are the batch's arrays, in the order in which the features take them; `takes` are the kinds of
-files that `clips` reads, as `contents` and as people call them.
+Each is a `schema.features.Source`, which says what its functions give. The commands ask the
+`source` of the features, and never which kind of input it is.
 """
 
 import collections
@@ -27,16 +25,13 @@ Clips = Iterator[tuple[int | str, np.ndarray]]  # What a file calls it, and the 
 
 
 class _Given:
-    """A source of which no competition asks, and whose features need to know nothing of the data
-    set."""
+    """A source of no competition, whose features have no field that the data set decides."""
 
     @property
     def submission(self) -> dict[str, bytes] | None:
-        """What stands beside the model in the competition's zip; None: there is no competition."""
         return None
 
     def settled(self, metadata: dict) -> dict[str, int]:
-        """What the data set decides of the features' fields."""
         del metadata
         return {}
 
@@ -47,8 +42,7 @@ def _clip(
     frames: jax.Array | None,
     arranged: Callable[[jax.Array], jax.Array] = lambda inputs: inputs,
 ) -> model_inputs.Batch:
-    """A batch of one clip, what `arranged` makes of [t, ...]; t may be symbolic where `frames` is
-    None."""
+    """A batch of one clip: `arranged` of [t, ...]. t may be symbolic where `frames` is None."""
     if frames is not None:
         return {name: arranged(inputs)[None], "length": frames}
     t = inputs.shape[0]
@@ -60,16 +54,13 @@ def _clip(
 
 @dataclasses.dataclass(frozen=True)
 class _Landmarks(_Given):
-    """Points f[T, N, 3] of a selection, NaN where the tracker lost them; see `Columns`."""
+    """Points f[T, N, 3] of a selection, NaN where the tracker lost them."""
 
     selection: landmarks.Selection
     reads: ClassVar[tuple[str, ...]] = ("landmarks", "length")
     takes: ClassVar[dict[str, str]] = {file_kinds.PARQUET: "parquet files of landmarks"}
 
     def field(self, metadata: dict | None = None) -> record_fields.Landmarks:
-        """Of the records of a data set with this metadata, or of arrays as `clips` gives them.
-
-        BadInput says what the data set lacks."""
         if metadata is None:
             return record_fields.Landmarks(self.selection, self.selection)
         if "selection" not in metadata:
@@ -79,15 +70,14 @@ class _Landmarks(_Given):
         return record_fields.Landmarks(stored, self.selection)
 
     def blank(self, clip: np.ndarray) -> bool:
-        """Whether a clip shows nothing that could be read."""
         return bool(np.isnan(clip).all())
 
     def tracked(self, values_TD: np.ndarray) -> np.ndarray:
-        """The clip that a video's frames are; `landmarks.holistic` says what they hold."""
+        """A clip from a video's frames, whose values are in `landmarks.holistic`'s order."""
         return landmarks.holistic(values_TD)[:, landmarks.ALL.indices(*self.selection.points)]
 
     def points(self, clip: np.ndarray) -> tuple[landmarks.Selection, np.ndarray]:
-        """What can be drawn of a clip: points, and where they are, f[T, N, 3]."""
+        """The points of a clip that can be drawn, and their places, f[T, N, 3]."""
         return self.selection, clip
 
 
@@ -97,12 +87,10 @@ class Columns(_Landmarks):
 
     @property
     def shape(self) -> tuple:
-        """Of the exported model's `inputs`; a name stands for any number."""
         return ("t", len(self.selection.columns))
 
     @property
     def about(self) -> dict:
-        """What model.json says of the exported model's `inputs`."""
         return {"kind": "columns", "shape": self.shape, "columns": self.selection.columns}
 
     @property
@@ -111,7 +99,7 @@ class Columns(_Landmarks):
         return {"inference_args.json": json.dumps(args).encode()}
 
     def clips(self, path: str) -> Clips:
-        """All that a file holds. Says on stderr what it put right."""
+        """All clips of a file. Repairs are reported on stderr."""
 
         counts = collections.Counter()
         for sequence in parquet.read(path, self.selection):
@@ -121,9 +109,6 @@ class Columns(_Landmarks):
             print(f"{path}: {line}", file=sys.stderr)
 
     def batch(self, inputs: jax.Array, frames: jax.Array | None = None) -> model_inputs.Batch:
-        """The exported model's inputs, as a batch of one; `frames` i32[1]: how many of the rows
-        are real, None: all."""
-
         def points_TN3(inputs: jax.Array) -> jax.Array:
             points_T3N = inputs.reshape(inputs.shape[0], 3, len(self.selection.points))
             return points_T3N.transpose(0, 2, 1)
@@ -131,13 +116,12 @@ class Columns(_Landmarks):
         return _clip("landmarks", inputs, frames, points_TN3)
 
     def pack(self, clip: np.ndarray) -> np.ndarray:
-        """A clip f[T, N, 3] as the exported model takes it."""
         return landmarks.columns(clip)
 
 
 @dataclasses.dataclass(frozen=True)
 class Frames(_Landmarks):
-    """Landmarks as the isolated-sign competition has them: f32[t, 543, 3]; see `Columns`."""
+    """Landmarks as the isolated-sign competition has them: f32[t, 543, 3]."""
 
     @property
     def submission(self) -> dict[str, bytes] | None:
@@ -152,7 +136,6 @@ class Frames(_Landmarks):
         return {"kind": "frames", "shape": self.shape}
 
     def clips(self, path: str) -> Clips:
-
         clip = sign_parquet.clip(path)
         if not len(clip.points):
             raise errors.BadInput(f"{path} is a clip of no frames")
@@ -180,7 +163,7 @@ class Frames(_Landmarks):
 
 @dataclasses.dataclass(frozen=True)
 class Keypoints(_Given):
-    """The keypoint LSTM's frames of 1,662 values, or 258 without the face; see `Columns`."""
+    """The keypoint LSTM's frames of 1,662 values, or 258 without the face."""
 
     face: bool
     reads: ClassVar[tuple[str, ...]] = ("keypoints", "length")
@@ -205,7 +188,6 @@ class Keypoints(_Given):
         return record_fields.Keypoints(stored, self.shape[1])
 
     def clips(self, path: str) -> Clips:
-
         yield from keypoint_files.clips(path, self.field)
 
     def blank(self, clip: np.ndarray) -> bool:
@@ -228,7 +210,7 @@ class Keypoints(_Given):
 
 @dataclasses.dataclass(frozen=True)
 class Image(_Given):
-    """Images of one size, grey or RGB, f32[H, W, C] from 0 to 255; see `Columns`."""
+    """Images of one size, grey or RGB, f32[H, W, C] from 0 to 255."""
 
     height: int
     width: int
@@ -249,7 +231,7 @@ class Image(_Given):
         return {"kind": "image", "shape": self.shape}
 
     def settled(self, metadata: dict) -> dict[str, int]:
-        """The stored size; what the network sees is another thing."""
+        """The stored size of the images."""
         size = metadata.get("size", ())
         if not isinstance(size, list) or len(size) != 3 or size[2] != self.channels:
             return {}
@@ -270,7 +252,6 @@ class Image(_Given):
         return record_fields.Image(*self.shape, stored=stored, wanted=wanted)
 
     def clips(self, path: str) -> Clips:
-
         yield path, images.read(path, self.shape)
 
     def blank(self, clip: np.ndarray) -> bool:

@@ -18,8 +18,7 @@ _RIGHT, _LEFT = "right_hand", "left_hand"
 
 
 def _standard_hand(x_BTC: jax.Array) -> jax.Array:
-    """Of a hand f32[B,T,3 n], per frame and axis: (x - mean) / std over the points; a lost one is
-    NaN."""
+    """A hand f32[B,T,3 n], standardised over its points per frame and axis; NaN where lost."""
     points = x_BTC.shape[2] // 3
     mean_C3 = np.tile(np.eye(3, dtype=np.float32), (points, 1)) / points
 
@@ -44,7 +43,7 @@ def _points(x_BSC: jax.Array) -> jax.Array:
 def _right_handed(
     x_BSN3: jax.Array, left_B: jax.Array, selection: landmarks_lib.Selection
 ) -> jax.Array:
-    """Clips of left-handers in the mirror: x about 0.5, left and right points swapped."""
+    """Left-handed clips mirrored: x about 0.5, left and right points exchanged."""
     flipped = x_BSN3[:, :, selection.mirror] * np.array([-1, 1, 1], np.float32)
     flipped = flipped + np.array([1, 0, 0], np.float32)
     return jnp.where(left_B[:, None, None, None], flipped, x_BSN3)
@@ -78,13 +77,13 @@ class Baseline:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The point that each feature is of."""
+        """The point of each feature."""
         points = [self.selection.points[i] for i in (*self.selection.part(_RIGHT), *self._arm)]
         return tuple(point for point in points for _ in range(3))
 
     @property
     def _arm(self) -> np.ndarray:
-        """Of each side the pose holds elbow, wrist, little, index and thumb; right is even."""
+        """Elbow, wrist, little, index and thumb of the right arm: even numbers of the pose."""
         return self.selection.indices(*(f"pose_{i}" for i in (14, 16, 18, 20, 22)))
 
     def frames(self, clip_frames: int) -> int:
@@ -109,7 +108,7 @@ class Baseline:
         return resampling.whole(both_BTD, real_BT, frames)
 
     def moments(self, landmarks_BTN3: jax.Array, length_B: jax.Array) -> jax.Array:
-        """f32[B,128]: which frame of the clip, from 0, each frame that the model sees shows."""
+        """f32[B,128]: the frame of the clip, from 0, at each frame that the model sees."""
         real_BT = jnp.arange(landmarks_BTN3.shape[1])[None, :] < length_B[:, None]
         return resampling.moments(real_BT, self.max_frames)
 
@@ -123,7 +122,7 @@ class Modern:
     """
 
     parts: tuple[str, ...] = (_RIGHT,)
-    """Parts that enter, after the clip is mirrored so that the right hand dominates."""
+    """Parts of the body, after left-handed clips are mirrored."""
     min_frames: int = 0
     """Frames that the model sees at least; a shorter clip is interpolated."""
     max_frames: int = 128
@@ -146,14 +145,13 @@ class Modern:
 
     @property
     def groups(self) -> tuple[int, ...]:
-        """Values of each part, and last those that are of no part: which parts are seen, and how
-        much time passed."""
+        """Numbers of values: of each part, and last of the presence of parts and the time."""
         each = (self._values * len(self.selection.part(part)) for part in self.parts)
         return *each, len(self.parts) + 1
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The point that each feature is of, the part that it says is seen, or nothing."""
+        """The point of each feature, the part whose presence it tells, or nothing."""
         points = self.selection.points
         of_parts = [[points[i] for i in self.selection.part(part)] for part in self.parts]
         blocks = (part for part in of_parts for _ in range(self._values // 3))
@@ -198,7 +196,7 @@ class Modern:
         return jnp.where(mask_BS[..., None], out_BSD, 0.0), mask_BS
 
     def moments(self, landmarks_BTN3: jax.Array, length_B: jax.Array) -> jax.Array:
-        """f32[B,S]: which frame of the clip, from 0, each frame that the model sees shows."""
+        """f32[B,S]: the frame of the clip, from 0, at each frame that the model sees."""
         real_BT, hand_BT, _ = resampling.hands(
             resampling.coordinates(landmarks_BTN3), length_B, self.selection
         )

@@ -1,10 +1,10 @@
-"""Clips before they are features, in JAX: what frames hold, whose hand they show, how many remain.
+"""From clips to a fixed number of frames, in JAX: real frames, the dominant hand, interpolation.
 
 Shape suffixes: B clips, T frames of the clip (may be symbolic in an export), S frames that the
 model sees (always static), N points, C coordinates (3 N, point by point), D values of a frame.
 
-Along a symbolic axis gathers, slices, sorts and cumsum do not export; products do. So whatever has
-T is a product; of a known T none takes memory that grows with its square.
+Along a symbolic axis gathers, slices, sorts and cumsum do not export; products do. So everything
+along T is a product; where T is known, no product takes memory that grows with its square.
 """
 
 import jax
@@ -20,8 +20,8 @@ _BLOCK = 1024  # Frames: more than nearly all clips have.
 
 
 def coordinates(landmarks_BTN3: jax.Array) -> jax.Array:
-    """f32[B,T,C] of the values that float16 holds: what records store, so what is served was
-    trained on. What it cannot hold is missing."""
+    """f32[B,T,C], rounded to float16 as records are, so that serving sees the values of training. A
+    value that float16 cannot hold is missing."""
     rounded = landmarks_BTN3.astype(jnp.float16).astype(jnp.float32)
     rounded = jnp.where(jnp.abs(rounded) < jnp.inf, rounded, jnp.nan)
     return rounded.reshape(*rounded.shape[:2], -1)
@@ -30,8 +30,8 @@ def coordinates(landmarks_BTN3: jax.Array) -> jax.Array:
 def hands(
     x_BTC: jax.Array, length_B: jax.Array, selection: landmarks.Selection
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """bool[B,T] the frames that are real, bool[B,T] those that show the dominant hand whole, and
-    bool[B] whether that is the left one (seen in more frames than the right)."""
+    """bool[B,T], true at real frames; bool[B,T], true at frames that show the whole dominant hand;
+    and bool[B], true where the left hand is dominant: it is seen in more frames than the right."""
     real_BT = jnp.arange(x_BTC.shape[1])[None, :] < length_B[:, None]
     of_C2 = np.zeros((x_BTC.shape[2], 2), np.float32)
     for i, part in enumerate((_RIGHT, _LEFT)):
@@ -46,17 +46,19 @@ def hands(
 
 
 def weights(keep_BT: jax.Array, frames: int, at_least: int = 0) -> tuple[jax.Array, jax.Array]:
-    """f32[B,S,T] and mask bool[B,S]: what share of each frame that the model sees is each of the
-    clip. The kept ones, moved together; interpolated where they are more than `frames`, or fewer
-    than `at_least` and not none. Positions are those of tf.image.resize's bilinear method
-    (half-pixel centres)."""
+    """f32[B,S,T], the share of each of the clip's frames in each frame that the model sees, and its
+    mask bool[B,S].
+
+    The kept frames follow one another. They are interpolated where there are more than `frames`, or
+    fewer than `at_least`. Positions are those of tf.image.resize's bilinear method, with half-pixel
+    centres."""
     keep = keep_BT.astype(jnp.float32)
     place_BT = _before(keep)
     count_B1 = keep.sum(1, keepdims=True)
     used_B1 = jnp.clip(count_B1, jnp.where(count_B1 > 0, at_least, 0), frames)
     s_1S = jnp.arange(frames, dtype=jnp.float32)[None, :]
     at_BS = (s_1S + 0.5) * count_B1 / jnp.maximum(used_B1, 1) - 0.5
-    # As many as before: each in its place, or what rounding leaves of a neighbour shows a lost one.
+    # An equal number keeps its places: a rounding error would mix in a neighbour that is missing.
     at_BS = jnp.where(used_B1 == count_B1, s_1S, at_BS)
     at_BS = jnp.clip(at_BS, 0, jnp.maximum(count_B1 - 1, 0))
     mask_BS = s_1S < used_B1

@@ -1,7 +1,7 @@
-"""Three heads that read text off an encoder, and are equals: autoregressive, CTC and per position.
+"""Three heads that transcribe: autoregressive, CTC and per position.
 
-Each has the loss that it is trained by, and how it is read. Losses are totals with their counts, so
-that batches, microbatches and hosts add up to one mean.
+A head has its loss and its way to read a network. Losses are totals with their counts, so that
+batches, microbatches and hosts add up to one mean.
 """
 
 import dataclasses
@@ -30,7 +30,7 @@ class PerPosition:
     """
 
     aligns: ClassVar[bool] = False
-    """Whether CTC has to lay the characters along the frames."""
+    """Whether CTC aligns the characters with the frames."""
     searches: ClassVar[bool] = False
     """Whether a search chooses among several texts."""
 
@@ -65,22 +65,22 @@ class PerPosition:
         self, model: networks.Positions, inputs: Array, mask: Array, max_tokens: int
     ) -> attributions.Found:
         del model, inputs, mask, max_tokens
-        return {}  # Every position sees the same state, of the whole clip.
+        return {}  # Every position reads the same state of the whole clip.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Autoregressive:
-    """One character after another, each given those before it; trained by teacher forcing."""
+    """Each character given the characters before it; trained by teacher forcing."""
 
     label_smoothing: float = 0.1
     ctc_weight: float = 0.0
-    """Share of a CTC loss on the encoder, for a model that has that head."""
+    """Share of a CTC loss on the encoder, for a model with a CTC head."""
     class_weights: tuple[float, ...] = ()
-    """A weight for each of the 62 ids in the loss; none: all 1."""
+    """A weight in the loss for each of the 62 ids; empty: 1 for all."""
     mean_over_pads: bool = False
     """Divide by all positions, pads included: Keras' mean under a sample_weight mask."""
     reverse_weight: float = 0.0
-    """Times the loss of the decoder that reads backwards, for a model that has it (`reverse`)."""
+    """Weight of the loss of the backward decoder, for a model with `reverse`."""
     late_dropout: losses.LateDropout = losses.LateDropout()
     searches: ClassVar[bool] = True
 
@@ -177,7 +177,7 @@ class Autoregressive:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CTC:
-    """A character or nothing at each frame of the encoder (Graves et al. 2006)."""
+    """A character or a blank at each frame of the encoder (Graves et al. 2006)."""
 
     late_dropout: losses.LateDropout = losses.LateDropout()
     aligns: ClassVar[bool] = True

@@ -1,4 +1,4 @@
-"""What the losses of transcribers are made of; shapes as in decoding.py."""
+"""Parts of the losses of transcription; shapes as in decoding.py."""
 
 import dataclasses
 
@@ -16,13 +16,13 @@ Array = jax.Array
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LateDropout:
-    """Drops values of what an encoder gives its heads, late in training, when the network begins to
-    learn clips by heart: as the isolated-sign competition's first place did (Kim 2023)."""
+    """Dropout on the encoder's memory late in training, when the network begins to memorise clips,
+    as in the isolated-sign competition's first place (Kim 2023)."""
 
     rate: float = 0.0
-    """Share that is dropped; 0: none."""
+    """Share of the values that is dropped; 0: none."""
     start: float = 0.2
-    """Share of all steps before the first that drops any."""
+    """Share of all steps after which dropout begins."""
 
     def __call__(self, memory_BMD: Array, batch: dict, key: Array | None) -> Array:
         if key is None or not self.rate:
@@ -34,7 +34,7 @@ class LateDropout:
 
 
 def backwards(tokens_BL: Array) -> Array:
-    """Each row's characters from the last to the first, then its pads."""
+    """Each row's characters in reverse order, then its pads."""
     last_B1, at_L = decoding.characters(tokens_BL)[:, None] - 1, jnp.arange(tokens_BL.shape[1])
     return jnp.take_along_axis(tokens_BL, (last_B1 - at_L) % len(at_L), axis=1)
 
@@ -46,8 +46,8 @@ def cross_entropy(logits_BTV: Array, target_BT: Array, smoothing: float) -> Arra
 
 
 def hits(logits_BTV: Array, target_BT: Array, weight_BT: Array) -> tuple[Array, Array]:
-    """The weight of the characters that are the likeliest, and of all."""
-    # argmax as two plain reductions: a CPU vectorises them, and not the one of pairs.
+    """The weight of the characters that the network finds likeliest, and of all characters."""
+    # Two plain reductions, which a CPU vectorises; it does not vectorise argmax.
     id_V = jnp.arange(logits_BTV.shape[-1])
     best_BTV = logits_BTV == logits_BTV.max(-1, keepdims=True)
     guess_BT = jnp.where(best_BTV, id_V, len(id_V)).min(-1)
@@ -58,10 +58,11 @@ def hits(logits_BTV: Array, target_BT: Array, weight_BT: Array) -> tuple[Array, 
 def ctc(
     logits_BMV: Array, mask_BM: Array, batch: dict
 ) -> tuple[Array, Array, dict[str, tuple[Array, Array]]]:
-    """Summed over the clips in which the phrase fits; the count is of characters and ends.
+    """Summed over the clips that have enough frames for the phrase; the count is of characters and
+    ends.
 
-    Beside them `unaligned`, of how many clips it does not fit: a sum, so it is counted over nothing
-    and no mean is taken.
+    `unaligned` is the number of clips with too few frames. Its count is 0, because it is a sum and
+    no mean.
     """
     tokens_BL = batch["tokens"]
     pads_BL = (tokens_BL == vocab.PAD).astype(jnp.float32)
@@ -70,7 +71,7 @@ def ctc(
     )
     repeats_B = ((tokens_BL[:, 1:] == tokens_BL[:, :-1]) & (tokens_BL[:, 1:] != vocab.PAD)).sum(-1)
     length_B = decoding.characters(tokens_BL)
-    # With fewer frames than characters and blanks between twins there is no alignment.
+    # An alignment needs a frame for each character and for a blank between equal characters.
     fits_B = mask_BM.sum(-1) >= length_B + repeats_B
     weight_B = batch["weight"] * fits_B
     total = jnp.where(weight_B > 0, loss_B * weight_B, 0.0).sum()

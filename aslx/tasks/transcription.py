@@ -1,5 +1,5 @@
-"""A clip of signing -> text. How a network is read and what it is trained by is in heads.py, how
-answers are scored and told in transcription_report.py."""
+"""A clip of signing -> text. heads.py has the losses and the ways to read a network, and
+transcription_report.py the scores."""
 
 import dataclasses
 from typing import Annotated, ClassVar, Protocol
@@ -35,7 +35,7 @@ class Features(features_lib.Features, Protocol):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Task:
-    """Fingerspelling and the like: landmarks in, characters out."""
+    """Landmarks in, characters out: fingerspelling, for example."""
 
     head: heads.PerPosition | heads.Autoregressive | heads.CTC = heads.Autoregressive()
     max_tokens: int = 40
@@ -46,9 +46,10 @@ class Task:
     fallback: str = ""
     """A phrase to answer where a clip is read with less confidence than `fallback_below`."""
     fallback_below: float = 0.0
-    """Of a clip: the mean over its characters' probabilities."""
+    """The confidence of a clip is the mean of its characters' probabilities."""
     prior: Annotated[heads.Prior, tyro.conf.Suppress] = None
-    """Of texts, weighted, for the search. No run is trained with one: see `reading.Options`."""
+    """Weighted log-probabilities of texts for the search. No run is trained with a prior: it comes
+    from `decoding_options.Options`."""
     pretrains: ClassVar[bool] = False
 
     def __post_init__(self):
@@ -73,7 +74,7 @@ class Task:
         return dataclasses.replace(self, head=self.head.searching(options), **given)
 
     def settled(self, metadata: dict) -> "Task":
-        """With what the data set decides filled in: here nothing."""
+        """The task itself: the data set decides nothing of it."""
         del metadata
         return self
 
@@ -81,15 +82,13 @@ class Task:
         return model.build(features.num_features, rngs=rngs)
 
     def fields(self, metadata: dict, features: Features) -> tuple:
-        """What a batch holds of the records of a data set with this `metadata`; BadInput says
-        what it lacks."""
         landmarks = features.source.field(metadata)
         return landmarks, fields_lib.Signer(), fields_lib.Text(self.max_tokens)
 
     def unaligned(self, model: Network, features: Features, data: records_lib.Records) -> int:
-        """Clips of which CTC learns nothing: all of their frames make fewer positions than the
-        phrase has characters, and blanks between equal ones. There may be more, of which features
-        leave frames out: the loss counts those too. `model` may be abstract."""
+        """Clips from which CTC learns nothing: their frames make fewer positions than there are
+        characters, and blanks between equal characters. The loss counts further clips of which
+        features leave out frames."""
         if not self.head.aligns:
             return 0
         frames, index = 64, data.index
@@ -105,7 +104,6 @@ class Task:
     def loss(
         self, model: Network, inputs: Array, mask: Array, batch: dict, key: Array | None
     ) -> tuple[Array, Array, heads.Sums]:
-        """f32[B,S,D], bool[B,S] and the batch's tokens -> total, count, and sums beside them."""
         return self.head.loss(model, inputs, mask, batch, key)
 
     def predict(self, model: Network, inputs: Array, mask: Array) -> Array:
@@ -117,22 +115,19 @@ class Task:
         return decoding.answers(*read)
 
     def evidence(self, model: Network, inputs: Array, mask: Array) -> attributions.Found:
-        """What `predict` reads its characters from."""
         return self.head.evidence(model, inputs, mask, self.max_tokens)
 
     def decode(self, answers_B2L: np.ndarray) -> list[Answer]:
-        """The answers that `predict` stands for."""
         return [
             Answer(vocab.decode(ids.astype(int)), tuple(sure[ids < vocab.PAD].tolist()))
             for ids, sure in answers_B2L
         ]
 
     def outputs(self, model: Network, inputs: Array, mask: Array) -> Array:
-        """What the exported file gives for a batch of one: `decoding.rows`, f32[L,60]."""
+        """`decoding.rows`, f32[L,60]."""
         return decoding.rows(self.predict(model, inputs, mask))[0]
 
     def read(self, outputs: np.ndarray) -> Answer:
-        """The answer that those outputs are."""
         real = outputs.argmax(1) < vocab.PAD
         return Answer(vocab.of_rows(outputs), tuple(outputs.max(1)[real].tolist()))
 

@@ -1,4 +1,4 @@
-"""What a transcriber answered, and how it is scored and told."""
+"""Answers of transcription, and how they are scored and told."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -13,59 +13,53 @@ from aslx.tasks import metrics
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """A text, and how sure the model is of each of its characters, in [0, 1]."""
+    """A text, and the model's confidence in each of its characters, in [0, 1]."""
 
     text: str
     sure: tuple[float, ...]
 
     @property
     def confidence(self) -> float:
-        """Of the clip: the mean over its characters; 0 where there is none."""
+        """The mean over the characters; 0 where there are none."""
         return sum(self.sure) / max(1, len(self.sure))
 
 
 class Report:
-    """How a transcriber's answers are scored and told."""
+    """`task.Report` of transcription."""
 
     def beside(self) -> dict[str, bytes]:
-        """Files that stand beside the exported model."""
         return {}
 
     def about(self) -> dict:
-        """What model.json says of the exported outputs: what each index of a row stands for."""
+        """`answers`: the character of each index of a row."""
         return {"task": "transcription", "answers": list(vocab.CHARACTERS)}
 
     def text(self, answer: Answer) -> str:
-        """An answer in a word."""
         return answer.text
 
     def line(self, answer: Answer) -> dict:
-        """An answer with all that is known of it."""
         return {"text": answer.text, "confidence": round(answer.confidence, 4)}
 
     def silent(self) -> dict:
-        """What is reported of a clip without hands, which is not read."""
         return {"text": "", "confidence": 0.0}
 
     def targets(self, records: records_lib.Records, count: int) -> list[str]:
-        """The phrases of the first `count` records of a split."""
+        """The phrases of the records."""
         phrases = (records[i]["phrase"].bytes_list.value[0] for i in range(count))
         return [phrase.decode() for phrase in phrases]
 
     def score(
         self, targets: Sequence[str], answers: Sequence[Answer], signers: np.ndarray
     ) -> dict[str, float]:
-        """`score` and what else is measured."""
         return metrics.transcription(targets, list(map(self.text, answers)), signers)
 
     def rank(self, scores: dict[str, float]) -> float:
-        """What the best checkpoint has most of."""
         return scores["score"]
 
     def examples(
         self, records: records_lib.Records, targets: Sequence[str], answers: Sequence[Answer]
     ) -> list[dict]:
-        """One row a clip, those with the most edits first."""
+        """One row a clip, the clip with the most edits first."""
         edits = metrics.distances(targets, [answer.text for answer in answers])
         rows = [
             {
@@ -83,7 +77,6 @@ class Report:
         return sorted(rows, key=lambda row: -row["edits"])
 
     def analysis(self, examples: Sequence[dict]) -> dict:
-        """What else the examples say: `metrics.analysis`."""
         return metrics.analysis(examples)
 
     def worst(self, examples: Sequence[dict], count: int) -> str:
@@ -94,7 +87,6 @@ class Report:
         return "\n".join(lines)
 
     def summary(self, scores: dict) -> str:
-        """The scores, each with its meaning."""
         lines = [
             f"{scores['clips']} clips by {scores['signers']} signers",
             f"score {scores['score']:.4f}: Kaggle's, (N - D) / N over all characters; 95 % "
