@@ -117,7 +117,7 @@ def test_as_many_frames_are_hidden_as_the_share_says(share, span):
     np.testing.assert_allclose(task.hidden(many, jax.random.key(1)).mean(0), share, atol=0.04)
     with pytest.raises(ValueError, match="span 0"):
         pretraining.Task(span=0)
-    with pytest.raises(ValueError, match="of 1 codes"):
+    with pytest.raises(ValueError, match="codes 1: give 2 or more"):
         pretraining.Task(codes=1)
 
 
