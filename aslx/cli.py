@@ -1,4 +1,4 @@
-"""How a command begins and ends: its environment, its exit status, what it says on stderr."""
+"""How a command begins and ends: its environment, its exit status, its messages on stderr."""
 
 import glob
 import json
@@ -16,32 +16,25 @@ from aslx.storage import files
 # Exit statuses. Launchers read them: docs/scale.md.
 BUG, BAD_INPUT, TEMPORARY, INTERRUPTED, TERMINATED = 1, 2, 75, 130, 143
 
-# Modules that only some commands import, and the extra of pyproject.toml that brings each; none
-# brings torch.
+# The extras of pyproject.toml, and the modules of each that only some commands import. No extra
+# installs torch.
 EXTRAS = {
-    "ai_edge_litert": "export",
-    "apache_beam": "beam",
-    "fastapi": "serve",
-    "flatbuffers": "export",
-    "gcsfs": "gcs",
-    "h11": "serve",
-    "h5py": "pretrained",
-    "keras": "bench",
-    "libtpu": "tpu",
-    "msgpack": "serve",
-    "psutil": "bench",
-    "pydantic": "serve",
-    "pydantic_core": "serve",
-    "safetensors": "pretrained",
-    "starlette": "serve",
-    "tensorflow": "export",
-    "torch": "",
-    "uvicorn": "serve",
-    "websockets": "serve",
+    "": ("torch",),
+    "beam": ("apache_beam",),
+    "bench": ("keras", "psutil"),
+    "export": ("ai_edge_litert", "flatbuffers", "tensorflow"),
+    "gcs": ("gcsfs",),
+    "pretrained": ("h5py", "safetensors"),
+    "serve": (
+        *("fastapi", "h11", "msgpack", "pydantic", "pydantic_core", "starlette", "uvicorn"),
+        "websockets",
+    ),
+    "tpu": ("libtpu",),
 }
-# Where a TPU's driver shows its chips.
+# The device files of TPU chips.
 TPUS = ("/dev/accel*", "/dev/vfio/[0-9]*")
-# With these libtpu finds no chip without a word; else it tells, in ten lines, what it did not find.
+# On a machine without a TPU, libtpu prints ten lines about what it did not find unless these are
+# set.
 NO_TPU = {
     "TPU_ACCELERATOR_TYPE": "v5litepod-4",
     "TPU_LOG_DIR": "disabled",
@@ -50,16 +43,17 @@ NO_TPU = {
 
 
 def run(main: Callable[[], int | None]) -> NoReturn:
-    """Calls `main` and exits with what it returns (None: 0), or as `failed` says.
+    """Calls `main` and exits with the status that it returns (None: 0), or with that of `failed`.
 
-    What JAX compiles is kept in ~/.cache/aslx for the next command, unless
-    JAX_COMPILATION_CACHE_DIR names another place. A ~ that begins an argument, or the value of an
-    option, is the user's home.
+    Compiled programs are kept in ~/.cache/aslx for the next command, or in the folder that
+    JAX_COMPILATION_CACHE_DIR names. A ~ at the beginning of an argument, or of an option's value,
+    is the user's home.
     """
     _prepare_environment()
     try:
         if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-            os.environ["JAX_COMPILATION_CACHE_DIR"] = str(_compile_cache())
+            # A folder per host: a home may be shared by hosts whose processors differ.
+            os.environ["JAX_COMPILATION_CACHE_DIR"] = str(files.cache() / platform.node())
         sys.argv = [_name(main), *map(_at_home, sys.argv[1:])]
         status = main() or 0
     except KeyboardInterrupt:
@@ -71,24 +65,22 @@ def run(main: Callable[[], int | None]) -> NoReturn:
 
 
 def failed(error: Exception) -> int:
-    """Says what ended a command, and answers its exit status.
+    """Prints why a command failed; returns its exit status.
 
-    Bad input, or a package that is not installed, is one line and 2. A failure of storage or of a
-    network keeps its traceback and ends with 75, as sysexits.h has it: launchers try again. A bug
-    keeps its traceback and ends with 1.
+    Bad input, or a package that is not installed, is one line and status 2. A failure of storage
+    or of a network keeps its traceback and ends with 75, as in sysexits.h: launchers try again. A
+    bug keeps its traceback and ends with 1.
     """
-    line = f"error: {' '.join(str(error).split())}"
-    if missing := _missing(error):
-        line = f"error: {missing}"
+    missing = _missing(error)
+    line = f"error: {missing or ' '.join(str(error).split())}"
     if missing or isinstance(error, errors.BadInput):
         print(line, file=sys.stderr)
         return BAD_INPUT
     traceback.print_exception(error)
     if not errors.is_temporary(error):
         return BUG
-    print(
-        f"{line} (storage, network or machine: the same command may succeed later)", file=sys.stderr
-    )
+    fault = "storage, network or machine: the same command may succeed later"
+    print(f"{line} ({fault})", file=sys.stderr)
     return TEMPORARY
 
 
@@ -101,10 +93,9 @@ def installing(extra: str) -> str:
 
 
 def _prepare_environment() -> None:
-    """What libraries read when they are imported or when a backend starts; the user's own settings
-    stay."""
+    """Sets what libraries read on import or when a backend starts; the user's settings stay."""
     os.environ.setdefault("EPATH_USE_TF", "0")  # gs:// through gcsfs: training needs no TensorFlow.
-    if os.environ.get("TF_CPP_MIN_LOG_LEVEL", "1") == "1":  # JAX sets 1: warnings too.
+    if os.environ.get("TF_CPP_MIN_LOG_LEVEL", "1") == "1":  # JAX sets 1, which shows warnings.
         os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
     if "tpu" not in os.environ.get("JAX_PLATFORMS", "") and not any(map(glob.glob, TPUS)):
         for name, value in NO_TPU.items():
@@ -112,7 +103,7 @@ def _prepare_environment() -> None:
 
 
 def _name(main: Callable) -> str:
-    """How the command was started, for its usage: `aslx train`, or `python -m aslx.train`."""
+    """The command as its usage names it: `aslx train`, or `python -m aslx.train`."""
     started = sys.modules["__main__"]
     if main.__module__ != "__main__" or started.__spec__ is None:
         return sys.argv[0]
@@ -121,12 +112,12 @@ def _name(main: Callable) -> str:
 
 
 def _missing(error: Exception) -> str:
-    """Which package of an extra is not installed, and the command that installs it; or nothing."""
-    for each in (error, error.__cause__):  # fsspec raises an ImportError from the one of gcsfs.
-        if isinstance(each, ModuleNotFoundError) and each.name in EXTRAS:
-            extra = EXTRAS[each.name]
-            command = installing(extra) if extra else f"pip install {each.name}"
-            return f"this needs {each.name}, which is not installed: {command}"
+    """Which package of an extra is not installed, and the command that installs it; else ""."""
+    for each in (error, error.__cause__):  # fsspec raises an ImportError from that of gcsfs.
+        for extra, modules in EXTRAS.items():
+            if isinstance(each, ModuleNotFoundError) and each.name in modules:
+                command = installing(extra) if extra else f"pip install {each.name}"
+                return f"this needs {each.name}, which is not installed: {command}"
     return ""
 
 
@@ -137,11 +128,6 @@ def _at_home(argument: str) -> str:
     return files.home(argument)
 
 
-def _compile_cache() -> pathlib.Path:
-    """One a host: a home may be shared by hosts whose processors differ."""
-    return files.cache() / platform.node()
-
-
 def last_json(values: dict) -> None:
-    """The one line of JSON that a command ends with."""
+    """Prints the line of JSON that a command ends with."""
     print(json.dumps(values))

@@ -1,11 +1,10 @@
-"""Reads clips that nobody has labelled:
+"""Reads clips that have no labels into a csv:
 python -m aslx.label --workdir runs/modern --source DIR --out DIR/read.csv
 """
 
 import csv
 import dataclasses
 import io
-import json
 import pathlib
 from collections.abc import Iterator
 from typing import Annotated, Any
@@ -17,20 +16,22 @@ from aslx import cli, errors
 from aslx.decode import decoding_options
 
 COLUMNS = ("path", "sequence_id", "participant_id", "phrase", "confidence")
-_LEAST, _FRAMES = 64, 8192  # Frames of the shortest batch's clips, and of a batch in all.
+_SHORTEST = 64  # Frames per clip in the batch of the shortest clips.
+_BATCH = 8192  # Frames of a batch.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Command:
-    """Writes what a run reads in every clip of Kaggle's parquet, and how sure it is: the mean of
-    the characters' probabilities. aslx.prepare fingerspelling --phrases takes it."""
+    """Writes the text that a run reads in each clip of Kaggle's parquet, and its confidence: the
+    mean of the characters' probabilities. `aslx.prepare fingerspelling --phrases` takes the csv."""
 
     workdir: str
     """A directory that aslx.train wrote."""
     source: str
-    """A folder with parquet in it, at any depth; Kaggle's csv there, if any, says who signs."""
+    """A folder that holds parquet at any depth. If it holds Kaggle's csv, the signers come from
+    there."""
     out: str
-    """The csv to write. A clip in which nothing is read is left out."""
+    """The csv to write. Clips with an empty text are left out."""
     options: Annotated[decoding_options.Options, tyro.conf.arg(name="")] = (
         decoding_options.Options()
     )
@@ -59,55 +60,52 @@ def main() -> None:
     def clips() -> Iterator[tuple[tuple[str, int], np.ndarray]]:
         for path in tqdm.tqdm(paths, desc="reading", unit=" files", disable=None):
             name = path.relative_to(source).as_posix()
-            for number, clip in run.cfg.features.source.clips(str(path)):
+            for number, clip in run.source.clips(str(path)):
                 yield (name, number), clip
 
     found = sorted(read(run, clips()))
     rows = [
-        (*clip, signers.get(clip, -1), text.strip(), f"{sure:.4f}")
-        for clip, text, sure in found
+        (*clip, signers.get(clip, -1), text.strip(), f"{confidence:.4f}")
+        for clip, text, confidence in found
         if text.strip()
     ]
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([COLUMNS, *rows])
     files.write(out, text.getvalue())
     quartiles = np.quantile([float(row[-1]) for row in rows] or [0.0], (0.25, 0.5, 0.75))
-    print(
-        "a quarter, half and three quarters of the clips are read with a confidence below", end=" "
-    )
-    print(", ".join(f"{q:.3f}" for q in quartiles))
+    print(f"quartiles of the confidence: {', '.join(f'{q:.3f}' for q in quartiles)}")
     print(f"next: python -m aslx.prepare fingerspelling --source {source} --phrases {command.out}")
-    print(json.dumps({"path": command.out, "clips": len(rows), "empty": len(found) - len(rows)}))
+    cli.last_json({"path": command.out, "clips": len(rows), "empty": len(found) - len(rows)})
 
 
 def read(run: Any, clips: Iterator[tuple[Any, np.ndarray]]) -> Iterator[tuple[Any, str, float]]:
-    """What each clip is called, its text and the confidence; clips of about one length go together,
-    so that few shapes are compiled whatever comes."""
+    """The name, the text and the confidence of each clip.
+
+    Clips of similar lengths are read in one batch, so that few shapes are compiled.
+    """
     import jax
 
-    field = run.cfg.features.source.field()
+    field = run.source.field()
 
-    def together(frames: int, clips: list) -> Iterator[tuple[Any, str, float]]:
-        batch = field.allocate(max(1, _FRAMES // frames), frames)
+    def answers(frames: int, clips: list) -> Iterator[tuple[Any, str, float]]:
+        batch = field.allocate(_BATCH // frames or 1, frames)
         for row, (_, clip) in enumerate(clips):
             field.put(batch, row, clip)
         answers = run.cfg.task.decode(jax.device_get(run.predict(run.model, batch)))
         for (name, _), answer in zip(clips, answers, strict=False):
             yield name, answer.text, answer.confidence
 
-    waiting: dict[int, list] = {}
+    waiting: dict[int, list] = {}  # By the frames to which their batch pads them.
     for name, clip in clips:
-        if run.cfg.features.source.blank(clip):
+        if run.source.blank(clip):
             yield name, "", 0.0
             continue
-        frames = _LEAST
-        while frames < len(clip):
-            frames *= 2
+        frames = max(_SHORTEST, 1 << (len(clip) - 1).bit_length())
         waiting.setdefault(frames, []).append((name, clip))
-        if len(waiting[frames]) == max(1, _FRAMES // frames):
-            yield from together(frames, waiting.pop(frames))
+        if len(waiting[frames]) == (_BATCH // frames or 1):
+            yield from answers(frames, waiting.pop(frames))
     for frames, rest in waiting.items():
-        yield from together(frames, rest)
+        yield from answers(frames, rest)
 
 
 if __name__ == "__main__":

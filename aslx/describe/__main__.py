@@ -13,12 +13,12 @@ class Command:
     """Prints a config's layers, its parameters, and the FLOPs of one clip or image."""
 
     config: str
-    """A Python file with get_config(), or the name of one in configs/, such as quickstart; the
+    """A Python file with get_config(), or the name of a file in configs/, such as quickstart. The
     fields of the config become options of this command."""
     frames: int = 160
-    """Frames of the clip that FLOPs are counted for; Kaggle's mean is 160."""
+    """Length of the clip that FLOPs are counted for; the mean of Kaggle's clips is 160."""
     augment: str = ""
-    """Draw each way of showing a clip otherwise, before and after, into this .png."""
+    """Draw what each augmentation does to a clip into this .png."""
 
 
 def main() -> None:
@@ -48,7 +48,7 @@ def main() -> None:
     def forward(model, batch):
         return cfg.task.predict(model, *model_inputs.of(batch, cfg.features))
 
-    # Loops count once: of an autoregressive decoder, one character.
+    # The body of a loop counts once: an autoregressive decoder counts for one character.
     flops = (jax.jit(forward).lower(model, batch).cost_analysis() or {}).get("flops", 0.0)
     read = {name: list(array.shape[1:]) for name, array in batch.items()}
     print(f"inputs: {read}; features: {cfg.features.num_features}")
@@ -60,8 +60,7 @@ def main() -> None:
 
 
 def sizes(part: Any) -> int:
-    """Prints the parameters of a part of a model; how many there are."""
-
+    """Prints the parameters of a part of a model; returns their number."""
     leaves = stored.flatten(part)
     width = max(map(len, leaves), default=0)
     for name, leaf in leaves.items():

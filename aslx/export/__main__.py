@@ -16,7 +16,7 @@ class Command:
     workdir: str
     """A directory that aslx.train wrote."""
     out: str = ""
-    """Where to write; WORKDIR/export unless given."""
+    """The folder to write; by default WORKDIR/export."""
     options: Annotated[exporting.Options, tyro.conf.arg(name="")] = exporting.Options()
 
 
@@ -27,10 +27,8 @@ def main() -> None:
         print(f"  {name:<18} {value}")
     for score in done.scores:
         print(f"step {done.report['step']}: {score['name']} {score['value']:.4f} on {score['on']}")
-    print(
-        f"{exports.MODEL} needs LiteRT, or TensorFlow Lite of version {done.report['runtime']} or "
-        "later"
-    )
+    runtime = f"TensorFlow Lite of version {done.report['runtime']} or later"
+    print(f"{exports.MODEL} needs LiteRT, or {runtime}")
     written = str(done.folder / done.file)
     print(f"written: {written}")
     cli.last_json({done.file.partition(".")[0]: written} | done.report)

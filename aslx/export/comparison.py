@@ -1,4 +1,4 @@
-"""What exported models answer beside what JAX does, and in which time."""
+"""Compares the answers of exported models with those of JAX, and times them."""
 
 import time
 from collections.abc import Mapping
@@ -12,8 +12,10 @@ from aslx.export import tflite
 def compare(
     evaluation: Any, cfg: Any, model: Any, flatbuffers: Mapping[Any, bytes]
 ) -> dict[str, dict]:
-    """Answers of each flatbuffer beside JAX's on the clips of an evaluation, and its speed: CPU
-    time of the one core that it runs on, which other work does not lengthen."""
+    """Compares each flatbuffer with JAX on the clips of an evaluation.
+
+    The latency is CPU time of the one core that a model runs on: other work does not lengthen it.
+    """
     task, source = cfg.task, cfg.features.source
     expected, _ = evaluation.run(model)
     reports: dict[str, dict] = {}
@@ -40,7 +42,7 @@ def compare(
 
 
 def table(variants: dict[str, dict]) -> str:
-    """The reports of several types of weights side by side."""
+    """The reports of several types of weights, one in a line."""
     names = ("model_bytes", "score", "same_text", "latency_ms_median", "latency_ms_p95")
     lines = [f"  {'weights':<8}" + "".join(f"{name:>20}" for name in names)]
     for quantize, report in variants.items():

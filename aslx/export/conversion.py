@@ -1,4 +1,4 @@
-"""A config and a model -> a TFLite flatbuffer of built-in operations."""
+"""Converts a model to a TFLite flatbuffer."""
 
 import os
 from typing import Any, Literal, get_args
@@ -6,16 +6,18 @@ from typing import Any, Literal, get_args
 from aslx import cli, errors
 from aslx.export import quiet
 
-# Of the page's models: a browser's runtime takes no dynamic size. Kaggle's longest clip has 807.
+# Lengths of the page's models: a browser's runtime takes no dynamic size. Kaggle's longest clip
+# has 807 frames.
 WEB_FRAMES = (64, 128, 256, 512, 1024)
 Quantize = Literal["none", "float16", "int8"]
 VARIANTS: tuple[Quantize, ...] = get_args(Quantize)
 
 
 def convert(cfg: Any, model: Any, quantize: Quantize, rows: int | None = None) -> bytes:
-    """A TFLite flatbuffer of built-in operations alone.
+    """A TFLite flatbuffer that uses built-in operations only.
 
-    With `rows`, `inputs` has so many, and a second input `frames` i32[1] says how many are real.
+    With `rows`, `inputs` has that many rows, and a second input `frames` i32[1] is the number of
+    rows that are real.
     """
     from jax.experimental import jax2tf
 
@@ -45,7 +47,7 @@ def convert(cfg: Any, model: Any, quantize: Quantize, rows: int | None = None) -
 
 
 def _tensorflow() -> Any:
-    # What is converted is not run, so nothing is lost; else TensorFlow tells that it is on.
+    # Silences TensorFlow's message about oneDNN, which only matters for programs that are run.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     import tensorflow as tf
 
@@ -53,7 +55,7 @@ def _tensorflow() -> Any:
 
 
 def check_versions() -> None:
-    """BadInput where TensorFlow cannot read the programs that JAX writes."""
+    """BadInput if TensorFlow cannot read the programs that JAX writes."""
     import jax
     from jax import export
 
@@ -69,13 +71,13 @@ def check_versions() -> None:
     except ValueError:
         raise errors.BadInput(
             f"TensorFlow {tf.__version__} cannot read what jax {jax.__version__} writes "
-            "(TensorFlow 2.21 reads jax 0.10.2 to 0.11.1): install both anew, "
+            "(TensorFlow 2.21 reads jax 0.10.2 to 0.11.1): reinstall both, "
             f"{cli.installing('export')}"
         ) from None
 
 
 def runtime(flatbuffer: bytes) -> str:
-    """The oldest TensorFlow Lite that has all operations of a model, as its converter noted."""
+    """The oldest TensorFlow Lite that can run a model, as the converter noted in it."""
     from ai_edge_litert import schema_py_generated as schema
 
     model: Any = schema.ModelT.InitFromPackedBuf(flatbuffer, 0)
@@ -83,10 +85,3 @@ def runtime(flatbuffer: bytes) -> str:
         if note.name == b"min_runtime_version":
             return bytes(model.buffers[note.buffer].data).rstrip(b"\0").decode()
     return "unknown"
-
-
-def web(cfg: Any, model: Any, quantize: Quantize) -> dict[str, bytes]:
-    """The page's models by file name; none of images, whose model.tflite has a fixed size."""
-    if "t" not in cfg.features.source.shape:
-        return {}
-    return {f"web/{n}.tflite": convert(cfg, model, quantize, n) for n in WEB_FRAMES}

@@ -1,6 +1,6 @@
-"""Networks that answer together: what they say is the mean of their probabilities.
+"""Ensembles: several networks answer with the mean of their probabilities.
 
-An `Ensemble` has the functions of a network, so all that reads one reads it, the exporter too.
+An `Ensemble` has the functions of a network, so it can take a network's place, also in an export.
 Shape suffixes: B batch, S frames, F features, M memory, D width, T characters, V classes.
 """
 
@@ -25,11 +25,12 @@ def _mean(logits: list[jax.Array]) -> jax.Array:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Ensemble:
-    """Its memory is the members' side by side, f[B, M, D1 + D2 ...], its cache a list of theirs."""
+    """Several networks as one. Its memory concatenates those of the members, f[B, M, D1 + D2 ...];
+    its cache is the list of their caches."""
 
     members: tuple[Any, ...]
     widths: tuple[int, ...] = dataclasses.field(metadata={"static": True})
-    """Of the members' memories; none where they encode nothing."""
+    """Widths of the members' memories; () for networks that encode nothing."""
 
     def encode(
         self, features_BSF: jax.Array, mask_BS: jax.Array, key: jax.Array | None = None
@@ -63,36 +64,30 @@ class Ensemble:
 
 
 def together(runs: list[trained_run.Run]) -> trained_run.Run:
-    """The first run with the networks of all; BadInput names what they do not have in common."""
+    """The first run with the networks of all runs; BadInput names what the runs do not share."""
     first, *others = runs
     for run in others:
-        for part in ("features", "task"):
-            # Each has the prior that its own data give, and the first's is followed.
-            mine, theirs = (
-                config_json.to_json(getattr(r.cfg, part)) | {"prior": None} for r in (first, run)
-            )
-            different = config.differences(mine, theirs, part)
-            if different:
-                raise errors.BadInput(
-                    f"{first.workdir} and {run.workdir} do not answer together: {different[0]}"
-                )
-    members = tuple(run.model for run in runs)
-    if not all(hasattr(member, "encode") for member in members):
-        return dataclasses.replace(first, model=Ensemble(members, ()))
-    shapes = [_memory(run) for run in runs]
-    for run, shape in zip(others, shapes[1:], strict=True):
-        if shape[1] != shapes[0][1]:
+        if different := config.differences(_shared(first), _shared(run)):
             raise errors.BadInput(
-                f"{first.workdir} and {run.workdir} do not answer together: of 64 frames one makes "
-                f"{shapes[0][1]} positions and the other {shape[1]}"
+                f"{first.workdir} and {run.workdir} do not answer together: {different[0]}"
             )
-    widths = tuple(shape[2] for shape in shapes)
-    return dataclasses.replace(first, model=Ensemble(members, widths))
+    widths = tuple(width for run in runs for width in _memory(run)[2:])
+    return dataclasses.replace(first, model=Ensemble(tuple(run.model for run in runs), widths))
+
+
+def _shared(run: trained_run.Run) -> dict[str, Any]:
+    """What the runs of an ensemble must have in common."""
+    # Each run's own data give its prior; the ensemble uses the first run's.
+    task = config_json.to_json(run.cfg.task) | {"prior": None}
+    features = config_json.to_json(run.cfg.features)
+    positions = list(_memory(run)[1:2])
+    return {"features": features, "task": task, "positions of 64 frames": positions}
 
 
 def _memory(run: trained_run.Run) -> tuple[int, ...]:
-    """The shape of the memory of a clip of 64 frames."""
+    """The shape of the memory of a clip of 64 frames; () for a network that encodes nothing."""
+    if not hasattr(run.model, "encode"):
+        return ()
     features = jnp.zeros((1, 64, run.cfg.features.num_features))
     mask = jnp.ones((1, 64), bool)
-    found = jax.eval_shape(lambda model: model.encode(features, mask), run.model)
-    return found[0].shape
+    return jax.eval_shape(lambda model: model.encode(features, mask)[0], run.model).shape

@@ -1,4 +1,4 @@
-"""The function that is exported: what the source of the features gives -> what the task answers.
+"""The function that is exported: raw inputs -> the task's outputs.
 
 Shape suffixes: B batch (of one), S frames, F features, M memory.
 """
@@ -17,17 +17,18 @@ from aslx.kernels import mode as modes
 from aslx.models import layers, recogniser
 from aslx.runs import opening
 
-# Of the longest clip: Kaggle's clips (a median of 148 frames, three quarters below 207) so cost
-# little more than their own length, and a phone holds three encoders.
+# Lengths of the encoders, as shares of the longest clip. With these a clip of Kaggle's (median 148
+# frames, three quarters below 207) costs little more than its own length, and three encoders fit
+# on a phone.
 _SHARES = (5 / 12, 2 / 3, 1)
 
 
 def lengths(cfg: config_lib.Config, model: Any, rows: int | None = None) -> list[int]:
-    """Frames that the exported model may see of a clip, which has at most `rows`: the lengths that
-    it chooses from, the shortest first; one alone where its answer would depend on it."""
+    """The lengths, shortest first, that the exported model chooses from for a clip of at most
+    `rows` frames. A single length if the answer would depend on the choice."""
     most = cfg.features.max_frames
     members = model.members if isinstance(model, ensemble.Ensemble) else (model,)
-    # The published networks mask nothing.
+    # The networks of the published baselines ignore the mask.
     masks = all(isinstance(member, recogniser.Recogniser) for member in members)
     if not masks or not isinstance(cfg.features, phrase_features.Modern):
         return [most]
@@ -37,11 +38,11 @@ def lengths(cfg: config_lib.Config, model: Any, rows: int | None = None) -> list
 
 
 class Lengths:
-    """A network that encodes a clip at the shortest of a few lengths that holds it.
+    """A network that encodes a clip at the shortest of a few lengths into which the clip fits.
 
-    Padding would cost what frames cost, and XNNPACK takes no dynamic size. A branch is a loop of
-    one turn at most: the converter mixes up what it passes into an `If`, and makes arguments of
-    the weights, which then are not quantised. The branches' weights are stored once.
+    Padding costs as much as frames, and XNNPACK takes no dynamic size. A branch is a loop of at
+    most one iteration: the converter mixes up the arguments of an `If`, and turns weights into
+    arguments, which are then not quantised. The weights are stored once for all branches.
     """
 
     def __init__(self, model: Any, lengths: list[int]):
@@ -51,12 +52,12 @@ class Lengths:
         return getattr(self._model, name)
 
     def encode(self, features_BSF: jax.Array, mask_BS: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """What the model's `encode` answers, with masked positions up to the longest's."""
+        """The model's `encode`, padded with masked positions to the longest length."""
         shapes = jax.eval_shape(self._model.encode, features_BSF, mask_BS)
 
         def turn(_, frames: int):
             found = self._model.encode(features_BSF[:, :frames], mask_BS[:, :frames])
-            return jnp.array(False), jax.tree.map(_filled, found, shapes)
+            return jnp.array(False), jax.tree.map(_padded, found, shapes)
 
         found = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
         kept, shorter = mask_BS.sum(), -1
@@ -68,14 +69,14 @@ class Lengths:
         return found
 
 
-def _filled(x: jax.Array, like: jax.ShapeDtypeStruct) -> jax.Array:
-    if x.dtype == bool:  # Kaggle's runtime has no PAD of these.
-        return _filled(x.astype(jnp.float32), like) > 0
+def _padded(x: jax.Array, like: jax.ShapeDtypeStruct) -> jax.Array:
+    if x.dtype == bool:  # Kaggle's runtime cannot pad booleans.
+        return _padded(x.astype(jnp.float32), like) > 0
     return jnp.pad(x, [(0, n - m) for m, n in zip(x.shape, like.shape, strict=True)])
 
 
 def exact(cfg: config_lib.Config, model: Any) -> tuple[config_lib.Config, Any]:
-    """With arithmetic in float32: TFLite has no products in bfloat16."""
+    """The config and the model with arithmetic in float32: TFLite multiplies no bfloat16."""
     if getattr(cfg.model, "dtype", "float32") == "float32":
         return cfg, model
     cfg = dataclasses.replace(cfg, model=dataclasses.replace(cfg.model, dtype="float32"))
@@ -84,9 +85,9 @@ def exact(cfg: config_lib.Config, model: Any) -> tuple[config_lib.Config, Any]:
 
 
 def answer(cfg: config_lib.Config, model: Any, rows: int | None = None) -> Any:
-    """The exported function of a clip, of at most `rows` frames, or an image.
+    """The exported function of an image or of a clip of at most `rows` frames.
 
-    `frames` i32[1] counts the rows that are real, where not all are.
+    Its argument `frames` i32[1] is the number of real rows, if not all are real.
     """
     cfg, model = exact(cfg, model)
     model = layers.bound(model, modes.EXPORT)

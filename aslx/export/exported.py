@@ -1,24 +1,26 @@
-"""An exported model as it was when it was opened, whatever happens to its folder since.
+"""An exported model, as it was when it was opened, whatever happens to its folder later.
 
-The folder may be a stranger's: model.json is data of a known form, no name in it leads out of the
-folder, and no file is used that is not the one that it describes. (model.tflite itself runs in
+The folder may come from a stranger: model.json must have a known form, its names must stay inside
+the folder, and every file must have the size and hash that it states. (model.tflite itself runs in
 LiteRT: docs/safety.md.)
 """
 
 import dataclasses
 import functools
 import hashlib
+import json
+import math
 import os
 import pathlib
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import IO, Annotated, Any, Literal
+from typing import IO, Annotated, Any, Literal, Self, TypeVar
 
 import numpy as np
 import pydantic
 
 from aslx import errors
 from aslx.export import exports, tflite
-from aslx.schema import landmarks
+from aslx.schema import landmarks, vocab
 from aslx.storage import files
 
 Answer = dict[str, Any]  # See `About.report`.
@@ -30,51 +32,114 @@ _Side = Annotated[int, pydantic.Field(ge=1, le=2**20)]
 _Name = Annotated[str, pydantic.Field(pattern=r"^([A-Za-z0-9_]+/)?[A-Za-z0-9_][A-Za-z0-9_.]*$")]
 
 
-class _Form(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(strict=True)
+class Form(pydantic.BaseModel):
+    """What a JSON file of an export must look like. Numbers are numbers, texts are texts."""
+
+    model_config = pydantic.ConfigDict(strict=True, frozen=True)
 
 
-class _Input(_Form):
+AnyForm = TypeVar("AnyForm", bound=Form)
+
+
+class _Input(Form):
     kind: Literal["columns", "frames", "keypoints", "image"]
     shape: Annotated[list[_Side | Literal["t"]], pydantic.Field(min_length=2, max_length=3)]
     columns: Annotated[list[_Text], pydantic.Field(max_length=2**14)] = []
 
 
-class _File(_Form):
+class _File(Form):
     bytes: Annotated[int, pydantic.Field(ge=1, le=2**31)]
     sha256: str
 
 
-class _Web(_Form):
+class _Web(Form):
     file: _Name
 
 
-class Score(_Form):
+class Score(Form):
     """How well the model did."""
 
     name: _Text
     """"score", or "loss"."""
     value: float
     on: _Text
-    """The split, and how much of it."""
+    """The split, and how many of its clips."""
 
 
-class _Described(_Form):
-    """What aslx.export writes into model.json."""
+class About(Form):
+    """What aslx.export writes about the model into model.json."""
 
     step: Annotated[int, pydantic.Field(ge=0)]
     scores: Annotated[list[Score], pydantic.Field(max_length=10)]
+    """Of the checkpoint, and of the exported file itself, where they are known."""
     input: _Input
     task: Literal["transcription", "classification"]
     answers: Annotated[list[_Text], pydantic.Field(min_length=1, max_length=2**16)]
+    """The character of each column of the outputs, or the classes."""
     files: Annotated[dict[_Name, _File], pydantic.Field(max_length=100)]
     web: Annotated[list[_Web], pydantic.Field(max_length=100)] = []
+
+    @pydantic.model_validator(mode="after")
+    def _check(self) -> Self:
+        said, clips = self.input, self.input.shape[0] == "t" and "t" not in self.input.shape[1:]
+        sides = self.kind != "image" or len(self.shape) == 3
+        named = not said.columns or len(self.columns) == self.width
+        if clips == (self.kind == "image") or not sides or not named:
+            raise ValueError(f"{self.kind} of shape {said.shape} are not read")
+        for name in (exports.MODEL, *(entry.file for entry in self.web)):
+            if name not in self.files:
+                raise ValueError(f"{name} is not described")
+        return self
+
+    @property
+    def classifies(self) -> bool:
+        return self.task == "classification"
+
+    @property
+    def kind(self) -> str:
+        """ "columns", "frames", "keypoints" or "image"."""
+        return self.input.kind
+
+    @functools.cached_property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of a frame, or of the image."""
+        return tuple(n for n in self.input.shape if n != "t")
+
+    @functools.cached_property
+    def columns(self) -> tuple[str, ...]:
+        """Kaggle's names of a frame's values; () if the values have none."""
+        if self.kind == "frames":  # All points; x, y and z of each point are adjacent.
+            return tuple(f"{axis}_{p}" for p in landmarks.POINTS for axis in landmarks.AXES)
+        return tuple(self.input.columns)
+
+    @property
+    def width(self) -> int:
+        """Values of a frame."""
+        return math.prod(self.shape)
+
+    @functools.cached_property
+    def selection(self) -> landmarks.Selection:
+        """The points whose columns the model reads, in their order."""
+        points = dict.fromkeys(name.partition("_")[2] for name in self.columns)
+        return landmarks.Selection("of the model", tuple(points))
+
+    def report(self, outputs: np.ndarray) -> Answer:
+        """The model's outputs as the API gives them."""
+        if self.classifies:
+            pairs = zip(self.answers, outputs, strict=True)
+            shares = {name: round(float(share), 4) for name, share in pairs}
+            best = self.answers[int(outputs.argmax())]
+            return {"class": best, "probability": shares[best], "probabilities": shares}
+        characters = [
+            {"character": character, "confidence": round(confidence, 4)}
+            for character, confidence in vocab.characters(outputs, self.answers)
+        ]
+        return {"text": "".join(c["character"] for c in characters), "characters": characters}
 
 
 @dataclasses.dataclass(frozen=True)
 class File:
-    """A file that was found to be what model.json says. It is held open, and so outlives its
-    folder."""
+    """A file whose size and hash were checked. It stays open, and so outlives its folder."""
 
     opened: IO[bytes]
     size: int
@@ -90,65 +155,21 @@ class File:
 
 
 @dataclasses.dataclass(frozen=True)
-class About:
-    """What aslx.export wrote of the model into model.json."""
-
-    step: int
-    task: str  # "transcription" or "classification".
-    kind: str  # "columns", "frames", "keypoints" or "image".
-    shape: tuple[int, ...]  # Of a frame, or of the image.
-    columns: tuple[str, ...]  # Kaggle's names of a frame's values; () where they have none.
-    answers: tuple[str, ...]  # Characters by column of the outputs, or classes.
-
-    @property
-    def classifies(self) -> bool:
-        return self.task == "classification"
-
-    @property
-    def width(self) -> int:
-        """Values of a frame."""
-        return int(np.prod(self.shape))
-
-    @property
-    def selection(self) -> landmarks.Selection:
-        """The points whose columns the model reads, in their order."""
-        points = dict.fromkeys(name.partition("_")[2] for name in self.columns)
-        return landmarks.Selection("of the model", tuple(points))
-
-    def report(self, outputs: np.ndarray) -> Answer:
-        """The model's outputs as the API gives them."""
-        if self.classifies:
-            pairs = zip(self.answers, outputs, strict=True)
-            shares = {name: round(float(share), 4) for name, share in pairs}
-            best = self.answers[int(outputs.argmax())]
-            return {"class": best, "probability": shares[best], "probabilities": shares}
-        # The competition's loop: an index without a character is left out.
-        characters = [
-            {"character": self.answers[i], "confidence": round(float(row[i]), 4)}
-            for row, i in zip(outputs, outputs.argmax(1), strict=True)
-            if i < len(self.answers)
-        ]
-        return {"text": "".join(c["character"] for c in characters), "characters": characters}
-
-
-@dataclasses.dataclass(frozen=True)
 class Export:
     """A folder that aslx.export wrote."""
 
     folder: pathlib.Path
     about: About
-    scores: tuple[Score, ...]
-    """The checkpoint's, and the exported file's own, where they are known."""
     described: bytes
-    """model.json."""
+    """The contents of model.json."""
     files: dict[str, File]
-    """By their names in the folder; model.json and report.json are none of them."""
+    """All files but model.json and report.json, by their names in the folder."""
     mark: tuple[int, int] | None
 
     @functools.cached_property
     def source(self) -> Any:
-        """How files and arrays become the model's inputs, as of a run."""
-        from aslx.inputs import input_kinds  # It imports JAX, which the server does without.
+        """How files and arrays become the model's inputs, as for a run."""
+        from aslx.inputs import input_kinds  # Imports JAX, which the server does without.
 
         match self.about.kind:
             case "columns":
@@ -169,7 +190,7 @@ class Export:
         return interpreter(self.files[exports.MODEL].read(), self.about)
 
     def answers(self, clips: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """The model's outputs for clips or images, as `source` reads them from a file."""
+        """The model's outputs for clips or images that `source` has read."""
         return [self._interpreter(inputs=self.source.pack(clip))["outputs"] for clip in clips]
 
     def report(self, answer: np.ndarray | None) -> Answer:
@@ -182,31 +203,34 @@ class Export:
 
     @property
     def replaced(self) -> bool:
-        """Whether another export has taken its place."""
+        """Whether the folder now holds another export."""
         there = _mark(self.folder)
         return there is not None and there != self.mark
 
 
 def open_export(folder: str | pathlib.Path) -> Export:
-    """The export in a folder, as RUN/export; BadInput where it is not one whole export.
+    """Opens the export in a folder such as RUN/export; BadInput unless it is one whole export.
 
-    Needs the extra `serve`, and TensorFlow never."""
+    Needs the extra `serve`, and never TensorFlow."""
     folder = pathlib.Path(folder)
+    path = folder / exports.ABOUT
     for _ in range(10):
         mark = _mark(folder)
         try:
-            found = _export(folder, mark)
+            about = read_form(About, path)
+            found = {name: _file(folder / name, file) for name, file in about.files.items()}
+            export = Export(folder, about, path.read_bytes(), found, mark)
         except errors.BadInput:
             if _mark(folder) == mark:
                 raise
         else:
             if _mark(folder) == mark:
-                return found
+                return export
     raise errors.BadInput(f"{folder} is replaced all the time: serve it when that is over")
 
 
 def _mark(folder: pathlib.Path) -> tuple[int, int] | None:
-    """What changes where another export takes the folder's place."""
+    """A value that changes when another export replaces the folder."""
     try:
         found = os.stat(folder / exports.ABOUT)
     except (FileNotFoundError, NotADirectoryError):
@@ -214,28 +238,27 @@ def _mark(folder: pathlib.Path) -> tuple[int, int] | None:
     return found.st_ino, found.st_mtime_ns
 
 
-def _export(folder: pathlib.Path, mark: tuple[int, int] | None) -> Export:
-    path = folder / exports.ABOUT
+def read_form(form: type[AnyForm], path: pathlib.Path) -> AnyForm:
+    """Reads a JSON file of an export; BadInput names the first value that has another form."""
     values = files.read_object(path)
     try:
-        said = _Described.model_validate(values)
+        return form.model_validate_json(json.dumps(values))
     except pydantic.ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        where = ".".join(str(part)[:100] for part in first["loc"])
         raise errors.BadInput(
-            f"{path} is not what aslx.export writes ({where}: {first['msg']}): {_AGAIN}"
+            f"{path} is not what aslx.export writes ({first_error(error)}): {_AGAIN}"
         ) from None
-    found = {name: _file(folder / name, file) for name, file in said.files.items()}
-    for name in (exports.MODEL, *(entry.file for entry in said.web)):
-        if name not in found:
-            raise errors.BadInput(f"{path} does not describe {name}: {_AGAIN}")
-    described = path.read_bytes()
-    about, scores = _about(path, said), tuple(said.scores)
-    return Export(folder, about, scores, described, found, mark)
+
+
+def first_error(error: pydantic.ValidationError) -> str:
+    """Where the first value of another form stands, and what is wrong with it."""
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    where = ".".join(str(part)[:100] for part in first["loc"])
+    why = first["msg"].removeprefix("Value error, ")
+    return f"{where}: {why}" if where else why
 
 
 def _file(path: pathlib.Path, said: _File) -> File:
-    if not path.is_file():  # Nor a pipe, which nobody may ever write to.
+    if not path.is_file():  # Also refuses a pipe, from which reading may never end.
         raise errors.BadInput(f"{path} is missing: {_AGAIN}")
     with files.given(path):
         opened = path.open("rb")
@@ -247,37 +270,22 @@ def _file(path: pathlib.Path, said: _File) -> File:
     raise errors.BadInput(f"{path} is not the file that {exports.ABOUT} describes: {_AGAIN}")
 
 
-def _about(path: pathlib.Path, said: _Described) -> About:
-    kind, columns = said.input.kind, tuple(said.input.columns)
-    if kind == "frames":  # All points, x, y and z of each together.
-        columns = tuple(f"{axis}_{p}" for p in landmarks.POINTS for axis in landmarks.AXES)
-    shape = tuple(n for n in said.input.shape if n != "t")
-    about = About(said.step, said.task, kind, shape, columns, tuple(said.answers))
-    clips = said.input.shape[0] == "t" and "t" not in said.input.shape[1:]
-    sides = kind != "image" or len(shape) == 3
-    if clips == (kind == "image") or not sides or (columns and len(columns) != about.width):
-        raise errors.BadInput(f"{path}: {kind} of shape {said.input.shape} are not read: {_AGAIN}")
-    return about
-
-
 def interpreter(model: bytes, about: About) -> Callable:
-    """inputs -> outputs, as Kaggle's evaluator calls them; BadInput where the model does not take
-    what model.json says, or answers otherwise."""
+    """inputs -> outputs, called as Kaggle's evaluator does; BadInput if the model takes or answers
+    something else than model.json says."""
     try:
         runner = tflite.runner(model)
         takes = tuple(runner.get_input_details()["inputs"]["shape_signature"])
         gives = tuple(runner.get_output_details()["outputs"]["shape"])
-    except (ValueError, RuntimeError, KeyError) as error:  # As LiteRT says of what it cannot run.
-        raise errors.BadInput(f"model.tflite cannot be run: {error}; export again") from None
+    except (ValueError, RuntimeError, KeyError) as error:  # LiteRT's errors for a bad model.
+        raise errors.BadInput(f"{exports.MODEL} cannot be run: {error}; {_AGAIN}") from None
     says = about.shape if about.kind == "image" else (-1, *about.shape)
-    if takes != says:
-        raise errors.BadInput(
-            f"model.json says {says}, and model.tflite takes {takes}: export again"
-        )
     answers = len(about.answers)
     enough = gives == (answers,) if about.classifies else len(gives) == 2 and gives[1] >= answers
-    if not enough:
-        raise errors.BadInput(
-            f"model.json names {answers} answers, and model.tflite gives {gives}: export again"
-        )
-    return runner
+    if takes != says:
+        what = f"says {says}, and {exports.MODEL} takes {takes}"
+    elif not enough:
+        what = f"names {answers} answers, and {exports.MODEL} gives {gives}"
+    else:
+        return runner
+    raise errors.BadInput(f"{exports.ABOUT} {what}: {_AGAIN}")

@@ -1,9 +1,9 @@
-"""A run -> a folder with model.tflite and, for a competition, submission.zip.
+"""Exports a run into a folder with model.tflite and, for a competition, submission.zip.
 
-The graph takes what the source of the features says, as Kaggle's raw columns, NaN and all, any
-number of frames, and holds features, network and decoding: the very functions that trained. Its
-signature is Kaggle's: `serving_default`, with `inputs` and `outputs`. model.json says of it what a
-program that is not Kaggle's has to know.
+The graph takes raw inputs in the form of the features' source, such as Kaggle's columns with NaN,
+for any number of frames. It holds features, network and decoding: the same functions that trained.
+Its signature is Kaggle's: `serving_default`, with `inputs` and `outputs`. model.json describes it
+to other programs.
 """
 
 import dataclasses
@@ -30,26 +30,27 @@ class Options:
     """How a run is exported."""
 
     web: bool = False
-    """Write the models that aslx.serve's page runs too: the same, at a few fixed lengths."""
+    """Also write the models that the page of aslx.serve runs: the same model at a few fixed
+    lengths."""
     quantize: conversion.Quantize = "none"
-    """Type of the stored weights; int8: one scale a channel, activations stay float."""
+    """Type of the stored weights; int8: one scale per channel, activations stay float."""
     decoding: Annotated[decoding_options.Options, tyro.conf.arg(name="")] = (
         decoding_options.Options()
     )
     variants: bool = False
-    """Write the model with the other types of weights too, model_TYPE.tflite, and compare all."""
+    """Also write the model with the other types of weights, model_TYPE.tflite, and compare all."""
     average: int = 0
-    """Export the mean of so many checkpoints, the newest (a run keeps two and the best); 0: the
-    best."""
+    """Export the mean of this many of the newest checkpoints (a run keeps two and the best); 0: the
+    best checkpoint."""
     ensemble: tuple[str, ...] = ()
-    """Other runs of the same features and task: one model answers by the mean of their
-    probabilities."""
+    """Other runs of the same features and task: the model answers with the mean of the
+    probabilities of all runs."""
     split: str = "test"
-    """Split whose clips are compared with JAX and timed."""
+    """Split whose clips are used to compare the model with JAX and to time it."""
     clips: int = 200
-    """How many of them; 0: compare nothing."""
+    """Number of clips to compare on; 0: compare nothing."""
     data: str = ""
-    """Another prepared data set than the one trained on."""
+    """A prepared data set to use instead of the one that the run was trained on."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,21 +59,21 @@ class Exported:
 
     folder: files.Path
     file: str
-    """The file in `folder` for the competition, submission.zip; model.tflite where there is no
-    competition, or the model is too large for it."""
+    """submission.zip in `folder`; or model.tflite, if there is no competition or the model is too
+    large for it."""
     report: dict[str, Any]
-    """Sizes in bytes, the oldest runtime, and what the comparison with JAX found."""
+    """Sizes in bytes, the oldest runtime, and the results of the comparison with JAX."""
     scores: list[dict[str, Any]]
-    """How well the model did: the name of a score, its value, and the clips that it is of."""
+    """The `name` and `value` of each score, and the clips that it is `on`."""
 
 
 def export_run(workdir: str | files.Path, out: str = "", options: Options = Options()) -> Exported:
-    """Writes the best checkpoint of a run directory as TFLite to the folder `out`, WORKDIR/export
-    unless given. A folder that an export wrote is replaced as a whole.
+    """Writes the best checkpoint of a run directory as TFLite to the folder `out`, by default
+    WORKDIR/export. A folder that an export wrote is replaced as a whole.
 
-    Needs the extra `export` (TensorFlow). BadInput where `workdir` holds no run, where `out` holds
-    other files, where the split is missing that `options` compare on (clips=0 compares nothing),
-    and where a competition would refuse the size.
+    Needs the extra `export` (TensorFlow). BadInput if `workdir` holds no run, if `out` holds other
+    files, if the split to compare on is missing (clips=0 compares nothing), or if the competition
+    would refuse the size.
     """
     folder = epath.Path(out or f"{workdir}/export")
     exports.check(folder)
@@ -93,7 +94,7 @@ def export_run(workdir: str | files.Path, out: str = "", options: Options = Opti
     report["runtime"] = conversion.runtime(models[options.quantize])
     clips = len(evaluation.data) if evaluation else 0
     scores = _scores(options, run, report if evaluation else None, clips)
-    # How it was made, so that serve can make it anew.
+    # How the model was made, so that aslx.serve can export it again.
     made = {name: getattr(options, name) for name in ("quantize", "average", "ensemble")}
     made["options"] = dataclasses.asdict(options.decoding)
     described = about(run.cfg, run.step, scores, web=options.web)
@@ -102,8 +103,8 @@ def export_run(workdir: str | files.Path, out: str = "", options: Options = Opti
 
 
 def about(cfg: Any, step: int, scores: list[dict], *, web: bool) -> dict[str, Any]:
-    """What model.json says beside its files: what goes into the model, what comes out, how well it
-    did, and which files the page takes."""
+    """The contents of model.json without the files: the model's inputs and outputs, its scores, and
+    the models that the page uses."""
     source = cfg.features.source
     clips = "t" in source.shape
     values = {
@@ -120,11 +121,11 @@ def about(cfg: Any, step: int, scores: list[dict], *, web: bool) -> dict[str, An
 
 
 def submission(model: bytes, beside: dict[str, bytes]) -> bytes:
-    """submission.zip: model.tflite and what a competition wants beside it."""
+    """submission.zip: model.tflite and the files that a competition asks for."""
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as z:
         for name, data in {exports.MODEL: model, **beside}.items():
-            # A fixed date: the same run gives the same bytes.
+            # With ZipInfo's fixed date the same run gives the same bytes.
             z.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)
     size = archive.tell()
     if size > MAX_ZIP:
@@ -136,7 +137,7 @@ def submission(model: bytes, beside: dict[str, bytes]) -> bytes:
 
 
 def _opened(workdir: str | files.Path, options: Options) -> Any:
-    """The run that is exported: of several one that answers for all."""
+    """The run that is exported; of an ensemble, one run that answers for all."""
     from aslx.export import ensemble, export_graph
     from aslx.runs import trained_run
 
@@ -151,7 +152,7 @@ def _opened(workdir: str | files.Path, options: Options) -> Any:
 
 
 def _evaluation(options: Options, run: Any) -> Any:
-    """Of the clips to compare with, or None; opened before the conversion, which takes minutes."""
+    """The clips to compare on, or None; opened before the conversion, which takes minutes."""
     from aslx.runs import evaluator
 
     if not options.clips:
@@ -162,47 +163,40 @@ def _evaluation(options: Options, run: Any) -> Any:
         raise errors.BadInput(f"{error}; or pass --clips 0 to compare nothing") from None
 
 
-def _converted(
-    options: Options, run: Any
-) -> tuple[dict[conversion.Quantize, bytes], dict[str, bytes]]:
-    """The models by their weights, the wanted ones first, and all files by their names."""
-    others: list[conversion.Quantize] = list(conversion.VARIANTS) if options.variants else []
-    wanted: list[conversion.Quantize] = [
-        options.quantize,
-        *(q for q in others if q != options.quantize),
-    ]
+def _converted(options: Options, run: Any) -> tuple[dict[str, bytes], dict[str, bytes]]:
+    """The models by their type of weights, that of the options first, and all files by name."""
+    others = conversion.VARIANTS if options.variants else ()
+    wanted = list(dict.fromkeys((options.quantize, *others)))
     print(f"converting step {run.step} of {run.workdir}, weights as {', '.join(wanted)}")
-    models: dict[conversion.Quantize, bytes] = {
-        q: conversion.convert(run.cfg, run.model, q) for q in wanted
-    }
+    models: dict[str, bytes] = {q: conversion.convert(run.cfg, run.model, q) for q in wanted}
     names = [f"model_{'float32' if q == 'none' else q}.tflite" for q in wanted[1:]]
     every = dict(zip([exports.MODEL, *names], models.values(), strict=True))
-    beside = run.cfg.features.source.submission
-    every |= {**run.cfg.task.report.beside(), **(beside or {})}
-    if beside is not None:
+    source = run.cfg.features.source
+    every |= run.cfg.task.report.beside() | (source.submission or {})
+    if source.submission is not None:
         try:
-            every[_ZIP] = submission(models[options.quantize], beside)
+            every[_ZIP] = submission(models[options.quantize], source.submission)
         except errors.BadInput as error:
             if not options.web:
                 raise
-            print(f"no {_ZIP}: {error}", file=sys.stderr)  # The page needs none.
-    if options.web:
-        every |= conversion.web(run.cfg, run.model, options.quantize)
+            print(f"no {_ZIP}: {error}", file=sys.stderr)  # The page does not need it.
+    if options.web and "t" in source.shape:
+        every |= {
+            f"web/{n}.tflite": conversion.convert(run.cfg, run.model, options.quantize, n)
+            for n in conversion.WEB_FRAMES
+        }
     return models, every
 
 
 def _scores(options: Options, run: Any, found: dict | None, split: int) -> list[dict]:
-    """The checkpoint's own score, where it is the export's too, and what the export scored on so
-    many clips of the split."""
+    """The checkpoint's own score, if it holds for the export too, and the score of the export on
+    the clips that were compared, out of `split` clips."""
     scores = []
-    plain = (
-        not options.average
-        and not options.ensemble
-        and options.decoding == decoding_options.Options()
-    )
-    for saved in checkpoint_scores.saved(run.workdir) if plain else ():
+    plain = options.decoding == decoding_options.Options()
+    as_trained = plain and not options.average and not options.ensemble
+    for saved in checkpoint_scores.saved(run.workdir) if as_trained else ():
         if saved.step == run.step and saved.score is not None:
-            # A run that keeps the checkpoint of the least loss ranks by that.
+            # A run that keeps the checkpoint of the least loss saves -loss as the score.
             loss = getattr(run.cfg.task, "best_by_loss", False)
             name, value = ("loss", -saved.score) if loss else ("score", saved.score)
             scores.append({"name": name, "value": value, "on": run.cfg.data.eval_split})

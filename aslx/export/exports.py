@@ -1,7 +1,7 @@
-"""The folder of an exported model: its files appear together, and say what they are.
+"""The folder of an exported model: all its files appear at once, and model.json lists them.
 
-model.json describes the model and names every other file with its size and SHA-256, so that who
-reads the folder finds a mixture of two exports out. report.json is for people and `aslx.serve`.
+model.json describes the model, and has the size and SHA-256 of every other file, so that a reader
+detects a mixture of two exports. report.json is for people and for `aslx.serve`.
 """
 
 import hashlib
@@ -16,8 +16,8 @@ from aslx import errors
 from aslx.storage import files
 
 ABOUT, REPORT, MODEL = "model.json", "report.json", "model.tflite"
-# What may stand in a folder that an export replaces: files of an export, what a killed one left of
-# them, and a file browser's own.
+# The files that an export may replace: those of an export, the temporary files of an export that
+# was killed, and those of a file browser.
 _OWN = re.compile(
     r"model(_(float32|float16|int8))?\.tflite|(model|report|inference_args)\.json|submission\.zip"
     r"|labels\.txt|web|web/[0-9]+\.tflite|\.[0-9a-f]{32}\.[a-z_.]+|(web/)?\.DS_Store"
@@ -25,7 +25,7 @@ _OWN = re.compile(
 
 
 def check(out: files.Path) -> None:
-    """BadInput where an export cannot be written to `out`, or would replace other files."""
+    """BadInput if an export cannot be written to `out`, or would replace other files."""
     if files.in_bucket(out):
         return
     folder = _local(out)
@@ -46,15 +46,15 @@ def check(out: files.Path) -> None:
 
 
 def _local(out: files.Path) -> pathlib.Path:
-    """The folder itself, where `out` is a link to it."""
+    """The folder itself if `out` is a link to it."""
     return pathlib.Path(os.path.realpath(out))
 
 
 def write(
     out: files.Path, about: dict[str, Any], report: dict[str, Any], every: dict[str, bytes]
 ) -> None:
-    """Replaces `out` by a folder of these files: all of them at once, or, in a bucket, model.json
-    last. Until then `out` is what it was."""
+    """Replaces `out` by a folder of these files: all at once, or, in a bucket, model.json last.
+    Until then `out` stays as it was."""
     named = {
         name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
         for name, data in every.items()
@@ -71,4 +71,4 @@ def write(
         for name, data in whole.items():
             (folder / name).parent.mkdir(exist_ok=True)
             (folder / name).write_bytes(data)
-        check(out)  # Again: somebody may have put something there since.
+        check(out)  # Again: new files may have appeared since.

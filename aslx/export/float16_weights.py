@@ -1,7 +1,7 @@
-"""Weights of a TFLite file as float16, which the runtime makes float32 again when it loads them.
+"""Stores the weights of a TFLite file as float16; the runtime loads them as float32.
 
-The converter has an option for it, but makes float32 of the weights of a loop outside of it: the
-runtime then copies them in whenever the loop is entered, and cannot pack them.
+The converter has an option for this, but it places the conversion of a loop's weights outside the
+loop: the runtime then copies the weights whenever it enters the loop, and cannot pack them.
 """
 
 from typing import Any
@@ -10,7 +10,7 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-_AT_LEAST = 1024  # Values; smaller constants are not worth an operation.
+_AT_LEAST = 1024  # Values; a smaller constant is not worth an operation.
 
 
 def halved(flatbuffer: bytes) -> bytes:
@@ -21,7 +21,7 @@ def halved(flatbuffer: bytes) -> bytes:
     dequantize.builtinCode = dequantize.deprecatedBuiltinCode = code
     dequantize.version = 3  # The first that takes float16.
     model.operatorCodes.append(dequantize)
-    smaller: dict[int, int] = {}  # Of a buffer of float32 the one that has it as float16.
+    smaller: dict[int, int] = {}  # The float16 buffer of each float32 buffer.
     for graph in model.subgraphs:
         first = []
         for i, tensor in enumerate(list(graph.tensors)):
@@ -33,7 +33,7 @@ def halved(flatbuffer: bytes) -> bytes:
                 model.buffers.append(_buffer(np.asarray(data, np.uint8).view("<f4")))
             graph.tensors.append(_stored(tensor, smaller[tensor.buffer]))
             first.append(_operator(len(model.operatorCodes) - 1, len(graph.tensors) - 1, i))
-            tensor.buffer = 0  # By the schema always empty.
+            tensor.buffer = 0  # Always empty by the schema.
         graph.operators = first + list(graph.operators)
     for i in smaller:
         model.buffers[i].data = None

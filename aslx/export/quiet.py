@@ -1,4 +1,4 @@
-"""What libraries in C++ say of themselves on stderr, left out of it."""
+"""Keeps messages of C++ libraries off stderr."""
 
 import contextlib
 import os
@@ -8,14 +8,14 @@ import tempfile
 import threading
 from collections.abc import Iterator
 
-_ONE_AT_A_TIME = threading.Lock()  # The descriptor is the whole process's.
+_ONE_AT_A_TIME = threading.Lock()  # The file descriptor belongs to the whole process.
 
 
 @contextlib.contextmanager
 def without(pattern: bytes) -> Iterator[None]:
-    """Meanwhile lines that begin with `pattern` are left out of stderr; other lines come later,
+    """Within the block, stderr loses the lines that begin with `pattern`; the other lines appear
     when the block ends."""
-    if sys.stderr is None:  # The process has none.
+    if sys.stderr is None:  # A process without a console.
         yield
         return
     with _ONE_AT_A_TIME, tempfile.TemporaryFile() as lines:

@@ -1,4 +1,4 @@
-"""How curves, scores, hands and bodies are drawn.
+"""Draws curves, scores, hands and bodies.
 
-In: numbers and points. Out: figures of Matplotlib, and pictures of Pillow.
+In: numbers and points. Out: Matplotlib figures and Pillow images.
 """

@@ -1,4 +1,4 @@
-"""How hands and bodies are drawn: segments for a figure, and moving pictures."""
+"""Draws hands and bodies: as segments in a figure, and as animations."""
 
 import functools
 import io
@@ -14,13 +14,13 @@ from PIL import Image, ImageDraw, ImageFont
 from aslx.schema import landmarks
 
 BLUE, GREY, PALE = "#3b6ea8", "#9aa3ad", "#d5d8dc"
-FINGERS = ("#c0504d", "#e08e2b", "#4f9d4f", "#3b6ea8", "#7b5aa6")  # From the thumb on.
-SIDE, TITLE = 480, 44  # Pixels of a moving clip, and of the title above it, before halving.
-_ARMS = tuple(f"pose_{i}" for i in (15, 13, 11, 12, 14, 16))  # Wrist, elbow, shoulder, and back.
+FINGERS = ("#c0504d", "#e08e2b", "#4f9d4f", "#3b6ea8", "#7b5aa6")  # Thumb to little finger.
+SIDE, TITLE = 480, 44  # Pixels of a scene, and of the title above it, before `gif` halves them.
+_ARMS = tuple(f"pose_{i}" for i in (15, 13, 11, 12, 14, 16))  # From wrist to wrist.
 
 
 def hand(points_21x2: np.ndarray) -> tuple[np.ndarray, list[str]]:
-    """Segments [E, 2, 2] of one hand and their colours, a colour a finger."""
+    """Segments [E, 2, 2] of one hand, and their colours: one colour per finger."""
     edges = np.array(landmarks.HAND_EDGES)
     of = {joint: i for i, name in enumerate(landmarks.FINGERS) for joint in landmarks.FINGERS[name]}
     colours = [FINGERS[of[b]] if of.get(a) in (of[b], None) else GREY for a, b in edges.tolist()]
@@ -28,7 +28,7 @@ def hand(points_21x2: np.ndarray) -> tuple[np.ndarray, list[str]]:
 
 
 def largest(hands_THC: np.ndarray) -> float:
-    """The side of a square that nearly all these hands fit into."""
+    """The side of a square that 95 % of these hands fit into."""
     return max(float(np.percentile(np.ptp(hands_THC, axis=1).max(-1), 95)) * 1.08, 1e-6)
 
 
@@ -39,8 +39,8 @@ def boxed(
     about: np.ndarray | None = None,
     pale: Sequence[bool] | np.ndarray = (False,) * 21,
 ) -> shapes.LineCollection:
-    """A hand in a box of side 1 at (x, 0), which stands for `size`. The middle of the points
-    `about` [N, 2], else of the hand, is the middle of the box; bones to `pale` joints are pale."""
+    """A hand in a box of side 1 around (x, 0); 1 stands for `size`. The box is centred on the
+    points `about` [N, 2], by default on the hand. Bones to `pale` joints are pale."""
     about = points_21x2 if about is None else about
     centre = (np.nanmax(about, 0) + np.nanmin(about, 0)) / 2
     segments, colours = hand((points_21x2 - centre) / size + (x, 0))
@@ -51,7 +51,7 @@ def boxed(
 
 
 def row(ax: Axes, boxes: int, title: str, **style: Any) -> None:
-    """Makes `ax` a row of boxes of side 1, with a title at its left."""
+    """Turns `ax` into a row of boxes of side 1 with a title at the left."""
     ax.set_title(title, loc="left", **style)
     ax.set(xlim=(-0.5, boxes - 0.5), ylim=(0.68, -0.52), aspect="equal")
     ax.axis("off")
@@ -63,18 +63,18 @@ def moments(frames: np.ndarray, count: int) -> np.ndarray:
 
 
 def numbered(ax: Axes, box: int, frame: int) -> None:
-    """The number of the frame below its box."""
+    """Writes the number of the frame below its box."""
     ax.text(box, 0.62, f"{frame}", fontsize=6, color=GREY, ha="center", va="center")
 
 
 def visible(text: str) -> str:
-    """Text with its spaces as a mark."""
+    """The text with a mark for each space."""
     return text.replace(" ", "␣")
 
 
 def gif(pictures: Sequence[Image.Image], fps: float, colours: int = 32) -> bytes:
-    """An endless animation of pictures that were drawn at twice the size: Pillow's lines have no
-    smooth edges of their own."""
+    """An endless animation at half the size of the pictures: Pillow does not smooth lines, and
+    halving does."""
     small = [p.reduce(2).quantize(colours, Image.Quantize.FASTOCTREE) for p in pictures]
     out = io.BytesIO()
     duration = round(1000 / fps)
@@ -88,7 +88,7 @@ def skeleton(
     selection: landmarks.Selection,
     width: int = 4,
 ) -> None:
-    """Draws what is known of a frame, in pixels: dots for the face, lines for arms and hands."""
+    """Draws the tracked points of a frame in pixels: the face as dots, arms and hands as lines."""
     for x, y in points_N2[selection.part("face")].tolist():
         if x == x:  # Not NaN.
             pen.ellipse((x - width / 2, y - width / 2, x + width / 2, y + width / 2), GREY)
@@ -101,8 +101,8 @@ def skeleton(
 
 
 class Scene:
-    """A clip in a square picture that holds the hands, the face and the shoulders. `aspect` is the
-    width of the film's picture in its heights."""
+    """A clip in a square picture that fits the hands, the face and the shoulders. `aspect` is the
+    width of the film's picture divided by its height."""
 
     def __init__(self, clip_TN3: np.ndarray, selection: landmarks.Selection, aspect: float = 1):
         self.selection = selection
@@ -135,5 +135,5 @@ def _line(pen: ImageDraw.ImageDraw, points_N2: np.ndarray, colour: str, width: i
 
 @functools.cache
 def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """Pillow's own, which is the same everywhere."""
+    """The font that comes with Pillow, so that it is the same on every machine."""
     return ImageFont.load_default(size)

@@ -10,7 +10,7 @@ import numpy as np
 
 from aslx.storage import files
 
-WIDTH, HEIGHT = 8.0, 4.5  # Inches.
+_CAPS: dict[str, Any] = {"ecolor": "tab:gray", "capsize": 2}  # Of error bars.
 
 
 def save(figure: matplotlib.figure.Figure, path: files.Path) -> None:
@@ -19,9 +19,11 @@ def save(figure: matplotlib.figure.Figure, path: files.Path) -> None:
     files.write(path, png.getvalue())
 
 
-def new(columns: int = 1) -> tuple[matplotlib.figure.Figure, Any]:
-    """A figure without a window, and its axes."""
-    figure = matplotlib.figure.Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
+def new(
+    columns: int = 1, width: float = 8.0, height: float = 4.5
+) -> tuple[matplotlib.figure.Figure, Any]:
+    """A figure without a window, of a size in inches, and its axes."""
+    figure = matplotlib.figure.Figure(figsize=(width, height), layout="constrained")
     return figure, figure.subplots(1, columns)
 
 
@@ -53,36 +55,36 @@ def transcription(scores: dict, directory: files.Path) -> None:
 
 def _scores(scores: dict, path: files.Path) -> None:
     """The score by signer, phrase length and speed of signing, each with its 95 % interval."""
-    figure = matplotlib.figure.Figure(figsize=(1.8 * WIDTH, HEIGHT), layout="constrained")
-    left, *others = figure.subplots(1, 3)
+    figure, (left, *others) = new(3, width=14.4)
     rows = scores["by_signer"]
     names = [f"{row['signer']} ({row['clips']})" for row in rows]
     left.barh(names, [row["score"] for row in rows], xerr=_bars(rows), color="tab:blue", **_CAPS)
-    left.set_xlim(min(0.0, *(row["score_low"] for row in rows)), 1.0)
+    left.set_xlim(_lowest(rows), 1.0)
     left.axvline(scores["score"], color="black", linewidth=1)
     left.set(xlabel="score", ylabel="signer (clips)", title=f"by signer; all {scores['score']:.3f}")
     left.tick_params(axis="y", labelsize=max(3, min(9, 220 // max(1, len(rows)))))
-    for axes, rows, unit in (
-        (others[0], scores["by_length"], "characters of the phrase"),
-        (others[1], scores["by_frames_a_character"], "frames a character"),
-    ):
+    groups = {
+        "characters of the phrase": scores["by_length"],
+        "frames a character": scores["by_frames_a_character"],
+    }
+    for axes, (unit, rows) in zip(others, groups.items(), strict=True):
         at = range(len(rows))
         axes.errorbar(at, [row["score"] for row in rows], _bars(rows), marker="o", **_CAPS)
         axes.set_xticks(at, [f"{_range(row)}\n{row['clips']}" for row in rows], fontsize=8)
         axes.set(xlabel=f"{unit}; clips below", ylabel="score", title=f"by {unit}")
-        axes.set_ylim(min(0.0, *(row["score_low"] for row in rows)), 1.0)
+        axes.set_ylim(_lowest(rows), 1.0)
         axes.grid(alpha=0.3)
     save(figure, path)
 
 
-_CAPS: dict[str, Any] = {"ecolor": "tab:gray", "capsize": 2}
+def _lowest(rows: Sequence[dict]) -> float:
+    return min(0.0, *(row["score_low"] for row in rows))
 
 
 def _bars(rows: Sequence[dict]) -> np.ndarray:
-    """The intervals as matplotlib has them: [2, N], how far below and above."""
-    score, low, high = (
-        np.array([row[k] for row in rows]) for k in ("score", "score_low", "score_high")
-    )
+    """The intervals in the form of Matplotlib's error bars: [2, N], how far below and above."""
+    names = ("score", "score_low", "score_high")
+    score, low, high = (np.array([row[name] for row in rows]) for name in names)
     return np.maximum([score - low, high - score], 0)
 
 
@@ -93,10 +95,14 @@ def _range(row: dict) -> str:
     return f"{first}-{below - 1}" if below - 1 > first else f"{first}"
 
 
-def _characters(scores: dict, path: files.Path) -> None:
-    """Which character is read for which: the share of each that was written, and the worst pairs.
+def _shares(counts: np.ndarray) -> np.ndarray:
+    return counts / np.maximum(counts.sum(1, keepdims=True), 1)
 
-    The last row is what was added where nothing was written, the last column what was dropped.
+
+def _characters(scores: dict, path: files.Path) -> None:
+    """Each written character's shares of the characters that it was read as, and the worst pairs.
+
+    The last row counts characters that were added, the last column characters that were dropped.
     """
     seen = sorted({c for a, b, _ in scores["confusion"] for c in (a, b) if c})
     place = {c: i for i, c in enumerate([*seen, ""])}
@@ -106,8 +112,7 @@ def _characters(scores: dict, path: files.Path) -> None:
     side = 3.0 + 0.15 * len(place)
     figure = matplotlib.figure.Figure(figsize=(side + 4.5, side), layout="constrained")
     grid = figure.add_gridspec(2, 2, width_ratios=[side, 3.2])
-    left = figure.add_subplot(grid[:, 0])
-    share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    left, share = figure.add_subplot(grid[:, 0]), _shares(counts)
     norm = matplotlib.colors.LogNorm(0.003, 1)
     image = left.imshow(np.where(share > 0, share, np.nan), cmap="viridis_r", norm=norm, zorder=3)
     figure.colorbar(image, ax=left, label="share of the row", shrink=0.7)
@@ -129,7 +134,7 @@ def _shown(character: str) -> str:
 
 
 def words(row: dict) -> str:
-    """A row of `metrics.analysis`'s errors in words."""
+    """An error of `metrics.analysis` in words."""
     written, read = _shown(row["written"]), _shown(row["read"])
     if not written:
         return f"{read} added"
@@ -137,11 +142,10 @@ def words(row: dict) -> str:
 
 
 def _calibration(found: dict, path: files.Path) -> None:
-    """Reliability diagrams: how much was right of what the model was so sure of."""
+    """Reliability diagrams: the share of right answers at each confidence."""
     figure, panels = new(2)
-    for axes, name, ylabel in zip(
-        panels, ("characters", "clips"), ("share that was right", "score of the clips"), strict=True
-    ):
+    ylabels = {"characters": "share that was right", "clips": "score of the clips"}
+    for axes, (name, ylabel) in zip(panels, ylabels.items(), strict=True):
         bins = found[name]["bins"]
         weight = np.array([row["weight"] for row in bins], float)
         axes.bar(
@@ -165,11 +169,10 @@ def _calibration(found: dict, path: files.Path) -> None:
 
 
 def confusion(counts: np.ndarray, names: Sequence[str], title: str, path: files.Path) -> None:
-    """Counts [C, C] as a square of blues: rows are the true classes."""
+    """Draws counts [C, C] as a square of blues: rows are the true classes."""
     side = 3.0 + 0.25 * min(len(names), 60)
-    figure = matplotlib.figure.Figure(figsize=(side, side), layout="constrained")
-    axes = figure.subplots()
-    axes.imshow(counts / np.maximum(counts.sum(1, keepdims=True), 1), cmap="Blues", vmin=0, vmax=1)
+    figure, axes = new(width=side, height=side)
+    axes.imshow(_shares(counts), cmap="Blues", vmin=0, vmax=1)
     axes.set(xlabel="answer", ylabel="class", title=title)
     if len(names) <= 60:
         axes.set_xticks(range(len(names)), names, rotation=90)

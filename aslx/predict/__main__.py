@@ -19,24 +19,26 @@ class Command:
     """Prints what a run's best checkpoint reads in files of the kind that it was trained on, or in
     videos.
 
-    In a video MediaPipe Holistic finds the landmarks; it is set up when it is first needed. All
-    frames are read as they are, whatever the video's rate: Kaggle's clips have about 30 a second.
+    MediaPipe Holistic finds the landmarks of a video; it is set up when it is first needed. Every
+    frame is used as it is, whatever the video's frame rate: Kaggle's clips have about 30 a second.
     """
 
     files: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
-    """Kaggle's parquet, folders of keypoint frames, images, videos; none: asks for one after the
-    other. After one that cannot be read the others are, and the exit status is 2."""
+    """Kaggle's parquet, folders of keypoint frames, images or videos; without any, the command
+    asks for one file after the other. If a file cannot be read, the rest are still read, and the
+    exit status is 2."""
     workdir: str
     """A directory that aslx.train wrote."""
     fps: float | None = None
-    """Take as many frames a second of a video; by default all, as they are."""
+    """Frames per second to take of a video; by default all frames."""
     overlay: str | None = None
-    """Write the one video that is read, with skeleton and text over it, to this .mp4 or .gif."""
+    """Write the video with the skeleton and the text over it to this .mp4 or .gif; needs exactly
+    one video to read."""
     draw: bool = False
-    """Draw each clip: NAME.png has the hand over time, and under it the decoder's attention, the
-    CTC posteriors or the classes' probabilities; NAME.gif moves."""
+    """Draw each clip: NAME.png shows the hand over time, and below it the decoder's attention, the
+    CTC posteriors or the classes' probabilities; NAME.gif is an animation."""
     drawings: str | None = None
-    """Where to draw; by default drawings/ in --workdir."""
+    """The folder for the drawings; by default drawings/ in --workdir."""
 
 
 def main() -> int | None:
@@ -69,7 +71,8 @@ def main() -> int | None:
 
 
 def _status(run: Any, file: str, command: Command) -> int:
-    """Reads a file; one that cannot be read has its line too, and those after it are read."""
+    """Reads a file and returns the exit status; a file that cannot be read gets a line of JSON
+    too."""
     try:
         _read(run, file, command)
     except errors.BadInput as error:

@@ -1,4 +1,4 @@
-"""A reading that moves: the skeleton alone, or over its film, with the text as it grows."""
+"""Animations of a reading: the skeleton alone, or over its film, with the text as it grows."""
 
 import os
 import pathlib
@@ -12,12 +12,12 @@ from aslx.predict import reading_figure
 from aslx.readers import video
 from aslx.storage import files
 
-_FPS = 10  # Of a gif, at most.
-_GIF_WIDTH = 360  # Pixels of an overlay's, at most.
+_FPS = 10  # The most frames per second of a gif.
+_GIF_WIDTH = 360  # Pixels: the most for an overlay.
 
 
 def skeleton(reading: reading_figure.Reading, path: files.Path) -> None:
-    """A gif of the clip at its own speed."""
+    """Writes a gif of the clip at its own speed."""
     scene = drawing.Scene(reading.points, reading.selection, reading.aspect)
     step = max(1, round(reading.rate / _FPS))
     frames = range(0, len(reading.points), step)
@@ -32,8 +32,8 @@ def overlay(
     fps: float | None,
     path: str | os.PathLike,
 ) -> None:
-    """The film with the skeleton and the text over it: an mp4 with all its frames, or a gif of ten
-    a second. `fps` is what the film was tracked with."""
+    """Writes the film with the skeleton and the text over it: an mp4 of all frames, or a gif of
+    ten frames per second. `fps` is the value that the film was tracked with."""
     size = np.array([track.width, track.height])
     with video.pictures(film, fps) as pictures:
         frames = (
@@ -49,7 +49,7 @@ def overlay(
 
 
 def _small(frames: Iterator[Image.Image], step: int) -> Iterator[Image.Image]:
-    """Every `step`th, at twice a gif's width."""
+    """Every `step`th frame, at twice the width of the gif."""
     for i, frame in enumerate(frames):
         if i % step == 0:
             width = min(2 * _GIF_WIDTH, 2 * frame.width)

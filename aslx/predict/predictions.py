@@ -21,11 +21,11 @@ class Model(Protocol):
         """How files and arrays become the model's inputs: one of `input_kinds`."""
 
     def answers(self, clips: Sequence[np.ndarray], /) -> list[Any]:
-        """One for each clip or image."""
+        """The model's answers, one for each clip or image."""
         ...
 
     def report(self, answer: Any, /) -> dict[str, Any]:
-        """Of an answer, or of None."""
+        """An answer as `Prediction.report` has it; None stands for a clip that was not read."""
         ...
 
 
@@ -34,15 +34,15 @@ class Prediction:
     """What a model reads in one clip or image."""
 
     name: Any
-    """What the file calls the clip: Kaggle's sequence_id, or the file's name; None of an array."""
+    """The clip's name: Kaggle's sequence_id, or the file's name; None for an array."""
     report: dict[str, Any]
-    """`text` or `class`, and how sure the model is; empty and 0 where nothing was tracked."""
+    """`text` or `class`, and the confidence; empty and 0 if nothing was tracked."""
     clip: np.ndarray
-    """As the model's `source` has it, for example f[T, N, 3]."""
+    """The clip or image in the form of the model's `source`, for example f[T, N, 3]."""
     answer: Any
-    """As the model gave it; None where nothing was tracked, and the model was not asked."""
+    """The model's answer; None if nothing was tracked, because the model is not asked then."""
     track: video.Track | None = None
-    """What was found in a video."""
+    """The landmarks that were found in a video."""
 
     @property
     def text(self) -> str:
@@ -57,23 +57,26 @@ def read(
     fps: float | None = None,
     keep_points: bool = False,
 ) -> list[Prediction]:
-    """What a run or an exported file reads in a file, or in one array: a prediction for each clip.
+    """Reads a file or an array with a run or an exported file: one prediction for each clip.
 
     A file is of the kind that the model was trained on (Kaggle's parquet, which may hold many
-    clips; a folder of keypoint frames, npy or npz; an image), or a video, of which `fps` frames a
-    second are taken, or all. With `keep_points` the `track` of a video keeps all points, for a
-    drawing, and not only those that the model reads.
+    clips; a folder of keypoint frames, npy or npz; an image) or a video. `fps` is the number of
+    frames per second to take of a video; None takes all. With `keep_points` the `track` of a video
+    keeps all points for a drawing, and not only the points that the model reads.
     An array is one clip or image: landmarks f[T, N, 3] of the N points that the model reads, or
-    f[T, 543, 3] of all (`landmarks.POINTS`), with NaN where the tracker lost a part; keypoints
-    f[T, D]; or an image u8[H, W, C].
+    f[T, 543, 3] of all points (`landmarks.POINTS`), with NaN where the tracker lost a part;
+    keypoints f[T, D]; or an image u8[H, W, C].
 
-    BadInput where the file cannot be read, or the model does not read its kind or the shape.
+    BadInput: the file cannot be read, or the model does not read its kind or the array's shape.
     """
     if isinstance(clips, np.ndarray):
         found = [(None, _array(model.source, clips), None)]
     else:
         found = list(_file(model.source, os.fspath(clips), fps, keep_points))
-    blank = [_blank(model.source, clip, track) for _, clip, track in found]
+    blank = [  # Nothing to read, or a video without a hand.
+        model.source.blank(clip) or (track is not None and not track.hands.any())
+        for _, clip, track in found
+    ]
     shown = [clip for (_, clip, _), empty in zip(found, blank, strict=True) if not empty]
     answers = iter(model.answers(shown))
     predictions = []
@@ -81,11 +84,6 @@ def read(
         answer = None if empty else next(answers)
         predictions.append(Prediction(name, model.report(answer), clip, answer, track))
     return predictions
-
-
-def _blank(source: Any, clip: np.ndarray, track: video.Track | None) -> bool:
-    """Whether a clip shows nothing that could be read, or is of a video without a hand."""
-    return source.blank(clip) or (track is not None and not track.hands.any())
 
 
 def _file(
@@ -96,7 +94,7 @@ def _file(
         if keep_points:
             track = video.track(file, fps)
             clip = source.tracked(track.values)
-        else:  # Less than the whole face and body is kept.
+        else:  # Takes less memory than the points of the whole face and body.
             track = video.track(file, fps, take=source.tracked)
             clip = track.values
         yield pathlib.Path(file).name, clip, track
@@ -110,7 +108,7 @@ def _file(
 
 
 def _array(source: Any, clip: np.ndarray) -> np.ndarray:
-    """An array as the source has it."""
+    """A clip or image in the form of the source; BadInput if its shape differs."""
     first, *_ = source.reads
     moves = "length" in source.reads
     wanted = source.field().allocate(1, 1)[first].shape[1 + moves :]

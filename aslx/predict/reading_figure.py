@@ -1,6 +1,6 @@
-"""Pictures of a reading: the hand over time, and under it what the model made of each moment.
+"""Pictures of a reading: the hand over time, and below it what the model made of each moment.
 
-All panels share one axis of time: frames of the clip below, seconds above.
+All panels share one time axis: frames of the clip below, seconds above.
 """
 
 import dataclasses
@@ -14,103 +14,108 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from aslx.figures import drawing, plots
+from aslx.inputs import model_inputs
 from aslx.readers import video
 from aslx.runs import trained_run
 from aslx.schema import landmarks, vocab
 from aslx.storage import files
 
 _WIDTH, _LEFT, _RIGHT = 11.0, 0.75, 0.35  # Inches of the picture, and of its margins.
+_TOP, _BOTTOM, _GAP = 1.0, 0.35, 0.28  # Inches above, below and between the panels.
 _MOMENTS = 14  # Boxes of the strip.
-_GAP = 0.28  # Inches between panels.
 _COLOURS = matplotlib.color_sequences["tab10"]
 _BEST = 5  # Classes whose probability is drawn.
-_STEPS = 24  # Prefixes of a clip that a classifier is asked about.
+_STEPS = 24  # Prefixes of a clip that a classifier reads.
 
 
 @dataclasses.dataclass(frozen=True)
 class Reading:
-    """A clip of T frames and what was read in it."""
+    """A clip of T frames and what the model read in it."""
 
     title: str
     selection: landmarks.Selection
     points: np.ndarray  # f[T, N, 3]
-    rate: float  # Frames a second.
-    aspect: float  # Width of the film's picture in its heights; 1 where nobody knows.
-    found: dict[str, np.ndarray]  # The task's evidence, of this clip alone.
+    rate: float  # Frames per second.
+    aspect: float  # Width of the film's picture divided by its height; 1 if unknown.
+    evidence: dict[str, np.ndarray]  # The task's evidence for this clip, without the batch axis.
     at: np.ndarray  # f32[M]: the frame of the clip at each position of the memory.
-    clip: np.ndarray  # As the source of the features has it.
+    clip: np.ndarray  # In the form of the features' source.
 
     @functools.cached_property
     def seen(self) -> np.ndarray:
-        """bool[T]: whether the hand that is seen most is seen."""
+        """bool[T]: whether `hand` is seen."""
         return np.asarray(np.isfinite(self.hand).all(axis=(1, 2)))
 
     @functools.cached_property
     def hand(self) -> np.ndarray:
-        """f32[T, 21, 2] of the hand that is seen most, in heights of the picture."""
+        """f32[T, 21, 2]: the hand that is seen in more frames, in heights of the picture."""
         both = [self.points[:, self.selection.part(f"{s}_hand"), :2] for s in ("right", "left")]
         most = max(both, key=lambda hand: (~np.isnan(hand[:, 0, 0])).sum())
         return most.astype(np.float32) * np.array([self.aspect, 1], np.float32)
 
     @property
+    def tokens(self) -> np.ndarray:
+        """The ids that a decoder wrote: up to END, inclusive, or all."""
+        tokens_L = self.evidence["tokens"]
+        ended = np.flatnonzero(tokens_L == vocab.END)
+        return tokens_L[: ended[0] + 1] if len(ended) else tokens_L
+
+    @property
     def letters(self) -> list[tuple[float, str]]:
-        """(frame, character) of the text in its order: when CTC saw it, where that spells the same,
-        or where the decoder looked most; none where the model does not tell."""
-        if "attention" not in self.found or "".join(c for _, c in self.aligned) == self.title:
+        """(frame, character) of the text in its order: the frame in which CTC saw the character, if
+        CTC spells the same text, or else the frame that the decoder attended to most. Empty if the
+        model tells neither."""
+        if "attention" not in self.evidence or "".join(c for _, c in self.aligned) == self.title:
             return self.aligned
-        ids = _written(self.found["tokens"])
-        when = self.at[self.found["attention"][: len(ids)].argmax(1)]
-        # A glance ahead or back does not change the order of what was written.
+        ids = self.tokens
+        when = self.at[self.evidence["attention"][: len(ids)].argmax(1)]
+        # Attention may jump ahead or back; the characters keep their order.
         timed = zip(np.maximum.accumulate(when), ids, strict=True)
         return [(float(at), vocab.CHARACTERS[i]) for at, i in timed if i < vocab.PAD]
 
     @functools.cached_property
     def aligned(self) -> list[tuple[float, str]]:
         """(frame, character) of CTC's likeliest path: the middle of each character's positions."""
-        if "path" not in self.found:
+        if "path" not in self.evidence:
             return []
-        path, found = self.found["path"], []
-        for b in np.flatnonzero(self.found["begins"]):
+        path, found = self.evidence["path"], []
+        for b in np.flatnonzero(self.evidence["begins"]):
             n = int(np.cumprod(path[b:] == path[b]).sum())
             found.append((float(self.at[b : b + n].mean()), vocab.CHARACTERS[path[b]]))
         return found
 
     def text(self, frame: int) -> str:
-        """What has been read until then; a class, which has no moment, from the start."""
-        if "mask" not in self.found:
+        """The text that has been read by `frame`; a class has no moment, and is always shown."""
+        if "mask" not in self.evidence:
             return self.title
         return "".join(c for at, c in self.letters if at <= frame)
 
 
 def read(run: trained_run.Run, clip: np.ndarray, answer: Any, track: video.Track | None) -> Reading:
-    """Asks a model that reads clips once more: what its answer rests on. None is the answer for a
-    clip that was not read; `track` is of a video, and tells more than the model takes."""
-    cfg, found, at = run.cfg, {}, np.zeros(0, np.float32)
+    """Asks a model of clips what its answer rests on. `answer` is None for a clip that was not
+    read. `track`, of a video, has more points than the model takes: they are drawn."""
+    text, evidence, at = "", {}, np.zeros(0, np.float32)
+    features: Any = run.cfg.features  # Of clips: they have points and moments.
     if answer is not None:
+        text = run.cfg.task.report.text(answer)
         batch = trained_run.batch_of_one(run, clip)
-        found = {k: v[0] for k, v in jax.device_get(run.evidence(run.model, batch)).items()}
-        if "mask" in found:
-            arrays = [batch[name] for name in cfg.features.source.reads]
-            shown, (_, real) = jax.jit(_shown_frames, static_argnums=0)(cfg.features, *arrays)
-            at = places(np.asarray(shown)[0], np.asarray(real)[0], len(found["mask"]))
-    text = "" if answer is None else cfg.task.report.text(answer)
-    if track is None:
-        source: Any = cfg.features.source  # Of clips: each has points.
-        selection, points = source.points(clip)
-        return Reading(text, selection, points, video.RATE, 1.0, found, at, clip)
-    aspect = track.width / track.height
-    selection = landmarks.HOLISTIC130
-    points = track.points[:, landmarks.ALL.indices(*selection.points)]
-    return Reading(text, selection, points, track.rate, aspect, found, at, clip)
-
-
-def _shown_frames(features: Any, *arrays: jax.Array) -> tuple:
-    return features.moments(*arrays), features(*arrays)
+        evidence = {k: v[0] for k, v in jax.device_get(run.evidence(run.model, batch)).items()}
+        if "mask" in evidence:
+            shown = jax.jit(model_inputs.shown_frames, static_argnums=1)(batch, features)
+            shown_S, real_S = (np.asarray(array)[0] for array in shown)
+            at = places(shown_S, real_S, len(evidence["mask"]))
+    rate, aspect = float(video.RATE), 1.0
+    selection, points = features.source.points(clip)
+    if track is not None:
+        rate, aspect = track.rate, track.width / track.height
+        selection = landmarks.HOLISTIC130
+        points = track.points[:, landmarks.ALL.indices(*selection.points)]
+    return Reading(text, selection, points, rate, aspect, evidence, at, clip)
 
 
 def places(shown_S: np.ndarray, real_S: np.ndarray, positions: int) -> np.ndarray:
-    """f32[M]: the mean frame of the clip that each position of the memory covers, where the model's
-    S frames show `shown_S`. Positions of padding follow the clip's last frame."""
+    """f32[M]: the mean frame of the clip that each position of the memory covers. The model's S
+    frames show the frames `shown_S` of the clip. Positions of padding follow the last frame."""
     stride = -(-len(shown_S) // positions)
     more = (0, positions * stride - len(shown_S))
     shown_MK = np.pad(np.where(real_S, shown_S, 0.0), more).reshape(positions, stride)
@@ -120,30 +125,24 @@ def places(shown_S: np.ndarray, real_S: np.ndarray, positions: int) -> np.ndarra
     return np.where(count_M > 0, at_M, shown_S[real_S].max(initial=0) + past_M).astype(np.float32)
 
 
-def _written(tokens_L: np.ndarray) -> np.ndarray:
-    """Up to and with END, or all."""
-    ended = np.flatnonzero(tokens_L == vocab.END)
-    return tokens_L[: ended[0] + 1] if len(ended) else tokens_L
-
-
 def draw(run: trained_run.Run, reading: Reading, name: str, path: files.Path) -> None:
-    """The picture, as a PNG."""
-    panels = [(_strip, (_WIDTH - _LEFT - _RIGHT) / _MOMENTS + 0.1)]
-    if "posteriors" in reading.found:
+    """Writes the picture as a PNG."""
+    width = _WIDTH - _LEFT - _RIGHT
+    panels = [(_strip, width / _MOMENTS + 0.1)]
+    if "posteriors" in reading.evidence:
         panels.append((_posteriors, 2.0))
-    if "attention" in reading.found:
-        panels.append((_attention, max(1.2, 0.17 * len(_written(reading.found["tokens"])))))
-    if "classes" in reading.found:
+    if "attention" in reading.evidence:
+        panels.append((_attention, max(1.2, 0.17 * len(reading.tokens))))
+    if "classes" in reading.evidence:
         panels.append((functools.partial(_classes, run=run), 2.0))
-    height = 1.0 + sum(tall + _GAP for _, tall in panels) + 0.35
+    height = _TOP + sum(tall + _GAP for _, tall in panels) + _BOTTOM
     figure = matplotlib.figure.Figure((_WIDTH, height))
-    top, width = height - 1.0, _WIDTH - _LEFT - _RIGHT
-    axes = []
+    top, axes = height - _TOP, []
     for panel, tall in panels:
         box = (_LEFT / _WIDTH, (top - tall) / height, width / _WIDTH, tall / height)
-        ax = figure.add_axes(box)
-        panel(ax, reading)
-        axes.append(ax)
+        axes.append(figure.add_axes(box))
+        _time_axis(axes[-1], reading)
+        panel(axes[-1], reading)
         top -= tall + _GAP
     end = max(len(reading.points), 1)
     figure.text(_LEFT / _WIDTH, 1 - 0.38 / height, reading.title or "(no text)", fontsize=15,
@@ -159,20 +158,20 @@ def draw(run: trained_run.Run, reading: Reading, name: str, path: files.Path) ->
     plots.save(figure, path)
 
 
-def _timed(ax: Axes, reading: Reading) -> None:
-    past = reading.at[reading.found["mask"]].max(initial=0) + 1 if "mask" in reading.found else 0
-    ax.set_xlim(0, max(len(reading.points), past, 1))
+def _time_axis(ax: Axes, reading: Reading) -> None:
+    frames, evidence = len(reading.points), reading.evidence
+    past = reading.at[evidence["mask"]].max(initial=0) + 1 if "mask" in evidence else 0
+    ax.set_xlim(0, max(frames, past, 1))
     ax.tick_params(labelsize=8)
-    if past > len(reading.points):
-        ax.axvspan(len(reading.points), past, color="#f0f1f3", zorder=0)
+    if past > frames:
+        ax.axvspan(frames, past, color="#f0f1f3", zorder=0)
 
 
 def _strip(ax: Axes, reading: Reading) -> None:
-    """The hand in boxes of time, where it is seen; a bar below says in which frames that is."""
-    _timed(ax, reading)
+    """The hand in boxes over time; a bar below shows in which frames the hand is seen."""
     span = ax.get_xlim()[1] / _MOMENTS
     frames = np.flatnonzero(reading.seen)
-    # The boxes are square in inches: x runs in boxes, and so does the height.
+    # Boxes are square in inches: their x axis counts boxes, and the panel is one box high.
     boxes = ax.twiny()
     boxes.set_xlim(-0.5, _MOMENTS - 0.5)
     size = drawing.largest(reading.hand[frames]) if len(frames) else 1.0
@@ -193,39 +192,34 @@ def _strip(ax: Axes, reading: Reading) -> None:
 
 
 def _posteriors(ax: Axes, reading: Reading) -> None:
-    """CTC's probability of nothing and of each character that is ever likely, over time."""
-    _timed(ax, reading)
-    real = reading.found["mask"]
-    at, posteriors_MV = reading.at[real], reading.found["posteriors"][real]
+    """CTC's probability of the blank, and of each character that is ever likely, over time."""
+    real = reading.evidence["mask"]
+    at, posteriors_MV = reading.at[real], reading.evidence["posteriors"][real]
     if not len(at):
         at, posteriors_MV = np.zeros(1), np.zeros((1, vocab.BLANK + 1))
-    # A line that spans frames without a hand would tell of what nobody saw.
+    # Lines are broken at frames without a hand, of which the model has seen nothing.
     far = np.flatnonzero(np.diff(at) > 3 * _step(at)) + 1
     at = np.insert(at, far, np.nan)
     posteriors_MV = np.insert(posteriors_MV, far, np.nan, axis=0)
     ax.fill_between(at, posteriors_MV[:, vocab.BLANK], color="#e3e6ea", lw=0, label="nothing")
-    likely = np.flatnonzero(np.nanmax(posteriors_MV[:, : vocab.BLANK], 0) > 0.1)
-    colour = {int(v): _COLOURS[i % len(_COLOURS)] for i, v in enumerate(likely)}
+    likely = np.flatnonzero(np.nanmax(posteriors_MV[:, : vocab.BLANK], 0) > 0.1).tolist()
+    colour = {v: _COLOURS[i % len(_COLOURS)] for i, v in enumerate(likely)}
     for v in likely:
-        ax.plot(at, posteriors_MV[:, v], color=colour[int(v)], lw=1.3, marker=".", ms=3)
+        ax.plot(at, posteriors_MV[:, v], color=colour[v], lw=1.3, marker=".", ms=3)
     for when, character in reading.aligned:
         v = vocab.CHARACTERS.index(character)
         ax.text(when, 1.06, drawing.visible(character), color=colour.get(v, "black"), fontsize=11,
                 fontfamily="monospace", fontweight="bold", ha="center")  # fmt: skip
-    ax.set(ylim=(0, 1.4), yticks=(0, 0.5, 1))
-    ax.set_ylabel("CTC probability", fontsize=8)
+    _probability_axis(ax, 1.4, "CTC probability")
     ax.legend(loc="upper right", fontsize=7, frameon=False)
-    ax.spines[["right", "top"]].set_visible(False)
 
 
 def _attention(ax: Axes, reading: Reading) -> None:
-    """A row a character, from the top: where the decoder looked before it wrote it."""
-    _timed(ax, reading)
-    tokens = _written(reading.found["tokens"])
-    real = reading.found["mask"]
+    """A row per character, from the top: where the decoder looked before it wrote it."""
+    tokens, real = reading.tokens, reading.evidence["mask"]
     if not real.any():
         return
-    at, shares_LM = reading.at[real], reading.found["attention"][: len(tokens), real]
+    at, shares_LM = reading.at[real], reading.evidence["attention"][: len(tokens), real]
     frames = np.arange(int(np.ceil(ax.get_xlim()[1])))
     near = np.abs(frames[:, None] - at).argmin(1)
     image = np.where(np.abs(frames - at[near]) <= _step(at), shares_LM[:, near], np.nan)
@@ -240,13 +234,12 @@ def _attention(ax: Axes, reading: Reading) -> None:
 
 
 def _step(at_M: np.ndarray) -> float:
-    """Frames from one position to the next, as a rule."""
+    """The usual number of frames from one position to the next."""
     return max(float(np.median(np.diff(at_M))), 1.0) if len(at_M) > 1 else 1.0
 
 
 def _classes(ax: Axes, reading: Reading, run: trained_run.Run) -> None:
-    """What a classifier says of the clip as it grows."""
-    _timed(ax, reading)
+    """A classifier's probabilities while the clip grows."""
     most = len(reading.clip)
     frames = np.unique(np.linspace(1, most, min(_STEPS, most)).round().astype(int))
     grown_KC = np.stack(run.answers([reading.clip[:n] for n in frames]))
@@ -254,14 +247,18 @@ def _classes(ax: Axes, reading: Reading, run: trained_run.Run) -> None:
     for i, c in enumerate(np.argsort(-grown_KC[-1])[:_BEST]):
         label = f"{names[c]}  {grown_KC[-1, c]:.2f}"
         ax.plot(frames, grown_KC[:, c], color=_COLOURS[i], lw=1.6, label=label)
-    ax.set(ylim=(0, 1.02), yticks=(0, 0.5, 1))
-    ax.set_ylabel("probability after\nthe frames so far", fontsize=8)
+    _probability_axis(ax, 1.02, "probability after\nthe frames so far")
     ax.legend(loc="center left", fontsize=8, frameon=False)
+
+
+def _probability_axis(ax: Axes, top: float, label: str) -> None:
+    ax.set(ylim=(0, top), yticks=(0, 0.5, 1))
+    ax.set_ylabel(label, fontsize=8)
     ax.spines[["right", "top"]].set_visible(False)
 
 
 def image(run: trained_run.Run, pixels: np.ndarray, answer: np.ndarray, path: files.Path) -> None:
-    """An image beside the probabilities of its likeliest classes, as a PNG."""
+    """Writes an image beside the probabilities of its likeliest classes as a PNG."""
     figure = matplotlib.figure.Figure((6.5, 3.0), layout="constrained")
     left, right = figure.subplots(1, 2)
     left.imshow(pixels.squeeze(), cmap="gray", vmin=0, vmax=255)

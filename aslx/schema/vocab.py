@@ -5,6 +5,7 @@ blank: Kaggle's loop drops every index past 58, so either may stand in an export
 """
 
 import pathlib
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -41,9 +42,16 @@ def decode(ids: np.ndarray) -> str:
     return "".join(CHARACTERS[i] for i in ids[: ends[0] if len(ends) else None] if i < PAD)
 
 
+def characters(outputs: np.ndarray, names: Sequence[str] = CHARACTERS) -> list[tuple[str, float]]:
+    """(character, confidence) of the exported outputs, read as Kaggle's evaluator reads them: the
+    largest value of each row; an index past the `names` is left out."""
+    best = zip(map(int, outputs.argmax(1)), map(float, outputs.max(1)), strict=True)
+    return [(names[i], confidence) for i, confidence in best if i < len(names)]
+
+
 def of_rows(outputs: np.ndarray) -> str:
-    """The competition's loop: argmax of each row; an index without a character is left out."""
-    return "".join(CHARACTERS[i] for i in np.argmax(outputs, axis=1) if i < PAD)
+    """The text of `characters`."""
+    return "".join(character for character, _ in characters(outputs))
 
 
 def check(path: pathlib.Path) -> None:

@@ -1,7 +1,7 @@
 """The live application on a trained model: python -m aslx.serve --workdir runs/quickstart
 
-The page reads the camera in the browser; no frame of it leaves the machine. The API beside it
-takes landmarks. Exports the model first where that has not been done.
+The page reads the camera in the browser; no frame leaves the machine. The API takes landmarks. The
+model is exported first if that has not been done.
 """
 
 import dataclasses
@@ -14,7 +14,6 @@ import sys
 import tyro
 
 from aslx import cli, errors
-from aslx.export import exports
 from aslx.serve.limits import Limits
 from aslx.storage import files
 
@@ -26,24 +25,25 @@ class Command:
     workdir: str
     """A directory that aslx.train wrote."""
     host: str = "127.0.0.1"
-    """Where to listen; 0.0.0.0 lets others in, and browsers give them no camera without HTTPS."""
+    """The address to listen on. 0.0.0.0 admits other machines; without HTTPS their browsers allow
+    no camera."""
     port: int = 8000
-    """0: any that is free."""
+    """The port to listen on; 0: any free port."""
     threads: int = 0
-    """That read clips; 0: one for each core, and 8 at most."""
+    """Threads that read clips; 0: one per core, but at most 8."""
     reload: bool = False
-    """Export the model again where the run has a better checkpoint than its export."""
+    """Export the model again if the run has a better checkpoint than its export."""
     limits: Limits = Limits()
 
 
 def bound(host: str, port: int) -> socket.socket:
-    """A socket that has the address, and refuses connections before it listens; BadInput says what
-    to do where the address cannot be had."""
+    """A socket bound to the address, which refuses connections until it listens; BadInput if the
+    address is not available."""
     if not 0 <= port < 2**16:
         raise errors.BadInput(f"--port {port} is no port: 0 to 65535")
     found = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     try:
-        if os.name == "posix":  # Elsewhere it would take the port of another program.
+        if os.name == "posix":  # On Windows this would take the port of another program.
             found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         found.bind((host, port))
     except OSError as error:
@@ -67,7 +67,7 @@ def main() -> None:
 
 
 def serve(command: Command, folder: pathlib.Path, listener: socket.socket) -> None:
-    """Until a signal ends it."""
+    """Serves until a signal ends the server."""
     import uvicorn
 
     from aslx.export import exported
@@ -77,16 +77,12 @@ def serve(command: Command, folder: pathlib.Path, listener: socket.socket) -> No
 
     export = exported.open_export(folder)
     threads = command.threads or min(8, os.cpu_count() or 1)
-    engine = engine_lib.Engine(export.files[exports.MODEL].read(), export.about, threads)
-    try:
-        app_lib.packages(app_lib.WEB)
-    except errors.BadInput as error:
-        print(f"no page, only the API: {error}", file=sys.stderr)
+    engine = engine_lib.Engine(export, threads)
     allowed = admission.names(command.host)
     if not allowed:
         print(
-            f"warning: whoever reaches {command.host} may use this server: it has no password, and "
-            "without TLS others can read what is sent; put a proxy that has both in front of it",
+            f"warning: anyone who reaches {command.host} can use this server: it has no password, "
+            "and without TLS others can read the traffic; put a proxy that has both in front of it",
             file=sys.stderr,
         )
     app = app_lib.build(export, engine, command.limits, hosts=allowed)
@@ -95,20 +91,20 @@ def serve(command: Command, folder: pathlib.Path, listener: socket.socket) -> No
         http=connections.protocol(connections.most()),
         backlog=connections.BACKLOG,
         log_level="warning",
-        # Streams of numbers shrink little, and what is not unpacked cannot burst.
+        # Numbers compress little, and an uncompressed message cannot expand.
         ws_per_message_deflate=False,
-        # Beyond it the connection breaks off, and whoever still sends may not hear why.
+        # A longer message breaks the connection, and its sender may not learn why; so this limit
+        # lies above that of a stream, which closes with a reason.
         ws_max_size=2 * streams.MESSAGE,
         timeout_graceful_shutdown=5,
     )
-    listener.listen(connections.BACKLOG)
+    listener.listen(connections.BACKLOG)  # Requests wait in the socket until the server runs.
     host, port = listener.getsockname()[:2]
     where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    # What is asked from here on waits in the socket until the server runs.
-    scores = ", ".join(f"{s.name} {s.value:.4f} on {s.on}" for s in export.scores)
+    scores = ", ".join(f"{s.name} {s.value:.4f} on {s.on}" for s in export.about.scores)
     what = f"step {export.about.step} of {command.workdir} ({scores or 'score unknown'})"
     print(f"serving {what} on http://{where}", flush=True)
-    # uvicorn ends in good order, and then raises the signal again.
+    # uvicorn shuts down on the signal, and then raises it again.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         uvicorn.Server(config).run(sockets=[listener])

@@ -1,4 +1,4 @@
-"""What is refused before anything looks at it."""
+"""Refuses requests by their headers alone, before any other code sees them."""
 
 import ipaddress
 from collections.abc import Collection
@@ -9,7 +9,7 @@ LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 
 
 def names(host: str) -> tuple[str, ...]:
-    """The names under which a server on this address answers; none: under all."""
+    """The names under which a server on this address answers; (): under any name."""
     try:
         return LOOPBACK if ipaddress.ip_address(host).is_loopback else ()
     except ValueError:
@@ -17,13 +17,14 @@ def names(host: str) -> tuple[str, ...]:
 
 
 class Guard:
-    """Refuses requests and streams whose Host is none of this server's, which is how a page of
-    another site would reach a server on loopback (DNS rebinding), and requests that state the
-    length of their body in two ways, of which a proxy in front may take the other.
+    """Refuses requests and streams for another Host, and bodies with two lengths.
+
+    With another Host, the page of another site could reach a server on loopback (DNS rebinding). If
+    a request states the length of its body twice, a proxy may read one and this server the other.
     """
 
     def __init__(self, app: types.ASGIApp, hosts: Collection[str]):
-        """`hosts` as `names` gives them."""
+        """`hosts` as `names` returns them."""
         self._app, self._hosts = app, frozenset(hosts)
 
     async def __call__(self, scope: types.Scope, receive: types.Receive, send: types.Send) -> None:
@@ -46,6 +47,6 @@ async def _refuse(
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": 1008, "reason": why})
         return
-    # The connection ends here: what follows on it may not be what its sender meant.
+    # Closes the connection: the bytes that follow may belong to the refused body.
     answer = responses.JSONResponse({"detail": why}, status, {"Connection": "close"})
     await answer(scope, receive, send)

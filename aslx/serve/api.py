@@ -1,4 +1,4 @@
-"""POST /api/transcribe: clips in one of a few formats, answers with confidences."""
+"""POST /api/transcribe: clips in one of several formats -> answers with confidences."""
 
 import asyncio
 import contextlib
@@ -17,7 +17,7 @@ from aslx.serve.limits import Limits
 from aslx.serve.receiving import Receiving
 from aslx.serve.turns import Client, Full, Places
 
-_BYTES = 10_000  # Of a body, that are parsed in the time in which the model reads a frame.
+_BYTES = 10_000  # Bytes of a body that take as long to parse as a frame takes to be read.
 
 
 class Error(pydantic.BaseModel):
@@ -29,13 +29,13 @@ class Error(pydantic.BaseModel):
 class Character(pydantic.BaseModel):
     character: str
     confidence: float
-    """Its probability under the head's softmax; of a CTC head, the mean over its frames or, with
-    beams, the share of the likeliest texts that have it too."""
+    """The probability under the head's softmax. For a CTC head: the mean over the character's
+    frames or, with beams, the share of the likeliest texts that also have the character."""
 
 
 class Transcription(pydantic.BaseModel):
     sequence_id: int | None
-    """Of a parquet."""
+    """The clip's id in a parquet; null for other types."""
     frames: int
     text: str
     characters: list[Character]
@@ -44,7 +44,7 @@ class Transcription(pydantic.BaseModel):
 class Classification(pydantic.BaseModel):
     sequence_id: int | None
     frames: int
-    """1 of an image."""
+    """1 for an image."""
     name: str = pydantic.Field(alias="class")
     probability: float
     probabilities: dict[str, float]
@@ -85,7 +85,7 @@ def add(app: fastapi.FastAPI, engine: Engine, limits: Limits, requests: Places) 
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         try:
             body = await receiving.body(request)
-            # Not before the body is there: who holds one back takes nobody's place.
+            # Counts from here: a client that holds its body back takes no other client's place.
             with requests.one():
                 client = Client()
                 parse = functools.partial(bodies.clips, body, kind, engine.about, limits)
@@ -97,7 +97,7 @@ def add(app: fastapi.FastAPI, engine: Engine, limits: Limits, requests: Places) 
         except refusals.Refused as error:
             return _refusal(error.status, str(error))
         except requests_lib.ClientDisconnect:
-            return _refusal(400, "the client has gone")
+            return _refusal(400, "the client has disconnected")
 
 
 async def _answer(engine: Engine, client: Client, sequence_id: int | None, clip: Any) -> Answer:
@@ -113,7 +113,7 @@ def _refusal(
 
 
 def _content(engine: Engine) -> dict[str, Any]:
-    """The request body's types, for the OpenAPI page."""
+    """The content types of the request body, for the OpenAPI page."""
     clip = bodies.Clip.model_json_schema()
     binary = {"type": "string", "format": "binary"}
     types = bodies.takes(engine.about)

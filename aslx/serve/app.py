@@ -1,11 +1,12 @@
 """The server: the page, its packages, the exported model, a health check, and the API.
 
-Whatever a page loads comes from here, and its policy allows nothing else.
+The page loads everything from this server, and its policy allows nothing else.
 """
 
 import json
 import mimetypes
 import pathlib
+import sys
 from collections.abc import Collection
 
 import fastapi
@@ -21,8 +22,9 @@ from aslx.serve.limits import Limits
 
 WEB = pathlib.Path(__file__).with_name("web")
 SETUP = f"npm ci --prefix {WEB}"
+_PAGES = {"/": "index.html", "/docs": "docs.html"}
 
-# Beside the server's own files: WebAssembly is compiled, workers and videos are made of blobs.
+# Apart from the server's files: WebAssembly is compiled, workers and videos are made of blobs.
 _POLICY = {
     "default-src": "'self'",
     "script-src": "'self' 'wasm-unsafe-eval'",
@@ -36,39 +38,23 @@ _POLICY = {
 }
 HEADERS = {
     "Content-Security-Policy": "; ".join(f"{k} {v}" for k, v in _POLICY.items()),
-    # The page alone in its process: what shared memory, and so threads in WebAssembly, ask for.
+    # A process for the page alone: a condition for shared memory, and so for WebAssembly's threads.
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Embedder-Policy": "require-corp",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(self), microphone=(), geolocation=()",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
-    # A file is asked for anew, and answered by 304 where it has not changed.
+    # The browser asks for each file again; the answer is 304 if it has not changed.
     "Cache-Control": "no-cache",
 }
-# Not every system's table knows them.
+# Types that some systems do not know.
 _TYPES = {
-    ".js": "text/javascript",
-    ".mjs": "text/javascript",
+    **dict.fromkeys((".js", ".mjs"), "text/javascript"),
+    **dict.fromkeys((".tflite", ".binarypb", ".data"), "application/octet-stream"),
     ".wasm": "application/wasm",
     ".json": "application/json",
-    ".tflite": "application/octet-stream",
-    ".binarypb": "application/octet-stream",
-    ".data": "application/octet-stream",
 }
-_DOCS = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<title>aslx: API</title>
-<link rel="stylesheet" href="/vendor/swagger-ui-dist/swagger-ui.css">
-<div id="swagger-ui"></div>
-<script src="/vendor/swagger-ui-dist/swagger-ui-bundle.js"></script>
-<script src="/docs/start.js"></script>
-</html>
-"""
-_DOCS_START = (
-    'SwaggerUIBundle({url: "/openapi.json", dom_id: "#swagger-ui", validatorUrl: null});\n'
-)
 _ABOUT = """Beside these, `/api/stream` is a WebSocket that takes frames of landmarks and answers
 text as it grows. Its first message is `{"columns": [...]}` (JSON, or msgpack), then come frames,
 as `{"type": "frames", "frames": [[...], ...]}` or as binary rows of little-endian float32,
@@ -80,11 +66,11 @@ class Health(pydantic.BaseModel):
     task: str
     step: int
     requests: int
-    """In work or waiting."""
+    """Requests in work or waiting."""
     streams: int
-    """Open."""
+    """Open streams."""
     newer_export: bool
-    """Whether another export has taken the place of the one that is served: start again."""
+    """Whether another export has replaced the one that is served: restart the server."""
 
 
 class Headers:
@@ -103,14 +89,14 @@ class Headers:
 
 
 class _Page(staticfiles.StaticFiles):
-    """The page's own files; packages have their own place."""
+    """The page's own files; packages are served elsewhere."""
 
     def lookup_path(self, path: str):
         return ("", None) if path.startswith("node_modules") else super().lookup_path(path)
 
 
-def packages(web: pathlib.Path) -> dict[str, pathlib.Path]:
-    """The packages that the page names and where they are; BadInput where one is not."""
+def _packages(web: pathlib.Path) -> dict[str, pathlib.Path]:
+    """The folders of the packages that the page needs; BadInput names one that is missing."""
     names = json.loads((web / "package.json").read_text())["dependencies"]
     found = {name: web / "node_modules" / name for name in names}
     for name, path in found.items():
@@ -126,22 +112,24 @@ def build(
     web: pathlib.Path = WEB,
     hosts: Collection[str] = admission.LOOPBACK,
 ) -> fastapi.FastAPI:
-    """The application on an opened export and the engine of its model, under these names; under
-    any where none is given."""
+    """The application that serves an opened export, whose model `engine` runs.
+
+    It answers under the names `hosts`, or under any name if there are none. Without the packages of
+    the page it serves the API alone, and says so on stderr.
+    """
     for suffix, kind in _TYPES.items():
         mimetypes.add_type(kind, suffix)
     app = fastapi.FastAPI(title="aslx", description=_ABOUT, docs_url=None, redoc_url=None)
     app.add_middleware(admission.Guard, hosts=hosts)
-    app.add_middleware(Headers)  # Around the guard, too.
+    app.add_middleware(Headers)  # Also for the answers of the guard.
     requests = turns.Places(limits.waiting)
     open_streams = turns.Places(limits.streams)
 
     @app.get("/health", summary="Whether it answers, with which model, and how busy it is")
     async def health() -> Health:
-        about = engine.about
         return Health(
-            task=about.task,
-            step=about.step,
+            task=export.about.task,
+            step=export.about.step,
             requests=requests.taken,
             streams=open_streams.taken,
             newer_export=export.replaced,
@@ -152,16 +140,13 @@ def build(
         await streams.serve(socket, engine, limits, open_streams)
 
     api.add(app, engine, limits, requests)
-    _model(app, export)
-    try:
-        _page(app, web, packages(web))
-    except errors.BadInput as error:
-        _no_page(app, str(error))
+    _add_model(app, export)
+    _add_page(app, web)
     return app
 
 
-def _model(app: fastapi.FastAPI, export: exported.Export) -> None:
-    """The export's files as they were opened, whatever stands in their folder now."""
+def _add_model(app: fastapi.FastAPI, export: exported.Export) -> None:
+    """Serves the export's files as they were opened, whatever their folder holds now."""
 
     async def file(request: fastapi.Request) -> responses.Response:
         name = request.path_params["name"]
@@ -179,27 +164,21 @@ def _model(app: fastapi.FastAPI, export: exported.Export) -> None:
     app.add_route("/model/{name:path}", file, include_in_schema=False)
 
 
-def _page(app: fastapi.FastAPI, web: pathlib.Path, vendor: dict[str, pathlib.Path]) -> None:
-    async def index(_: fastapi.Request) -> responses.Response:
-        return responses.FileResponse(web / "index.html")
+def _add_page(app: fastapi.FastAPI, web: pathlib.Path) -> None:
+    """Serves the page, the API's documentation and their packages, or says what is missing."""
+    missing = ""
+    try:
+        for name, path in _packages(web).items():
+            app.mount(f"/vendor/{name}", staticfiles.StaticFiles(directory=path))
+        app.mount("/web", _Page(directory=web))
+    except errors.BadInput as error:
+        missing = str(error)
+        print(f"no page, only the API: {missing}", file=sys.stderr)
 
-    async def docs(_: fastapi.Request) -> responses.Response:
-        return responses.HTMLResponse(_DOCS)
+    async def page(request: fastapi.Request) -> responses.Response:
+        if missing:
+            return responses.PlainTextResponse(f"{missing}\n", status_code=503)
+        return responses.FileResponse(web / _PAGES[request.url.path])
 
-    async def docs_start(_: fastapi.Request) -> responses.Response:
-        return responses.Response(_DOCS_START, media_type="text/javascript")
-
-    app.add_route("/", index, include_in_schema=False)
-    app.add_route("/docs", docs, include_in_schema=False)
-    app.add_route("/docs/start.js", docs_start, include_in_schema=False)
-    for name, path in vendor.items():
-        app.mount(f"/vendor/{name}", staticfiles.StaticFiles(directory=path))
-    app.mount("/web", _Page(directory=web))
-
-
-def _no_page(app: fastapi.FastAPI, why: str) -> None:
-    async def missing(_: fastapi.Request) -> responses.Response:
-        return responses.PlainTextResponse(f"{why}\n", status_code=503)
-
-    for path in ("/", "/docs"):
-        app.add_route(path, missing, include_in_schema=False)
+    for path in _PAGES:
+        app.add_route(path, page, include_in_schema=False)

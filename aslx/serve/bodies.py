@@ -1,7 +1,7 @@
-"""What strangers send -> clips as the model takes them, or a refusal in one line.
+"""Turns the bodies of strangers' requests into clips for the model, or refuses them in one line.
 
-JSON and msgpack have the same form, `Clip`; parquet is Kaggle's. Numbers may be null, or NaN, where
-the tracker lost a point.
+JSON and msgpack have the same form, `Clip`; parquet has Kaggle's. A number may be null or NaN: the
+tracker lost the point.
 """
 
 import dataclasses
@@ -29,37 +29,37 @@ _TAKES = {
     "keypoints": (JSON, MSGPACK),
     "image": (PNG, JPEG),
 }
-SEQUENCES = 100  # Of a parquet.
-_DECODED = 2**26  # Bytes of a parquet's columns.
-_LISTS = 2**17  # And objects, of a JSON message.
-_PIXELS, _SIDE = 2**24, 2**14  # Of an image, before it is made small.
-_LARGE = 2**18  # Bytes of a body.
+SEQUENCES = 100  # The most in a parquet.
+_DECODED = 2**26  # The most bytes of a parquet's decoded columns.
+_LISTS = 2**17  # The most lists and objects in a JSON message.
+_PIXELS, _SIDE = 2**24, 2**14  # The most of an image, before it is resized.
+_LARGE = 2**18  # Bytes above which a body is parsed alone.
 
-# Millions of wrong or empty values are refused at the first.
+# With fail_fast, the first of millions of wrong values ends the validation.
 _Short = pydantic.Field(max_length=packed.LENGTH, fail_fast=True)
 Names = Annotated[list[str], _Short]
 Frame = Annotated[list[float | None], _Short]
 Rows = Annotated[list[Frame], _Short]
-Clips = list[tuple[int | None, np.ndarray]]  # Sequence id, where the body has one; f32[t, *shape].
+Clips = list[tuple[int | None, np.ndarray]]  # Sequence id, if the body has it; f32[t, *shape].
 
 
 class Strict(pydantic.BaseModel):
-    """Numbers are numbers, and nothing is left over."""
+    """A form whose numbers must be numbers, without unknown fields."""
 
     model_config = pydantic.ConfigDict(strict=True, extra="forbid")
 
 
 class Clip(Strict):
-    """Frames of landmarks, and which value is which."""
+    """Frames of landmarks, and the names of their values."""
 
     columns: Names = pydantic.Field(default_factory=list)
-    """Kaggle's names in the order of a frame's values, with all that the model reads; others are
-    left out. Without: the model's own order."""
+    """Kaggle's names in the order of a frame's values. All columns that the model reads must be
+    there; others are ignored. By default, the model's columns in its own order."""
     frames: Rows
 
 
 class Columns:
-    """The order of a client's columns, and the way from its frames to the model's."""
+    """The order of a client's columns, by which its frames become the model's."""
 
     def __init__(self, about: About, names: Sequence[str]):
         self._about, self._order = about, None
@@ -84,11 +84,11 @@ class Columns:
         for i, frame in enumerate(frames):
             if len(frame) != self.width:
                 raise Refused(422, f"frame {i} has {len(frame)} values, and not {self.width}")
-        with np.errstate(over="ignore"):  # What float32 cannot hold is missing.
+        with np.errstate(over="ignore"):  # A value that float32 cannot hold counts as missing.
             return self.ordered(np.array(frames, np.float32).reshape(len(frames), self.width))
 
     def ordered(self, rows: np.ndarray) -> np.ndarray:
-        """f32[t, *shape] of f32[t, width], NaN for a part that was lost, as zeros too say it."""
+        """f32[t, *shape] of f32[t, width]; a lost part is NaN, also if the client sends zeros."""
         rows = rows if self._order is None else rows[:, self._order]
         clip = rows.reshape(len(rows), *self._about.shape)
         if self._about.kind == "frames":
@@ -101,17 +101,17 @@ class Columns:
 
 
 def takes(about: About) -> tuple[str, ...]:
-    """The content types that the model's clips may have."""
+    """The content types that the model's clips can have."""
     return _TAKES[about.kind]
 
 
 def is_large(body: bytes, kind: str) -> bool:
-    """Whether to parse it alone: numbers take many times the bytes of their text."""
+    """Whether to parse a body alone: parsed numbers take many times the bytes of their text."""
     return len(body) > _LARGE or kind == PARQUET
 
 
 def clips(body: bytes, kind: str, about: About, limits: Limits) -> Clips:
-    """All clips of a body of this content type; Refused where there is none."""
+    """All clips of a body of this content type; Refused if they cannot be read."""
     if kind not in takes(about):
         raise Refused(415, f"content type {kind!r}: the model takes {', '.join(takes(about))}")
     if kind in (PNG, JPEG):
@@ -124,11 +124,11 @@ def clips(body: bytes, kind: str, about: About, limits: Limits) -> Clips:
 
 
 def parsed(model: type[pydantic.BaseModel], body: bytes | str, kind: str) -> Any:
-    """A JSON or msgpack message of this form."""
+    """A JSON or msgpack message, validated by the model."""
     text = body.encode(errors="surrogatepass") if isinstance(body, str) else body
     if kind == MSGPACK:
         return packed.message(model, text)
-    # A parser makes the whole of it before a form is looked at: millions of empty lists, too.
+    # The parser builds the whole message before the model checks it: also millions of empty lists.
     if text.count(b"[") + text.count(b"{") > _LISTS:
         raise Refused(422, f"more than {_LISTS} lists and objects")
     return refusals.validated(model.model_validate_json, body)
@@ -140,14 +140,14 @@ def check_frames(count: int, limits: Limits) -> None:
 
 
 class _Body(io.BytesIO):
-    """What error messages call it."""
+    """A body with a name for error messages."""
 
     def __str__(self) -> str:
         return "the body"
 
 
 def _parquet(body: bytes, about: About, limits: Limits) -> Clips:
-    # A few bytes may stand for many equal rows.
+    # A few bytes can stand for many equal rows.
     bounds = parquet_rows.Bounds(rows=10 * limits.frames, bytes=_DECODED)
     try:
         if about.kind == "frames" and "landmark_index" in parquet_rows.names(_Body(body)):
@@ -160,13 +160,13 @@ def _parquet(body: bytes, about: About, limits: Limits) -> Clips:
 
 
 def _long(body: bytes, bounds: parquet_rows.Bounds, limits: Limits) -> Clips:
-    """asl-signs': a row for each landmark."""
+    """A clip in the layout of asl-signs: a row for each landmark."""
     bounds = dataclasses.replace(bounds, rows=limits.frames * len(landmarks.POINTS))
     return [(None, sign_parquet.clip(_Body(body), bounds).points)]
 
 
 def _wide(body: bytes, about: About, bounds: parquet_rows.Bounds, limits: Limits) -> Clips:
-    """asl-fingerspelling's: a row for each frame."""
+    """Clips in the layout of asl-fingerspelling: a row for each frame."""
     selection = about.selection
     pack = landmarks.columns if about.kind == "columns" else np.asarray
     found: Clips = []
@@ -185,10 +185,7 @@ def _image(body: bytes, shape: tuple[int, ...]) -> np.ndarray:
             sides = image.width, image.height
         if max(sides) <= _SIDE and sides[0] * sides[1] <= _PIXELS:
             return images.read(_Body(body), (height, width, channels)).astype(np.float32)
-    except Exception:  # Of a stranger's bytes a decoder raises what it likes.
+    except Exception:  # A decoder may raise anything for a stranger's bytes.
         raise Refused(422, "the body is no PNG or JPEG image that can be read") from None
-    raise Refused(
-        413,
-        f"an image of {sides[0]} x {sides[1]} pixels: at most {_PIXELS} are taken, and "
-        f"{_SIDE} a side",
-    )
+    size = f"an image of {sides[0]} x {sides[1]} pixels"
+    raise Refused(413, f"{size}: at most {_PIXELS} are taken, and {_SIDE} a side")

@@ -1,7 +1,7 @@
-"""HTTP connections that cannot be held open for nothing: uvicorn has no limits of these kinds.
+"""Limits on idle HTTP connections, which uvicorn lacks.
 
-A connection has ten seconds for the head of a request, and a minute to take a part of an answer.
-Where there are too many connections, the one that has waited longest for a request is closed.
+A client has ten seconds to send the head of a request, and a minute to receive a part of an answer.
+If there are too many connections, the one that has waited longest for a request is closed.
 """
 
 import asyncio
@@ -11,17 +11,17 @@ from uvicorn.protocols.http import h11_impl
 
 BACKLOG = 128  # Connections that wait in the socket, and that asyncio accepts at once.
 _HEAD = 10.0  # Seconds from a connection, or an answer, to the end of the next request's head.
-_TAKE = 60.0  # Seconds in which a client takes what is sent, some tens of kilobytes at a time.
-_DESCRIPTORS = 4096  # Wanted of the system.
-_OTHERS = 100  # Descriptors that are not of connections: of the model, the readers, the loop.
+_TAKE = 60.0  # Seconds in which a client must receive a part of some tens of kilobytes.
+_DESCRIPTORS = 4096  # File descriptors that the process asks the system for.
+_OTHERS = 100  # Descriptors for other things: the model, the readers, the event loop.
 
 
 def most() -> int:
-    """Connections that this process has descriptors for, each with a file; it takes more
-    descriptors where the system gives them."""
+    """The most connections for which this process has descriptors: two each, one for a file. Raises
+    the limit on descriptors if the system allows it."""
     try:
         import resource
-    except ModuleNotFoundError:  # Windows, where sockets are no descriptors.
+    except ModuleNotFoundError:  # Windows, where sockets use no descriptors.
         return _DESCRIPTORS // 2
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(_DESCRIPTORS, hard)
@@ -33,8 +33,8 @@ def most() -> int:
 
 
 def protocol(most: int) -> type[h11_impl.H11Protocol]:
-    """uvicorn's protocol for a server of at most so many connections."""
-    waiting: dict[h11_impl.H11Protocol, None] = {}  # For a request; the longest first.
+    """uvicorn's HTTP protocol, for a server of at most `most` connections."""
+    waiting: dict[h11_impl.H11Protocol, None] = {}  # For a request; the longest wait first.
 
     class Protocol(h11_impl.H11Protocol):
         _head: asyncio.TimerHandle | None = None
@@ -74,7 +74,7 @@ def protocol(most: int) -> type[h11_impl.H11Protocol]:
             self._wait(self.conn.their_state is h11.IDLE or answered)
 
         def _wait(self, waits: bool) -> None:
-            """Counts the time, from the first call on."""
+            """Starts the timer when the connection begins to wait, and stops it when it ends."""
             if waits and not self._head and not self.transport.is_closing():
                 self._head = self.loop.call_later(_HEAD, self.transport.abort)
                 waiting[self] = None

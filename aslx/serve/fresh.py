@@ -1,34 +1,30 @@
-"""Which export of a run is served: it is made where it is missing, and told where it is old."""
+"""Decides which export of a run is served: a missing one is made, an old one is reported."""
 
 import dataclasses
-import json
 import pathlib
 import subprocess
 import sys
-from typing import Annotated, Literal
+from typing import Annotated, Any
 
 import pydantic
 
 from aslx import errors
 from aslx.checkpoints import checkpoint_scores
 from aslx.decode import decoding_options
-from aslx.export import exports
-from aslx.storage import files
+from aslx.export import conversion, exported, exports
 
 
-class _Made(pydantic.BaseModel):
-    """How an export was made: in report.json, as aslx.export writes it."""
+class _Made(exported.Form, extra="forbid"):
+    """How an export was made."""
 
-    model_config = pydantic.ConfigDict(strict=True, extra="forbid")
-
-    quantize: Literal["none", "float16", "int8"] = "none"
+    quantize: conversion.Quantize = "none"
     average: Annotated[int, pydantic.Field(ge=0)] = 0
     ensemble: tuple[Annotated[str, pydantic.Field(pattern="^[^-]")], ...] = ()
     options: decoding_options.Options = decoding_options.Options()
 
     @property
-    def words(self) -> list[str]:
-        """The arguments that make it so again."""
+    def arguments(self) -> list[str]:
+        """The arguments of aslx.export that make the same export again."""
         words = ["--quantize", self.quantize, "--average", str(self.average)]
         if self.ensemble:
             words += ["--ensemble", *self.ensemble]
@@ -40,17 +36,34 @@ class _Made(pydantic.BaseModel):
         return words
 
 
+class _Report(exported.Form):
+    """What is used of report.json."""
+
+    made: _Made
+
+
+class _About(exported.Form):
+    """What is used of model.json."""
+
+    step: int
+    web: Any = None  # Present if the export holds the page's models.
+
+
 def folder(workdir: pathlib.Path, reload: bool) -> pathlib.Path:
-    """The directory of the run's exported model, which is made where it, or the page's, is missing;
-    with `reload` also where the run has something better."""
+    """The directory of the run's exported model.
+
+    The model is exported if the export, or the page's models in it, are missing, and with `reload`
+    also if the run has a better checkpoint.
+    """
     export = workdir / "export"
     if not (export / exports.ABOUT).exists():
         _export(workdir, _Made())
         return export
-    step, for_page = _noted(export / exports.ABOUT)
-    made = _made(export / exports.REPORT)
-    newer = _newer(workdir, step, made)
-    if not for_page or (newer and reload):
+    about, made = exported.read_form(_About, export / exports.ABOUT), _Made()
+    if (export / exports.REPORT).exists():
+        made = exported.read_form(_Report, export / exports.REPORT).made
+    newer = _newer(workdir, about.step, made)
+    if "web" not in about.model_fields_set or (newer and reload):
         _export(workdir, made)
     elif newer:
         command = f"python -m aslx.serve --workdir {workdir} --reload"
@@ -62,15 +75,15 @@ def _export(workdir: pathlib.Path, made: _Made) -> None:
     if not (workdir / "config.json").exists():
         raise errors.BadInput(f"{workdir} holds no run (no config.json): train first")
     # A process of its own: TensorFlow and JAX stay out of this one.
-    words = ["--workdir", str(workdir), "--web", "--clips", "0", *made.words]
+    words = ["--workdir", str(workdir), "--web", "--clips", "0", *made.arguments]
     status = subprocess.run([sys.executable, "-m", "aslx.export", *words]).returncode
     if status:
         raise errors.BadInput(f"the export of {workdir} ended with status {status}")
 
 
 def _newer(workdir: pathlib.Path, step: int, made: _Made) -> str:
-    """What the run has that is better than its export, or nothing: a checkpoint of a better score,
-    or, for a mean of the newest, a newer one."""
+    """What the run has that is better than its export, or "": a checkpoint with a better score, or,
+    if the export is a mean of the newest checkpoints, a newer one."""
     saved = checkpoint_scores.saved(workdir)
     best = checkpoint_scores.best(saved)
     if best is None or best.step == step:
@@ -86,21 +99,3 @@ def _newer(workdir: pathlib.Path, step: int, made: _Made) -> str:
         f"the export holds step {step}{marks[0]}, and the run has the better step "
         f"{best.step}{marks[1]}"
     )
-
-
-def _noted(path: pathlib.Path) -> tuple[int, bool]:
-    """The step of an export, and whether it holds the page's models."""
-    said = files.read_object(path)
-    if type(said.get("step")) is not int:
-        raise errors.BadInput(f"{path} is not what aslx.export writes: export again")
-    return said["step"], "web" in said
-
-
-def _made(path: pathlib.Path) -> _Made:
-    report = files.read_object(path) if path.exists() else {"made": {}}
-    try:
-        return _Made.model_validate_json(json.dumps(report.get("made")))
-    except pydantic.ValidationError:
-        raise errors.BadInput(
-            f"{path} does not say how the model was exported: export again"
-        ) from None

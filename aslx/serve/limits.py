@@ -1,21 +1,23 @@
-"""How much of the machine strangers may have."""
+"""How much of the machine strangers may use."""
 
 import dataclasses
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What is refused, clearly, rather than served slowly."""
+    """Limits above which the server refuses a request instead of becoming slow."""
 
     body: int = 8 * 2**20
     """Bytes of a request."""
     bodies: int = 64
-    """On their way at a time, eight of them whole; one more ends the oldest with 408."""
+    """Requests whose body is arriving, with the bytes of eight full bodies; one more ends the
+    oldest with 408."""
     frames: int = 2000
-    """Of a clip. Features take time and memory that grow with its square; Kaggle's longest: 807."""
+    """Frames of a clip: time and memory grow with their square. Kaggle's longest clip has 807."""
     waiting: int = 32
-    """Requests in work or waiting for it; one more is answered 503."""
+    """Requests in work or waiting; one more is answered 503."""
     streams: int = 200
-    """Open at a time; one more is closed with 1013."""
+    """Open streams; one more is closed with 1013."""
     frames_per_second: int = 120
-    """That a stream may send, over ten seconds; one that sends more is closed with 1008."""
+    """Frames per second of a stream, over ten seconds; a stream that sends more is closed with
+    1008."""

@@ -1,4 +1,4 @@
-"""msgpack messages of strangers, in little more memory than they have bytes."""
+"""Parses msgpack messages of strangers in little more memory than the messages have bytes."""
 
 import itertools
 import math
@@ -11,18 +11,18 @@ import pydantic
 from aslx.serve import refusals
 from aslx.serve.refusals import Refused
 
-LISTS = 20_002  # Of a message: its rows, and those that hold them.
-LENGTH = 20_000  # Of a list.
-_NAME = 1000  # Bytes of text.
+LISTS = 20_002  # The most lists in a message: its rows, and the lists that hold them.
+LENGTH = 20_000  # The most values of a list.
+_NAME = 1000  # The most bytes of a text.
 _NUMBERS = {int, float, type(None)}
 
 
 def message(model: type[pydantic.BaseModel], body: bytes) -> Any:
-    """A message of the fields of this form, whose lists are of texts, or of rows f32[n]."""
+    """A message with the fields of `model`, whose lists hold texts, or rows f32[n]."""
     maps, lists = itertools.count(), itertools.count()
 
     def whole_map(values: dict) -> dict:
-        if next(maps):  # The outer one ends last.
+        if next(maps):  # The message is the only map: a map within it would end before it.
             raise Refused(422, "a map in a map")
         return values
 
@@ -31,9 +31,9 @@ def message(model: type[pydantic.BaseModel], body: bytes) -> Any:
             raise Refused(422, f"more than {LISTS} lists")
         types = set(map(type, values))
         if types <= _NUMBERS:
-            if type(None) in types:  # NumPy reads it too, at ten times the cost.
+            if type(None) in types:  # NumPy converts None too, ten times slower.
                 values = [math.nan if value is None else value for value in values]
-            with np.errstate(over="ignore"):  # What float32 cannot hold is missing.
+            with np.errstate(over="ignore"):  # A value that float32 cannot hold counts as missing.
                 return np.array(values, np.float32)
         if types in ({str}, {np.ndarray}):
             return values
@@ -54,7 +54,7 @@ def message(model: type[pydantic.BaseModel], body: bytes) -> Any:
         raise Refused(400, f"no msgpack message: {error!r}") from None
     if not isinstance(values, dict):
         raise Refused(422, "the message is no map")
-    if isinstance(values.get("columns"), np.ndarray):  # As every list of no texts.
+    if isinstance(values.get("columns"), np.ndarray):  # An empty list, or a list of numbers.
         values["columns"] = values["columns"].tolist()
     if "frames" not in values or "frames" not in model.model_fields:
         return refusals.validated(model.model_validate, values)

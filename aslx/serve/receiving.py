@@ -1,4 +1,4 @@
-"""Bodies of requests on their way, in bounded time and memory."""
+"""Receives the bodies of requests in bounded time and memory."""
 
 import asyncio
 import dataclasses
@@ -17,18 +17,17 @@ class _Arriving:
 
 
 class Receiving:
-    """Takes bodies. Where there are too many, the one that has been on its way for the longest time
-    gives way: a body that is sent arrives in less time than one that is held back.
+    """Receives bodies. If there are too many, the oldest is refused: an honest body arrives sooner
+    than a body that its client holds back.
     """
 
     def __init__(self, most: int, size: int, room: int):
-        """`most` bodies at a time, of `size` bytes each and `room` bytes together."""
+        """At most `most` bodies at a time, of `size` bytes each and `room` bytes together."""
         self._most, self._size, self._room = most, size, room
         self._arriving: dict[_Arriving, None] = {}  # The oldest first.
 
     async def body(self, request: requests.Request) -> bytes:
-        """A whole body; Refused where it is longer than allowed, however long it says it is, or
-        does not arrive in time."""
+        """A whole body; Refused if it is too long, whatever length it states, or too slow."""
         refused = Refused(413, f"the body has more than {self._size} bytes")
         if int(request.headers.get("content-length", 0)) > self._size:
             raise refused
@@ -57,5 +56,5 @@ class Receiving:
 
     @property
     def _held(self) -> int:
-        """Bytes that have arrived of bodies that have not yet."""
+        """Bytes that have arrived of incomplete bodies."""
         return sum(len(body.data) for body in self._arriving)

@@ -1,8 +1,8 @@
-"""WebSocket /api/stream: frames as they come, answers as they grow.
+"""WebSocket /api/stream: takes frames as they come, and answers with growing texts.
 
 The client's first message names its columns; then come frames, `reset` for the next clip, `end`.
-Each answer says how many frames of the clip it covers. Answers keep their order; where frames come
-faster than they are read, an answer covers several, and the last covers all.
+Each answer says how many frames of the clip it covers. Answers keep their order. If frames come
+faster than they are read, an answer covers several new frames; the last answer covers all.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ import contextlib
 import functools
 import time
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NoReturn
 
 import numpy as np
 import pydantic
@@ -22,15 +22,15 @@ from aslx.serve.limits import Limits
 from aslx.serve.turns import Client, Full, Places
 
 MESSAGE = 2**20  # Bytes of a message: 160 frames of all of Kaggle's columns.
-_PATIENCE = 300.0  # Seconds without a message, after which a stream is closed.
-_SMALL = 2**14  # Bytes of a message that is parsed at once, in the time that a frame is read in.
-_WINDOW = 10  # Seconds over which frames are counted.
+_PATIENCE = 300.0  # Seconds without a message after which a stream is closed.
+_SMALL = 2**14  # Bytes of a message that take as long to parse as a frame takes to be read.
+_WINDOW = 10  # Seconds over which the rate of frames is measured.
 
 NORMAL, UNSUPPORTED, INVALID, POLICY, TOO_BIG, TRY_AGAIN = 1000, 1003, 1007, 1008, 1009, 1013
 
 
 class Columns(bodies.Strict):
-    """The first message. Without columns: the model's own."""
+    """The first message. Without columns, frames have those of the model."""
 
     type: Literal["columns"] = "columns"
     columns: bodies.Names = pydantic.Field(default_factory=list)
@@ -58,7 +58,7 @@ class Message(pydantic.RootModel):
 
 
 class Close(Exception):
-    """The stream shall be closed: code and reason."""
+    """Closes the stream with a code and a reason."""
 
     def __init__(self, code: int, reason: str):
         super().__init__(reason)
@@ -66,29 +66,29 @@ class Close(Exception):
 
 
 async def serve(socket: WebSocket, engine: Engine, limits: Limits, streams: Places) -> None:
-    """A stream from its opening to its close."""
+    """Serves a stream from its opening to its close."""
     await socket.accept()
     try:
-        try:
-            with streams.one():
-                await Stream(socket, engine, limits).run()
-        except Full as error:
-            raise Close(TRY_AGAIN, f"streams: {error}") from None
-        except refusals.Refused as error:
-            raise Close(TOO_BIG if error.status == 413 else INVALID, str(error)) from None
+        with streams.one():
+            await Stream(socket, engine, limits).run()
     except Close as close:
-        # A control frame holds 123 bytes of reason.
-        reason = refusals.line(str(close)).encode()[:123].decode(errors="ignore")
-        with contextlib.suppress(WebSocketDisconnect), _open():
-            await socket.close(close.code, reason)
+        code, why = close.code, str(close)
+    except Full as error:
+        code, why = TRY_AGAIN, f"streams: {error}"
+    except refusals.Refused as error:
+        code, why = TOO_BIG if error.status == 413 else INVALID, str(error)
     except WebSocketDisconnect:
-        pass
+        return
+    # A control frame holds 123 bytes of reason.
+    reason = refusals.line(why).encode()[:123].decode(errors="ignore")
+    with contextlib.suppress(WebSocketDisconnect), _open():
+        await socket.close(code, reason)
 
 
 @contextlib.contextmanager
 def _open() -> Iterator[None]:
-    """WebSocketDisconnect where nothing can be sent any more: uvicorn, which closes where a frame
-    breaks the protocol, says so with RuntimeError."""
+    """Turns RuntimeError into WebSocketDisconnect: uvicorn raises it on sending after it has closed
+    a connection whose frame broke the protocol."""
     try:
         yield
     except RuntimeError:
@@ -102,32 +102,29 @@ class Stream:
         self._socket, self._engine, self._limits = socket, engine, limits
         self._client = Client()
         self._clip, self._answers = 0, 0
-        self._rows: list[np.ndarray] = []  # f32[n, *shape] each; of the clip, in order.
+        self._rows: list[np.ndarray] = []  # The clip in parts, f32[n, *shape].
         self._frames, self._covered = 0, 0
         self._reading: asyncio.Task | None = None
         self._left, self._at = float(limits.frames_per_second * _WINDOW), time.monotonic()
 
-    async def run(self) -> None:
-        """Until the client ends or errs."""
+    async def run(self) -> NoReturn:
+        """Answers until the client ends the stream or makes an error."""
         origin = self._socket.headers.get("origin")
         if origin and origin.partition("://")[2] != self._socket.headers.get("host"):
             raise Close(POLICY, "a page of another origin")
         if self._engine.about.kind == "image":
             raise Close(UNSUPPORTED, "the model reads images: post them to /api/transcribe")
-        self._columns = await self._first()
-        await self._say({"type": "ready", "columns": self._columns.width})
-        try:
-            while await self._message():
-                pass
-        finally:
-            if self._reading:
-                self._reading.cancel()
-
-    async def _first(self) -> bodies.Columns:
         data = await self._receive()
         kind = bodies.JSON if isinstance(data, str) else bodies.MSGPACK
         first: Columns = await self._parsed(Columns, data, kind)
-        return bodies.Columns(self._engine.about, first.columns)
+        self._columns = bodies.Columns(self._engine.about, first.columns)
+        await self._say({"type": "ready", "columns": self._columns.width})
+        try:
+            while True:
+                await self._message()
+        finally:
+            if self._reading:
+                self._reading.cancel()
 
     async def _receive(self) -> str | bytes:
         try:
@@ -148,26 +145,23 @@ class Stream:
             return parse()
         return await self._engine.run(parse, self._client, 1 + len(data) / _SMALL)
 
-    async def _message(self) -> bool:
-        """Takes one; False after the last."""
+    async def _message(self) -> None:
+        """Handles the next message; Close after the last one."""
         data = await self._receive()
         if isinstance(data, bytes):
-            await self._add(self._binary(data))
-            return True
+            return self._add(self._binary(data))
         message = (await self._parsed(Message, data, bodies.JSON)).root
         if isinstance(message, Frames):
-            await self._add(self._columns.rows(message.frames))
-            return True
+            return self._add(self._columns.rows(message.frames))
         self._pace(1)
         if self._reading:
-            await self._reading  # Until all of the clip is answered.
+            await self._reading  # Until the answers cover the clip.
         if isinstance(message, End):
             await self._say({"type": "end", "answers": self._answers})
             raise Close(NORMAL, "ended")
         self._clip += 1
         self._rows, self._frames, self._covered = [], 0, 0
         await self._say({"type": "reset", "clip": self._clip})
-        return True
 
     def _binary(self, data: bytes) -> np.ndarray:
         size = 4 * self._columns.width
@@ -175,14 +169,14 @@ class Stream:
             raise Close(INVALID, f"{len(data)} bytes are no frames of {size}")
         return self._columns.ordered(np.frombuffer(data, "<f4").reshape(-1, self._columns.width))
 
-    async def _add(self, rows: np.ndarray) -> None:
+    def _add(self, rows: np.ndarray) -> None:
         self._pace(max(1, len(rows)))
         if self._frames + len(rows) > self._limits.frames:
             raise Close(TOO_BIG, f"a clip has {self._limits.frames} frames at most: send reset")
         self._rows.append(rows)
         self._frames += len(rows)
         if self._reading and self._reading.done():
-            self._reading = self._reading.result()  # None; or what went wrong.
+            self._reading = self._reading.result()  # None, or raises the task's exception.
         if not self._reading:
             self._reading = asyncio.create_task(self._read())
 
@@ -202,11 +196,11 @@ class Stream:
             self._answers += 1
             try:
                 await self._say({"type": "answer"} | place | answer)
-            except WebSocketDisconnect:  # As whoever receives will find.
+            except WebSocketDisconnect:  # `_receive` raises it too, and ends the stream.
                 return
 
     def _newest(self) -> tuple[int, dict[str, Any]]:
-        """In one of the engine's threads: all frames that have arrived by now."""
+        """Reads all frames that have arrived, in a thread of the engine."""
         clip = np.concatenate(self._rows.copy())
         return len(clip), self._engine.read(clip)
 

@@ -1,8 +1,8 @@
-"""Whose work is done next, and how many may ask.
+"""Decides whose work is done next, and how many clients may ask.
 
-Turns are shared by weighted fair queueing (Demers et al. 1989): work is done in the order in which
-it would end if all who wait were served at the same time. So a small piece of work does not wait
-for large ones, and what a client asked for before counts against it.
+Turns follow weighted fair queueing (Demers et al. 1989): work is done in the order in which it
+would end if all waiting clients were served at the same time. So a small piece of work does not
+wait for large ones, and a client's earlier work counts against it.
 """
 
 import asyncio
@@ -15,14 +15,14 @@ from collections.abc import Iterator
 
 @dataclasses.dataclass(eq=False)
 class Client:
-    """Who asks, and asks again: a stream, or one request."""
+    """A stream, or one request."""
 
     finish: float = 0.0
-    """When its last piece of work would end, on the clock of `Turns`."""
+    """The time at which its last piece of work would end, on the clock of `Turns`."""
 
 
 class Turns:
-    """So many pieces of work at a time."""
+    """Admits at most `places` pieces of work at a time."""
 
     def __init__(self, places: int):
         self._free, self._clock = places, 0.0
@@ -38,7 +38,7 @@ class Turns:
         try:
             await turn
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():  # It came, and there is nobody to take it.
+            if turn.done() and not turn.cancelled():  # The turn came, and nobody takes it.
                 self.give()
             raise
 
@@ -50,9 +50,9 @@ class Turns:
         while self._free and self._line:
             waiting = len(self._line)
             _, _, cost, turn = heapq.heappop(self._line)
-            if not turn.done():  # Or the client has gone.
+            if not turn.done():  # Else the client has gone.
                 self._free -= 1
-                self._clock += cost / waiting  # What each had of it, served at the same time.
+                self._clock += cost / waiting  # Each client's share of this time.
                 turn.set_result(None)
 
 
@@ -61,7 +61,7 @@ class Full(Exception):
 
 
 class Places:
-    """How many may be in at a time."""
+    """Counts the clients that are admitted, at most `most` at a time."""
 
     def __init__(self, most: int):
         self._most, self.taken = most, 0

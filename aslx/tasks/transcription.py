@@ -128,8 +128,8 @@ class Task:
         return decoding.rows(self.predict(model, inputs, mask))[0]
 
     def read(self, outputs: np.ndarray) -> Answer:
-        real = outputs.argmax(1) < vocab.PAD
-        return Answer(vocab.of_rows(outputs), tuple(outputs.max(1)[real].tolist()))
+        found = vocab.characters(outputs)
+        return Answer("".join(c for c, _ in found), tuple(confidence for _, confidence in found))
 
     @property
     def report(self) -> transcription_report.Report:

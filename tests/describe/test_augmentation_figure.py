@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from aslx import errors
 from aslx.augment import clip_augment, input_dropout
 from aslx.describe import augmentation_figure
 from aslx.inputs import clip_features
@@ -14,13 +15,13 @@ from aslx.tasks import classification, heads, pretraining, transcription
 from tests import tiny
 
 
-def test_every_way_is_drawn_on_a_clip_of_the_training_split(tmp_path):
+def test_every_augmentation_is_drawn_on_a_clip_of_the_training_split(tmp_path):
     path = tmp_path / "augment.png"
     augmentation_figure.draw(tiny.cfg(tiny.dataset(tmp_path)), path)
     with Image.open(path) as image:
         plain = image.convert("RGB")
-    ways = len(dataclasses.fields(clip_augment.Clips)) + 1  # And two clips joined.
-    assert plain.height > ways // 2 * 150
+    drawn = len(dataclasses.fields(clip_augment.Clips)) + 1  # And two clips joined.
+    assert plain.height > drawn // 2 * 150
     assert (213, 216, 220) in {colour for _, colour in plain.getcolors(2**24) or ()}
 
 
@@ -28,9 +29,9 @@ def test_strengths_are_the_configs(tmp_path):
     cfg = tiny.cfg(tiny.dataset(tmp_path))
     pictures = []
     for share in (0.1, 1.0):
-        ways = clip_augment.Clips(time_mask=input_dropout.TimeMask(share=share))
+        clips = clip_augment.Clips(time_mask=input_dropout.TimeMask(share=share))
         path = tmp_path / f"{share}.png"
-        augmentation_figure.draw(dataclasses.replace(cfg, augmentation=ways), path)
+        augmentation_figure.draw(dataclasses.replace(cfg, augmentation=clips), path)
         pictures.append(path.read_bytes())
     assert pictures[0] != pictures[1]
 
@@ -39,23 +40,14 @@ def test_a_clip_is_joined_with_another_where_both_phrases_fit(tmp_path):
     path = tiny.dataset(tmp_path)
     for most, more in ((20, True), (5, False)):
         task = transcription.Task(head=heads.CTC(), max_tokens=most)
-        alone, joined = augmentation_figure._batches(tiny.cfg(path, task=task), most)
+        alone, joined = augmentation_figure.sample(tiny.cfg(path, task=task))
         assert (joined["length"][0] > alone["length"][0]) == more
         np.testing.assert_array_equal(joined["length"][1:], alone["length"][1:])
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {
-            "task": classification.Task(classes=2),
-            "features": clip_features.Keypoints(),
-            "model": keypoints.Config(),
-        },
-        {"task": pretraining.Task()},
-    ],
-    ids=["keypoints", "no texts"],
-)
-def test_what_are_no_landmarks_with_texts_is_refused(changes, tmp_path):
-    with pytest.raises(ValueError, match="--augment draws clips of landmarks with texts"):
-        augmentation_figure.draw(tiny.cfg(tmp_path, **changes), tmp_path / "augment.png")
+def test_a_config_without_landmarks_or_texts_is_refused(tmp_path):
+    task, features = classification.Task(classes=2), clip_features.Keypoints()
+    clips = {"task": task, "features": features, "model": keypoints.Config()}
+    for changes in (clips, {"task": pretraining.Task()}):
+        with pytest.raises(errors.BadInput, match="--augment draws clips of landmarks with texts"):
+            augmentation_figure.draw(tiny.cfg(tmp_path, **changes), tmp_path / "augment.png")

@@ -1,16 +1,17 @@
-"""Several networks that answer as one."""
+"""Several networks answer as one."""
 
 import dataclasses
 import json
-import sys
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from etils import epath
 from flax import nnx
 
-from aslx import config, sharding
+from aslx import config, errors, sharding
 from aslx.checkpoints import checkpoint
 from aslx.decode import decoding
 from aslx.export import __main__ as export
@@ -20,15 +21,17 @@ from aslx.models import lstm, transformer
 from aslx.runs import trained_run
 from aslx.tasks import heads, transcription
 from tests import tiny, tiny_runs
-from tests.models.test_networks import FEATURES, LSTM, MASK, SQUEEZEFORMER, TOKENS, build
+from tests.models import test_networks as networks
+from tests.models.test_networks import LSTM, TOKENS, build
 
-SQUEEZED = dataclasses.replace(SQUEEZEFORMER, stride=1)
+FEATURES, MASK = jnp.asarray(networks.FEATURES), jnp.asarray(networks.MASK)
+SQUEEZED = dataclasses.replace(networks.SQUEEZEFORMER, stride=1)
 HALF = lstm.Config(dim=24, num_layers=1, decoder_layers=2, num_heads=2, stride=2)
 
 
 @pytest.fixture(scope="module")
 def members() -> list[Any]:
-    """Three of other kinds and widths, whose memories have as many positions."""
+    """Networks of different kinds and widths, whose memories have the same number of positions."""
     return [build(cfg) for cfg in (SQUEEZED, LSTM, HALF)]
 
 
@@ -37,15 +40,14 @@ def joined(members) -> ensemble.Ensemble:
     return ensemble.Ensemble(tuple(members), tuple(widths))
 
 
-def test_an_ensemble_says_the_mean_of_its_members_probabilities(members):
-    model = joined(members)
-    memory, mask = model.encode(FEATURES, MASK)
-    found = jax.nn.softmax(model.ctc(memory)), jax.nn.softmax(model.decode(TOKENS, memory, mask))
-    each = [(m, *m.encode(FEATURES, MASK)) for m in members]
-    ctc = np.mean([jax.nn.softmax(m.ctc(x)) for m, x, _ in each], 0)
-    decoded = np.mean([jax.nn.softmax(m.decode(TOKENS, x, mask)) for m, x, mask in each], 0)
-    np.testing.assert_allclose(found[0], ctc, atol=1e-5)
-    np.testing.assert_allclose(found[1], decoded, atol=1e-5)
+def test_an_ensemble_answers_with_the_mean_of_its_members_probabilities(members):
+    def probabilities(model) -> list[jax.Array]:
+        memory, mask = model.encode(FEATURES, MASK)
+        return [jax.nn.softmax(x) for x in (model.ctc(memory), model.decode(TOKENS, memory, mask))]
+
+    each = zip(*map(probabilities, members), strict=True)
+    for found, expected in zip(probabilities(joined(members)), each, strict=True):
+        np.testing.assert_allclose(found, np.mean(expected, 0), atol=1e-5)
 
 
 def test_an_ensembles_cached_steps_equal_its_teacher_forcing(members):
@@ -53,43 +55,51 @@ def test_an_ensembles_cached_steps_equal_its_teacher_forcing(members):
     memory, mask = model.encode(FEATURES, MASK)
     expected = model.decode(TOKENS, memory, mask)
     cache, steps = model.start(memory, mask, TOKENS.shape[1]), []
-    for tokens in TOKENS.T:
+    for tokens in jnp.asarray(TOKENS.T):
         logits, cache = model.advance(tokens, cache)
         steps.append(logits)
     np.testing.assert_allclose(np.stack(steps, 1), expected, atol=1e-4)
 
 
-def test_a_network_beside_itself_writes_what_it_writes_alone(members):
+def test_a_network_paired_with_itself_writes_what_it_writes_alone(members):
     twice = joined([members[0], members[0]])
-    write = jax.jit(lambda model: decoding.greedy(model, *model.encode(FEATURES, MASK), 9)[0])
+
+    @jax.jit
+    def write(model):
+        memory, mask = model.encode(FEATURES, MASK)
+        return decoding.greedy(model, memory, mask, 9)[0]
+
     np.testing.assert_array_equal(write(twice), write(members[0]))
 
 
-def run(workdir: str, model: Any, **changes: Any) -> trained_run.Run:
+def a_run(workdir: str, model: Any, **changes: Any) -> trained_run.Run:
     task = transcription.Task(head=heads.CTC())
     values = {"task": task, "features": phrase_features.Baseline(), "model": model} | changes
-    cfg = config.Config(**values)
+    cfg, mesh = config.Config(**values), sharding.make_mesh(sharding.Config())
     network = jax.eval_shape(lambda: model.build(cfg.features.num_features, rngs=nnx.Rngs(0)))
-    return trained_run.Run(workdir, cfg, sharding.make_mesh(sharding.Config()), network, 0, "")
+    return trained_run.Run(epath.Path(workdir), cfg, mesh, network, 0, "")
 
 
 @pytest.mark.parametrize(
     ("other", "message"),
     [
-        (run("b", LSTM, task=transcription.Task()), "task.head"),
-        (run("b", LSTM, features=phrase_features.Modern()), "features.type"),
-        (run("b", dataclasses.replace(LSTM, stride=1)), "32 positions and the other 64"),
+        (a_run("b", LSTM, task=transcription.Task()), "task.head"),
+        (a_run("b", LSTM, features=phrase_features.Modern()), "features.type"),
+        (
+            a_run("b", dataclasses.replace(LSTM, stride=1)),
+            "positions of 64 frames: 32 here, 64 there",
+        ),
     ],
     ids=["task", "features", "positions"],
 )
 def test_runs_that_do_not_answer_alike_are_refused(other, message):
-    with pytest.raises(ValueError, match=f"a and b do not answer together: .*{message}"):
-        ensemble.together([run("a", LSTM), other])
+    with pytest.raises(errors.BadInput, match=f"a and b do not answer together: .*{message}"):
+        ensemble.together([a_run("a", LSTM), other])
 
 
-def test_runs_of_other_networks_answer_together():
-    found = ensemble.together([run("a", LSTM), run("b", transformer.Config(dim=32, stride=2))])
-    assert found.workdir == "a" and found.model.widths == (16, 32)
+def test_runs_of_different_networks_answer_together():
+    found = ensemble.together([a_run("a", LSTM), a_run("b", transformer.Config(dim=32, stride=2))])
+    assert str(found.workdir) == "a" and found.model.widths == (16, 32)
 
 
 def test_an_average_is_the_mean_of_the_newest_checkpoints(tmp_path):
@@ -105,29 +115,25 @@ def test_an_average_is_the_mean_of_the_newest_checkpoints(tmp_path):
     assert found.step == 3
     each = zip(jax.tree.leaves(found.model), jax.tree.leaves(first), strict=True)
     assert all(np.allclose(mean, x + 2.5, atol=1e-5) for mean, x in each)
-    with pytest.raises(ValueError, match=r"keeps 2 checkpoints.*there are no 9 to average"):
+    with pytest.raises(errors.BadInput, match=r"keeps 2 checkpoints.*there are no 9 to average"):
         trained_run.open_run(workdir, average=9)
 
 
-def test_the_command_compares_every_type_of_weights_of_two_runs_in_one_file(
-    tmp_path, monkeypatch, capsys
-):
+def test_the_command_compares_every_type_of_weights_of_two_runs_in_one_file(run, tmp_path):
     tiny.dataset(tmp_path, {"train": [1], "test": [6]})
     values = {"features": phrase_features.Modern(max_frames=32), "ema_decay": 0.0}
     cfgs = [tiny.cfg(tmp_path, seed=seed, **values) for seed in (0, 1)]
-    one, two = (str(tiny_runs.untrained(cfg, tmp_path / f"run{cfg.seed}")) for cfg in cfgs)
-    words = ["aslx.export", "--workdir", one, "--ensemble", two, "--variants", "--clips", "6"]
-    monkeypatch.setattr(sys, "argv", words)
-    old = tmp_path / "run0" / "evaluation-test"  # Of one run alone: none of the ensemble's.
-    old.mkdir()
-    (old / "scores.json").write_text('{"score": 0.123456}')
-    export.main()
-    report = json.loads((tmp_path / "run0" / "export" / "report.json").read_text())
-    said = capsys.readouterr().out
-    assert json.loads(said.splitlines()[-1])["variants"] == report["variants"]
-    assert f"score {report['score']:.4f} on all of the 6 in test" in said and "0.1235" not in said
+    one, two = (tiny_runs.untrained(cfg, tmp_path / f"run{cfg.seed}") for cfg in cfgs)
+    (one / "evaluation-test").mkdir()  # Scores of one run do not hold for the ensemble.
+    (one / "evaluation-test" / "scores.json").write_text('{"score": 0.123456}')
+    words = ("--workdir", one, "--ensemble", two, "--variants", "--clips", 6)
+    done = run(export, *words)
+    report = json.loads((one / "export" / "report.json").read_text())
+    assert done.last()["variants"] == report["variants"]
+    assert f"score {report['score']:.4f} on all of the 6 in test" in done.out
+    assert "0.1235" not in done.out
     assert list(report["variants"]) == ["none", "float16", "int8"]
     assert report["same_text"] == report["variants"]["none"]["same_text"] == 1.0
-    files = {path.name: path.stat().st_size for path in (tmp_path / "run0" / "export").iterdir()}
+    files = {path.name: path.stat().st_size for path in (one / "export").iterdir()}
     for quantize, name in (("none", "model"), ("float16", "model_float16"), ("int8", "model_int8")):
         assert report["variants"][quantize]["model_bytes"] == files[f"{name}.tflite"]

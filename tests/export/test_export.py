@@ -1,4 +1,4 @@
-"""Export: the file answers as JAX does, and as Kaggle asks."""
+"""An exported file answers as JAX does, and in the form that Kaggle asks for."""
 
 import csv
 import json
@@ -37,6 +37,11 @@ def exported(run) -> bytes:
 
 
 @pytest.fixture(scope="module")
+def columns(run) -> list[str]:
+    return list(run.cfg.features.selection.columns)
+
+
+@pytest.fixture(scope="module")
 def submission(run, exported, tmp_path_factory) -> pathlib.Path:
     path = tmp_path_factory.mktemp("export") / "submission.zip"
     path.write_bytes(exporting.submission(exported, run.cfg.features.source.submission))
@@ -60,35 +65,36 @@ def test_float16_weights_change_one_text_in_a_hundred_at_most(run, exported):
     assert report["same_text"] >= 0.99
 
 
-def test_int8_weights_make_a_file_that_answers_and_says_which_runtime_it_needs(run, exported):
+def test_int8_weights_make_a_file_that_answers_and_names_the_runtime_it_needs(
+    run, exported, columns
+):
     model = conversion.convert(run.cfg, run.model, "int8")
     assert len(model) < len(exported)
     assert conversion.runtime(exported) < "2.14" < conversion.runtime(model) < "3"
-    columns = len(run.cfg.features.selection.columns)
-    outputs = tflite.runner(model)(inputs=np.zeros((20, columns), np.float32))["outputs"]
+    outputs = tflite.runner(model)(inputs=np.zeros((20, len(columns)), np.float32))["outputs"]
     assert outputs.shape[1] == vocab.PAD + 1
 
 
 @pytest.mark.parametrize("kind", ["nan", "zeros", "random", "huge"])
-def test_hostile_clips_of_any_length_are_answered_with_characters(run, exported, kind):
-    columns = len(run.cfg.features.selection.columns)
+def test_hostile_clips_of_any_length_are_answered_with_characters(exported, columns, kind):
     answer, rng = tflite.runner(exported), np.random.default_rng(0)
     clips = {
-        "nan": lambda t: np.full((t, columns), np.nan),
-        "zeros": lambda t: np.zeros((t, columns)),
-        "random": lambda t: np.where(rng.random((t, columns)) < 0.1, np.nan, rng.random()),
-        "huge": lambda t: rng.normal(size=(t, columns)) * 1e4,
+        "nan": lambda shape: np.full(shape, np.nan),
+        "zeros": np.zeros,
+        "random": lambda shape: np.where(rng.random(shape) < 0.1, np.nan, rng.random()),
+        "huge": lambda shape: rng.normal(size=shape) * 1e4,
     }
     for t in HOSTILE:
-        outputs = answer(inputs=clips[kind](t).astype(np.float32))["outputs"]
+        outputs = answer(inputs=clips[kind]((t, len(columns))).astype(np.float32))["outputs"]
         assert np.isfinite(outputs).all() and outputs.shape[1] == vocab.PAD + 1
         assert set(vocab.of_rows(outputs)) <= set(vocab.CHARACTERS)
 
 
 @pytest.mark.parametrize("rows", tiny_runs.WEB_FRAMES)
-def test_a_model_of_fixed_length_reads_every_shorter_clip_as_the_other_does(run, exported, rows):
-    columns, rng = len(run.cfg.features.selection.columns), np.random.default_rng(0)
-    whole = tflite.runner(exported)
+def test_a_model_of_fixed_length_reads_every_shorter_clip_as_the_other_does(
+    run, exported, columns, rows
+):
+    whole, rng = tflite.runner(exported), np.random.default_rng(0)
     fixed = tflite.runner((run.workdir / "export" / "web" / f"{rows}.tflite").read_bytes())
     test = evaluator.Evaluation(run.cfg, run.mesh, "test").clips()
     stream = np.concatenate([landmarks.columns(clip) for clip in test])
@@ -97,8 +103,8 @@ def test_a_model_of_fixed_length_reads_every_shorter_clip_as_the_other_does(run,
         start = int(rng.integers(len(stream) - t))
         clip, frames = stream[start : start + t], np.array([t], np.int32)
         expected = whole(inputs=clip)["outputs"]
-        for beyond in (np.nan, 0.7):  # What lies past the clip does not count.
-            inputs = np.full((rows, columns), beyond, np.float32)
+        for padding in (np.nan, 0.7):
+            inputs = np.full((rows, len(columns)), padding, np.float32)
             inputs[:t] = clip
             found = fixed(inputs=inputs, frames=frames)["outputs"]
             assert vocab.of_rows(found) == vocab.of_rows(expected), t
@@ -107,7 +113,7 @@ def test_a_model_of_fixed_length_reads_every_shorter_clip_as_the_other_does(run,
     assert len(texts) > 5 or isinstance(run.cfg.model, fingerspelling_lstm.Config)
 
 
-def test_model_json_says_what_goes_in_and_comes_out(run):
+def test_model_json_describes_inputs_and_outputs(run, columns):
     cfg = run.cfg
     scores = [{"name": "score", "value": 0.5, "on": "validation"}]
     said = json.loads(json.dumps(exporting.about(cfg, run.step, scores, web=False)))
@@ -116,8 +122,8 @@ def test_model_json_says_what_goes_in_and_comes_out(run):
         "scores": scores,
         "input": {
             "kind": "columns",
-            "shape": ["t", len(cfg.features.selection.columns)],
-            "columns": list(cfg.features.selection.columns),
+            "shape": ["t", len(columns)],
+            "columns": columns,
         },
         "max_frames": cfg.features.max_frames,
         "task": "transcription",
@@ -128,8 +134,8 @@ def test_model_json_says_what_goes_in_and_comes_out(run):
 
 
 @pytest.fixture(scope="module")
-def competition(run, tmp_path_factory) -> pathlib.Path:
-    """The test split in the competition's own layout."""
+def competition(run, columns, tmp_path_factory) -> pathlib.Path:
+    """The test split in the layout of the competition."""
     source = tmp_path_factory.mktemp("competition")
     evaluation = evaluator.Evaluation(run.cfg, run.mesh, "test")
     rows, tables = [], []
@@ -137,7 +143,6 @@ def competition(run, tmp_path_factory) -> pathlib.Path:
         sequence = int(evaluation.data[i]["sequence_id"].int64_list.value[0])
         rows.append(("clips.parquet", sequence, evaluation.targets[i]))
         index = pd.Index([sequence] * len(clip), name="sequence_id")
-        columns = list(run.cfg.features.selection.columns)
         tables.append(pd.DataFrame(landmarks.columns(clip), index, columns))
     pd.concat(tables).to_parquet(source / "clips.parquet")
     with open(source / "train.csv", "w", newline="") as f:
@@ -158,7 +163,7 @@ def kaggle_evaluator(python: str, submission: pathlib.Path, source: pathlib.Path
 
 @pytest.fixture(scope="module")
 def scored(submission, competition) -> dict:
-    """What Kaggle's evaluator says of the zip."""
+    """The zip's results in Kaggle's evaluator."""
     return kaggle_evaluator(sys.executable, submission, competition)
 
 
@@ -201,11 +206,10 @@ def test_tflite_runtime_answers_the_same(tflite_runtime, submission, competition
     assert theirs["runtime"] == "tflite_runtime" and theirs["texts"] == scored["texts"]
 
 
-def test_the_zip_holds_the_model_and_its_columns_and_no_date(run, submission, exported):
+def test_the_zip_holds_the_model_and_its_columns_and_no_date(columns, submission, exported):
     with zipfile.ZipFile(submission) as z:
         assert sorted(z.namelist()) == ["inference_args.json", "model.tflite"]
-        columns = json.loads(z.read("inference_args.json"))["selected_columns"]
-        assert columns == list(run.cfg.features.selection.columns)
+        assert json.loads(z.read("inference_args.json")) == {"selected_columns": columns}
         assert z.read("model.tflite") == exported
         assert {i.date_time for i in z.infolist()} == {(1980, 1, 1, 0, 0, 0)}
 

@@ -1,7 +1,8 @@
-"""The exported function: a clip costs what it needs and is answered as at the longest length."""
+"""The exported function: a short clip costs less, and is answered as at the longest length."""
 
 import dataclasses
 import sys
+from typing import Any
 
 import ai_edge_litert.schema_py_generated as schema
 import jax
@@ -27,13 +28,13 @@ AUTOREGRESSIVE = heads.Autoregressive(ctc_weight=0.3)
 ROWS = 60  # More than a model sees.
 
 
-def cfg(head, network=SQUEEZEFORMER) -> config.Config:
+def cfg(head, network: Any = SQUEEZEFORMER) -> config.Config:
     task = transcription.Task(head=head, max_tokens=8)
     return config.Config(task=task, features=FEATURES, model=network)
 
 
 def built(cfg: config.Config, seed: int = 0):
-    """A network as if trained: every value away from its start, and END not too far."""
+    """A network with random values added to its parameters, which writes END soon."""
     rng = np.random.default_rng(seed)
     model = tiny_runs.network(dataclasses.replace(cfg, seed=seed))
     model = jax.tree.map(lambda x: x + 0.1 * rng.normal(size=x.shape).astype(np.float32), model)
@@ -42,7 +43,7 @@ def built(cfg: config.Config, seed: int = 0):
 
 
 def clips() -> list[np.ndarray]:
-    """Of every kind of length: none, the lengths that the model chooses from, and beyond."""
+    """Clips of no frames, of lengths around those that the model chooses from, and longer ones."""
     columns, rng = len(FEATURES.selection.columns), np.random.default_rng(0)
     frames = (0, 1, 13, 23, 24, 25, 31, 32, 33, 47, 48, 49, ROWS)
     walks = [rng.normal(size=(t, columns)).cumsum(0) for t in frames]
@@ -78,7 +79,7 @@ def test_a_clip_is_answered_at_its_own_length_as_at_the_longest(head):
     assert len(texts) > 5
 
 
-def test_lengths_are_those_that_a_clip_can_need():
+def test_the_lengths_are_those_that_a_clip_can_need():
     few = dataclasses.replace(
         cfg(CTC), features=phrase_features.Modern(min_frames=40, max_frames=48)
     )
@@ -93,7 +94,7 @@ def test_lengths_are_those_that_a_clip_can_need():
 
 @pytest.fixture(scope="module")
 def reader() -> tuple[config.Config, ensemble.Ensemble]:
-    """Two networks of different kinds and widths, one of which computes in bfloat16."""
+    """An ensemble of two networks of different kinds and widths; one computes in bfloat16."""
     bfloat16 = cfg(AUTOREGRESSIVE, dataclasses.replace(SQUEEZEFORMER, dtype="bfloat16"))
     first, model = export_graph.exact(bfloat16, built(bfloat16))
     assert first.model.dtype == "float32"
@@ -104,7 +105,8 @@ def reader() -> tuple[config.Config, ensemble.Ensemble]:
 
 def stored(flatbuffer: bytes) -> list[tuple[int, bytes]]:
     """Type and content of each buffer that holds a thousand values or more."""
-    model, found = schema.ModelT.InitFromPackedBuf(flatbuffer, 0), {}
+    model: Any = schema.ModelT.InitFromPackedBuf(flatbuffer, 0)
+    found = {}
     for tensor in (tensor for graph in model.subgraphs for tensor in graph.tensors):
         data = model.buffers[tensor.buffer].data
         if data is not None and np.prod(tensor.shape) >= 1024:
@@ -114,7 +116,8 @@ def stored(flatbuffer: bytes) -> list[tuple[int, bytes]]:
 
 @pytest.fixture(scope="module")
 def float32(reader) -> bytes:
-    return conversion.convert(*reader, "none")
+    cfg, model = reader
+    return conversion.convert(cfg, model, "none")
 
 
 def test_a_converted_ensemble_answers_at_each_length_as_jax_does(reader, float32):
@@ -134,13 +137,14 @@ def test_every_weight_is_stored_once_whatever_its_type(reader, float32):
     assert len(set(buffers)) == len(buffers) > 20
     half = stored(float16_weights.halved(float32))
     assert len(half) == len(buffers) and {kind for kind, _ in half} == {types.FLOAT16}
-    eighth = [kind for kind, _ in stored(conversion.convert(*reader, "int8"))]
+    cfg, model = reader
+    eighth = [kind for kind, _ in stored(conversion.convert(cfg, model, "int8"))]
     assert len(eighth) == len(buffers) and eighth.count(types.INT8) > 0.9 * len(eighth)
 
 
-def test_inference_builds_what_is_exported(reader):
-    first, _ = reader
-    assert jax.tree.structure(opening.network(first)) == jax.tree.structure(reader[1].members[0])
+def test_an_exported_network_is_built_by_its_config(reader):
+    first, model = reader
+    assert jax.tree.structure(opening.network(first)) == jax.tree.structure(model.members[0])
 
 
 def test_the_installed_jax_and_tensorflow_go_together():
@@ -171,4 +175,4 @@ def test_tensorflow_that_is_not_installed_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow", None)
     with pytest.raises(ModuleNotFoundError) as error:
         conversion.check_versions()
-    assert error.value.name == "tensorflow"  # Of which aslx.cli makes a line.
+    assert error.value.name == "tensorflow"  # aslx.cli makes one line of it.

@@ -1,4 +1,4 @@
-"""The command predict: what it does with files that are not what the model reads."""
+"""The command predict, given files that the model does not read."""
 
 import io
 import json
@@ -18,23 +18,26 @@ from tests import tiny, tiny_runs
 NAMES = ("cat", "dog", "owl")
 
 
-def classifier(dataset, workdir, features, model) -> pathlib.Path:
+def classifier(dataset, workdir, **changes) -> pathlib.Path:
+    """An untrained classifier of these features and this model."""
     task = classification.Task(classes=3, names=NAMES)
-    return tiny_runs.untrained(
-        tiny.cfg(dataset, task=task, features=features, model=model), workdir
-    )
+    return tiny_runs.untrained(tiny.cfg(dataset, task=task, **changes), workdir)
+
+
+def of_images(dataset, workdir) -> pathlib.Path:
+    features = image_features.Image(height=16, width=16, size=16)
+    return classifier(dataset, workdir, features=features, model=cnn.Config())
 
 
 @pytest.fixture(scope="module")
 def images(dataset, tmp_path_factory) -> pathlib.Path:
-    features = image_features.Image(height=16, width=16, size=16)
-    return classifier(dataset, tmp_path_factory.mktemp("images"), features, cnn.Config())
+    return of_images(dataset, tmp_path_factory.mktemp("images"))
 
 
 @pytest.fixture(scope="module")
 def clips(dataset, tmp_path_factory) -> pathlib.Path:
     features, model = clip_features.Keypoints(face=False), keypoints.Config(units=(4,))
-    return classifier(dataset, tmp_path_factory.mktemp("clips"), features, model)
+    return classifier(dataset, tmp_path_factory.mktemp("clips"), features=features, model=model)
 
 
 @pytest.fixture
@@ -44,15 +47,14 @@ def picture(tmp_path) -> pathlib.Path:
     return path
 
 
-def test_after_a_file_that_cannot_be_read_the_others_are(run, images, picture, tmp_path):
-    bad = [tmp_path / name for name in ("cut.png", "none.jpg")]
-    bad[0].write_bytes(picture.read_bytes()[:30])
-    done = run(predict, "--workdir", images, picture, bad[0], picture, bad[1], picture)
+def test_files_after_one_that_cannot_be_read_are_read(run, images, picture, tmp_path):
+    cut, missing = tmp_path / "cut.png", tmp_path / "none.jpg"
+    cut.write_bytes(picture.read_bytes()[:30])
+    files = (picture, cut, picture, missing, picture)
+    done = run(predict, "--workdir", images, *files)
     assert done.status == 2
     lines = [json.loads(line) for line in done.out.splitlines()]
-    assert [line["file"] for line in lines] == [
-        *map(str, (picture, bad[0], picture, bad[1], picture))
-    ]
+    assert [line["file"] for line in lines] == list(map(str, files))
     assert ["error" in line for line in lines] == [False, True, False, True, False]
     assert all(line["class"] in NAMES for line in lines[::2])
     said = done.err.splitlines()
@@ -92,7 +94,7 @@ def test_a_folder_of_frames_is_read_whatever_its_frames_are_called(run, clips, t
     assert "has no frame_01.npy" in run(predict, "--workdir", clips, tmp_path).refusal()
 
 
-def test_who_is_asked_for_files_may_name_a_bad_one(run, images, picture, monkeypatch):
+def test_a_user_who_is_asked_for_files_may_name_a_bad_one(run, images, picture, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.StringIO(f"none.png\n{picture}\nx\n"))
     done = run(predict, "--workdir", images)
     assert done.status == 0 and done.err == ""

@@ -1,6 +1,5 @@
-"""Bodies that strangers send to make a server take memory or time."""
+"""Bodies that make a careless server take memory or time."""
 
-import functools
 import io
 import json
 import random
@@ -14,51 +13,22 @@ from pyarrow import parquet as pq
 
 JSON, MSGPACK = "application/json", "application/msgpack"
 PARQUET = "application/vnd.apache.parquet"
-SIZE = 7_900_000  # Bytes: just below what the server takes.
+SIZE = 7_900_000  # Bytes: just below the server's limit.
 
 
 def _array(count: int) -> bytes:
     return b"\xdd" + struct.pack(">I", count)
 
 
+def packed(value: object) -> bytes:
+    """A value as msgpack."""
+    found = msgpack.packb(value)
+    assert isinstance(found, bytes)
+    return found
+
+
 def _frames(rows: int, row: bytes) -> bytes:
-    return b"\x81" + msgpack.packb("frames") + _array(rows) + row * rows
-
-
-def _empty_maps() -> bytes:
-    return _array(SIZE) + b"\x80" * SIZE
-
-
-def _rows_of_empty_maps() -> bytes:
-    return _frames(400, _array(19_000) + b"\x80" * 19_000)
-
-
-def _rows_of_nil() -> bytes:
-    return _frames(400, _array(19_000) + b"\xc0" * 19_000)
-
-
-def _rows_of_numbers() -> bytes:
-    return _frames(130, _array(19_000) + b"\xcd\x12\x34" * 19_000)
-
-
-def _empty_rows() -> bytes:
-    return b"\x81" + msgpack.packb("frames") + _array(SIZE) + b"\x90" * SIZE
-
-
-def _nested_rows() -> bytes:
-    return b"\x81" + msgpack.packb("frames") + b"\x91" * SIZE
-
-
-def _long_texts() -> bytes:
-    return msgpack.packb({"columns": ["x" * 1_000_000] * 7, "frames": []})
-
-
-def _many_texts() -> bytes:
-    return b"\x81" + msgpack.packb("columns") + _array(SIZE // 3) + b"\xa2ab" * (SIZE // 3)
-
-
-def _json_numbers() -> bytes:
-    return b'{"frames": [[' + b"0," * (SIZE // 2) + b"0]]}"
+    return b"\x81" + packed("frames") + _array(rows) + row * rows
 
 
 def _json_rows_of_numbers(width: int) -> bytes:
@@ -66,20 +36,23 @@ def _json_rows_of_numbers(width: int) -> bytes:
     return b'{"frames": [' + b",".join([row] * (SIZE // len(row) - 1)) + b"]}"
 
 
-def _json_lists() -> bytes:
-    return b'{"frames": [' + b"[]," * (SIZE // 3) + b"[]]}"
-
-
-def _json_objects() -> bytes:
-    return b'{"frames": [[' + b"{}," * (SIZE // 3) + b"{}]]}"
-
-
-def _json_open() -> bytes:
-    return b"[" * SIZE
-
-
-def _json_text() -> bytes:
-    return json.dumps({"frames": [], "x" * (SIZE // 2): "y" * (SIZE // 3)}).encode()
+_MSGPACK: dict[str, Callable[[], bytes]] = {
+    "empty maps": lambda: _array(SIZE) + b"\x80" * SIZE,
+    "rows of empty maps": lambda: _frames(400, _array(19_000) + b"\x80" * 19_000),
+    "rows of nil": lambda: _frames(400, _array(19_000) + b"\xc0" * 19_000),
+    "rows of numbers": lambda: _frames(130, _array(19_000) + b"\xcd\x12\x34" * 19_000),
+    "empty rows": lambda: _frames(SIZE, b"\x90"),
+    "nested rows": lambda: b"\x81" + packed("frames") + b"\x91" * SIZE,
+    "long texts": lambda: packed({"columns": ["x" * 1_000_000] * 7, "frames": []}),
+    "many texts": lambda: b"\x81" + packed("columns") + _array(SIZE // 3) + b"\xa2ab" * (SIZE // 3),
+}
+_JSON: dict[str, Callable[[], bytes]] = {
+    "numbers": lambda: b'{"frames": [[' + b"0," * (SIZE // 2) + b"0]]}",
+    "lists": lambda: b'{"frames": [' + b"[]," * (SIZE // 3) + b"[]]}",
+    "objects": lambda: b'{"frames": [[' + b"{}," * (SIZE // 3) + b"{}]]}",
+    "open lists": lambda: b"[" * SIZE,
+    "long text": lambda: json.dumps({"frames": [], "x" * (SIZE // 2): "y" * (SIZE // 3)}).encode(),
+}
 
 
 def _written(table: pa.Table, **options) -> bytes:
@@ -138,28 +111,19 @@ def _announced_columns() -> bytes:
 
 
 def hostile(columns: list[str]) -> Iterator[tuple[str, str, bytes]]:
-    """Name, content type and bytes, over and over, in an order that is always the same; some are
+    """Name, content type and bytes of bodies, without end and always in the same order. Some are
     cut, and some have wrong bytes."""
-    of_columns = (_texts_for_numbers, _more_rows_than_said)
-    kinds: dict[str, list[Callable[[], bytes]]] = {
-        MSGPACK: [
-            *(_empty_maps, _rows_of_empty_maps, _rows_of_nil, _rows_of_numbers, _empty_rows),
-            *(_nested_rows, _long_texts, _many_texts),
-        ],
-        JSON: [
-            *(_json_numbers, _json_lists, _json_objects, _json_open, _json_text),
-            functools.partial(_json_rows_of_numbers, len(columns)),
-        ],
-        PARQUET: [
-            *(functools.partial(make, columns) for make in of_columns),
-            *(functools.partial(_page_of_zeros, columns, k) for k in ("zstd", "gzip", "snappy")),
-            _announced_columns,
-        ],
+    parquet = {
+        "texts for numbers": _texts_for_numbers(columns),
+        "more rows than said": _more_rows_than_said(columns),
+        **{f"page of zeros, {k}": _page_of_zeros(columns, k) for k in ("zstd", "gzip", "snappy")},
+        "announced columns": _announced_columns(),
     }
     made = [
-        (getattr(make, "func", make).__name__, kind, make())
-        for kind, makers in kinds.items()
-        for make in makers
+        *((name, MSGPACK, make()) for name, make in _MSGPACK.items()),
+        *((name, JSON, make()) for name, make in _JSON.items()),
+        ("rows of numbers", JSON, _json_rows_of_numbers(len(columns))),
+        *((name, PARQUET, body) for name, body in parquet.items()),
     ]
     choose = random.Random(0)
     while True:

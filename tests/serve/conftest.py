@@ -19,7 +19,7 @@ CLIPS = 50
 
 @dataclasses.dataclass(frozen=True)
 class Trained:
-    """A run, its export, and clips that it never saw."""
+    """A run, its export, and clips of the test split."""
 
     run: trained_run.Run
     clips: list[np.ndarray]  # f32[t, columns] each, NaN where a part is lost.
@@ -34,15 +34,13 @@ class Trained:
         return list(self.run.cfg.features.selection.columns)
 
     def answer(self, clip: np.ndarray) -> dict:
-        """What the API shall say of a clip: Kaggle's loop, and each character's value."""
-        outputs = self.interpreter(clip)
-        said = [row for row in outputs if row.argmax() < 59]
-        text = vocab.of_rows(outputs)
+        """The API's answer for a clip: the largest value of each row, without padding."""
+        rows = [row for row in self.interpreter(clip) if row.argmax() < 59]
         characters = [
-            {"character": c, "confidence": round(float(row.max()), 4)}
-            for c, row in zip(text, said, strict=True)
+            {"character": vocab.CHARACTERS[row.argmax()], "confidence": round(float(row.max()), 4)}
+            for row in rows
         ]
-        return {"text": text, "characters": characters}
+        return {"text": "".join(c["character"] for c in characters), "characters": characters}
 
 
 @pytest.fixture(scope="session")
@@ -74,7 +72,7 @@ def server(trained) -> Iterator[servers.Server]:
 
 @pytest.fixture(scope="session")
 def narrow(trained) -> Iterator[servers.Server]:
-    """A server with little room."""
+    """A server with low limits."""
     limits = {"waiting": 0, "streams": 1, "frames": 100}
     words = [word for name, most in limits.items() for word in (f"--limits.{name}", most)]
     with servers.serving(trained.workdir, *words) as server:
@@ -87,6 +85,7 @@ def web(tmp_path_factory) -> pathlib.Path:
     web = tmp_path_factory.mktemp("web")
     files = {
         "index.html": "<!doctype html>",
+        "docs.html": "<!doctype html>",
         "page.js": "export {};",
         "package.json": '{"dependencies": {"@scope/wanted": "1"}}',
         "node_modules/@scope/wanted/wanted.wasm": "",

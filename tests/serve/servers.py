@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Coroutine, Iterator
-from typing import Any
+from typing import IO, Any
 
 import fastapi
 import uvicorn
@@ -24,34 +24,39 @@ ROOT = pathlib.Path(__file__).parent.parent.parent
 class Server:
     http: str  # "http://127.0.0.1:PORT"
     process: Any
-    line: str = ""  # The first that it says.
+    line: str = ""  # The first line that it prints.
 
     @property
     def socket(self) -> str:
         return self.http.replace("http", "ws", 1) + "/api/stream"
 
 
-def start(workdir: pathlib.Path, *options: object, before=()) -> subprocess.Popen:
-    """`before`: a command that runs the one that follows it."""
+def start(workdir: object, *options: object, before=()) -> tuple[subprocess.Popen, IO, IO]:
+    """The command's process, its stdout and its stderr; `before` is a command that runs it."""
     words = [*before, sys.executable, "-m", "aslx.serve", "--workdir", workdir, "--port", 0]
-    words += options
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    return subprocess.Popen(list(map(str, words)), cwd=ROOT, env=environment, **pipes)
+    process = subprocess.Popen(
+        list(map(str, [*words, *options])),
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout and process.stderr
+    return process, process.stdout, process.stderr
 
 
 @contextlib.contextmanager
 def serving(workdir: pathlib.Path, *options: object, before=()) -> Iterator[Server]:
     """The command, in a process of its own, from its first line to its end."""
-    process = start(workdir, *options, before=before)
-    line = process.stdout.readline()
+    process, out, err = start(workdir, *options, before=before)
+    line = out.readline()
     if " on http://" not in line:
-        raise AssertionError(line + process.stderr.read())
-    # Read, or a server that has much to say would wait.
+        raise AssertionError(line + err.read())
+    # Threads read all output: a server whose pipe is full would wait.
     said: list[str] = []
     readers = [
-        threading.Thread(target=lambda pipe=pipe: said.extend(pipe), daemon=True)
-        for pipe in (process.stdout, process.stderr)
+        threading.Thread(target=said.extend, args=[pipe], daemon=True) for pipe in (out, err)
     ]
     for reader in readers:
         reader.start()
@@ -63,15 +68,14 @@ def serving(workdir: pathlib.Path, *options: object, before=()) -> Iterator[Serv
         for reader in readers:
             reader.join()
     assert status == 0, "".join(said)
-    # What is a bug in a handler, whatever the client saw of it.
+    # A bug in a handler, whatever the client saw.
     assert "Exception in ASGI application" not in "".join(said), "".join(said)
 
 
 @contextlib.contextmanager
 def running(app: fastapi.FastAPI, **options: Any) -> Iterator[str]:
     """An application in a thread: its http://127.0.0.1:PORT."""
-    config = uvicorn.Config(app, port=0, log_level="warning", **options)
-    server = uvicorn.Server(config)
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", **options))
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
@@ -84,6 +88,6 @@ def running(app: fastapi.FastAPI, **options: Any) -> Iterator[str]:
 
 
 def ran(work: Coroutine) -> Any:
-    """What a coroutine answers; in a thread, as a browser's tests keep a loop in this one."""
+    """The result of a coroutine, run in a thread: the browser's tests keep a loop in this one."""
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         return pool.submit(asyncio.run, work).result()

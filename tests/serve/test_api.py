@@ -1,4 +1,4 @@
-"""POST /api/transcribe: what goes in, what comes out, and what is refused."""
+"""POST /api/transcribe: its inputs, its answers, and its refusals."""
 
 import json
 
@@ -10,12 +10,11 @@ import requests
 
 from aslx.runs import evaluator
 from tests import processes
+from tests.serve.bodies import JSON, MSGPACK, PARQUET
 from tests.serve.conftest import as_json
 
-PARQUET, MSGPACK = "application/vnd.apache.parquet", "application/msgpack"
 
-
-def post(server, data, kind="application/json") -> requests.Response:
+def post(server, data, kind=JSON) -> requests.Response:
     url = f"{server.http}/api/transcribe"
     return requests.post(url, data=data, headers={"Content-Type": kind}, timeout=30)
 
@@ -26,7 +25,7 @@ def one(response: requests.Response) -> dict:
     return answer
 
 
-def test_fifty_clips_give_the_text_of_predict_of_jax_and_of_the_interpreter(
+def test_fifty_clips_have_the_text_of_predict_of_jax_and_of_the_interpreter(
     trained, server, parquet
 ):
     answers = post(server, parquet.read_bytes(), PARQUET).json()["answers"]
@@ -38,19 +37,19 @@ def test_fifty_clips_give_the_text_of_predict_of_jax_and_of_the_interpreter(
     limit = len(trained.clips)
     evaluation = evaluator.Evaluation(trained.run.cfg, trained.run.mesh, "test", limit=limit)
     assert texts == [answer.text for answer in evaluation.run(trained.run.model)[0]]
-    assert len(set(texts)) > len(texts) / 2  # The equality says something.
+    assert len(set(texts)) > len(texts) / 2  # Equal texts are no accident.
     for clip, answer in zip(trained.clips, answers, strict=True):
         assert answer | trained.answer(clip) == answer and answer["frames"] == len(clip)
 
 
-def test_a_clip_says_the_same_in_every_format_and_order_of_columns(trained, server):
+def test_a_clip_has_one_answer_in_every_format_and_order_of_columns(trained, server):
     clip, columns = trained.clips[0], trained.columns
     expected = {"sequence_id": None, "frames": len(clip)} | trained.answer(clip)
     assert expected["text"]
     rows = as_json(clip)
     assert one(post(server, json.dumps({"frames": rows}))) == expected
     assert one(post(server, json.dumps({"frames": clip.tolist()}))) == expected  # NaN.
-    zeros = np.nan_to_num(clip).tolist()  # As other tools write a lost hand.
+    zeros = np.nan_to_num(clip).tolist()  # Other tools write a lost hand so.
     assert np.isnan(clip).any() and one(post(server, json.dumps({"frames": zeros}))) == expected
     assert one(post(server, json.dumps({"columns": columns, "frames": rows}))) == expected
     other = {"columns": ["frame", *columns[::-1]], "frames": [[7, *row[::-1]] for row in rows]}
@@ -76,37 +75,27 @@ def frames(width: int, count: int = 1) -> str:
 
 
 REFUSED = {
-    "not json": ("{", "application/json", 400, "Invalid JSON"),
+    "not json": ("{", JSON, 400, "Invalid JSON"),
     "not msgpack": (b"\xc1", MSGPACK, 400, "no msgpack message"),
     "not parquet": (b"PAR1", PARQUET, 422, "no parquet file"),
     "unknown type": ("x", "text/plain", 415, "the model takes application/json"),
     "no type": (b"x", "", 415, "the model takes"),
     "image": (b"x", "image/png", 415, "the model takes"),
-    "text for a number": ('{"frames": [["1"]]}', "application/json", 422, "frames.0.0"),
-    "a truth for a number": ('{"frames": [[true]]}', "application/json", 422, "frames.0.0"),
-    "too narrow": (frames(3), "application/json", 422, "frame 0 has 3 values, and not 126"),
-    "too many frames": (frames(126, 2001), "application/json", 413, "at most 2000"),
-    "too many bytes": (b" " * (9 << 20), "application/json", 413, "more than 8388608 bytes"),
-    "no frames": ("{}", "application/json", 422, "frames: Field required"),
-    "unknown field": ('{"frames": [], "x": 1}', "application/json", 422, "x: Extra"),
-    "unknown columns": (
-        '{"columns": ["a"], "frames": []}',
-        "application/json",
-        422,
-        "the columns lack 'x_right_hand_0' and 125 more",
-    ),
-    "a column twice": (
-        '{"columns": ["a", "a"], "frames": []}',
-        "application/json",
-        422,
-        "named twice",
-    ),
-    "deep": ("[" * 100_000, "application/json", 400, "recursion limit"),
+    "text for a number": ('{"frames": [["1"]]}', JSON, 422, "frames.0.0"),
+    "a truth for a number": ('{"frames": [[true]]}', JSON, 422, "frames.0.0"),
+    "too narrow": (frames(3), JSON, 422, "frame 0 has 3 values, and not 126"),
+    "too many frames": (frames(126, 2001), JSON, 413, "at most 2000"),
+    "too many bytes": (b" " * (9 << 20), JSON, 413, "more than 8388608 bytes"),
+    "no frames": ("{}", JSON, 422, "frames: Field required"),
+    "unknown field": ('{"frames": [], "x": 1}', JSON, 422, "x: Extra"),
+    "unknown columns": ('{"columns": ["a"], "frames": []}', JSON, 422, "'x_right_hand_0' and 125"),
+    "a column twice": ('{"columns": ["a", "a"], "frames": []}', JSON, 422, "named twice"),
+    "deep": ("[" * 100_000, JSON, 400, "recursion limit"),
 }
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_cannot_be_answered_is_refused_in_one_line(server, case):
+def test_a_bad_request_is_refused_in_one_line(server, case):
     body, kind, status, words = REFUSED[case]
     response = post(server, body, kind)
     assert response.status_code == status
@@ -134,7 +123,7 @@ def test_a_parquet_without_the_models_columns_or_with_too_many_rows_is_refused(
     assert post(server, path.read_bytes(), PARQUET).status_code == 422
 
 
-def test_a_length_that_is_not_said_is_limited_too(server):
+def test_a_body_without_a_stated_length_is_limited_too(server):
     pieces = (b" " * 2**20 for _ in range(9))  # Sent in chunks.
     assert post(server, pieces).status_code == 413
 

@@ -1,4 +1,4 @@
-"""What strangers send gives 4xx or a close code, never a 500, and leaves no memory behind."""
+"""Whatever strangers send gets 4xx or a close code, never a 500, and leaves no memory behind."""
 
 import collections
 import io
@@ -9,7 +9,6 @@ import struct
 import sys
 
 import hypothesis
-import msgpack
 import pandas as pd
 import pytest
 import requests
@@ -20,8 +19,10 @@ from schemathesis.config import SchemathesisConfig
 from websockets import frames as frames_lib
 from websockets.sync import client
 
+from tests.serve.bodies import packed
+
 MESSAGES = 1000
-# As RFC 6455 has them: a message that errs is told so. 1011, an error of the server's, is none.
+# Codes of RFC 6455 for a bad message; 1011, an error of the server, is not among them.
 CLOSED = {1000, 1002, 1003, 1007, 1008, 1009}
 WIDTH = 126
 
@@ -38,10 +39,10 @@ def mangled(whole: bytes) -> st.SearchStrategy[bytes]:
     return st.builds(lambda at, by: whole[:at] + by + whole[at + len(by) :], cut, st.binary())
 
 
-PACKED = msgpack.packb({"columns": ["a"], "frames": [[0.5]]})
+PACKED = packed({"columns": ["a"], "frames": [[0.5]]})
 schemathesis.openapi.media_type(
     "application/msgpack",
-    st.binary() | mangled(PACKED) | st.builds(msgpack.packb, st.dictionaries(st.text(), st.none())),
+    st.binary() | mangled(PACKED) | st.builds(packed, st.dictionaries(st.text(), st.none())),
 )
 schemathesis.openapi.media_type("application/vnd.apache.parquet", mangled(whole_parquet()))
 
@@ -68,7 +69,7 @@ def test_bodies_get_what_the_openapi_page_says_of_them(openapi, bodies):
         max_examples=bodies,
         deadline=None,
         derandomize=True,
-        suppress_health_check=list(hypothesis.HealthCheck),
+        suppress_health_check=[*hypothesis.HealthCheck.__members__.values()],
     )
     def attack(case) -> None:
         response = case.call()
@@ -82,7 +83,7 @@ def test_bodies_get_what_the_openapi_page_says_of_them(openapi, bodies):
 
 
 class Fuzzer:
-    """Messages that a stream should not get, and a few that it may."""
+    """Messages of which a stream accepts only a few."""
 
     def __init__(self, seed: int):
         self._random = random.Random(seed)
@@ -119,7 +120,7 @@ class Fuzzer:
         kinds = (
             lambda: choose.randbytes(choose.randrange(3000)),
             lambda: choose.randbytes(4 * WIDTH * choose.randrange(1, 5)),  # Floats of any kind.
-            lambda: msgpack.packb({"columns": ["a"] * choose.randrange(5)}),
+            lambda: packed({"columns": ["a"] * choose.randrange(5)}),
             lambda: b"\x91" * choose.randrange(3000),
             lambda: struct.pack(">BI", choose.choice((0xDF, 0xDD, 0xDB, 0xC6)), 2**32 - 1),
             lambda: b"\0" * (2**20 + 4),

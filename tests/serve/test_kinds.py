@@ -1,20 +1,22 @@
-"""Models of other kinds: what each takes, and that it says classes."""
+"""Models of images, frames and keypoints: what each takes, and that it answers with classes."""
 
 import functools
 import io
-import json
 
 import numpy as np
+import pandas as pd
 import pytest
 import requests
 from PIL import Image
 
-from aslx.export import exported, exports
+from aslx.export import exports
+from aslx.export import tflite as tflite_lib
 from aslx.schema import landmarks
-from aslx.serve import app as app_lib
-from aslx.serve import bodies, limits
-from aslx.serve import interpreter_pool as engine_lib
+from aslx.serve import bodies
 from tests.serve import servers
+from tests.serve.conftest import as_json
+from tests.serve.test_api import one
+from tests.serve.test_app import application
 from tests.serve.test_streams import closed
 
 NAMES = ["first", "second", "third"]
@@ -22,7 +24,7 @@ SHAPES = {"image": [4, 6, 3], "frames": ["t", 543, 3], "keypoints": ["t", 258]}
 
 
 def tflite(shape: list) -> bytes:
-    """The softmax of three means: of an image's colours, of a point's axes, of thirds of a row."""
+    """A model: the softmax of the means of the colours, of the axes, or of the thirds of a row."""
     tf = pytest.importorskip("tensorflow")
     sizes = [None if n == "t" else n for n in shape]
 
@@ -41,16 +43,13 @@ def tflite(shape: list) -> bytes:
 @pytest.fixture(scope="module", params=SHAPES)
 def kind(request, tmp_path_factory):
     """(kind, address, model) of a server in a thread."""
-    export, shape = tmp_path_factory.mktemp("export"), SHAPES[request.param]
+    workdir, shape = tmp_path_factory.mktemp("run"), SHAPES[request.param]
     model = tflite(shape)
     about = {"step": 1, "scores": [], "task": "classification", "answers": NAMES}
     about["input"] = {"kind": request.param, "shape": shape}
-    exports.write(export, about, {}, {"model.tflite": model})
-    found = exported.open_export(export)
-    engine = engine_lib.Engine(model, found.about, 1)
-    app = app_lib.build(found, engine, limits.Limits())
-    with servers.running(app) as url:
-        run = exported.interpreter(model, found.about)
+    exports.write(workdir / "export", about, {}, {"model.tflite": model})
+    with servers.running(application(workdir)) as url:
+        run = tflite_lib.runner(model)
         yield request.param, url, lambda inputs: run(inputs=inputs)["outputs"]
 
 
@@ -60,12 +59,6 @@ def post(kind):
     return functools.partial(requests.post, url, timeout=30)
 
 
-def one(response: requests.Response) -> dict:
-    assert response.status_code == 200, response.text
-    (answer,) = response.json()["answers"]
-    return answer
-
-
 def same(answer: dict, outputs: np.ndarray) -> None:
     shares = {name: round(float(p), 4) for name, p in zip(NAMES, outputs, strict=True)}
     best = NAMES[outputs.argmax()]
@@ -73,7 +66,7 @@ def same(answer: dict, outputs: np.ndarray) -> None:
     assert (answer["class"], answer["probability"]) == (best, shares[best])
 
 
-def test_a_model_answers_what_its_interpreter_does(kind, post):
+def test_the_answer_is_that_of_the_interpreter(kind, post):
     name, _, model = kind
     rng = np.random.default_rng(0)
     if name == "image":
@@ -83,8 +76,7 @@ def test_a_model_answers_what_its_interpreter_does(kind, post):
             picture.save(file, form)
             headers = {"Content-Type": f"image/{form.lower()}"}
             answer = one(post(data=file.getvalue(), headers=headers))
-            size = (6, 4)
-            small = Image.open(file).resize(size, Image.Resampling.BILINEAR)
+            small = Image.open(file).resize((6, 4), Image.Resampling.BILINEAR)
             same(answer, model(np.asarray(small, np.float32)))
         return
     shape = SHAPES[name][1:]
@@ -92,18 +84,26 @@ def test_a_model_answers_what_its_interpreter_does(kind, post):
     same(one(post(json={"frames": clip.reshape(5, -1).tolist()})), model(clip))
 
 
-def test_a_model_refuses_the_types_of_others(kind, post):
+def test_a_model_refuses_the_content_types_of_other_kinds(kind, post):
     name, _, _ = kind
     foreign = {"image": bodies.JSON, "frames": bodies.PNG, "keypoints": bodies.PARQUET}[name]
     response = post(data=b"{}", headers={"Content-Type": foreign})
     assert response.status_code == 415
     described = requests.get(kind[1] + "/openapi.json", timeout=30).json()
     content = described["paths"]["/api/transcribe"]["post"]["requestBody"]["content"]
-    assert set(content) == set(bodies.takes(exported.About(1, "", name, (), (), ())))
+    json_and_msgpack = {bodies.JSON, bodies.MSGPACK}
+    assert (
+        set(content)
+        == {
+            "image": {bodies.PNG, bodies.JPEG},
+            "frames": json_and_msgpack | {bodies.PARQUET},
+            "keypoints": json_and_msgpack,
+        }[name]
+    )
 
 
 @pytest.mark.parametrize("kind", ["image"], indirect=True)
-def test_what_is_no_image_or_too_large_a_one_is_refused(kind, post):
+def test_a_body_that_is_no_image_or_too_large_is_refused(kind, post):
     def status(data: bytes) -> int:
         return post(data=data, headers={"Content-Type": "image/png"}).status_code
 
@@ -136,8 +136,6 @@ def test_kaggles_clip_of_an_isolated_sign_is_read_in_its_own_layout_and_as_colum
     path = next((shared / "asl_signs_sample").rglob("*.parquet"))
     headers = {"Content-Type": bodies.PARQUET}
     answer = one(post(data=path.read_bytes(), headers=headers))
-    import pandas as pd
-
     clip = pd.read_parquet(path)[["x", "y", "z"]].to_numpy(np.float32).reshape(-1, 543, 3)
     same(answer, kind[2](clip))
     columns = [f"{axis}_{point}" for axis in landmarks.AXES for point in landmarks.POINTS]
@@ -146,5 +144,4 @@ def test_kaggles_clip_of_an_isolated_sign_is_read_in_its_own_layout_and_as_colum
     frame.to_parquet(file := io.BytesIO())
     again = one(post(data=file.getvalue(), headers=headers))
     assert again == answer | {"sequence_id": 1}
-    rows = json.loads(json.dumps(wide.tolist()).replace("NaN", "null"))
-    assert one(post(json={"columns": columns, "frames": rows})) == answer
+    assert one(post(json={"columns": columns, "frames": as_json(wide)})) == answer

@@ -1,4 +1,4 @@
-"""What many clients, or slow ones, or pages of other sites may not do to a server."""
+"""A server stands many clients, slow clients, and the pages of other sites."""
 
 import asyncio
 import contextlib
@@ -17,6 +17,7 @@ import requests
 import websockets
 from PIL import Image
 from websockets.sync import client
+from websockets.typing import Origin
 
 from aslx.serve import admission, bodies, connections, limits, refusals
 from aslx.serve import interpreter_pool as engine_lib
@@ -35,7 +36,7 @@ def address(url: str) -> tuple[str, int]:
 
 @contextlib.contextmanager
 def holding(url: str, count: int, text: str) -> Iterator[list[socket.socket]]:
-    """So many connections that sent this and wait."""
+    """`count` connections that sent `text` and wait."""
     with contextlib.ExitStack() as stack:
         found = []
         for _ in range(count):
@@ -51,7 +52,7 @@ def answered(url: str) -> None:
     assert time.monotonic() - start < 5
 
 
-def test_bodies_that_are_held_back_take_nobodys_place(server):
+def test_bodies_that_are_held_back_take_no_place(server):
     half = HEAD + "Content-Length: 14\r\n\r\n{"
     with holding(server.http, limits.Limits().bodies + 40, half) as held:
         answered(server.http)
@@ -94,7 +95,8 @@ def test_what_arrives_together_is_bounded():
 @contextlib.contextmanager
 def impatient(trained, web, monkeypatch, most: int = 20) -> Iterator[str]:
     monkeypatch.setattr(connections, "_HEAD", 0.3)
-    with servers.running(application(trained, web), http=connections.protocol(most)) as url:
+    app = application(trained.workdir, web)
+    with servers.running(app, http=connections.protocol(most)) as url:
         yield url
 
 
@@ -117,7 +119,7 @@ def test_half_a_request_is_not_waited_for(trained, web, monkeypatch, text):
         assert got.startswith(b"HTTP/1.1 200") == text.endswith(("/heal", "x"))
 
 
-def test_head_that_trickles_in_has_no_more_time(trained, web, monkeypatch):
+def test_a_head_that_trickles_in_has_no_more_time(trained, web, monkeypatch):
     with impatient(trained, web, monkeypatch) as url, holding(url, 1, "GET /") as (held,):
         start = time.monotonic()
         with contextlib.suppress(ConnectionError):
@@ -130,8 +132,9 @@ def test_head_that_trickles_in_has_no_more_time(trained, web, monkeypatch):
 def test_connections_that_wait_give_way_to_new_ones(trained, web, monkeypatch):
     monkeypatch.setattr(connections, "_HEAD", 60)
     most = 20
+    app = application(trained.workdir, web)
     with (
-        servers.running(application(trained, web), http=connections.protocol(most)) as url,
+        servers.running(app, http=connections.protocol(most)) as url,
         holding(url, 3 * most, "GET /health HT") as held,
     ):
         answered(url)
@@ -172,7 +175,8 @@ def test_a_page_of_another_name_reaches_nothing_on_loopback(server):
             assert status(server.http, host, path=path) == 421, host
     sock = socket.create_connection(address(server.http))
     with pytest.raises(websockets.exceptions.InvalidStatus, match="403"):
-        client.connect("ws://evil.example/api/stream", sock=sock, origin="http://evil.example")
+        origin = Origin("http://evil.example")
+        client.connect("ws://evil.example/api/stream", sock=sock, origin=origin)
 
 
 @pytest.mark.parametrize(
@@ -186,13 +190,13 @@ def test_a_page_of_another_name_reaches_nothing_on_loopback(server):
         ("signs.example", ()),
     ],
 )
-def test_names_are_asked_for_on_loopback_alone(host, names):
+def test_names_are_checked_on_loopback_alone(host, names):
     assert admission.names(host) == names
 
 
 def test_a_server_that_others_can_reach_says_that_it_has_no_password(trained):
-    process = servers.start(trained.workdir, "--host", "0.0.0.0")
-    line = process.stdout.readline()
+    process, out, _ = servers.start(trained.workdir, "--host", "0.0.0.0")
+    line = out.readline()
     assert status(f"http://127.0.0.1:{line.split()[-1].rpartition(':')[2]}", "any.example") == 200
     process.terminate()
     _, error = process.communicate(timeout=20)
@@ -211,7 +215,7 @@ def test_a_body_of_two_lengths_is_refused_and_what_follows_is_not_read(server):
     assert got.startswith(b"HTTP/1.1 400") and got.count(b"HTTP/1.1") == 1
 
 
-def test_a_refusal_does_not_repeat_all_of_what_it_is_about(server):
+def test_a_refusal_does_not_quote_long_values(server):
     for body in ({"frames": [], "x" * 100_000: 1}, {"columns": ["y" * 100_000], "frames": []}):
         response = post(server, json.dumps(body))
         assert response.status_code == 422 and len(response.content) < 400
@@ -228,8 +232,8 @@ def test_an_image_of_one_long_side_is_refused():
 
 
 def test_a_small_request_does_not_wait_for_streams_of_long_clips(trained, web, monkeypatch):
-    app, read, lengths = application(trained, web), engine_lib.Engine.read, []
-    monkeypatch.setattr(  # Notes the order, of one thread.
+    app, read, lengths = application(trained.workdir, web), engine_lib.Engine.read, []
+    monkeypatch.setattr(  # Records the order of the work of the one thread.
         engine_lib.Engine, "read", lambda self, x: lengths.append(len(x)) or read(self, x)
     )
     row, text = trained.clips[0][:1].tobytes(), HEAD + 'Content-Length: 14\r\n\r\n{"frames": []}'

@@ -1,26 +1,26 @@
 """WebSocket /api/stream: answers in order, none lost, and what closes a stream."""
 
 import asyncio
-import concurrent.futures
 import contextlib
 import json
 import time
 from socket import SHUT_RDWR
 
-import msgpack
 import numpy as np
 import pytest
 import requests
 import websockets
 from websockets.sync import client
 
+from tests.serve import servers
+from tests.serve.bodies import packed
 from tests.serve.conftest import as_json
 
 END = '{"type": "end"}'
 
 
 @contextlib.contextmanager
-def stream(server, first='{"columns": []}', **options):
+def stream(server, first: str | bytes = '{"columns": []}', **options):
     with client.connect(server.socket, **options) as socket:
         socket.send(first)
         ready = json.loads(socket.recv())
@@ -40,6 +40,12 @@ def said(answer: dict) -> dict:
     return {name: answer[name] for name in ("text", "characters")}
 
 
+def check_covered(answers: list[dict], clip: np.ndarray) -> None:
+    """Each answer covers more frames than the one before, and the last covers all."""
+    covered = [a["frames"] for a in answers]
+    assert covered == sorted(set(covered)) and covered[-1] == len(clip)
+
+
 def test_an_answer_covers_the_frames_that_it_says_and_the_last_covers_all(trained, server):
     clip = trained.clips[0]
     with stream(server) as socket:
@@ -50,8 +56,7 @@ def test_an_answer_covers_the_frames_that_it_says_and_the_last_covers_all(traine
         *answers, end = until(socket, "end")
     assert end == {"type": "end", "answers": len(answers)}
     assert [a["sequence"] for a in answers] == list(range(len(answers)))
-    covered = [a["frames"] for a in answers]
-    assert covered == sorted(set(covered)) and covered[-1] == len(clip)
+    check_covered(answers, clip)
     for answer in answers:
         assert said(answer) == trained.answer(clip[: answer["frames"]])
     assert socket.close_code == 1000
@@ -67,10 +72,10 @@ def test_frames_that_come_faster_than_they_are_read_are_read_together(trained, s
     assert answers[-1]["frames"] == len(clip) > 2 * len(answers)
 
 
-def test_rows_in_json_say_what_bytes_say_in_any_order_of_columns(trained, server):
+def test_rows_in_json_and_in_bytes_have_one_answer_in_any_order_of_columns(trained, server):
     clip, columns = trained.clips[1], ["frame", *trained.columns[::-1]]
     mixed = np.concatenate([np.zeros((len(clip), 1), np.float32), clip[:, ::-1]], 1)
-    for first in (json.dumps({"columns": columns}), msgpack.packb({"columns": columns})):
+    for first in (json.dumps({"columns": columns}), packed({"columns": columns})):
         with stream(server, first) as socket:
             frames = {"type": "frames", "frames": as_json(mixed[:7])}
             socket.send(json.dumps(frames))
@@ -116,15 +121,11 @@ def test_a_hundred_streams_at_once_lose_no_answer_and_keep_its_order(trained, se
         return list(zip(mine, answers, strict=True))
 
     known: dict = {}
-    # In a thread of its own: a browser's tests leave a running loop in this one.
-    with concurrent.futures.ThreadPoolExecutor() as thread:
-        found = thread.submit(asyncio.run, every()).result()
-    for clips, answers in found:
+    for clips, answers in servers.ran(every()):
         numbers = [a["sequence"] for of_clip in answers for a in of_clip[:-1]]
         assert numbers == list(range(len(numbers)))
         for clip, (*of_clip, _) in zip(clips, answers, strict=True):
-            covered = [a["frames"] for a in of_clip]
-            assert covered == sorted(set(covered)) and covered[-1] == len(clip)
+            check_covered(of_clip, clip)
             for answer in of_clip:
                 key = clip[: answer["frames"]].tobytes()
                 known.setdefault(key, trained.answer(clip[: answer["frames"]]))
@@ -179,8 +180,7 @@ def test_a_page_of_another_origin_is_turned_away(server):
         pass
 
 
-def none_is_open(server) -> None:
-    """Waits until it is so."""
+def wait_until_none_is_open(server) -> None:
     deadline = time.monotonic() + 20
     while requests.get(f"{server.http}/health", timeout=30).json()["streams"]:
         assert time.monotonic() < deadline
@@ -192,13 +192,13 @@ def test_one_stream_more_than_may_be_open_is_told_to_try_again(narrow):
         assert requests.get(f"{narrow.http}/health", timeout=30).json()["streams"] == 1
         code, reason = closed(narrow)
         assert code == 1013 and "1 are served already: try again" in reason
-    none_is_open(narrow)
+    wait_until_none_is_open(narrow)
     with stream(narrow):  # The place is free again.
         pass
 
 
 def test_a_clip_that_grows_too_long_closes_its_stream(narrow):
-    none_is_open(narrow)
+    wait_until_none_is_open(narrow)
     rows = np.zeros((60, 126), np.float32).tobytes()
     code, reason = closed(narrow, rows, rows)
     assert code == 1009 and "100 frames at most: send reset" in reason
@@ -208,5 +208,5 @@ def test_clients_that_vanish_leave_their_places(trained, server):
     for i in range(20):
         with stream(server) as socket:
             socket.send(trained.clips[i].tobytes())
-            socket.socket.shutdown(SHUT_RDWR)  # Without a word.
-    none_is_open(server)
+            socket.socket.shutdown(SHUT_RDWR)  # Without a close frame.
+    wait_until_none_is_open(server)

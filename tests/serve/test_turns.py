@@ -1,8 +1,9 @@
-"""Whose work is done next."""
+"""The order in which the server works, and what it keeps."""
 
 import asyncio
 import gc
 import weakref
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from tests.serve import servers
 
 
 async def order(places: int, *asked: tuple[turns.Client, float]) -> list[int]:
-    """In which order pieces of work that were asked for at a time have their turns."""
+    """The order in which pieces of work that were asked for at the same time have their turns."""
     line, done = turns.Turns(places), []
     busy = [turns.Client() for _ in range(places)]
     for client in busy:
@@ -40,7 +41,7 @@ def test_a_small_piece_of_work_does_not_wait_for_large_ones_that_came_before():
     assert servers.ran(order(1, *asked))[0] == 8
 
 
-def test_who_has_had_much_waits_for_who_has_had_little():
+def test_a_client_that_has_had_much_waits_for_one_that_has_had_little():
     greedy, modest = turns.Client(), turns.Client()
     asked = [*((greedy, 10) for _ in range(5)), *((modest, 10) for _ in range(2))]
     assert servers.ran(order(1, *asked)) == [0, 5, 1, 6, 2, 3, 4]
@@ -69,7 +70,7 @@ def test_a_large_piece_of_work_is_done_though_small_ones_keep_coming():
     assert servers.ran(run()) > 1
 
 
-def test_who_has_gone_holds_no_turn():
+def test_a_client_that_has_gone_holds_no_turn():
     async def run() -> None:
         line = turns.Turns(1)
         await line.take(turns.Client(), 1)
@@ -85,25 +86,24 @@ def test_who_has_gone_holds_no_turn():
     servers.ran(run())
 
 
-class Held(list):
-    """What a piece of work had in hand."""
+@pytest.fixture
+def engine(trained) -> Iterator[engine_lib.Engine]:
+    engine = engine_lib.Engine(exported.open_export(trained.workdir / "export"), 1)
+    yield engine
+    engine.close()
 
 
-def test_what_a_refused_piece_of_work_held_is_freed_at_once(trained):
-    model = (trained.workdir / "export" / "model.tflite").read_bytes()
-    about = exported.About(1, "transcription", "columns", (126,), (), tuple("ab"))
+def test_the_data_of_a_refused_piece_of_work_are_freed_at_once(engine):
     held = []
 
     def work() -> None:
-        mine = Held([0] * 1000)
+        mine = np.zeros(1000)
         held.append(weakref.ref(mine))
         raise refusals.Refused(422, "no")
 
     async def run() -> None:
-        engine = engine_lib.Engine(model, about, 1)
         with pytest.raises(refusals.Refused):
             await engine.run(work, turns.Client(), 1)
-        engine.close()
 
     gc.disable()
     try:
@@ -113,10 +113,7 @@ def test_what_a_refused_piece_of_work_held_is_freed_at_once(trained):
         gc.enable()
 
 
-def test_an_interpreter_does_not_keep_the_memory_of_a_long_clip(trained, monkeypatch):
-    model = (trained.workdir / "export" / "model.tflite").read_bytes()
-    about = exported.About(1, "transcription", "columns", (126,), (), tuple("ab"))
-    engine = engine_lib.Engine(model, about, 1)
+def test_an_interpreter_does_not_keep_the_memory_of_a_long_clip(engine, monkeypatch):
     made, interpreter = [], exported.interpreter
     monkeypatch.setattr(
         exported, "interpreter", lambda *given: made.append(1) or interpreter(*given)
@@ -124,4 +121,3 @@ def test_an_interpreter_does_not_keep_the_memory_of_a_long_clip(trained, monkeyp
     clip = np.zeros((600, 126), np.float32)
     assert engine.read(clip[:400]) and not made
     assert engine.read(clip) == engine.read(clip) and len(made) == 2
-    engine.close()

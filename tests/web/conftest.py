@@ -1,13 +1,11 @@
 """A headless Chromium, served models of each kind, and a film for its camera.
 
-Where there is no Chromium, or the page's packages are not installed, these tests skip and say so.
+These tests are skipped, with a reason, without Chromium or the page's packages.
 """
 
 import contextlib
 import io
 import pathlib
-import subprocess
-import sys
 import urllib.parse
 from collections.abc import Iterator
 from typing import Any
@@ -20,9 +18,9 @@ from PIL import Image
 from aslx import config
 from aslx.runs import trained_run
 from tests import person, tiny_runs
+from tests.serve import servers
 
-ROOT = pathlib.Path(__file__).parent.parent.parent
-WEB = ROOT / "aslx" / "serve" / "web"
+WEB = servers.ROOT / "aslx" / "serve" / "web"
 CHROMIUM = pathlib.Path("/usr/bin/chromium")
 FLAGS = (
     "--no-sandbox",
@@ -58,15 +56,15 @@ def launch(playwright: Any, *flags: str) -> Any:
 
 @pytest.fixture(scope="session")
 def browser(playwright) -> Iterator[Any]:
-    """It has no camera."""
+    """A browser without a camera."""
     with contextlib.closing(launch(playwright)) as browser:
         yield browser
 
 
 @pytest.fixture(scope="session")
 def film(tmp_path_factory) -> pathlib.Path:
-    """A drawn person who rests, spells, and rests, as a camera plays it over and over. Slowly: two
-    cores find the landmarks of some frames a second."""
+    """A drawn person who rests, spells, and rests: a camera repeats it. The film is slow, because
+    two cores find the landmarks of only a few frames per second."""
     spelled = person.spelling_film("hello", 3)
     frames = [spelled[0]] * 60 + [frame for frame in spelled for _ in range(4)]
     path = tmp_path_factory.mktemp("film") / "film.mjpeg"
@@ -88,8 +86,8 @@ def filming(playwright, film) -> Iterator[Any]:
 
 @contextlib.contextmanager
 def visit(browser: Any, url: str, **options: Any) -> Iterator[Any]:
-    """A page in a context of its own. Whatever it asks for, it asks 127.0.0.1; it throws nothing,
-    and its policy refuses nothing."""
+    """A page in a context of its own, which has loaded its model. At the end it must have asked no
+    host but 127.0.0.1, thrown nothing, and violated no policy."""
     options = {"viewport": {"width": 1360, "height": 850}, **options}
     with contextlib.closing(browser.new_context(**options)) as context:
         asked, wrong = [], []
@@ -101,14 +99,17 @@ def visit(browser: Any, url: str, **options: Any) -> Iterator[Any]:
             lambda line: "Content Security Policy" in line.text and wrong.append(line.text),
         )
         page.goto(url)
+        page.wait_for_selector("body[data-ready]")
         yield page
         assert not wrong
     hosts = {urllib.parse.urlsplit(url).hostname for url in asked if not url.startswith("blob:")}
     assert hosts == {"127.0.0.1"} and len(asked) > 10
 
 
-def wait_until_read(page: Any, seconds: float = 30) -> None:
-    """The file that was opened; a page that says why it cannot be is not waited for."""
+def read(page: Any, file: pathlib.Path, seconds: float = 30) -> None:
+    """Opens a file in the page, and waits until it is read; fails if the page refuses the file."""
+    page.set_input_files("#file", str(file))
+    page.wait_for_selector(f"#files-title:text-is('{file.name}')")
     wrong = page.locator("#card.problem:visible")
     page.locator("#results[data-whole]:visible").or_(wrong).wait_for(timeout=seconds * 1000)
     assert not wrong.count(), wrong.inner_text()
@@ -117,7 +118,7 @@ def wait_until_read(page: Any, seconds: float = 30) -> None:
 def filmed(
     path: pathlib.Path, pictures: list[np.ndarray], known: bool = True, rate: int = 30
 ) -> None:
-    """VP8 in WebM; as a browser records, its length is not `known`."""
+    """Writes VP8 in WebM. A film that a browser records does not have a `known` length."""
     with av.open(str(path), "w", options={} if known else {"live": "1"}) as out:
         stream = out.add_stream("libvpx", rate=rate)
         stream.height, stream.width = pictures[0].shape[:2]
@@ -126,48 +127,37 @@ def filmed(
         out.mux(stream.encode())
 
 
-@contextlib.contextmanager
-def served(workdir: pathlib.Path) -> Iterator[str]:
-    """The real command, on a port of its own."""
-    words = [sys.executable, "-m", "aslx.serve", "--workdir", str(workdir), "--port", "0"]
-    with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout
-            line = process.stdout.readline()
-            assert "http://127.0.0.1:" in line, line
-            yield line.split()[-1]
-        finally:
-            process.terminate()
-            process.communicate()
-
-
 @pytest.fixture(scope="session")
 def run(learned) -> trained_run.Run:
-    """A transcriber with a decoder, which writes something of any clip, be it none that it has
-    learned."""
+    """A transcriber with a decoder, which writes a text for any clip, also an unfamiliar one."""
     return learned("decoder")
 
 
 @pytest.fixture(scope="session")
 def transcriber(run) -> Iterator[str]:
-    with served(pathlib.Path(run.workdir)) as url:
-        yield url
+    with servers.serving(pathlib.Path(run.workdir)) as server:
+        yield server.http
 
 
 @contextlib.contextmanager
 def untrained(name: str, out: pathlib.Path, *options: str, frames=()) -> Iterator[tuple]:
-    """Its config, its files, and where a model of chance is served: it is as hard to get right."""
-    cfg = config.load(ROOT / "configs" / f"{name}.py", options)
+    """An untrained model of a config is served: the config, the export, and the address."""
+    cfg = config.load(servers.ROOT / "configs" / f"{name}.py", options)
     names = tuple("abcdefgh"[: cfg.task.classes])
     task = type(cfg.task)(classes=len(names), names=names)
     cfg = type(cfg)(**{**vars(cfg), "task": task})
     tiny_runs.exported(cfg, tiny_runs.network(cfg), 0, out / "export", frames)
-    with served(out) as url:
-        yield cfg, out / "export", url
+    with servers.serving(out) as server:
+        yield cfg, out / "export", server.http
+
+
+def ran(page: Any, script: str, given: Any = None) -> Any:
+    """The value that a script returns; it may use `given`."""
+    return page.evaluate(f"async (given) => {{ {script} }}", given)
 
 
 def floats(page: Any, script: str, given: Any) -> np.ndarray:
-    """A script's array, bit for bit: NaN does not survive JSON."""
-    code = f"async (given) => {{ {script} }}"
-    wrapped = f"async (given) => Array.from(new Uint32Array((await ({code})(given)).buffer))"
-    return np.array(page.evaluate(wrapped, given), np.uint32).view(np.float32)
+    """The Float32Array that a script returns, bit for bit: NaN does not survive JSON."""
+    run = f"const run = async () => {{ {script} }};"
+    bits = ran(page, f"{run} return Array.from(new Uint32Array((await run()).buffer));", given)
+    return np.array(bits, np.uint32).view(np.float32)

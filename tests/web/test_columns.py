@@ -54,7 +54,6 @@ def found(frame: dict) -> types.SimpleNamespace:
 @pytest.fixture(scope="module")
 def page(browser, transcriber):
     with conftest.visit(browser, transcriber) as page:
-        page.wait_for_selector("body[data-ready]")
         yield page
 
 

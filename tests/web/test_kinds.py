@@ -1,4 +1,4 @@
-"""The other kinds of model: an image's class, and a clip's; each once through the page."""
+"""The page with classifiers of images and of clips."""
 
 import numpy as np
 import pytest
@@ -28,16 +28,14 @@ def test_an_opened_picture_gets_the_class_that_the_interpreter_gives(pictures, b
     cfg, out, url = pictures
     answer = tflite.runner((out / "model.tflite").read_bytes())
     with conftest.visit(browser, url) as page:
-        page.wait_for_selector("body[data-ready]")
         for seed in range(4):
-            # Of the model's own size, so that nobody resizes it.
+            # In the model's own size, so that nothing resizes it.
             rgb = np.random.default_rng(seed).integers(0, 256, (16, 16, 3), np.uint8)
             file = tmp_path / f"{seed}.png"
             Image.fromarray(rgb).save(file)
             pixels = images.read(file, cfg.features.source.shape)
             expected = answer(inputs=cfg.features.source.pack(pixels))["outputs"]
-            page.set_input_files("#file", str(file))
-            conftest.wait_until_read(page)
+            conftest.read(page, file)
             assert page.inner_text("#results .read") == cfg.task.names[expected.argmax()]
             assert page.inner_text("#results .sure") == f"{expected.max() * 100:.0f} %"
             assert page.locator("#guesses li").count() == 3
@@ -47,7 +45,6 @@ def test_an_opened_picture_gets_the_class_that_the_interpreter_gives(pictures, b
 def test_a_hand_at_the_camera_is_cut_out_and_has_a_letter(pictures, filming):
     cfg, _, url = pictures
     with conftest.visit(filming, url, permissions=["camera"]) as page:
-        page.wait_for_selector("body[data-ready]")
         page.click("#start")
         page.wait_for_selector("#guesses li", timeout=60_000)
         assert page.inner_text("#guesses li span >> nth=0") in cfg.task.names
@@ -74,8 +71,7 @@ def test_a_letter_that_is_held_is_written_once_and_again_after_a_rest(pictures, 
     """
     )
     with conftest.visit(browser, url) as page:
-        page.wait_for_selector("body[data-ready]")
-        counts = page.evaluate(f"async (given) => {{ {script} }}", {"seed": 3})
+        counts = conftest.ran(page, script, {"seed": 3})
     assert counts == [0, 1, 1, 1, 1, 2]
 
 
@@ -108,7 +104,6 @@ def test_a_clip_has_the_probabilities_that_the_interpreter_gives(signs, browser)
     """
     )
     with conftest.visit(browser, url) as page:
-        page.wait_for_selector("body[data-ready]")
         for seed, frames in enumerate((1, 30, 41), 1):
             values = conftest.floats(page, script, {"seed": seed, "frames": frames})
             found, clip = values[:3], values[3:].reshape(frames, *cfg.features.source.shape[1:])
@@ -116,7 +111,7 @@ def test_a_clip_has_the_probabilities_that_the_interpreter_gives(signs, browser)
             np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
-def test_signs_are_accepted_by_the_seeds_rules(signs, browser):
+def test_signs_are_accepted_by_the_rules_of_the_baseline(signs, browser):
     _, _, url = signs
     script = (
         HANDS
@@ -145,10 +140,9 @@ def test_signs_are_accepted_by_the_seeds_rules(signs, browser):
     """
     )
     with conftest.visit(browser, url) as page:
-        page.wait_for_selector("body[data-ready]")
-        found = page.evaluate(f"async (given) => {{ {script} }}", {"seed": 3})
+        found = conftest.ran(page, script, {"seed": 3})
     assert found["before"] == {"note": "Watching: 29 of 30 frames", "words": 0, "guesses": 0}
-    # From the 30th frame on there are answers; the sixth of the same makes most of ten.
+    # Answers begin at the 30th frame; the sixth equal answer is the majority of ten.
     assert found["five"] == 1 and found["done"]["said"] == found["done"]["words"]
     assert len(found["done"]["said"]) == 1
     assert found["done"]["guesses"][0]["name"] == found["done"]["said"][0]
@@ -161,9 +155,7 @@ def test_a_film_is_read_as_one_clip(signs, browser, tmp_path, known):
     spelled = person.spelling_film("a", 1)
     conftest.filmed(tmp_path / "film.webm", [spelled[len(spelled) // 2]] * 6, known)
     with conftest.visit(browser, url) as page:
-        page.wait_for_selector("body[data-ready]")
-        page.set_input_files("#file", str(tmp_path / "film.webm"))
-        conftest.wait_until_read(page, seconds=90)
+        conftest.read(page, tmp_path / "film.webm", seconds=90)
         assert page.inner_text("#results .name") == "film.webm"
         assert page.inner_text("#results .read") in list("abc")
         assert page.locator("#guesses li").count() == 3

@@ -18,15 +18,14 @@ ALLOWED = {"permissions": ["camera", "clipboard-read", "clipboard-write"]}
 
 @pytest.fixture(scope="module")
 def shots(tmp_path_factory) -> pathlib.Path:
-    """Where the pictures of the page lie afterwards."""
+    """The folder for screenshots."""
     return tmp_path_factory.mktemp("shots")
 
 
 @contextlib.contextmanager
 def camera(filming, url, **options):
-    """The page with its camera on; its first picture has been looked at."""
+    """The page with its camera on, after the first picture was processed."""
     with conftest.visit(filming, url, **{**ALLOWED, **options}) as page:
-        page.wait_for_selector("body[data-ready]")
         page.click("#start")
         page.wait_for_selector("#rate:not([hidden])", timeout=60_000)
         yield page
@@ -36,8 +35,8 @@ def text(page) -> str:
     return page.get_attribute("#text", "aria-label").removeprefix("Text: ")
 
 
-# A hand is lost and found again between two questions, so that it is seen and that it is drawn are
-# asked in one: the page says the one and does the other for the same picture.
+# A hand may be lost and found again between two questions, so one question asks both whether the
+# hand is seen and whether it is drawn: the page does both for the same picture.
 SEEN_AND_DRAWN = """() => {
   const hand = document.getElementById("right_hand");
   if (hand.dataset.seen !== "true" || !hand.innerText.includes("right hand seen")) return false;
@@ -78,7 +77,7 @@ def test_pause_skeleton_slider_copy_and_clear_do_what_they_say(filming, transcri
         page.click("#pause")
         assert page.get_attribute("#pause", "aria-pressed") == "true"
         assert page.inner_text("#note") == "Paused" and page.inner_text("#pause") == "Go on"
-        page.wait_for_timeout(1500)  # What was under way has come through.
+        page.wait_for_timeout(1500)  # Until the work in progress is done.
         still = (text(page), page.evaluate(DRAWN))
         page.wait_for_timeout(1500)
         assert still == (text(page), page.evaluate(DRAWN))
@@ -107,6 +106,8 @@ def test_pause_skeleton_slider_copy_and_clear_do_what_they_say(filming, transcri
         assert page.evaluate("navigator.clipboard.readText()") == text(page)
         page.click("#clear")
         assert text(page) == "nothing yet"
+        page.click("#copy")
+        page.wait_for_selector("#done:text-is('Nothing to copy yet')")
 
         page.click("#pause")
         page.wait_for_selector("#note:not(:text-is('Paused'))")
@@ -121,7 +122,7 @@ def test_practice_asks_for_a_word_checks_it_and_keeps_the_score(filming, transcr
     with camera(filming, transcriber) as page:
         page.click("#practise")
         assert page.get_attribute("#practise", "aria-expanded") == "true"
-        page.click("#pause")  # What the film spells does not count.
+        page.click("#pause")  # The letters of the film do not count.
         first = page.inner_text("#word")
         assert len(first) > 2 and page.inner_text("#ask") == "Spell"
         page.click("#next")
@@ -147,7 +148,6 @@ def test_practice_asks_for_a_word_checks_it_and_keeps_the_score(filming, transcr
 
 def test_every_button_has_a_name_and_a_key_and_the_keys_are_listed(browser, transcriber):
     with conftest.visit(browser, transcriber) as page:
-        page.wait_for_selector("body[data-ready]")
         for button in page.locator("button").all():
             assert button.text_content().strip() or button.get_attribute("aria-label")
         for field in page.locator("input").all():
@@ -183,7 +183,6 @@ def test_light_and_dark_are_the_systems_until_the_button_says_otherwise(
 ):
     ground = "getComputedStyle(document.body).backgroundColor"
     with conftest.visit(browser, transcriber, color_scheme="dark") as page:
-        page.wait_for_selector("body[data-ready]")
         dark = page.evaluate(ground)
         page.screenshot(path=shots / "dark.png")
         page.click("#theme")
@@ -199,7 +198,6 @@ def test_light_and_dark_are_the_systems_until_the_button_says_otherwise(
 
 def test_a_small_screen_shows_all_of_it_in_one_column(browser, transcriber, shots):
     with conftest.visit(browser, transcriber, viewport={"width": 390, "height": 844}) as page:
-        page.wait_for_selector("body[data-ready]")
         page.screenshot(path=shots / "phone.png", full_page=True)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
@@ -211,24 +209,24 @@ def problem(page) -> tuple[str, str]:
 
 def test_without_a_camera_the_page_says_so_and_what_to_do(browser, transcriber, shots):
     with conftest.visit(browser, transcriber, permissions=["camera"]) as page:
-        page.wait_for_selector("body[data-ready]")
         page.click("#start")
         title, help_ = problem(page)
         assert title == "No camera found" and "open a video instead" in help_
         assert page.evaluate("document.activeElement.id") == "start"
         page.screenshot(path=shots / "no-camera.png")
+        page.click("#start")  # Tries the camera again.
+        assert problem(page)[0] == "No camera found"
 
 
 def test_where_the_camera_is_not_allowed_the_page_says_so(filming, transcriber):
-    with conftest.visit(filming, transcriber) as page:  # Nobody has said yes.
-        page.wait_for_selector("body[data-ready]")
+    with conftest.visit(filming, transcriber) as page:  # Without the permission.
         assert page.inner_text("#card-title") == "Sign at the camera, read the text"
         page.click("#start")
         title, help_ = problem(page)
         assert title == "The camera is not allowed" and "Allow it for this page" in help_
 
 
-def test_a_camera_that_is_pulled_out_is_missed(filming, transcriber):
+def test_a_camera_that_is_unplugged_is_reported(filming, transcriber):
     with camera(filming, transcriber) as page:
         track = "document.getElementById('video').srcObject.getTracks()[0]"
         page.evaluate(f"{track}.dispatchEvent(new Event('ended'))")
@@ -237,7 +235,7 @@ def test_a_camera_that_is_pulled_out_is_missed(filming, transcriber):
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory) -> dict[str, pathlib.Path]:
-    """A film of some seconds, a picture, and what the page cannot read."""
+    """A film of some seconds, a picture, and files that the page cannot read."""
     folder = tmp_path_factory.mktemp("files")
     conftest.filmed(folder / "film.webm", person.spelling_film("abc", 3) * 4)
     Image.new("RGB", (40, 40), "red").save(folder / "hand.png")
@@ -262,12 +260,10 @@ def test_a_second_file_ends_the_first_at_once(browser, transcriber, files, tmp_p
     index = pd.Index([7] * len(rows), name="sequence_id")
     pd.DataFrame(rows, index, columns).to_parquet(clips)
     with conftest.visit(browser, transcriber) as page:
-        page.wait_for_selector("body[data-ready]")
         opened(page, files["film.webm"])
         reading(page, "film.webm")
-        opened(page, clips)
-        conftest.wait_until_read(page)
-        page.wait_for_timeout(2000)  # What the film still had under way has come through.
+        conftest.read(page, clips)
+        page.wait_for_timeout(2000)  # Until the work on the film is done.
         assert page.locator("#results .name").all_text_contents() == ["7"]
         assert page.inner_text("#files-title") == "clips.parquet"
         assert page.inner_text("#note").startswith("1 clip read")
@@ -279,7 +275,6 @@ def test_a_refused_file_ends_what_ran_and_try_again_tries_it_again(
     filming, transcriber, files, name
 ):
     with conftest.visit(filming, transcriber, **ALLOWED) as page:
-        page.wait_for_selector("body[data-ready]")
         opened(page, files["film.webm"])
         reading(page, "film.webm")
         opened(page, files[name])
@@ -294,18 +289,8 @@ def test_a_refused_file_ends_what_ran_and_try_again_tries_it_again(
         assert page.inner_text("#files-title") == name
 
 
-def test_try_again_starts_the_camera_where_that_was_tried(browser, transcriber):
-    with conftest.visit(browser, transcriber, permissions=["camera"]) as page:
-        page.wait_for_selector("body[data-ready]")
-        page.click("#start")
-        assert problem(page)[0] == "No camera found"
-        page.click("#start")
-        assert problem(page)[0] == "No camera found"
-
-
-def test_nothing_films_before_somebody_asks_for_it(filming, transcriber):
+def test_the_camera_stays_off_until_the_user_starts_it(filming, transcriber):
     with conftest.visit(filming, transcriber, **ALLOWED) as page:
-        page.wait_for_selector("body[data-ready]")
         page.wait_for_timeout(500)
         assert not page.evaluate("Boolean(document.getElementById('video').srcObject)")
         assert page.is_visible("#card")
@@ -315,7 +300,6 @@ def test_a_file_that_is_opened_while_the_camera_starts_has_the_page_for_itself(
     filming, transcriber, files
 ):
     with conftest.visit(filming, transcriber, **ALLOWED) as page:
-        page.wait_for_selector("body[data-ready]")
         page.click("#start")
         opened(page, files["README.md"])
         assert problem(page)[0].startswith("README.md")
@@ -324,8 +308,8 @@ def test_a_file_that_is_opened_while_the_camera_starts_has_the_page_for_itself(
 
 
 def test_a_page_that_reads_writes_no_error_on_the_console(browser, transcriber, files):
-    with contextlib.closing(browser.new_context()) as context:
-        page, lines = context.new_page(), []
+    lines = []
+    with contextlib.closing(browser.new_page()) as page:
         page.on("console", lambda line: line.type == "error" and lines.append(line.text))
         page.goto(transcriber)
         page.wait_for_selector("body[data-ready]")
@@ -336,22 +320,13 @@ def test_a_page_that_reads_writes_no_error_on_the_console(browser, transcriber, 
 
 
 @pytest.mark.parametrize("rate", [25, 30, 60])
-def test_a_film_of_another_rate_is_told(browser, transcriber, tmp_path, rate):
+def test_a_film_of_another_rate_is_reported(browser, transcriber, tmp_path, rate):
     conftest.filmed(tmp_path / "film.webm", [person.picture()] * 20, rate=rate)
     with conftest.visit(browser, transcriber) as page:
-        page.wait_for_selector("body[data-ready]")
-        opened(page, tmp_path / "film.webm")
-        conftest.wait_until_read(page, seconds=90)
+        conftest.read(page, tmp_path / "film.webm", seconds=90)
         said = page.inner_text("#files-about")
         assert said.startswith(f"{20 * 30 // rate} pictures, 30 a second.")
         assert ("another rate" in said) == (rate != 30)
-
-
-def test_nothing_is_copied_where_nothing_was_read(browser, transcriber):
-    with conftest.visit(browser, transcriber) as page:
-        page.wait_for_selector("body[data-ready]")
-        page.click("#copy")
-        page.wait_for_selector("#done:text-is('Nothing to copy yet')")
 
 
 @pytest.mark.parametrize(
@@ -364,25 +339,22 @@ def test_nothing_is_copied_where_nothing_was_read(browser, transcriber):
         ("**/web/dist/reader.js", "A package of this page is missing"),
     ],
 )
-def test_what_is_missing_on_the_server_is_named(browser, transcriber, path, title):
-    with contextlib.closing(browser.new_context()) as context:
-        context.route(path, lambda route: route.fulfill(status=404, body="no"))
-        page = context.new_page()
+def test_a_file_that_the_server_lacks_is_named(browser, transcriber, path, title):
+    with contextlib.closing(browser.new_page()) as page:
+        page.route(path, lambda route: route.fulfill(status=404, body="no"))
         page.goto(transcriber)
         assert problem(page)[0] == title
 
 
 def test_a_browser_without_webassembly_is_told_so(browser, transcriber):
-    with contextlib.closing(browser.new_context()) as context:
-        context.add_init_script("delete globalThis.WebAssembly")
-        page = context.new_page()
+    with contextlib.closing(browser.new_page()) as page:
+        page.add_init_script("delete globalThis.WebAssembly")
         page.goto(transcriber)
         assert problem(page)[0] == "This browser has no WebAssembly"
 
 
 def test_the_page_has_a_policy_and_no_script_of_others(browser, transcriber):
-    with contextlib.closing(browser.new_context()) as context:
-        page = context.new_page()
+    with contextlib.closing(browser.new_page()) as page:
         answer = page.goto(transcriber)
         policy = answer.headers["content-security-policy"]
         assert "default-src 'self'" in policy

@@ -39,8 +39,7 @@ def test_50_clips_have_the_same_text_in_the_page_in_python_and_in_jax(run, brows
     clips = [landmarks.columns(clip) for clip in evaluation.clips()]
     of_python = [vocab.of_rows(interpreter(inputs=clip)["outputs"]) for clip in clips]
     with conftest.visit(browser, transcriber) as page:
-        page.wait_for_selector("body[data-ready]")
-        of_page = [page.evaluate(f"async (given) => {{ {READ} }}", rows(clip)) for clip in clips]
+        of_page = [conftest.ran(page, READ, rows(clip)) for clip in clips]
     assert len(of_page) == 50 and len(set(of_page)) > 20
     assert of_page == of_python == of_jax
 
@@ -50,13 +49,12 @@ def test_a_clip_of_any_length_has_the_same_text_in_the_page(run, browser, transc
     clips = evaluator.Evaluation(run.cfg, run.mesh, "test", limit=50).clips()
     stream = np.concatenate([landmarks.columns(clip) for clip in clips])
     with conftest.visit(browser, transcriber) as page:
-        page.wait_for_selector("body[data-ready]")
         for frames in (0, 1, 5, 63, 64, 65, 200, 512):
-            text = page.evaluate(f"async (given) => {{ {READ} }}", rows(stream[:frames]))
+            text = conftest.ran(page, READ, rows(stream[:frames]))
             assert text == vocab.of_rows(interpreter(inputs=stream[:frames])["outputs"]), frames
         # A longer one keeps as many frames as the page's longest model holds, evenly.
         kept = stream[((np.arange(512) + 0.5) * 900 / 512).astype(int)]
-        text = page.evaluate(f"async (given) => {{ {READ} }}", rows(stream[:900]))
+        text = conftest.ran(page, READ, rows(stream[:900]))
         assert text == vocab.of_rows(interpreter(inputs=kept)["outputs"])
 
 
@@ -82,12 +80,9 @@ def test_an_opened_parquet_gives_letter_for_letter_what_predict_prints(
     phrases = learned(run, files[-1])
     printed = processes.ran("predict", "--workdir", run.workdir, *files).lines()
     with conftest.visit(browser, transcriber) as page:
-        page.wait_for_selector("body[data-ready]")
         names, texts = [], []
         for file in files:
-            page.set_input_files("#file", str(file))
-            page.wait_for_selector(f"#files-title:text-is('{file.name}')")
-            conftest.wait_until_read(page)
+            conftest.read(page, file)
             names += page.locator("#results .name").all_text_contents()
             texts += page.locator("#results .read").all_text_contents()
     assert len(names) == len(printed) == 28 + len(phrases)
@@ -110,13 +105,10 @@ def test_a_parquet_of_shuffled_frames_or_zeros_has_the_text_of_the_plain_one(
     browser, transcriber, shared, plain, other
 ):
     with conftest.visit(browser, transcriber) as page:
-        page.wait_for_selector("body[data-ready]")
         found = []
         for name in (plain, other):
             file = shared / "reported" / f"{name}.parquet"
-            page.set_input_files("#file", str(file))
-            page.wait_for_selector(f"#files-title:text-is('{file.name}')")
-            conftest.wait_until_read(page)
+            conftest.read(page, file)
             found.append(page.locator("#results button").all_inner_texts())
     assert found[0] == found[1] and len(found[0]) > 1
 
@@ -135,7 +127,6 @@ def test_a_file_that_is_no_clip_is_refused_in_words(browser, transcriber, shared
         broken: "This browser cannot play it",
     }
     with conftest.visit(browser, transcriber) as page:
-        page.wait_for_selector("body[data-ready]")
         for file, words in said.items():
             page.set_input_files("#file", str(file))
             page.wait_for_selector("#card.problem")

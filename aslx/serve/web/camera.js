@@ -1,4 +1,4 @@
-/** The camera, or the reason why there is none. */
+/** Opens the camera, or says why there is none. */
 
 import * as problems from "./problems.js";
 
@@ -7,7 +7,7 @@ export async function open() {
   if (!navigator.mediaDevices) throw problems.camera("insecure");
   try {
     return await navigator.mediaDevices.getUserMedia({
-      // More pixels than this cost time and show the tracker nothing more.
+      // More pixels cost time and do not help the tracker.
       video: { width: { ideal: 640 }, height: { ideal: 480 }, facingMode: "user" },
     });
   } catch (error) {

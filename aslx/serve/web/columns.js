@@ -1,8 +1,8 @@
 /**
- * Landmarks of a frame -> a row of what the model takes, and rows -> its input. Nothing is computed
- * here: features are the model's own affair.
+ * Turns the landmarks of a frame into a row of the model's input, and rows into the input. It only
+ * orders values: the model computes its features itself.
  *
- * @typedef {object} Landmarks What MediaPipe Holistic found; null where a part was lost.
+ * @typedef {object} Landmarks What MediaPipe Holistic found; a lost part is null.
  * @property {Float32Array | null} face 468 points of x, y, z
  * @property {Float32Array | null} left_hand 21 points of x, y, z
  * @property {Float32Array | null} pose 33 points of x, y, z and visibility
@@ -16,14 +16,14 @@
  * @property {string[]} [columns]
  */
 
-/** In the order of the competitions' 543 points. */
+/** The parts in the order of the competitions' 543 points. */
 export const POINTS = { face: 468, left_hand: 21, pose: 33, right_hand: 21 };
 const AXES = "xyz";
 /** @param {string} part */
 const width = (part) => (part === "pose" ? 4 : 3);
 
 /**
- * Of a column's name where its value lies: x_right_hand_3 -> right_hand, 9.
+ * The part and the place in it that a column's name stands for: x_right_hand_3 -> right_hand, 9.
  * @param {string} name
  * @returns {[Part, number]}
  */
@@ -45,7 +45,7 @@ function places(input) {
       }),
     );
   }
-  // The published keypoint network's order; 258 of its 1,662 values are not the face's.
+  // The order of the published keypoint network; 1,404 of its 1,662 values belong to the face.
   const parts = ["pose", ...(Number(input.shape[1]) > 258 ? ["face"] : []), "left_hand", "right_hand"];
   return parts.flatMap((part) => {
     const values = POINTS[/** @type {Part} */ (part)] * width(part);
@@ -54,19 +54,19 @@ function places(input) {
 }
 
 /**
- * How a frame's landmarks become a row of this input.
+ * A function that turns a frame's landmarks into a row of this input.
  * @param {Input} input of any kind but an image
  * @returns {(landmarks: Landmarks) => Float32Array}
  */
 export function rows(input) {
   const order = places(input);
-  // The keypoint baseline has zeros where a part was lost, the competitions nothing.
+  // A lost part is zeros for the published keypoint network, and NaN for the competitions.
   const lost = input.kind === "keypoints" ? 0 : NaN;
   return (landmarks) => Float32Array.from(order, ([part, at]) => landmarks[part]?.[at] ?? lost);
 }
 
 /**
- * The way back, as far as the row goes: what it does not hold is lost.
+ * A function that turns a row back into landmarks; parts that the row does not hold are null.
  * @param {Input} input of any kind but an image
  * @returns {(row: Float32Array) => Landmarks}
  */
@@ -84,7 +84,7 @@ export function landmarks(input) {
 }
 
 /**
- * Rows one after the other, and what a model of `frames` rows takes past them.
+ * The input of a model of `frames` rows: the rows, then padding.
  * @param {Float32Array[]} clip
  * @param {number} frames
  * @param {number} values of a row
@@ -96,7 +96,7 @@ export function padded(clip, frames, values) {
 }
 
 /**
- * Of a clip that is longer than `most` frames, as many as that, evenly.
+ * The clip, or `most` evenly spaced frames of a longer one.
  * @template T
  * @param {T[]} clip
  * @param {number} most

@@ -1,10 +1,10 @@
-/** The hand in a picture, as an image classifier was shown it. */
+/** Cuts the hand out of a picture, in the form on which image classifiers were trained. */
 
-/** The square's side in hands: what pictures of signs leave around one. */
+/** The square's side in sizes of the hand: data sets of signs leave this much room around it. */
 const MARGIN = 1.6;
 
 /**
- * The square around a hand, in pixels; it may reach over the picture's edge.
+ * The square around a hand, in pixels; it may extend past the picture's edge.
  * @param {Float32Array} hand points of x, y, z in parts of the picture
  * @param {number} width
  * @param {number} height
@@ -18,7 +18,7 @@ export function square(hand, width, height) {
 }
 
 /**
- * RGBA bytes -> what the model takes: f32[H * W * C], grey by ITU-R 601's weights, as Pillow's.
+ * RGBA bytes -> the model's input f32[H * W * C]; grey by the weights of ITU-R 601, like Pillow.
  * @param {Uint8ClampedArray} rgba
  * @param {number} channels 1 or 3
  */
@@ -33,7 +33,7 @@ export function values(rgba, channels) {
 }
 
 /**
- * A part of a picture in the model's size.
+ * A part of a picture, resized to the model's size.
  * @param {ImageBitmap} picture
  * @param {{x: number, y: number, width: number, height: number}} box
  * @param {number[]} shape height, width, channels

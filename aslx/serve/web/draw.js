@@ -1,4 +1,4 @@
-/** The skeleton over the picture. */
+/** Draws the skeleton over the picture. */
 
 const FINGERS = [1, 5, 9, 13, 17].map((first) => [0, first, first + 1, first + 2, first + 3]);
 const PALM = [5, 9, 13, 17];
@@ -45,7 +45,7 @@ function dots(context, points, radius) {
 }
 
 /**
- * Draws what was found over the picture that it was found in; what was lost is left out.
+ * Draws the landmarks over the picture in which they were found; lost parts are left out.
  * @param {HTMLCanvasElement} canvas
  * @param {import("./columns.js").Landmarks | null} landmarks
  * @param {ImageBitmap} [picture] the film goes on while it is looked at

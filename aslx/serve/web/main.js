@@ -1,4 +1,4 @@
-/** Opens the model and the page, and says what each button and key does. */
+/** Opens the model and the page, and connects each button and key to its action. */
 
 import * as models from "./model.js";
 import { Page } from "./page.js";
@@ -60,7 +60,7 @@ function theme() {
   localStorage.setItem("theme", document.documentElement.dataset.theme);
 }
 
-/** What the person chose before: light or dark, and whether single keys do anything. */
+/** The stored choices of the user: light or dark, and whether keys act as buttons. */
 function remembered() {
   const chosen = localStorage.getItem("theme");
   if (chosen) document.documentElement.dataset.theme = chosen;
@@ -84,5 +84,5 @@ async function main() {
   }
 }
 
-/** The page, once its model and its packages are there. */
+/** The page, as soon as its model and its packages are loaded. */
 export const opened = main();

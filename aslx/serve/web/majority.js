@@ -1,10 +1,10 @@
-/** Classes, one a frame -> words: seed 001's rules (ngzhili/LSTM_Keypoint_Sign_Language_Detector). */
+/** A class per frame -> words, by the rules of ngzhili/LSTM_Keypoint_Sign_Language_Detector. */
 
-/** Frames that a clip classifier looks at. */
+/** Frames that a clip classifier reads. */
 export const WINDOW = 30;
-/** Answers of which most have to be the same. */
+/** The number of answers whose majority decides. */
 export const VOTES = 10;
-/** Words of the sentence that stay. */
+/** Words of the sentence that are kept. */
 export const WORDS = 5;
 
 /** The last answers, and the word that they agree on. */
@@ -32,7 +32,7 @@ export class Majority {
 }
 
 /**
- * A sentence with a word more, if it is not the last one again.
+ * The sentence with another word, unless the word repeats the last one.
  * @template {{text: string}} Word
  * @param {Word[]} words
  * @param {Word} word

@@ -1,4 +1,4 @@
-/** The exported model: what it says of itself in model.json, and its answers. */
+/** The exported model: its description in model.json, and its answers. */
 
 import { padded, rows, thinned } from "./columns.js";
 import * as problems from "./problems.js";
@@ -32,7 +32,7 @@ export class Model {
     this.about = about;
     this.isImage = about.input.kind === "image";
     this.spells = about.task === "transcription";
-    /** Frames of the longest clip that is read whole. */
+    /** Frames of the longest clip that is not thinned. */
     this.longest = about.web.at(-1)?.frames ?? 1;
     this.row = this.isImage ? null : rows(about.input);
     this.remote = new Remote("/web/dist/reader.js");
@@ -40,11 +40,11 @@ export class Model {
     this.ready = this.remote.ask({ url: first }).catch((error) => {
       throw /tflite/.test(String(error)) ? problems.noModel(error.message) : problems.packages(error);
     });
-    this.ready.catch(() => {}); // Whoever waits for it is told.
+    this.ready.catch(() => {}); // The caller that awaits it gets the error.
   }
 
   /**
-   * What the model answers for a clip: of a transcription a row for each character.
+   * The model's answer for a clip; of a transcriber, a row for each character.
    * @param {Float32Array[]} clip rows as `row` makes them
    * @returns {Promise<Float32Array>}
    */
@@ -58,7 +58,7 @@ export class Model {
   }
 
   /**
-   * The likeliest classes, the likeliest first.
+   * The most likely classes, the likeliest first.
    * @param {Float32Array} probabilities
    * @param {number} [most]
    * @returns {import("./view.js").Guess[]}

@@ -1,4 +1,4 @@
-/** The page: what each button does, and what is shown of what was read. */
+/** The page: the actions of its buttons, and how it shows a reading. */
 
 import { skeleton } from "./draw.js";
 import { Practice, words } from "./practice.js";
@@ -15,7 +15,7 @@ const { $ } = view;
 const WHAT = { columns: "landmarks", frames: "landmarks", keypoints: "keypoints", image: "pictures of a hand" };
 
 /**
- * How a film was read, for somebody who compares it with what aslx.predict prints.
+ * How a film was read, for a comparison with the output of aslx.predict.
  * @param {number} frames
  * @param {boolean} every whether these were all frames of the film
  */
@@ -70,7 +70,7 @@ export class Page {
     if (!this.source?.paused) view.note($("card").hidden ? shown.note : "");
   }
 
-  /** All of the text, as it is copied. */
+  /** The whole text, in the form that is copied. */
   get text() {
     return view.plain(view.items(this.shown), this.shown.words);
   }
@@ -82,7 +82,7 @@ export class Page {
     const { practice } = this;
     if (!practice) return;
     if (practice.done) {
-      if (whole) this.next(); // The rest of a clip that had its word already.
+      if (whole) this.next(); // The end of a clip whose word was already right.
       return;
     }
     view.practice(practice, practice.begun(text));
@@ -91,7 +91,7 @@ export class Page {
     view.practice(practice, practice.begun(text));
     if (!verdict.right) return view.verdict(`Read “${text}”. Once more?`, false);
     view.verdict("Right!", true);
-    // A clip that goes on ends first.
+    // Ends the clip in progress first.
     if (whole || this.model.isImage) setTimeout(() => practice.done && this.next(), 1500);
   }
 
@@ -118,7 +118,7 @@ export class Page {
   }
 
   /**
-   * Ends what runs, and begins something else.
+   * Ends the current work, and begins other work.
    * @param {(turn: import("./source.js").Turn) => Promise<void>} work
    */
   async begin(work) {
@@ -250,7 +250,7 @@ export class Page {
   }
 
   /**
-   * A whole clip at once, shown while its turn is not over.
+   * Reads a whole clip, and shows the result unless its turn has ended.
    * @param {import("./source.js").Turn} turn
    * @param {Float32Array[]} rows
    * @param {string} note

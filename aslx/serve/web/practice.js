@@ -1,4 +1,4 @@
-/** A word to spell or to sign, whether it was, and the score. */
+/** Practice: a word to spell or to sign, whether it was right, and the score. */
 
 import { distance } from "./text.js";
 
@@ -9,7 +9,7 @@ const WORDS = (
 ).split(" ");
 
 /**
- * What can be asked of this model: words that its characters spell, or its own.
+ * The words to ask for: those that the model's characters can spell, or its classes.
  * @param {string[]} answers
  * @param {boolean} spelled whether answers are characters, one of which follows the other
  */
@@ -35,7 +35,7 @@ export class Practice {
     this.next();
   }
 
-  /** Another word than the last. */
+  /** A word other than the last one. */
   next() {
     const others = this.words.filter((word) => word !== this.word);
     this.word = others[Math.floor(this.random() * others.length)] ?? this.words[0] ?? "";
@@ -44,7 +44,7 @@ export class Practice {
   }
 
   /**
-   * How many characters at the start of the word a text has.
+   * The number of characters at the start of the word that a text has.
    * @param {string} text
    */
   begun(text) {

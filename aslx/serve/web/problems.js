@@ -1,4 +1,4 @@
-/** What can be missing, in words that say what to do. */
+/** Messages about what is missing, and what to do. */
 
 export class Problem extends Error {
   /**

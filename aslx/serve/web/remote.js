@@ -1,4 +1,4 @@
-/** Questions to a worker, each with its answer. */
+/** Sends questions to a worker, and awaits their answers. */
 
 export class Remote {
   /** @param {string} url of a classic worker that answers {id, ...question} by {id, value} or {id, error} */
@@ -13,7 +13,7 @@ export class Remote {
       if ("error" in data) question?.reject(new Error(data.error));
       else question?.resolve(data.value);
     };
-    // A script that is missing or broken answers nothing, ever.
+    // A script that is missing or broken never answers.
     this.worker.onerror = (event) => this.fail(new Error(event.message || `${url} cannot be run`));
   }
 

@@ -1,18 +1,18 @@
 /**
- * Where a stream of frames has a word in it: from a hand that comes up to hands that rest.
+ * Finds the words in a stream of frames: from a raised hand until the hands rest.
  *
  * @typedef {import("./columns.js").Landmarks} Landmarks
  */
 
-/** Seconds without a raised hand that end a word; trackers lose a hand for some frames. */
+/** Seconds without a raised hand that end a word: trackers lose a hand for some frames. */
 export const REST = 0.8;
-/** Frames with a raised hand that make a word; fewer are a mistake of the tracker. */
+/** The least frames with a raised hand of a word; fewer are an error of the tracker. */
 export const LEAST = 4;
 
 const ELBOW = { left_hand: 13, right_hand: 14 };
 
 /**
- * Whether a hand signs: it is seen, and its wrist is not below the elbow.
+ * Whether a hand signs: the hand is seen, and its wrist is not below the elbow.
  * @param {Landmarks} landmarks
  * @returns {boolean}
  */
@@ -26,7 +26,7 @@ export function raised(landmarks) {
 }
 
 /**
- * Of frames one after the other the clip that is being signed.
+ * Collects frames into the clip that is being signed.
  * @template Row
  */
 export class Segments {
@@ -35,7 +35,7 @@ export class Segments {
     this.most = most;
     /** @type {Row[]} */
     this.clip = [];
-    this.up = 0; // Frames of it with a raised hand,
+    this.up = 0; // Frames of the clip with a raised hand,
     this.end = 0; // the last of them,
     this.last = -Infinity; // and when that was.
   }
@@ -65,7 +65,7 @@ export class Segments {
 
   /** Ends the clip as if the hands rested. @returns {Row[] | null} */
   close() {
-    // Without the frames of the rest.
+    // Without the frames in which the hands rest.
     const ended = this.up >= LEAST ? this.clip.slice(0, this.end) : null;
     this.reset();
     return ended;

@@ -1,4 +1,4 @@
-/** Where frames come from: the camera, or a file; one at a time. */
+/** The source of frames: the camera or a file, one at a time. */
 
 import * as camera from "./camera.js";
 import { landmarks } from "./columns.js";
@@ -8,7 +8,7 @@ import { RATE } from "./time.js";
 import * as upload from "./upload.js";
 import * as view from "./view.js";
 
-/** Times that a picture is asked for that is not there, a twentieth of a second each. */
+/** Attempts to get a missing picture, a twentieth of a second apart. */
 const PATIENCE = 40;
 
 /**
@@ -20,7 +20,7 @@ const PATIENCE = 40;
  * @property {() => void} clear
  */
 
-/** One thing that is looked at, until the next begins. */
+/** Work on one source of frames, which ends when the next begins. */
 export class Turn {
   over = false;
 }
@@ -41,7 +41,7 @@ export class Source {
     this.turn = new Turn();
   }
 
-  /** Ends what runs, at once: what a turn that is over still learns is shown nowhere. */
+  /** Ends the current turn at once: later results of an ended turn are not shown. */
   stop() {
     this.turn.over = true;
     this.turn = new Turn();
@@ -82,7 +82,7 @@ export class Source {
     }
   }
 
-  /** Waits for a frame that was not there before. */
+  /** Waits for a new frame. */
   ready() {
     return new Promise((resolve) => {
       if (this.paused || !this.video.srcObject) setTimeout(resolve, 100);
@@ -91,7 +91,7 @@ export class Source {
   }
 
   /**
-   * A film as one clip. Answers whether the pictures that were looked at are all that the film has.
+   * Reads a film as one clip. Answers whether all pictures of the film were read.
    * @param {Turn} turn
    * @param {File} file
    * @param {(rows: Float32Array[], done: number) => Promise<void>} read
@@ -134,7 +134,7 @@ export class Source {
     }
   }
 
-  /** The picture that the video shows. A busy browser may have none yet where it said that it had. */
+  /** The picture that the video shows. A busy browser may announce a picture before it has it. */
   async look() {
     for (let tries = 0; ; tries++) {
       try {

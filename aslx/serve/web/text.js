@@ -1,10 +1,10 @@
 /**
- * A model's outputs -> characters, and which of them have settled.
+ * Turns a model's outputs into characters, and finds those that have settled.
  *
  * @typedef {{text: string, confidence: number}} Character
  */
 
-/** So many readings of a growing clip have to agree before a character counts as settled. */
+/** Readings of a growing clip that have to agree before a character counts as settled. */
 export const AGREE = 3;
 
 /** The place of the largest value. @param {ArrayLike<number>} values */
@@ -15,7 +15,8 @@ export function argmax(values) {
 }
 
 /**
- * The competition's loop: the largest of each row; an index without a character is left out.
+ * Reads rows as the competition does: the largest value of each; an index past the answers is left
+ * out.
  * @param {Float32Array} outputs rows one after the other
  * @param {string[]} answers characters by index; a row has one place more, for none
  * @returns {Character[]}
@@ -35,7 +36,7 @@ export function characters(outputs, answers) {
 export const plain = (read) => read.map((c) => c.text).join("");
 
 /**
- * How many characters at the start are the same in all of the last readings.
+ * The number of characters at the start that the last readings have in common.
  * @param {Character[][]} readings of one clip as it grew, the newest last
  */
 export function settled(readings) {
@@ -47,7 +48,7 @@ export function settled(readings) {
 }
 
 /**
- * Edits that make one text the other (Levenshtein).
+ * The number of edits that turn one text into the other (Levenshtein).
  * @param {string} a
  * @param {string} b
  */

@@ -1,4 +1,4 @@
-/** MediaPipe Holistic, in its own thread. */
+/** MediaPipe Holistic in its own thread. */
 
 import * as problems from "./problems.js";
 import { Remote } from "./remote.js";
@@ -9,7 +9,7 @@ export class Tracker {
     this.ready = this.remote.ask({}).catch((error) => {
       throw problems.packages(error);
     });
-    this.ready.catch(() => {}); // Whoever waits for it is told.
+    this.ready.catch(() => {}); // The caller that awaits it gets the error.
   }
 
   /**
@@ -24,7 +24,7 @@ export class Tracker {
   }
 }
 
-/** Frames a second over the last two. */
+/** Frames per second, over the last two seconds. */
 export class Rate {
   constructor() {
     /** @type {number[]} */

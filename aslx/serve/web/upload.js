@@ -1,4 +1,4 @@
-/** Files as another way in: clips of a parquet, a film, a picture. */
+/** Opens files: clips of a parquet, a film, or a picture. */
 
 import { Problem } from "./problems.js";
 import { Remote } from "./remote.js";
@@ -7,7 +7,7 @@ import { RATE } from "./time.js";
 const FILMS = /\.(mp4|m4v|mov|webm|mkv|avi|mpg|mpeg|ogv|3gp|ts|mts)$/i;
 
 /**
- * What is in a file, as far as its name and type say.
+ * The kind of a file, by its name and type.
  * @param {File} file
  * @returns {"clips" | "picture" | "film"}
  */
@@ -39,7 +39,7 @@ export async function clips(file, input) {
 }
 
 /**
- * Opens a film in `video`, which then stands at its start.
+ * Opens a film in `video`, at its first picture.
  * @param {File} file
  * @param {HTMLVideoElement} video
  */
@@ -55,13 +55,13 @@ export async function film(file, video) {
         ),
       );
   });
-  // Recordings made in browsers do not say how long they are until one has looked.
+  // A recording from a browser tells its length only after a seek to its end.
   const known = new Promise((resolve) => (video.ondurationchange = resolve));
   if (video.duration === Infinity) await Promise.all([known, seek(video, 1e7)]);
 }
 
 /**
- * The frames of the film, as many a second as the models were trained on.
+ * The frames of the film, at the frame rate that models were trained on.
  * @param {HTMLVideoElement} video
  */
 export async function* frames(video) {
@@ -73,7 +73,7 @@ export async function* frames(video) {
 }
 
 /**
- * When the picture that the video shows begins, in seconds; NaN where the browser does not say.
+ * The start of the picture that the video shows, in seconds; NaN if the browser does not tell.
  * @param {HTMLVideoElement} video
  */
 export function moment(video) {
@@ -92,8 +92,7 @@ export function regular(times) {
 /** @param {HTMLVideoElement} video @param {number} time */
 function seek(video, time) {
   return new Promise((resolve) => {
-    // A frame that is not decoded yet cannot be looked at; and a film that learns its length seeks
-    // by itself.
+    // Waits until the frame is decoded. A film whose length becomes known seeks by itself.
     const there = () => !video.seeking && video.readyState >= video.HAVE_CURRENT_DATA && resolve(undefined);
     video.onseeked = video.oncanplay = there;
     video.currentTime = time;

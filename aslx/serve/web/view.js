@@ -1,5 +1,5 @@
 /**
- * What the page shows. All of the page's elements are touched here and in main.js alone.
+ * What the page shows. Only this module and main.js change the page's elements.
  *
  * @typedef {import("./text.js").Character} Character
  * @typedef {{name: string, probability: number}} Guess
@@ -18,7 +18,7 @@ export const $ = (id) => document.getElementById(id);
 /** @param {number} share */
 export const percent = (share) => `${Math.round(share * 100)} %`;
 
-/** Sets a text only where it changed: a live region speaks at every change. */
+/** Sets a text only if it differs: a screen reader speaks at every change of a live region. */
 function write(/** @type {HTMLElement} */ element, /** @type {string} */ text) {
   if (element.textContent !== text) element.textContent = text;
 }
@@ -157,7 +157,7 @@ export function files(title) {
 export const about = (text) => write($("files-about"), text);
 
 /**
- * A clip of a file, and what was read in it.
+ * A clip of a file, and its reading.
  * @param {string} name
  * @param {string} read
  * @param {string} sure

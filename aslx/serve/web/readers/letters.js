@@ -1,11 +1,11 @@
-/** A stream of pictures -> letters, by a model that tells pictures of hands apart. */
+/** A stream of pictures -> letters, by a model that classifies pictures of hands. */
 
 import { pixels, square } from "../crop.js";
 import { Majority } from "../majority.js";
 import { REST } from "../segments.js";
 import { argmax } from "../text.js";
 
-/** Letters that stay on the screen. */
+/** The most letters that the screen shows. */
 const MOST = 200;
 
 export class Letters {
@@ -32,7 +32,7 @@ export class Letters {
     this.tell([], "Show a hand");
   }
 
-  /** Forgets what is held, and the picture that is being looked at. */
+  /** Forgets the letter that is held, and the picture that is being read. */
   drop() {
     this.life = Symbol();
     this.begin();
@@ -51,7 +51,7 @@ export class Letters {
   async frame(landmarks, time, picture) {
     const hand = landmarks.right_hand ?? landmarks.left_hand;
     if (!hand) {
-      // Trackers lose a hand for some frames.
+      // A tracker may lose a hand for some frames.
       if (time - this.seen >= REST) this.begin();
       this.tell([], "Show a hand");
       return;
@@ -78,7 +78,7 @@ export class Letters {
   }
 
   /**
-   * A letter that was held; ASL Alphabet has names for a space, nothing and "take it back" too.
+   * Adds a letter that was held; ASL Alphabet also has classes for space, nothing and delete.
    * @param {string} name
    * @param {number} confidence
    */

@@ -1,4 +1,4 @@
-/** A stream of frames -> words, by a model that tells clips apart. */
+/** A stream of frames -> words, by a model that classifies clips. */
 
 import { Majority, WINDOW, said } from "../majority.js";
 import { argmax } from "../text.js";
@@ -53,7 +53,7 @@ export class Signs {
     }
     const { window } = this;
     const probabilities = await this.model.clip(window);
-    if (this.window !== window) return; // Cleared meanwhile.
+    if (this.window !== window) return; // Cleared in the meantime.
     const answer = argmax(probabilities);
     const word = { text: this.model.about.answers[answer], confidence: probabilities[answer] };
     if (this.majority.push(answer, word.confidence, this.threshold())) {

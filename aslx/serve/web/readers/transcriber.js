@@ -1,10 +1,10 @@
-/** A stream of frames -> text, by a model that reads clips of spelling. */
+/** A stream of frames -> text, by a model that reads fingerspelling. */
 
 import { Segments, raised } from "../segments.js";
 import { characters, settled } from "../text.js";
 import { Clock } from "../time.js";
 
-/** Seconds between two readings of a clip that grows. */
+/** Seconds between two readings of a growing clip. */
 const EVERY = 0.25;
 
 /** @typedef {import("../text.js").Character} Character */
@@ -28,7 +28,7 @@ export class Transcriber {
     this.clear();
   }
 
-  /** Forgets all. */
+  /** Forgets everything. */
   clear() {
     /** @type {Character[]} */
     this.done = [];
@@ -36,13 +36,13 @@ export class Transcriber {
     this.show({ done: [], characters: [], settled: 0, note: "Raise a hand and spell" });
   }
 
-  /** Forgets the clip that grows, and what is still being read of one that ended. */
+  /** Forgets the growing clip, and the pending readings of clips that have ended. */
   drop() {
     this.life = Symbol();
     this.begin();
   }
 
-  /** Forgets the clip that grows. */
+  /** Forgets the growing clip. */
   begin() {
     this.segments.reset();
     this.clock.reset();
@@ -76,7 +76,7 @@ export class Transcriber {
     this.reading = true;
     const before = this.readings;
     const read = characters(await this.model.clip(clip), this.model.about.answers);
-    if (before !== this.readings) return; // It ended meanwhile.
+    if (before !== this.readings) return; // It ended in the meantime.
     this.reading = false;
     this.readings.push(read);
     this.tell(read, settled(this.readings), "Reading");
@@ -96,7 +96,7 @@ export class Transcriber {
     this.said(read, true);
   }
 
-  /** Ends what is being spelled, at the end of a film. */
+  /** Ends the growing clip at the end of a film. */
   async rest() {
     const clip = this.segments.close();
     if (clip) await this.end(clip);

@@ -1,8 +1,8 @@
 // MediaPipe Holistic in a thread of its own: an image in, landmarks out, one at a time.
 //
-// A classic worker: the package loads its parts as scripts. It was written for a document, and its
-// own way for workers never creates the context that it draws into; the little of a document that
-// it asks for is here.
+// A classic worker, because the package loads its parts as scripts. The package was written for a
+// document, and its code for workers never creates the context that it draws into; so this file
+// imitates the parts of a document that the package uses.
 
 const PACKAGE = "/vendor/@mediapipe/holistic/";
 
@@ -29,7 +29,7 @@ class Script extends EventTarget {
 
 importScripts(`${PACKAGE}holistic.js`);
 
-/** Points of a part as x, y, z and, of the pose, visibility; null where the part was lost. */
+/** Points of a part as x, y, z and, for the pose, visibility; null if the part was lost. */
 function flat(points, visibility = false) {
   if (!points) return null;
   const width = visibility ? 4 : 3;
@@ -43,7 +43,7 @@ function flat(points, visibility = false) {
 
 let found = null;
 const holistic = new self.Holistic({ locateFile: (name) => PACKAGE + name });
-// On a processor alone: WebGL without a graphics card is 15 times slower.
+// On the CPU: WebGL without a graphics card is 15 times slower.
 holistic.setOptions({ modelComplexity: 1, smoothLandmarks: true, useCpuInference: true });
 holistic.onResults((results) => {
   results.image?.close?.();

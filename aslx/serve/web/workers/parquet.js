@@ -1,9 +1,9 @@
-// Clips of a parquet file, in a thread of its own.
+// Reads the clips of a parquet file, in a thread of its own.
 
 import { parquetMetadataAsync, parquetRead, parquetSchema } from "hyparquet";
 import { compressors } from "hyparquet-compressors";
 
-/** The file's own column, or pandas' name for an index that was stored without one. */
+/** The name of the column, or pandas' name for an index without a name. */
 const KEYS = ["sequence_id", "__index_level_0__"];
 const POINTS = { face: 0, left_hand: 468, pose: 489, right_hand: 522 };
 const ENDS = [468, 489, 522, 543];
@@ -38,7 +38,7 @@ async function columns(file, metadata, wanted) {
 }
 
 /**
- * Values that belong to the same part of the body, as places in a row.
+ * The places in a row of the values of each part of the body.
  * @param {string[]} names
  */
 function parts(names) {
@@ -51,7 +51,7 @@ function parts(names) {
   return [...found.values()];
 }
 
-/** Some tools write zeros where a part was lost: here that is NaN, as in aslx.readers.parquet. */
+/** Replaces the zeros that some tools write for a lost part by NaN, like aslx.readers.parquet. */
 function lost(/** @type {Float32Array} */ row, /** @type {number[][]} */ parts) {
   for (const places of parts) {
     if (places.every((i) => row[i] === 0)) for (const i of places) row[i] = NaN;
@@ -84,7 +84,7 @@ async function sequences(file, metadata, names) {
 }
 
 /**
- * Rows in the order of their frames' numbers, each frame once, as aslx.readers.parquet has them.
+ * Rows in the order of their frame numbers, each frame once, as in aslx.readers.parquet.
  * @param {string} name
  * @param {Float32Array[]} rows
  * @param {number[]} frames

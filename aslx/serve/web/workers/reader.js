@@ -1,4 +1,4 @@
-// The exported model under LiteRT in a thread of its own: rows in, its outputs out.
+// Runs the exported model with LiteRT in a thread of its own: rows in, outputs out.
 
 import { loadAndCompile, loadLiteRt, Tensor } from "@litertjs/core";
 
@@ -14,7 +14,7 @@ function log(line) {
   else console.error(line);
 }
 
-/** LiteRT, or why it does not start: what it aborts with reaches no promise of its own. */
+/** LiteRT, or the reason why it does not start: LiteRT rejects no promise when it aborts. */
 function runtime() {
   return new Promise((resolve, reject) => {
     self.Module = {
