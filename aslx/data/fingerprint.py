@@ -1,4 +1,4 @@
-"""Whether a data set is the one that it was."""
+"""A fingerprint of a data set, by which a run knows that its data are unchanged."""
 
 import hashlib
 
@@ -6,13 +6,13 @@ import numpy as np
 
 from aslx.data import records
 
-# What training reads of the index. The CRCs stand for every byte of the records; how these are
-# divided among files changes nothing.
+# What training reads of the index. The CRCs cover every byte of the records. How records are
+# divided among files does not matter.
 _COLUMNS = "crc", "length", "frames", "signer", "label", "phrase", "characters", "confidence"
 
 
 def of(data: records.Records) -> str:
-    """How many records there are, and a hash of what they hold, in their order."""
+    """The number of records, and a hash of their contents in order."""
     digest = hashlib.sha256()
     for name in _COLUMNS:
         column = np.ascontiguousarray(getattr(data.index, name))

@@ -128,7 +128,7 @@ def called(source: Source) -> str:
 
 
 def clips(
-    path: str, field: Callable[[dict], record_fields.Keypoints]
+    path: str, field: Callable[[dict], record_fields.Clip]
 ) -> Iterator[tuple[str, np.ndarray]]:
     """The clips of a folder of frames, an .npy or an npz, as `field` of such data wants them."""
     where = pathlib.Path(path)

@@ -84,7 +84,7 @@ class Task:
         """What a batch holds of the records of a data set with this `metadata`; BadInput says
         what it lacks."""
         landmarks = features.source.field(metadata)
-        return landmarks, fields_lib.Signer(), fields_lib.Text(self.max_tokens)
+        return landmarks, fields_lib.SIGNER, fields_lib.Text(self.max_tokens)
 
     def unaligned(self, model: Network, features: Features, data: records_lib.Records) -> int:
         """Clips of which CTC learns nothing: all of their frames make fewer positions than the

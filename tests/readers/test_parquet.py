@@ -10,13 +10,13 @@ import pytest
 from hypothesis import strategies as st
 
 from aslx import errors
-from aslx.readers import mending, parquet, parquet_rows
+from aslx.readers import mending, parquet, parquet_bounds, parquet_rows
 from aslx.schema import landmarks
 from tests.prepare import kaggle
 
 
-def read(path):
-    return list(parquet.sequences(path, kaggle.SELECTION))
+def read(path, bounds=None):
+    return [(found.id, found.points) for found in parquet.read(path, kaggle.SELECTION, bounds)]
 
 
 @hypothesis.given(
@@ -208,9 +208,9 @@ def test_of_damaged_files_nothing_but_the_truth_or_one_clear_error_comes():
         else:
             at = rng.integers(len(whole))
             damaged[at : at + 40] = rng.bytes(40)
-        bounds = parquet_rows.Bounds(rows=1000, bytes=1 << 20) if i % 8 < 4 else None
+        bounds = parquet_bounds.Bounds(rows=1000, bytes=1 << 20) if i % 8 < 4 else None
         try:
-            found = list(parquet.sequences(io.BytesIO(damaged), kaggle.SELECTION, bounds))
+            found = read(io.BytesIO(damaged), bounds)
         except errors.BadInput:
             refused += 1
             continue

@@ -8,9 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from aslx import errors
-from aslx.readers import parquet_rows, parquet_sizes
+from aslx.readers import parquet_bounds, parquet_rows
 
-BOUNDS = parquet_rows.Bounds(rows=20_000, bytes=1 << 20)
+BOUNDS = parquet_bounds.Bounds(rows=20_000, bytes=1 << 20)
 
 
 class Body(io.BytesIO):
@@ -79,7 +79,7 @@ def test_of_a_file_of_ones_own_text_may_be_numbers():
 def test_more_rows_than_the_footer_says_are_not_read():
     n = 1 << 20
     raw = parquet(pa.table({"x": np.zeros(n, np.float32)}), row_group_size=n)
-    with pytest.raises(parquet_rows.TooMuch, match="1048576 rows: at most 20000"):
+    with pytest.raises(parquet_bounds.TooMuch, match="1048576 rows: at most 20000"):
         read(raw, BOUNDS)
     for bounds in (BOUNDS, None):
         lying = says(raw, n, 1, group=False, chunks=False)
@@ -94,10 +94,10 @@ def test_pages_that_grow_when_they_are_read_are_refused_before():
     zeros = pa.table({"x": np.zeros(150_000), "y": np.zeros(10)[:1].repeat(150_000)})
     raw = parquet(zeros, compression="zstd", use_dictionary=False)
     assert len(raw) < 10_000
-    bounds = parquet_rows.Bounds(rows=150_000, bytes=1 << 20)
-    with pytest.raises(parquet_rows.TooMuch, match="decodes to more than 1048576 bytes"):
+    bounds = parquet_bounds.Bounds(rows=150_000, bytes=1 << 20)
+    with pytest.raises(parquet_bounds.TooMuch, match="decodes to more than 1048576 bytes"):
         read(raw, bounds)
-    assert len(read(raw, parquet_rows.Bounds(rows=150_000, bytes=2 << 20))) == 150_000
+    assert len(read(raw, parquet_bounds.Bounds(rows=150_000, bytes=2 << 20))) == 150_000
 
 
 @pytest.mark.parametrize("version", ["1.0", "2.0"])
@@ -107,15 +107,15 @@ def test_a_page_is_as_long_as_its_header_says(version):
     chunk = pq.ParquetFile(io.BytesIO(raw)).metadata.row_group(0).column(0)
     begin = chunk.dictionary_page_offset
     data = raw[begin : begin + chunk.total_compressed_size]
-    assert 0 < chunk.total_uncompressed_size - parquet_sizes.decoded(data) < 3000  # The headers.
+    assert 0 < chunk.total_uncompressed_size - parquet_bounds.decoded(data) < 3000  # The headers.
     with pytest.raises(ValueError, match="a page cannot be read"):
-        parquet_sizes.decoded(data + b"\x15")
+        parquet_bounds.decoded(data + b"\x15")
     # A list of 2^62 booleans, and structs in structs.
     for endless in (b"\x59\xf1" + b"\xff" * 8 + b"\x3f", b"\x1c" * 10_000):
         with pytest.raises(ValueError, match=r"a list of \d+ elem|too deep"):
-            parquet_sizes.decoded(endless)
-    assert parquet_sizes.chunks(footer(raw), 1) == [
-        [parquet_sizes.Chunk(begin, chunk.total_compressed_size)]
+            parquet_bounds.decoded(endless)
+    assert parquet_bounds.footer_chunks(footer(raw), 1) == [
+        [parquet_bounds.Chunk(begin, chunk.total_compressed_size)]
     ]
 
 
@@ -127,7 +127,7 @@ def test_chunks_are_where_the_footer_says_and_no_more_than_are_taken():
     values = {name: np.arange(100) % 7 for name in "abc"}
     raw = parquet(pa.table(values), row_group_size=40, use_dictionary=["a", "c"])
     metadata = pq.ParquetFile(io.BytesIO(raw)).metadata
-    groups = parquet_sizes.chunks(footer(raw), 12)
+    groups = parquet_bounds.footer_chunks(footer(raw), 12)
     for i, group in enumerate(groups):
         for j, (begin, size) in enumerate(group):
             column = metadata.row_group(i).column(j)
@@ -135,16 +135,16 @@ def test_chunks_are_where_the_footer_says_and_no_more_than_are_taken():
             assert size == column.total_compressed_size
     assert [len(group) for group in groups] == [3, 3, 3]
     with pytest.raises(ValueError, match="too many columns"):
-        parquet_sizes.chunks(footer(raw), 8)
+        parquet_bounds.footer_chunks(footer(raw), 8)
     with pytest.raises(ValueError, match="the footer cannot be read"):
-        parquet_sizes.chunks(footer(raw)[:-20], 12)
+        parquet_bounds.footer_chunks(footer(raw)[:-20], 12)
 
 
 def test_a_footer_of_a_stranger_is_bounded():
     kind = pa.schema([("x", pa.float32())], metadata={"why": "a" * (3 << 20)})
     raw = parquet(pa.Table.from_pylist([{"x": 1.0}], schema=kind))
     assert len(read(raw)) == 1
-    with pytest.raises(parquet_rows.TooMuch, match="the body has a footer of"):
+    with pytest.raises(parquet_bounds.TooMuch, match="the body has a footer of"):
         read(raw, BOUNDS)
 
 
