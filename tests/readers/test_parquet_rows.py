@@ -114,7 +114,7 @@ def test_a_page_is_as_long_as_its_header_says(version):
     for endless in (b"\x59\xf1" + b"\xff" * 8 + b"\x3f", b"\x1c" * 10_000):
         with pytest.raises(ValueError, match=r"a list of \d+ elem|too deep"):
             parquet_bounds.decoded(endless)
-    assert parquet_bounds.footer_chunks(footer(raw), 1) == [
+    assert parquet_bounds.footer_chunks(footer(raw), 2) == [
         [parquet_bounds.Chunk(begin, chunk.total_compressed_size)]
     ]
 
