@@ -200,7 +200,7 @@ def test_a_phones_film_is_seen_as_it_is_meant_whatever_way_it_was_held(way, wall
 
 def test_a_worker_that_is_killed_is_no_fault_of_the_film(wall):
     with (
-        pytest.raises(errors.Unavailable, match="killed, perhaps for want of memory"),
+        pytest.raises(errors.Unavailable, match="killed, perhaps for lack of memory"),
         video._reading("pictures", wall, None),
     ):
         for line in subprocess.run(["ps", "-wweo", "pid,ppid,args"], capture_output=True, text=True,
