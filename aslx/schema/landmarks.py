@@ -16,8 +16,8 @@ AXES = "xyz"
 PARTS = {"face": 468, "left_hand": 21, "pose": 33, "right_hand": 21}
 POINTS = tuple(f"{part}_{i}" for part, n in PARTS.items() for i in range(n))
 
-# Values of each part in a frame of the published keypoint LSTM and of a tracked video, in order. The
-# pose has x, y, z and visibility, the other parts x, y, z.
+# Values of each part in a frame of the published keypoint LSTM, and of a tracked video, in order.
+# The pose has x, y, z and visibility, the other parts x, y, z.
 KEYPOINT_PARTS = {"pose": 4 * 33, "face": 3 * 468, "left_hand": 3 * 21, "right_hand": 3 * 21}
 KEYPOINTS = sum(KEYPOINT_PARTS.values())
 KEYPOINTS_NO_FACE = KEYPOINTS - KEYPOINT_PARTS["face"]
