@@ -7,6 +7,7 @@ itself, and rebuilt by a scan where it is missing, stale or impossible.
 
 import dataclasses
 import functools
+import hashlib
 import os
 import pathlib
 from collections.abc import Mapping
@@ -22,6 +23,9 @@ from aslx.storage import files, npy_files
 
 _FRAME_KEYS = {"landmarks": "selection", "keypoints": "values"}  # What metadata says of a frame.
 _VALUES = *_FRAME_KEYS, "image"
+_READ_IN_TRAINING = (
+    *("crc", "length", "frames", "signer", "label", "phrase", "characters", "confidence"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +53,19 @@ class Index:
         """(shard, offset, length, crc, begin, end) of each record: one look-up instead of six."""
         columns = self.shard, self.offset, self.length, self.crc, self.begin, self.end
         return np.rec.fromarrays(columns).view(np.ndarray)
+
+    def fingerprint(self) -> str:
+        """The number of records, and a hash of their contents in order.
+
+        It covers what training reads of the index; the CRCs stand for every byte of the records.
+        How records are divided among files does not matter.
+        """
+        digest = hashlib.sha256()
+        for name in _READ_IN_TRAINING:
+            column = np.ascontiguousarray(getattr(self, name))
+            digest.update(f"{name} {column.dtype.str} {len(column)}\n".encode())
+            digest.update(column.tobytes())
+        return f"{len(self.offset)} records, {digest.hexdigest()[:16]}"
 
 
 # Types of the columns that have one row a record.

@@ -26,11 +26,9 @@ BATCHES_AHEAD = 4  # Read while the device computes.
 class Batches:
     """Batch i of a plan as arrays: this host's rows, read from verified records.
 
-    Every batch has
-    `id` i32[B], the position of the row's (first) record in its split, -1 in rows without one;
-    `source` i32[B], 0 for `records`, and i + 1 for `also[i]`;
-    `weight` f32[B], 1, or 0 in rows without a record;
-    and the arrays of the fields. A corrupt record is an error, or with `skip_corrupt` a warning
+    Besides the fields' arrays, a batch has `id` i32[B], the position of the row's first record in
+    its split, or -1; `source` i32[B], 0 for `records` and i + 1 for `also[i]`; and `weight` f32[B],
+    1, or 0 in rows without a record. A corrupt record is an error, or with `skip_corrupt` a warning
     and a row of weight 0.
     """
 

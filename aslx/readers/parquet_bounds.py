@@ -9,7 +9,7 @@ pyarrow, a damaged file is a pa.ArrowInvalid.
 import contextlib
 import dataclasses
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -30,6 +30,9 @@ _FOOTER = {(4, _LIST): {(1, _LIST): {(3, _STRUCT): {(7, _I64): {}, (9, _I64): {}
 _PAGE = {(2, _I32): {}, (3, _I32): {}}  # Bytes of a page, decompressed and as they are stored.
 
 
+Groups = list[list[tuple[int, int]]]  # The offset and bytes of each column, by row group.
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Bounds:
     """The most that is taken of a stranger's parquet."""
@@ -43,15 +46,8 @@ class TooMuch(errors.BadInput):
     """A file exceeds its `Bounds`."""
 
 
-class Chunk(NamedTuple):
-    """The place of a column's pages in the file."""
-
-    begin: int
-    size: int
-
-
-def chunks(path: file_kinds.File, source: pa.NativeFile) -> list[list[Chunk]]:
-    """The columns of each row group; TooMuch where reading the footer would take much memory."""
+def chunks(path: file_kinds.File, source: pa.NativeFile) -> Groups:
+    """The columns of all row groups; TooMuch where reading the footer would take much memory."""
     length = source.size()
     size = int.from_bytes(source.read_at(4, max(0, length - 8)), "little")
     if size > length - 8:
@@ -64,7 +60,7 @@ def chunks(path: file_kinds.File, source: pa.NativeFile) -> list[list[Chunk]]:
 def check(
     path: file_kinds.File,
     source: pa.NativeFile,
-    groups: Sequence[Sequence[Chunk]],
+    groups: Groups,
     metadata: pq.FileMetaData,
     names: Sequence[str],
     bounds: Bounds,
@@ -89,16 +85,16 @@ def check(
             raise TooMuch(f"{path} decodes to more than {bounds.bytes} bytes")
 
 
-def footer_chunks(footer: bytes, most: int) -> list[list[Chunk]]:
-    """The columns of each row group; at most `most` columns and row groups in all."""
+def footer_chunks(footer: bytes, most: int) -> Groups:
+    """The columns of all row groups; `most` bounds the number of both together."""
+
+    def chunk(fields: dict[int, int]) -> tuple[int, int]:
+        begin, dictionary = fields[9], fields.get(11, 0)
+        return dictionary if 0 < dictionary < begin else begin, fields[7]
+
     with _readable("the footer"):
         groups = _Thrift(footer, most).struct(_FOOTER).get(4, [])
-        return [[_chunk(column[3]) for column in group.get(1, [])] for group in groups]
-
-
-def _chunk(fields: dict[int, int]) -> Chunk:
-    begin, dictionary = fields[9], fields.get(11, 0)
-    return Chunk(dictionary if 0 < dictionary < begin else begin, fields[7])
+        return [[chunk(column[3]) for column in group.get(1, [])] for group in groups]
 
 
 def decoded(chunk: bytes) -> int:

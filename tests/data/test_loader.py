@@ -44,26 +44,9 @@ def assert_equal(a: list[dict], b: list[dict]) -> None:
             np.testing.assert_array_equal(x[name], y[name])
 
 
-def test_a_batch_contains_the_records_that_the_plan_names(dataset):
-    source = batches(dataset)
-    (batch,) = take(source, 1)
-    planned = source.plan[0]
-    assert batch["landmarks"].shape == (planned.shape.rows, planned.shape.frames, 42, 3)
-    assert batch["landmarks"].dtype == np.float16
-    np.testing.assert_array_equal(batch["id"], planned.records)
-    for row, record in enumerate(planned.records):
-        stored = source.records[int(record)]
-        clip = np.frombuffer(stored["landmarks"].bytes_list.value[0], "<f2").reshape(-1, 130, 3)
-        n = batch["length"][row]
-        assert n == len(clip)
-        hands = clip[:, tiny.SELECTION.indices(*WANTED.points)]
-        np.testing.assert_array_equal(batch["landmarks"][row, :n], hands)
-        assert not batch["landmarks"][row, n:].any()
-
-
 @settings(max_examples=60, deadline=None)
 @given(st.data())
-def test_rows_read_in_place_equal_the_parsed_records(dataset, data):
+def test_the_rows_of_a_batch_are_the_planned_records(dataset, data):
     found, points = records.Records(dataset, "train"), tiny.SELECTION.points
     count = data.draw(st.integers(1, 4))
     numbers = st.lists(st.integers(-1, len(found) - 1), min_size=count, max_size=count)
@@ -74,9 +57,13 @@ def test_rows_read_in_place_equal_the_parsed_records(dataset, data):
     one = plan.Batch(plan.Shape(120, count), first, second)
     read = (field, record_fields.SIGNER, record_fields.Text(16))
     batch = loader.Batches(found, [one], 1, read)[0]
+    assert batch["landmarks"].shape == (count, 120, len(some), 3)
+    np.testing.assert_array_equal(batch["id"], first)
     for row, pair in enumerate(zip(first.tolist(), second.tolist(), strict=True)):
         parsed = [found[i] for i in pair if i != plan.NOTHING]
-        clip = np.concatenate([np.zeros((0, len(some), 3), "<f2"), *map(field.read, parsed)])
+        raw = b"".join(features["landmarks"].bytes_list.value[0] for features in parsed)
+        every = np.frombuffer(raw, "<f2").reshape(-1, len(points), 3)
+        clip = every[:, tiny.SELECTION.indices(*some)]
         padded = np.pad(clip, ((0, 120 - len(clip)), (0, 0), (0, 0)))
         assert batch["landmarks"][row].tobytes() == padded.tobytes()
         assert batch["length"][row] == len(clip) and batch["weight"][row] == bool(parsed)
@@ -90,16 +77,6 @@ def test_rows_read_in_place_equal_the_parsed_records(dataset, data):
 def test_the_stream_can_start_anywhere(dataset, workers):
     source = batches(dataset)
     assert_equal(take(source, 9)[5:], take(source, 4, start=5, workers=workers))
-
-
-@pytest.mark.parametrize("hosts", [2, 4])
-def test_hosts_together_read_the_same_batch_as_one(dataset, hosts):
-    whole = take(batches(dataset), 3)
-    parts = [take(batches(dataset, shard=i, num_shards=hosts), 3) for i in range(hosts)]
-    joined = [
-        {k: np.concatenate([part[i][k] for part in parts]) for k in whole[i]} for i in range(3)
-    ]
-    assert_equal(joined, whole)
 
 
 @pytest.fixture
@@ -201,14 +178,6 @@ def running(pid: int) -> bool:
         return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
-
-
-def test_a_worker_imports_no_tensorflow_and_starts_no_jax_backend():
-    code = (
-        "import sys, aslx.data.loader; from jax._src import xla_bridge; "
-        "assert 'tensorflow' not in sys.modules and not xla_bridge._backends"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_points_that_no_record_stores_are_an_error():

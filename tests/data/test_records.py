@@ -81,12 +81,6 @@ def test_no_flipped_bit_is_silent(tmp_path, clip, indexed):
         path.write_bytes(clean)
 
 
-def test_an_error_names_the_file_and_the_offset(copy):
-    where = tiny.damage(copy, "validation", 3)
-    with pytest.raises(framing.CorruptRecord, match=where):
-        records.Records(copy, "validation")[3]
-
-
 @pytest.mark.parametrize(
     ("name", "place"),
     [("header", 5), ("payload", 13), ("payload", "begin"), ("payload", "end"), ("payload", -1)],
@@ -99,8 +93,9 @@ def test_a_bit_flipped_before_in_or_behind_a_clip_is_found_and_named(copy, shard
     damaged[int(index.offset[3] + inside.get(place, place))] ^= 16
     shard.write_bytes(damaged)
     where = rf"{shard} at byte {index.offset[3]}: damaged {name}"
-    with pytest.raises(framing.CorruptRecord, match=where):
-        read(data, 3)
+    for clip in (read, parsed):
+        with pytest.raises(framing.CorruptRecord, match=where):
+            clip(data, 3)
     assert read(data, 4) == before
 
 
@@ -282,17 +277,15 @@ def test_a_shard_that_is_truncated_between_reads_is_an_error_and_no_crash(copy, 
             read(data, number)
 
 
-def test_a_missing_shard_or_split_is_an_error_that_says_what_there_is(copy):
-    with pytest.raises(ValueError, match="no split 'test'; it has train, validation"):
-        records.Records(copy, "test")
+def test_errors_of_a_missing_shard_split_or_data_set_name_what_there_is_or_the_fix(copy, tmp_path):
     next(copy.glob("*train*-00001-*")).unlink()
-    with pytest.raises(errors.BadInput, match="1 of the 2 shards"):
-        records.Records(copy, "train")
-
-
-def test_a_folder_without_data_says_what_to_run(tmp_path):
-    with pytest.raises(errors.BadInput, match=r"aslx\.prepare"):
-        records.Records(tmp_path, "train")
+    for folder, split, words in (
+        (copy, "test", "no split 'test'; it has train, validation"),
+        (copy, "train", "1 of the 2 shards"),
+        (tmp_path, "train", r"run aslx\.prepare"),
+    ):
+        with pytest.raises(errors.BadInput, match=words):
+            records.Records(folder, split)
 
 
 def test_the_index_knows_frames_signers_and_phrases(dataset):

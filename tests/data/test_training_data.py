@@ -94,14 +94,15 @@ def test_a_joined_row_contains_both_clips_and_both_phrases_with_a_space_between(
     assert joined > 10
 
 
-def test_hosts_together_read_the_same_mixture_as_one_from_any_batch_on(dataset, other):
+@pytest.mark.parametrize("hosts", [2, 4])
+def test_hosts_together_read_the_same_mixture_as_one_from_any_batch_on(dataset, other, hosts):
     also = (config.Source(path=str(other), weight=0.7, one_per_phrase=True),)
     found = opening.training(cfg(dataset, also=also, join=0.5, limit=60))
     whole = [*loader.stream(batches(found, 20), start=3)]
-    parts = [read(batches(found, 20, shard=i, num_shards=2))[3:] for i in range(2)]
-    for one, *two in zip(whole, *parts, strict=True):
+    parts = [read(batches(found, 20, shard=i, num_shards=hosts))[3:] for i in range(hosts)]
+    for one, *some in zip(whole, *parts, strict=True):
         for name in one:
-            np.testing.assert_array_equal(one[name], np.concatenate([part[name] for part in two]))
+            np.testing.assert_array_equal(one[name], np.concatenate([part[name] for part in some]))
 
 
 def test_a_resumed_run_on_a_mixture_continues_with_the_next_batches(dataset, other):
