@@ -41,7 +41,6 @@ def main() -> None:
     command = tyro.cli(Command)
     import tqdm
 
-    from aslx.data import fingerprint
     from aslx.kernels import malloc_tuning
     from aslx.runs import evaluator, trained_run
 
@@ -58,7 +57,7 @@ def main() -> None:
     scores = evaluation.score(answers) | evaluation.novelty(run.trained_on) | sums
     examples = task.report.examples(evaluation.data, evaluation.targets, answers)
     everything = scores | task.report.analysis(examples)
-    of = {"path": os.path.realpath(run.cfg.data.path), "holds": fingerprint.of(evaluation.data)}
+    of = {"path": os.path.realpath(run.cfg.data.path), "holds": evaluation.data.index.fingerprint()}
     about = {"step": run.step, "split": command.split, "data": of}
     print(task.report.worst(examples, command.worst))
     print(task.report.summary(everything))

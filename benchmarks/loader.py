@@ -85,7 +85,11 @@ def ours(folder: pathlib.Path, rows: int, workers: int) -> Any:
     malloc_tuning.keep()
     data, points = records.Records(folder, "train"), landmarks.HOLISTIC130
     shapes = plan.Fixed(rows=rows).shapes(data.index.frames)
-    wanted = record_fields.Landmarks(points, points), record_fields.Signer(), record_fields.Text(64)
+    wanted = (
+        record_fields.landmarks_clip(points, points),
+        record_fields.SIGNER,
+        record_fields.Text(64),
+    )
     planned = plan.Train(data.index.frames, shapes, 0)
     batches = iter(loader.stream(loader.Batches(data, planned, 1 << 30, wanted), workers=workers))
 

@@ -88,7 +88,7 @@ def test_input_that_a_model_cannot_read_is_refused(workdir, exported, tmp_path):
         with pytest.raises(errors.BadInput, match=r"shape \(5, 9, 3\): this model reads \[T, 42"):
             aslx.read(model, np.zeros((5, 9, 3)))
         (tmp_path / "x.npy").write_bytes(b"\x93NUMPY")
-        with pytest.raises(errors.BadInput, match="is an array of numpy, and this model reads"):
+        with pytest.raises(errors.BadInput, match="is a NumPy array, and this model reads"):
             aslx.read(model, tmp_path / "x.npy")
     for open_it in (aslx.open_run, aslx.open_export):
         with pytest.raises(errors.BadInput):

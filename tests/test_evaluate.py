@@ -10,7 +10,7 @@ import subprocess
 import pytest
 
 from aslx import evaluate
-from aslx.data import fingerprint, records
+from aslx.data import records
 from aslx.figures import plots
 from aslx.storage import files
 from tests import tiny, tiny_runs, trees
@@ -50,7 +50,7 @@ def evaluated(run, workdir: pathlib.Path, *arguments) -> dict:
 def test_scores_name_their_data_set_and_each_data_set_has_a_folder(run, workdir, tmp_path):
     own = evaluated(run, workdir)
     data = records.Records(workdir.parent / "set", "validation")
-    trained_on = {"path": os.path.realpath(data.directory), "holds": fingerprint.of(data)}
+    trained_on = {"path": os.path.realpath(data.directory), "holds": data.index.fingerprint()}
     assert (own["step"], own["split"], own["data"]) == (1, "validation", trained_on)
     assert own["signers"] and "unseen_signers" in own and "unseen_phrases" in own
     folder = workdir / "evaluation-validation"

@@ -1,5 +1,4 @@
-"""Prepared records -> batches on the host: NumPy alone, no JAX.
+"""Reads prepared records into batches on the host, with NumPy alone.
 
-In: a folder of TFRecord shards. Out: batch i, a pure function of the plan; where a batch is decided
-is `plan`.
+In: a folder of TFRecord shards. Out: batch i, a pure function of i and the `plan`.
 """

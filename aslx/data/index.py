@@ -1,12 +1,13 @@
-"""Where each record of a split lies in its shards, and the few of its values that a plan needs.
+"""The index of a split: the place of each record in its shards, and the values that a plan needs.
 
-With an index, shuffling is global and exact, and a clip is read straight into its batch. The index
-is a file beside the shards, which prepare writes. It is a cache: it is checked against the shards
-and against itself, and rebuilt by a scan where it is missing, stale or impossible.
+With an index, shuffling is global and exact, and a clip is read straight into its batch. Prepare
+writes the index beside the shards. It is a cache: it is checked against the shards and against
+itself, and rebuilt by a scan where it is missing, stale or impossible.
 """
 
 import dataclasses
 import functools
+import hashlib
 import os
 import pathlib
 from collections.abc import Mapping
@@ -20,7 +21,11 @@ from aslx.data import framing
 from aslx.schema import landmarks
 from aslx.storage import files, npy_files
 
-_VALUES = "landmarks", "keypoints", "image"
+_FRAME_KEYS = {"landmarks": "selection", "keypoints": "values"}  # What metadata says of a frame.
+_VALUES = *_FRAME_KEYS, "image"
+_READ_IN_TRAINING = (
+    *("crc", "length", "frames", "signer", "label", "phrase", "characters", "confidence"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,26 +36,39 @@ class Index:
     offset: np.ndarray  # i64: bytes.
     length: np.ndarray  # i64: bytes.
     crc: np.ndarray  # u32: CRC-32C of the record with its framing.
-    begin: np.ndarray  # i64: byte of the record at which its clip or image begins,
-    end: np.ndarray  # i64: and ends.
+    begin: np.ndarray  # i64: first byte of the clip or image, counted from `offset`.
+    end: np.ndarray  # i64: the byte after its last.
     frames: np.ndarray  # i32: of the clip; 1 for an image.
     signer: np.ndarray  # i64: -1 where unknown.
     label: np.ndarray  # i64: number of the class, -1 where there is none.
     text: np.ndarray  # bytes: the phrase, empty where there is none.
     phrase: np.ndarray  # i64: CRC-32C of the phrase, -1 where there is none.
-    characters: np.ndarray  # i32: of the phrase, -1 where there is none.
-    confidence: np.ndarray  # f32: of a phrase that a model read; 1 of any other.
-    files: np.ndarray  # Names of the shards,
-    sizes: np.ndarray  # and their bytes: what the index is checked against.
+    characters: np.ndarray  # i32: length of the phrase, -1 where there is none.
+    confidence: np.ndarray  # f32: the model's, where a model read the phrase; else 1.
+    files: np.ndarray  # Names of the shards.
+    sizes: np.ndarray  # Bytes of the shards, against which the index is checked.
 
     @functools.cached_property
     def places(self) -> np.ndarray:
-        """Of each record (shard, offset, length, crc, begin, end): one look-up for all of them."""
+        """(shard, offset, length, crc, begin, end) of each record: one look-up instead of six."""
         columns = self.shard, self.offset, self.length, self.crc, self.begin, self.end
         return np.rec.fromarrays(columns).view(np.ndarray)
 
+    def fingerprint(self) -> str:
+        """The number of records, and a hash of their contents in order.
 
-# Of the columns that have a row a record.
+        It covers what training reads of the index; the CRCs stand for every byte of the records.
+        How records are divided among files does not matter.
+        """
+        digest = hashlib.sha256()
+        for name in _READ_IN_TRAINING:
+            column = np.ascontiguousarray(getattr(self, name))
+            digest.update(f"{name} {column.dtype.str} {len(column)}\n".encode())
+            digest.update(column.tobytes())
+        return f"{len(self.offset)} records, {digest.hexdigest()[:16]}"
+
+
+# Types of the columns that have one row a record.
 DTYPES = dict.fromkeys(("offset", "length", "begin", "end", "signer", "label", "phrase"), "i8")
 DTYPES |= dict.fromkeys(("shard", "frames", "characters"), "i4")
 DTYPES |= {"crc": "u4", "text": "S", "confidence": "f4"}
@@ -64,7 +82,7 @@ def path(directory: files.Path, split: str) -> files.Path:
 def load(
     directory: pathlib.Path, split: str, metadata: dict, shards: list[pathlib.Path]
 ) -> Index | None:
-    """The index that is there; None where it is missing, damaged or not of these shards."""
+    """The stored index; None where it is missing, damaged or not that of these shards."""
     try:
         found = npy_files.npz(
             path(directory, split), [field.name for field in dataclasses.fields(Index)]
@@ -78,7 +96,7 @@ def load(
 
 
 def scan(directory: pathlib.Path, split: str, metadata: dict, shards: list[pathlib.Path]) -> Index:
-    """Reads every record once, checks it, and writes the index if the directory can be written."""
+    """Reads and checks every record; saves the index if the directory can be written."""
     found = {}
     for shard in shards:
         rows = []
@@ -94,12 +112,12 @@ def scan(directory: pathlib.Path, split: str, metadata: dict, shards: list[pathl
 
 
 def columns(rows: list[dict[str, Any]]) -> dict[str, np.ndarray]:
-    """The columns of one shard's rows, as `row` makes them."""
+    """Rows of one shard, as `row` makes them, by column."""
     return {name: np.array([row[name] for row in rows], kind) for name, kind in _OF_A_ROW.items()}
 
 
 def joined(shards: Mapping[str, tuple[int, Mapping[str, np.ndarray]]]) -> Index:
-    """The index of a split, of the name, the bytes and the columns of each of its shards."""
+    """The index of a split from its shards: name -> (bytes of the file, columns)."""
     parts, none = [part for _, part in shards.values()], columns([])
     number = np.arange(len(parts), dtype="i4")
     return Index(
@@ -116,7 +134,7 @@ def save(directory: files.Path, split: str, index: Index) -> None:
 
 
 def marker(size: int) -> bytes:
-    """What stands before a value of so many bytes in an Example: its field's number and length."""
+    """The bytes before a value of `size` bytes in an Example: field number and length."""
     out = [0x0A]
     while size > 0x7F:
         out.append(size & 0x7F | 0x80)
@@ -125,8 +143,8 @@ def marker(size: int) -> bytes:
 
 
 def row(features: Any, framed: bytes, offset: int, metadata: dict, where: str) -> dict[str, Any]:
-    """What the index says of a record: of its `framing.parse`d features, its bytes with the framing
-    and their offset in the shard. CorruptRecord where it holds no clip or image."""
+    """A record's row of the index, from its `framing.parse`d features, its framed bytes and their
+    offset in the shard. CorruptRecord where it holds no clip or image."""
     name = next((name for name in _VALUES if features[name].bytes_list.value), None)
     if name is None:
         raise framing.CorruptRecord(f"{where}: it holds no {', '.join(_VALUES)}")
@@ -157,10 +175,10 @@ def row(features: Any, framed: bytes, offset: int, metadata: dict, where: str) -
 
 
 def _frame_bytes(name: str, metadata: dict) -> int:
-    """Bytes of a frame; 0 for an image, which has none."""
+    """Bytes of a frame; 0 for an image, which has no frames."""
     if name == "image":
         return 0
-    wanted = {"landmarks": "selection", "keypoints": "values"}[name]
+    wanted = _FRAME_KEYS[name]
     if wanted not in metadata:
         raise errors.BadInput(f"metadata.json is damaged: it has no {wanted}, and records {name}")
     value = metadata[wanted]
@@ -172,8 +190,7 @@ def _frame_bytes(name: str, metadata: dict) -> int:
 
 
 def _possible(index: Index, metadata: dict) -> bool:
-    """Whether an index may be of its shards: that it is, only the CRC of a record that is read
-    says."""
+    """Whether an index can be that of its shards; reading a record proves it by the CRC."""
     columns = {name: getattr(index, name) for name in DTYPES}
     shapes = {column.shape for column in columns.values()}
     if shapes != {index.offset.shape} or index.offset.ndim != 1:
@@ -186,17 +203,18 @@ def _possible(index: Index, metadata: dict) -> bool:
     if index.shard.min() < 0 or index.shard.max() >= len(index.files):
         return False
     sizes = index.sizes[index.shard]
-    # In this order, and by differences: a sum of what a file says may pass the largest number.
+    # In this order, and by differences: a sum of a file's numbers may overflow.
     inside = (index.offset >= 0) & (index.offset <= sizes)
     inside &= (index.length >= framing.OVERHEAD) & (index.length <= sizes - index.offset)
     inside &= (index.begin >= framing.HEADER.size) & (index.begin <= index.end)
     inside &= index.end <= index.length - framing.FOOTER.size
     if not inside.all():
         return False
-    name = "landmarks" if "selection" in metadata else "keypoints" if "values" in metadata else ""
-    size = _frame_bytes(name, metadata) if name else 0
-    long = index.end - index.begin if size else np.ones_like(index.end)
-    agree = index.frames.astype("i8") * max(size, 1) == long
+    name = next((name for name, key in _FRAME_KEYS.items() if key in metadata), "image")
+    size = _frame_bytes(name, metadata)
+    agree = (
+        index.frames.astype("i8") * size == index.end - index.begin if size else index.frames == 1
+    )
     classes = metadata.get("classes")
     labels = index.label >= -1
     if isinstance(classes, list):
@@ -205,12 +223,13 @@ def _possible(index: Index, metadata: dict) -> bool:
 
 
 def _texts_agree(index: Index) -> bool:
-    """Whether lengths and numbers of phrases are those of the texts."""
+    """Whether `characters` and `phrase` agree with `text`."""
     some = index.characters >= 0
     if (index.characters[~some] != -1).any() or (index.phrase[~some] != -1).any():
         return False
     texts = index.text[some].tolist()
-    long = np.fromiter(map(len, texts), np.int64, len(texts))
-    numbers = np.fromiter(map(google_crc32c.value, texts), np.int64, len(texts))
-    agree = (long == index.characters[some]).all() and (numbers == index.phrase[some]).all()
-    return bool(agree) and not index.text[~some].any()
+    return (
+        index.characters[some].tolist() == list(map(len, texts))
+        and index.phrase[some].tolist() == list(map(google_crc32c.value, texts))
+        and not index.text[~some].any()
+    )

@@ -1,4 +1,4 @@
-"""Plan -> read -> decode -> pad -> host batches. No JAX here: workers start fast."""
+"""Plan -> read -> decode -> pad -> host batches. Without JAX, so that workers start fast."""
 
 import dataclasses
 import functools
@@ -24,13 +24,12 @@ BATCHES_AHEAD = 4  # Read while the device computes.
 
 @dataclasses.dataclass(frozen=True)
 class Batches:
-    """Batch i of a plan as arrays: this host's rows, each byte under its CRC.
+    """Batch i of a plan as arrays: this host's rows, read from verified records.
 
-    Every batch has `id` i32[B] (the position in its split of a row's record, of two joined ones the
-    first, -1 in rows that only fill), `source` i32[B] (0, or where in `also` it is from, counted
-    from 1), `weight` f32[B], and what the fields add: the first is a clip or an image, whose
-    reading checks the record. A corrupt record is an error, or with
-    `skip_corrupt` a row of weight zero and a warning.
+    Besides the fields' arrays, a batch has `id` i32[B], the position of the row's first record in
+    its split, or -1; `source` i32[B], 0 for `records` and i + 1 for `also[i]`; and `weight` f32[B],
+    1, or 0 in rows without a record. A corrupt record is an error, or with `skip_corrupt` a warning
+    and a row of weight 0.
     """
 
     records: records_lib.Records
@@ -40,9 +39,8 @@ class Batches:
     shard: int = 0
     num_shards: int = 1
     skip_corrupt: bool = False
-    also: tuple[
-        tuple[records_lib.Records, tuple], ...
-    ] = ()  # Further sources, each with its fields.
+    also: tuple[tuple[records_lib.Records, tuple], ...] = ()
+    """Further sources, each with its fields."""
 
     @functools.cached_property
     def _sources(self) -> list[tuple[records_lib.Records, tuple]]:
@@ -50,12 +48,12 @@ class Batches:
 
     @functools.cached_property
     def _starts(self) -> np.ndarray:
-        """i64: the plan's number of each source's first record."""
+        """i64: the number of each source's first record in the plan."""
         return np.cumsum([0, *(len(records) for records, _ in self._sources[:-1])])
 
     @functools.cached_property
     def _ids(self) -> np.ndarray:
-        """i32: the position in its split of each record that the plan numbers; last, of NOTHING."""
+        """i32: the position in its split of each record of the plan, and last that of NOTHING."""
         ids = [records.number for records, _ in self._sources]
         return np.concatenate([*ids, [plan_lib.NOTHING]]).astype(np.int32)
 
@@ -79,13 +77,13 @@ class Batches:
         out |= clip.allocate(len(first), batch.shape.frames, np.empty)
         for field in others:
             out |= field.allocate(len(first), batch.shape.frames)
-        for planned in (first, *second):  # Joined records are of one source.
+        for planned in (first, *second):  # Joined records belong to one source.
             self._write(out, planned)
         clip.pad(out)
         return out
 
     def _write(self, out: fields_lib.Batch, planned: np.ndarray) -> None:
-        """Each row's record, behind what the row has."""
+        """Appends the planned record to each row."""
         for source, (records, (clip, *others)) in enumerate(self._sources):
             rows = np.flatnonzero((planned != plan_lib.NOTHING) & (out["source"] == source))
             if not len(rows):
@@ -105,17 +103,17 @@ class Batches:
                 for field in others:
                     field.write(out, rows[whole], records, numbers[whole])
 
-    def __repr__(self) -> str:  # grain prints its sources; the plan is long.
+    def __repr__(self) -> str:  # Grain prints its sources, and the plan is long.
         return f"Batches({self.records!r}, {self.count})"
 
 
 def stream(batches: Batches, *, start: int = 0, workers: int = 0) -> "grain.IterDataset":
-    """Batches start, start + 1, ...: the same on any number of workers."""
-    import grain  # Memory that readers of single clips do without.
+    """Batches start, start + 1, ...: the same ones for any number of workers."""
+    import grain  # Late: commands that read single clips need not spend the memory.
 
     if not flags.FLAGS.is_parsed():
-        flags.FLAGS.mark_as_parsed()  # grain's worker pool reads absl flags.
-    source: Any = batches  # grain asks for __len__ and __getitem__ only.
+        flags.FLAGS.mark_as_parsed()  # Grain's worker pool reads absl flags.
+    source: Any = batches  # Grain needs __len__ and __getitem__ only.
     dataset = grain.MapDataset.source(source)[start:]
     if workers:
         options = grain.MultiprocessingOptions(workers, per_worker_buffer_size=BATCHES_AHEAD)
@@ -126,8 +124,8 @@ def stream(batches: Batches, *, start: int = 0, workers: int = 0) -> "grain.Iter
 
 
 def _serve(worker: int, workers: int) -> None:
-    """A worker ends with its trainer and not before: a signal to the whole process group is for
-    the trainer, which saves and then ends its workers; killed, it takes them along."""
+    """Lets a worker ignore signals to the process group: the trainer saves and then ends it. When
+    the trainer is killed, the worker ends too."""
     del worker, workers
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,4 +1,4 @@
-"""No process that this project starts outlives the one that started it."""
+"""Ends a worker process with its parent."""
 
 import multiprocessing
 import os
@@ -6,7 +6,7 @@ import threading
 
 
 def end_with_parent() -> None:
-    """Ends this process when its parent is killed, which a pool's workers would outlive."""
+    """Ends this process when its parent ends; a pool's workers would outlive a killed parent."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()

@@ -1,10 +1,10 @@
-"""Which records make batch i: a pure function of (lengths, seed, salt, i).
+"""The records of batch i: a pure function of (lengths, seed, salt, i).
 
-Clips are bucketed by length, so that a batch has one of a few static shapes and few padded frames.
-A pass visits every record once: what a bucket cannot fill moves up into the next longer one, and
-the last batch of the longest is filled with rows of weight zero. Further sources and joined clips
-are drawn anew for each pass, so passes may differ by a few batches; they follow one another without
-a gap. An epoch is a fixed number of steps, the batches of the first pass.
+Clips are bucketed by length, so a batch has one of a few static shapes and few padded frames. A
+pass visits every record once: rows that do not fill a batch of their bucket move to the next longer
+bucket, and the last batch of the longest is completed with rows of weight zero. Further sources and
+joined clips are drawn anew for each pass, so passes may differ by a few batches; they follow one
+another without a gap. An epoch is a fixed number of steps: the batches of the first pass.
 """
 
 import bisect
@@ -27,12 +27,11 @@ class Shape:
 
 @dataclasses.dataclass(frozen=True)
 class Batch:
-    """One batch: `records` i64[rows], NOTHING in rows that only fill it up; `second` i64[rows],
-    the record that follows in the same row, NOTHING where none does; None: in no row."""
+    """The records of one batch, row by row."""
 
     shape: Shape
-    records: np.ndarray
-    second: np.ndarray | None = None
+    records: np.ndarray  # i64[rows]: NOTHING in rows that only complete the batch.
+    second: np.ndarray | None = None  # i64[rows]: joined to the first, or NOTHING. None: no joins.
 
 
 class Batching(Protocol):
@@ -50,17 +49,17 @@ class Batching(Protocol):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Bucketed:
-    """Batches of a few shapes, each of about the same number of frames."""
+    """Batches of a few shapes, all with about the same number of frames."""
 
     frames: int = 8192
     """Frames of a batch, padding included."""
     buckets: int = 8
-    """Distinct shapes: each costs one compilation of the step."""
+    """Number of shapes. Each costs one compilation of the step."""
     multiple: int = 8
-    """Rows come in multiples of this; so many devices can share a batch."""
+    """The number of rows is a multiple of this, so this many devices can share a batch."""
     cap: int = 0
-    """The features' max_frames: a longer clip costs the network no more, and shares the shape of
-    those of that length; 0: every frame costs."""
+    """The features' max_frames: longer clips cost the network no more, so all of them share one
+    shape. 0: the network computes every frame."""
 
     def shapes(self, lengths: np.ndarray) -> list[Shape]:
         costs = np.minimum(lengths, self.cap) if self.cap else lengths
@@ -72,7 +71,7 @@ class Bucketed:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Fixed:
-    """Batches of one shape, as long as the longest clip: as the published baselines have them."""
+    """Batches of one shape, as long as the longest clip, as in the published baselines."""
 
     rows: int = 64
 
@@ -84,7 +83,7 @@ class Fixed:
         return [Shape(_round_up(int(lengths.max(initial=1))), self.rows)]
 
 
-FRAME_STEP = 4  # Buckets end on multiples of this: whole strides, and fewer candidates.
+FRAME_STEP = 4  # Buckets end at multiples of this: whole strides, and fewer candidates.
 
 
 def _round_up(frames: int) -> int:
@@ -92,7 +91,7 @@ def _round_up(frames: int) -> int:
 
 
 def bucket_edges(lengths: np.ndarray, buckets: int) -> list[int]:
-    """At most `buckets` lengths, the largest >= all, that together pad the fewest frames.
+    """The at most `buckets` lengths that pad the fewest frames; the last is >= every clip's.
 
     Dynamic programming over the distinct rounded lengths: cost[j] after k buckets is the least
     number of computed frames for all clips up to candidate j.
@@ -103,7 +102,7 @@ def bucket_edges(lengths: np.ndarray, buckets: int) -> list[int]:
     cost = np.where(np.arange(len(candidates) + 1) == 0, 0.0, np.inf)
     choices = []
     for _ in range(min(buckets, len(candidates))):
-        # through[i, j]: candidates i..j-1 share the bucket that ends at candidate j-1.
+        # through[i, j]: the cost where candidates i to j - 1 share a bucket.
         span = (total[None, 1:] - total[:-1, None]) * candidates[None, :]
         through = cost[:-1, None] + np.where(span > 0, span, np.inf)
         choices.append(through.argmin(0))
@@ -115,47 +114,29 @@ def bucket_edges(lengths: np.ndarray, buckets: int) -> list[int]:
     return edges[::-1]
 
 
-def _buckets(lengths: np.ndarray, shapes: list[Shape]) -> np.ndarray:
-    """i64: the shortest shape that holds each row."""
-    bucket = np.searchsorted([s.frames for s in shapes], lengths)
+def epoch(lengths: np.ndarray, shapes: list[Shape], order: np.ndarray) -> list[Batch]:
+    """Batches of the records of `order`, each record once, shortest shapes first."""
+    bucket = np.searchsorted([s.frames for s in shapes], lengths[order])
     if (bucket == len(shapes)).any():
         raise errors.BadInput(f"a clip of {lengths.max()} frames exceeds {shapes[-1].frames}")
-    return bucket
-
-
-def epoch(lengths: np.ndarray, shapes: list[Shape], order: np.ndarray) -> list[Batch]:
-    """Batches over the records of `order`, each record once, shortest shapes first."""
-    bucket = _buckets(lengths[order], shapes)
     batches, left = [], order[:0]
     for b, shape in enumerate(shapes):
         pool = np.concatenate([order[bucket == b], left])
-        full = len(pool) // shape.rows
-        batches += [
-            Batch(shape, rows) for rows in pool[: full * shape.rows].reshape(full, shape.rows)
-        ]
-        left = pool[full * shape.rows :]
+        full = len(pool) // shape.rows * shape.rows
+        batches += [Batch(shape, rows) for rows in pool[:full].reshape(-1, shape.rows)]
+        left = pool[full:]
     if len(left):
         fill = np.full(shapes[-1].rows - len(left), NOTHING)
         batches.append(Batch(shapes[-1], np.concatenate([left, fill])))
     return batches
 
 
-def batches_of(lengths: np.ndarray, shapes: list[Shape]) -> int:
-    """How many batches `epoch` makes of rows of these lengths, in any order."""
-    counts = np.bincount(_buckets(lengths, shapes), minlength=len(shapes))
-    total = left = 0
-    for shape, count in zip(shapes, counts.tolist(), strict=True):
-        full, left = divmod(left + count, shape.rows)
-        total += full
-    return total + (left > 0)
-
-
 class Train:
-    """An endless sequence of shuffled batches: `plan[i]`, one shuffle a pass.
+    """An endless sequence of shuffled batches, `plan[i]`, with one shuffle per pass.
 
-    `salt` is part of the order's seed. It stays 0 until a run must leave a bad stretch behind. Rows
-    of a batch lie by `signers` i64[n]: who shall be mixed with another clip of his (CutMix) finds
-    it beside him, and chips that share a batch need not tell each other all of it.
+    `salt` is part of the order's seed; it stays 0 until a run rolls back and needs other batches.
+    Rows of a batch are sorted by `signers` i64[n], so that CutMix partners are adjacent, which
+    keeps the exchange between chips to one row.
     """
 
     def __init__(
@@ -171,9 +152,9 @@ class Train:
         self._rows, self._shapes = epoch_draws.Rows(lengths, parts, join), shapes
         self._seed, self._salt = seed, salt
         self._signers = np.zeros_like(lengths) if signers is None else signers
-        self.steps_per_epoch = self._count(0, salt=0)
-        self._starts = [0]  # The first batch of each pass.
-        self._last: tuple[int, list[Batch]] = (-1, [])
+        self.steps_per_epoch = len(self._drawn(0, salt=0)[-1])
+        self._starts = [0]  # The number of each pass's first batch.
+        self._last: tuple[int, list[Batch]] = (-1, [])  # The pass in memory, and its batches.
 
     def __getitem__(self, i: int) -> Batch:
         number = self._pass(i)
@@ -184,24 +165,26 @@ class Train:
         return batches[i - self._starts[number]]
 
     def _pass(self, i: int) -> int:
-        """The pass that batch i is of: those before it are counted, once."""
+        """The pass that contains batch i. Counts the batches of the passes up to it, once."""
         while self._starts[-1] <= i:
-            same = self._rows.constant
-            count = self.steps_per_epoch if same else self._count(len(self._starts) - 1, self._salt)
+            count = self.steps_per_epoch
+            if not self._rows.constant:
+                count = len(self._drawn(len(self._starts) - 1, self._salt)[-1])
             self._starts.append(self._starts[-1] + count)
         return bisect.bisect_right(self._starts, i) - 1
 
-    def _count(self, number: int, salt: int) -> int:
+    def _drawn(
+        self, number: int, salt: int
+    ) -> tuple[np.random.Generator, np.ndarray, np.ndarray | None, list[Batch]]:
+        """A pass: its generator, its rows' first and second records, and batches of row numbers."""
         rng = np.random.default_rng([self._seed, salt, number])
-        drawn = self._rows.drawn(rng, self._seed, salt, number)
-        return batches_of(self._rows.frames(*drawn), self._shapes)
+        first, second = self._rows.drawn(rng, self._seed, salt, number)
+        rows = np.arange(len(first))
+        return rng, first, second, epoch(self._rows.frames(first, second), self._shapes, rows)
 
     def _shuffle(self, number: int) -> list[Batch]:
-        rng = np.random.default_rng([self._seed, self._salt, number])
-        first, second = self._rows.drawn(rng, self._seed, self._salt, number)
-        at = np.arange(len(first))
-        batches = epoch(self._rows.frames(first, second), self._shapes, at)
-        # A row that only fills has the number -1: what stands last, here and in its batch.
+        rng, first, second, batches = self._drawn(number, self._salt)
+        # Rows without a record have the number -1: the last entry, which sorts behind all signers.
         last = self._signers.max(initial=-1) + 1
         signer = np.append(self._signers[first], last)
         first = np.append(first, NOTHING)

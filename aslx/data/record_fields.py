@@ -1,18 +1,15 @@
-"""What a record holds and how it lies in a batch: one small class a kind of field.
+"""The fields of a batch: how each is read from records and written into arrays.
 
-A task names its fields, the clip or image first. The loader asks the remaining fields (`check`)
-whether they can write every record; it allocates each batch once, and the fields write its rows.
-The first field reads a record into its row and so checks its bytes; the remaining fields take
-their values from the index. A second record in a row begins where the first one ends.
+A task names its fields; the first is the clip or the image. The loader allocates each batch once,
+and the fields write its rows. The first field reads a record into its row, which checks the bytes.
+The other fields take their values from the index; `check` tells whether every record has them.
+Where a row joins two records, the second begins where the first ends.
 
-Numpy only: workers import this and never JAX.
+Loader workers import this module, so it needs NumPy alone, not JAX.
 """
 
-import abc
 import dataclasses
-import functools
 from collections.abc import Callable
-from typing import ClassVar
 
 import numpy as np
 
@@ -22,57 +19,55 @@ from aslx.schema import landmarks, vocab
 
 Batch = dict[str, np.ndarray]
 Records = records_lib.Records
-# Of the one large array. What np.empty makes is `pad`ded when the rows are written: memory that is
-# filled with zeros first passes through the processor twice.
+# Makes a batch's one large array: np.empty, which `pad` completes, or np.zeros. Zeroing memory that
+# is then overwritten would move it through the processor twice.
 Make = Callable[..., np.ndarray]
 
-# A space stands between two joined phrases, because the hand rests there as between two words.
+# A space separates two joined phrases: the hand rests there as it does between two words.
 SPACE = int(vocab.encode(" ")[0])
 
 
-class _Clip(abc.ABC):
-    """`name` f16[B, T, *wanted_shape] and `length` i32[B]: frames, and zeros behind them."""
+@dataclasses.dataclass(frozen=True, eq=False)
+class Clip:
+    """`name` f16[B, T, *wanted_shape] and `length` i32[B], the frames of each row; zeros follow.
 
-    name: ClassVar[str]
+    Landmarks are NaN where the tracker lost a part, keypoints zero.
+    """
+
+    name: str
+    stored_shape: tuple[int, ...]  # A frame's, in the record.
+    places: np.ndarray | None  # i64: what the features want of a stored frame; None: all of it.
 
     @property
-    @abc.abstractmethod
-    def stored_shape(self) -> tuple[int, ...]:
-        """Of a frame in the record."""
-
-    @property
-    @abc.abstractmethod
     def wanted_shape(self) -> tuple[int, ...]:
-        """Of a frame in the batch."""
+        """A frame's, in the batch."""
+        if self.places is None:
+            return self.stored_shape
+        return len(self.places), *self.stored_shape[1:]
 
-    @property
-    @abc.abstractmethod
-    def whole(self) -> bool:
-        """Whether all of a record is wanted, as it is stored."""
-
-    @abc.abstractmethod
     def take(self, clip: np.ndarray) -> np.ndarray:
-        """What is wanted [T, *wanted_shape] of a stored clip [T, *stored_shape]."""
+        """A stored clip [T, *stored_shape] -> what is wanted, [T, *wanted_shape]."""
+        return clip if self.places is None else clip[:, self.places]
 
     def allocate(self, rows: int, frames: int, make: Make = np.zeros) -> Batch:
         clips = make((rows, frames, *self.wanted_shape), "<f2")
         return {self.name: clips, "length": np.zeros(rows, np.int32)}
 
     def read(self, features: dict) -> np.ndarray:
-        """A record's clip f16[T, *wanted_shape]."""
+        """The clip f16[T, *wanted_shape] of a parsed record."""
         raw = features[self.name].bytes_list.value[0]
         return self.take(np.frombuffer(raw, "<f2").reshape(-1, *self.stored_shape))
 
     def put(self, batch: Batch, row: int, clip: np.ndarray) -> None:
-        """A clip behind what the row has."""
+        """Appends a clip to a row."""
         at = batch["length"][row]
         batch[self.name][row, at : at + len(clip)] = clip
         batch["length"][row] = at + len(clip)
 
     def load(self, batch: Batch, row: int, records: Records, i: int) -> None:
-        """Record `i`'s clip behind what the row has; read there, where all of it is wanted."""
+        """Appends the clip of record `i` to a row; where all of it is wanted, it is read there."""
         frames = int(records.index.frames[i])
-        if not self.whole:
+        if self.places is not None:
             stored = np.empty((frames, *self.stored_shape), "<f2")
             records.read(i, stored)
             return self.put(batch, row, self.take(stored))
@@ -86,81 +81,39 @@ class _Clip(abc.ABC):
             clips[row, length[row] :] = 0
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Landmarks(_Clip):
-    """`landmarks` f16[B, T, N, 3], NaN where the tracker lost a part, and zero past `length`.
-
-    Of the record's points only those that the features want travel on.
-    """
-
-    name: ClassVar[str] = "landmarks"
-    stored: landmarks.Selection
-    wanted: landmarks.Selection
-
-    @functools.cached_property
-    def _places(self) -> np.ndarray:
-        return self.stored.indices(*self.wanted.points)
-
-    @property
-    def stored_shape(self) -> tuple[int, ...]:
-        return len(self.stored.points), 3
-
-    @property
-    def wanted_shape(self) -> tuple[int, ...]:
-        return len(self.wanted.points), 3
-
-    @property
-    def whole(self) -> bool:
-        return self.stored is self.wanted or self.stored.points == self.wanted.points
-
-    def take(self, clip: np.ndarray) -> np.ndarray:
-        return clip[:, self._places]
+def landmarks_clip(stored: landmarks.Selection, wanted: landmarks.Selection) -> Clip:
+    """`landmarks` f16[B, T, N, 3]; BadInput where a wanted point is not stored."""
+    same = stored.points == wanted.points
+    places = None if same else stored.indices(*wanted.points)
+    return Clip("landmarks", (len(stored.points), 3), places)
 
 
-@dataclasses.dataclass(frozen=True)
-class Keypoints(_Clip):
-    """`keypoints` f16[B, T, D], zero where a part was lost and past `length`."""
-
-    name: ClassVar[str] = "keypoints"
-    stored: int
-    wanted: int
-
-    @property
-    def stored_shape(self) -> tuple[int, ...]:
-        return (self.stored,)
-
-    @property
-    def wanted_shape(self) -> tuple[int, ...]:
-        return (self.wanted,)
-
-    @property
-    def whole(self) -> bool:
-        return self.stored == self.wanted
-
-    def take(self, clip: np.ndarray) -> np.ndarray:
-        """Leaves the face out where it is not wanted."""
-        return clip if self.whole else landmarks.without_face(clip)
+def keypoints_clip(stored: int, wanted: int) -> Clip:
+    """`keypoints` f16[B, T, D], without the face where fewer values are wanted than are stored."""
+    every = np.arange(stored)
+    places = None if stored == wanted else landmarks.without_face(every[None])[0]
+    return Clip("keypoints", (stored,), places)
 
 
 @dataclasses.dataclass(frozen=True)
 class Image:
-    """`image` u8[B, H, W, wanted]: the picture's C channels, and with cutouts, 2 C + 1 values, what
-    is behind the hand too, and 255 where the hand is."""
+    """`image` u8[B, H, W, wanted]: the picture's C channels, or, with cutouts, 2 C + 1 values: the
+    picture, the background behind the hand, and 255 where the hand is."""
 
     height: int
     width: int
     channels: int
     stored: int
-    """Values of a pixel in the record,"""
+    """Values of a pixel in the record."""
     wanted: int
-    """and in the batch."""
+    """Values of a pixel in the batch."""
 
     def allocate(self, rows: int, frames: int, make: Make = np.zeros) -> Batch:
         del frames
         return {"image": make((rows, self.height, self.width, self.wanted), np.uint8)}
 
     def read(self, features: dict) -> np.ndarray:
-        """A record's picture u8[H, W, C]."""
+        """The picture u8[H, W, C] of a parsed record."""
         raw = features["image"].bytes_list.value[0]
         stored_HWS = np.frombuffer(raw, np.uint8).reshape(self.height, self.width, self.stored)
         return stored_HWS[..., : self.channels]
@@ -179,48 +132,34 @@ class Image:
         batch["image"][batch["weight"] == 0] = 0
 
 
-def _known(records: Records, values: np.ndarray, name: str) -> None:
-    count = int((values < 0).sum())
-    if count:
-        raise errors.BadInput(
-            f"{count} of the {len(records)} records of {records.split} in {records.directory} have "
-            f"no {name}: prepare the data again, for this task"
-        )
-
-
 @dataclasses.dataclass(frozen=True)
-class Label:
-    """`label` i32[B]: the number of the class."""
+class Number:
+    """`name` i32[B]: a column of the index, and `fill` in rows without a record."""
+
+    name: str
+    fill: int
+    required: bool  # Whether every record needs one; else -1 stands for none.
 
     def allocate(self, rows: int, frames: int) -> Batch:
         del frames
-        return {"label": np.zeros(rows, np.int32)}
+        return {self.name: np.full(rows, self.fill, np.int32)}
 
     def check(self, records: Records) -> None:
-        _known(records, records.index.label, "label")
+        """BadInput where a record lacks a number that is required."""
+        if self.required:
+            _check_known(records, getattr(records.index, self.name), self.name)
 
     def write(self, batch: Batch, rows: np.ndarray, records: Records, numbers: np.ndarray) -> None:
-        batch["label"][rows] = records.index.label[numbers]
+        batch[self.name][rows] = getattr(records.index, self.name)[numbers]
 
 
-@dataclasses.dataclass(frozen=True)
-class Signer:
-    """`signer` i32[B]: the signer's number, -1 where it is unknown."""
-
-    def allocate(self, rows: int, frames: int) -> Batch:
-        del frames
-        return {"signer": np.full(rows, -1, np.int32)}
-
-    def check(self, records: Records) -> None:
-        """Nobody need be known."""
-
-    def write(self, batch: Batch, rows: np.ndarray, records: Records, numbers: np.ndarray) -> None:
-        batch["signer"][rows] = records.index.signer[numbers]
+LABEL = Number("label", fill=0, required=True)
+SIGNER = Number("signer", fill=-1, required=False)
 
 
 @dataclasses.dataclass(frozen=True)
 class Text:
-    """`tokens` i32[B, max_tokens]: the characters of the phrase, PAD after them."""
+    """`tokens` i32[B, max_tokens]: the characters of the phrase, then PAD."""
 
     max_tokens: int
 
@@ -229,8 +168,9 @@ class Text:
         return {"tokens": np.full((rows, self.max_tokens), vocab.PAD, np.int32)}
 
     def check(self, records: Records) -> None:
+        """BadInput where a record has no phrase, or one of more than `max_tokens` characters."""
         characters = records.index.characters
-        _known(records, characters, "phrase")
+        _check_known(records, characters, "phrase")
         count, longest = int((characters > self.max_tokens).sum()), characters.max(initial=0)
         if count:
             raise errors.BadInput(
@@ -248,3 +188,12 @@ class Text:
         row, character = np.nonzero(np.arange(count.max()) < count[:, None])
         ids = vocab.encode(b"".join(records.index.text[numbers].tolist()))
         tokens[rows[row], at[row] + character] = ids
+
+
+def _check_known(records: Records, values: np.ndarray, name: str) -> None:
+    count = int((values < 0).sum())
+    if count:
+        raise errors.BadInput(
+            f"{count} of the {len(records)} records of {records.split} in {records.directory} have "
+            f"no {name}: prepare the data again, for this task"
+        )

@@ -1,4 +1,7 @@
-"""Random access to the records of TFDS-format TFRecord shards: see `framing` and `index`."""
+"""Random access to the records of a data set of TFRecord shards in TFDS's layout.
+
+`framing` checks the bytes of a record, `index` knows where it lies.
+"""
 
 import copy
 import dataclasses
@@ -17,20 +20,20 @@ from aslx.storage import files
 
 
 class Records:
-    """The verified records of one split. Opens files lazily, so it may be sent to workers."""
+    """The verified records of one split. It opens shards late, so it can be sent to workers."""
 
     def __init__(self, directory: str | os.PathLike, split: str):
         self._shards: dict[int, shard_lib.Shard] = {}
-        self._blocks = -1
+        self._blocks = -1  # `shard.disk_reads` when `expect` last asked.
         self.directory = pathlib.Path(directory)
         self.split = split
         self.metadata = read_metadata(self.directory)
-        of = self.directory, split, self.metadata, shards(self.directory, split)
-        self.index = index_lib.load(*of) or index_lib.scan(*of)
-        self.number = np.arange(len(self))  # Where each stands in the split.
+        which = self.directory, split, self.metadata, shards(self.directory, split)
+        self.index = index_lib.load(*which) or index_lib.scan(*which)
+        self.number = np.arange(len(self))  # i64: each record's position in the split.
 
     def only(self, numbers: np.ndarray) -> "Records":
-        """The records at `numbers` of the split, as a split of their own."""
+        """A split that consists of the records at `numbers`."""
         some = copy.copy(self)
         columns = {name: getattr(self.index, name)[numbers] for name in index_lib.DTYPES}
         some.index = dataclasses.replace(self.index, **columns)
@@ -41,11 +44,11 @@ class Records:
         return len(self.index.offset)
 
     def __getitem__(self, i: int) -> dict:
-        """Features of record `i`, by name; CorruptRecord names the file and the offset."""
+        """The features of record `i` by name; CorruptRecord names the file and the offset."""
         return framing.parse(self._verified(i), self._where(i))
 
     def expect(self, numbers: np.ndarray) -> None:
-        """Has the kernel bring records into memory, all at once, unless the last were there."""
+        """Asks the kernel to load these records, unless the last ones were all in memory."""
         blocks = shard_lib.disk_reads()
         if blocks != self._blocks:
             self._blocks = blocks
@@ -53,10 +56,10 @@ class Records:
                 self._shard(shard).expect(offset, length)
 
     def read(self, i: int, into: np.ndarray) -> None:
-        """Record `i`'s clip or image into memory of as many bytes, each copied once.
+        """Reads the clip or image of record `i` into an array of the same size, copied once.
 
-        CorruptRecord if the record is not, byte for byte, the one that was indexed: what the index
-        says of it then holds for what was read. `into` may hold anything after an error.
+        CorruptRecord unless every byte of the record is as it was indexed, so the index's values
+        are right for what was read. After an error the contents of `into` are undefined.
         """
         shard, offset, length, crc, begin, end = self.index.places.item(i)
         body = into.reshape(-1).view(np.uint8)
@@ -70,7 +73,7 @@ class Records:
             placed = head[-len(marker) :].tobytes() == marker
             if placed and google_crc32c.extend(found, tail) == crc:
                 return
-        self._verified(i)  # Says what is damaged.
+        self._verified(i)  # Raises an error that says what is damaged.
         stale = index_lib.path(self.directory, self.split)
         raise framing.CorruptRecord(
             f"{self._where(i)}: not the record of the index; remove {stale}"
@@ -101,19 +104,19 @@ class Records:
 
 
 def there(directory: str | os.PathLike) -> bool:
-    """Whether the folder holds a prepared data set."""
+    """Whether a folder holds a prepared data set."""
     return (pathlib.Path(directory) / "metadata.json").exists()
 
 
 def read_metadata(directory: pathlib.Path) -> dict:
-    """What prepare noted of the data set: task, selection, source, how it was split."""
+    """What prepare wrote about a data set: task, selection, source, how it was split."""
     if not there(directory):
         raise errors.BadInput(f"{directory} holds no prepared data set: run aslx.prepare first")
     return files.read_object(directory / "metadata.json")
 
 
 def shards(directory: pathlib.Path, split: str) -> list[pathlib.Path]:
-    """The shard files of a split, in order; an error says which splits there are."""
+    """The shard files of a split, in order; BadInput lists the splits that there are."""
     counts = _shard_counts(directory)
     if split not in counts:
         raise errors.BadInput(f"{directory} has no split {split!r}; it has {', '.join(counts)}")
@@ -126,6 +129,7 @@ def shards(directory: pathlib.Path, split: str) -> list[pathlib.Path]:
 
 
 def splits(directory: pathlib.Path) -> list[str]:
+    """The names of the splits that have shards."""
     return [name for name, count in _shard_counts(directory).items() if count]
 
 

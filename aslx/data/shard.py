@@ -1,4 +1,4 @@
-"""An open shard: bytes go from the page cache into the reader's memory, each copied once."""
+"""Positioned reads from a shard: each byte is copied once, from the page cache."""
 
 import os
 import pathlib
@@ -11,7 +11,7 @@ _ONE_AT_A_TIME = threading.Lock()
 
 
 def disk_reads() -> int:
-    """Blocks that this process has read from disks; -1 where the system does not say."""
+    """Blocks that this process has read from disks; -1 where the system does not tell."""
     try:
         import resource
     except ModuleNotFoundError:  # Windows.
@@ -20,33 +20,32 @@ def disk_reads() -> int:
 
 
 class Shard:
-    """A file that is read by place. One that was cut since ends early, and that is told."""
+    """An open file that is read by position; it may have been truncated since it was indexed."""
 
     def __init__(self, path: pathlib.Path):
         self._file = os.open(path, _FLAGS)
         weakref.finalize(self, os.close, self._file)
 
     def read(self, offset: int, parts: list[Any]) -> bool:
-        """Fills the parts u8[...], one behind the other; False where the file ends before them.
+        """Fills consecutive parts u8[n] from `offset` on; False where the file ends too early.
 
-        Waits for the disk, if it must, and lets threads go on.
+        Other threads run while it waits for the disk.
         """
-        wanted, got = sum(map(len, parts)), _read(self._file, parts, offset)
-        while got < wanted:  # A disk behind a network may answer in pieces.
-            more = _read(self._file, _behind(parts, got), offset + got)
-            if not more:
+        got = _read(self._file, parts, offset)
+        while rest := _without(parts, got):  # A disk behind a network may answer in pieces.
+            parts, offset = rest, offset + got
+            if not (got := _read(self._file, parts, offset)):
                 return False
-            got += more
         return True
 
     def expect(self, offset: int, length: int) -> None:
-        """Has the kernel begin to read, where something is not in memory yet."""
+        """Tells the kernel to start reading what is not in memory yet."""
         if hasattr(os, "posix_fadvise"):  # macOS and Windows have none.
             os.posix_fadvise(self._file, offset, length, os.POSIX_FADV_WILLNEED)
 
 
 def _read(file: int, parts: list[Any], offset: int) -> int:
-    """os.preadv, also on Windows, where an open file has one place for all threads."""
+    """os.preadv, and its like on Windows, where all threads share an open file's position."""
     if hasattr(os, "preadv"):
         return os.preadv(file, parts, offset)
     with _ONE_AT_A_TIME:
@@ -60,10 +59,11 @@ def _read(file: int, parts: list[Any], offset: int) -> int:
     return done
 
 
-def _behind(parts: list[Any], size: int) -> list[Any]:
-    """The parts without their first `size` bytes."""
+def _without(parts: list[Any], size: int) -> list[Any]:
+    """What is left of the parts after their first `size` bytes; no part is empty."""
     rest = []
     for part in parts:
-        rest.append(part[size:])
+        if size < len(part):
+            rest.append(part[size:])
         size = max(0, size - len(part))
     return rest

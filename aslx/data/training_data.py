@@ -1,5 +1,4 @@
-"""The prepared data sets that a run trains on, as one: their records are numbered one source after
-the other."""
+"""The prepared data sets that a run trains on, with their records numbered consecutively."""
 
 import dataclasses
 import functools
@@ -14,14 +13,14 @@ from aslx.data import record_fields as fields_lib
 
 
 def evenly(data: records.Records, limit: int) -> records.Records:
-    """`limit` records of a split, spread over its files; all where it is 0 or there are fewer."""
+    """`limit` records, evenly spaced over a split; all of them where there are fewer, or for 0."""
     if not 0 < limit < len(data):
         return data
     return data.only(np.arange(limit) * len(data) // limit)
 
 
 def confident(data: records.Records, least: float) -> records.Records:
-    """The records whose phrases are known, or were read with at least this confidence."""
+    """The records whose phrases people wrote, or a model read with at least this confidence."""
     kept = np.flatnonzero(data.index.confidence >= least)
     if not len(kept):
         raise errors.BadInput(
@@ -31,14 +30,16 @@ def confident(data: records.Records, least: float) -> records.Records:
 
 
 def same_people(a: records.Records, b: records.Records) -> bool:
-    """Whether two data sets number the same signers: they are one, or have one origin."""
+    """Whether signers have the same numbers in two data sets: they share a folder or a source."""
     one = a.directory.resolve() == b.directory.resolve()
     return one or a.metadata.get("source", "") == b.metadata.get("source")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Pool:
-    """Each source's records, and the fields that read them: the first is visited once a pass."""
+    """The sources of a run, each as records and the fields that read them.
+
+    A pass visits each record of the first source once, and the others as `parts` says."""
 
     sources: tuple[tuple[records.Records, tuple], ...]
     parts: tuple[epoch_draws.Part, ...] = ()
@@ -50,7 +51,7 @@ class Pool:
 
     @functools.cached_property
     def signers(self) -> np.ndarray:
-        """i64[n]: the signer, -1 if unknown. The same number in two sources is two signers."""
+        """i64[n]: a number per signer, -1 if unknown; signers of two sources are never the same."""
         each = (data.index.signer for data, _ in self.sources)
         count = len(self.sources)
         return np.concatenate([np.where(s == -1, -1, s * count + i) for i, s in enumerate(each)])
@@ -58,7 +59,7 @@ class Pool:
     def adding(
         self, data: records.Records, fields: tuple, weight: float, one_per_phrase: bool
     ) -> "Pool":
-        """With a further source, of whose records, or phrases, a pass visits `weight` times all."""
+        """With a further source, of which a pass visits each record, or phrase, `weight` times."""
         numbers = len(self.lengths) + np.arange(len(data))
         unit = data.index.phrase if one_per_phrase else numbers
         if (unit == -1).any():
@@ -69,12 +70,12 @@ class Pool:
         return Pool((*self.sources, (data, fields)), (*self.parts, part))
 
     def joining(self, share: float) -> "Pool":
-        """With `share` of the rows two records, where they fit."""
+        """With two records in `share` of the rows, where they fit."""
         if not 0 <= share <= 1:
             raise errors.BadInput(f"data.join={share}: it is a share, from 0 to 1")
         if not share:
             return self
-        (text,) = [f for f in self.sources[0][1] if isinstance(f, fields_lib.Text)] or [None]
+        text = next((f for f in self.sources[0][1] if isinstance(f, fields_lib.Text)), None)
         if text is None:
             raise errors.BadInput(
                 f"data.join={share}: only phrases can be joined, and there are none"
@@ -86,7 +87,7 @@ class Pool:
         return dataclasses.replace(self, join=join)
 
     def shapes(self, batching: plan.Batching, seed: int) -> list[plan.Shape]:
-        """The shapes of batches, for the rows that passes have."""
+        """The shapes of batches, chosen for the rows of a pass."""
         return batching.shapes(epoch_draws.Rows(self.lengths, self.parts, self.join).sample(seed))
 
     def train(self, shapes: Sequence[plan.Shape], seed: int, salt: int = 0) -> plan.Train:

@@ -60,14 +60,13 @@ class _Landmarks(_Given):
     reads: ClassVar[tuple[str, ...]] = ("landmarks", "length")
     takes: ClassVar[dict[str, str]] = {file_kinds.PARQUET: "parquet files of landmarks"}
 
-    def field(self, metadata: dict | None = None) -> record_fields.Landmarks:
+    def field(self, metadata: dict | None = None) -> record_fields.Clip:
         if metadata is None:
-            return record_fields.Landmarks(self.selection, self.selection)
+            return record_fields.landmarks_clip(self.selection, self.selection)
         if "selection" not in metadata:
             raise errors.BadInput("it holds no landmarks")
         stored = landmarks.selection(metadata["selection"])
-        stored.indices(*self.selection.points)
-        return record_fields.Landmarks(stored, self.selection)
+        return record_fields.landmarks_clip(stored, self.selection)
 
     def blank(self, clip: np.ndarray) -> bool:
         return bool(np.isnan(clip).all())
@@ -181,11 +180,11 @@ class Keypoints(_Given):
     def about(self) -> dict:
         return {"kind": "keypoints", "shape": self.shape}
 
-    def field(self, metadata: dict | None = None) -> record_fields.Keypoints:
+    def field(self, metadata: dict | None = None) -> record_fields.Clip:
         stored = self.shape[1] if metadata is None else metadata.get("values", 0)
         if stored < self.shape[1]:
             raise errors.BadInput(f"its frames have {stored} values, and not {self.shape[1]}")
-        return record_fields.Keypoints(stored, self.shape[1])
+        return record_fields.keypoints_clip(stored, self.shape[1])
 
     def clips(self, path: str) -> Clips:
         yield from keypoint_files.clips(path, self.field)

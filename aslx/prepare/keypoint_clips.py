@@ -9,7 +9,6 @@ import dataclasses
 import functools
 import pathlib
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -91,7 +90,11 @@ def _from_folders(source: pathlib.Path, clips: Sequence[pathlib.Path]) -> class_
     # All clips begin with the same frame, 0 or 1; a clip with a later first frame lacks some.
     first = _usual(min(frames) for frames in files.values() if frames)
     items = [
-        class_items.Item(f"{clip.parent.name}/{clip.name}", clip.parent.name, (clip, None, first))
+        class_items.Item(
+            f"{clip.parent.name}/{clip.name}",
+            clip.parent.name,
+            keypoint_files.Source(clip, first=first),
+        )
         for clip in clips
     ]
     odd = [
@@ -126,15 +129,15 @@ def _first(items: Sequence[class_items.Item]) -> np.ndarray:
     raise errors.BadInput("no clip was found")
 
 
-def read(source: Any, width: int) -> np.ndarray:
+def read(source: keypoint_files.Source, width: int) -> np.ndarray:
     """A clip float16[T, width]; BadInput where its frames have another width."""
-    clip_TD, called = keypoint_files.load(source), keypoint_files.called(source)
+    clip_TD = keypoint_files.load(source)
     if clip_TD.shape[1] != width:
         raise errors.BadInput(
-            f"{called} has frames of {clip_TD.shape[1]} values, the first clip of {width}"
+            f"{source} has frames of {clip_TD.shape[1]} values, the first clip of {width}"
         )
     with np.errstate(over="ignore"):
         half_TD = clip_TD.astype("<f2")
     if not np.isfinite(half_TD).all():
-        raise errors.BadInput(f"{called} holds values that are no finite float16")
+        raise errors.BadInput(f"{source} holds values that are no finite float16")
     return half_TD

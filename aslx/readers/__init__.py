@@ -1,5 +1,4 @@
-"""A user's or a stranger's file -> arrays, in bounded memory.
+"""Reads files of users and strangers into arrays, in bounded memory.
 
-In: parquet, csv, images, npy, npz and films. Out: NumPy arrays, or one line that says what is
-wrong.
+In: parquet, csv, images, npy, npz and videos. Out: NumPy arrays, or one line that names the fault.
 """

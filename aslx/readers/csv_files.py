@@ -1,5 +1,7 @@
-"""Csv files that list a data set. All of them are read here, so that each error names the file, the
-line and what is wrong in the same words."""
+"""Csv files that list a data set.
+
+All are read here, so that every error names the file, the line and the fault in the same words.
+"""
 
 import csv
 import dataclasses
@@ -13,53 +15,49 @@ from aslx import errors
 from aslx.storage import files
 
 UNKNOWN = -1  # The number of an unknown signer.
-_NAMED = 2**30  # The least number that stands for a name; records hold int32.
+_NAMED = 2**30  # The lowest number that stands for a name; records hold int32.
 _AS_UTF_8 = "save it as UTF-8 (in Excel: CSV UTF-8)"
 
 
 @dataclasses.dataclass(frozen=True)
 class Line:
-    """A line below the header, as the texts of its columns."""
+    """A line below the header: the text of each column."""
 
-    where: str  # The file and the line, for errors.
+    where: str  # The file and the line's number, for errors.
     values: dict[str, str]
 
     def __contains__(self, column: str) -> bool:
         return column in self.values
 
     def __getitem__(self, column: str) -> str:
-        """Without spaces at its ends."""
+        """The text without spaces at its ends."""
         return self.values[column].strip()
 
     def integer(self, column: str) -> int:
-        """BadInput where the text is no whole number of 64 bits; "7.0" is one, as pandas has it."""
-        text = self[column]
-        try:
-            number = int(text.removesuffix(".0"))
-        except ValueError:
-            number = None
+        """A whole number of 64 bits, perhaps written "7.0" as pandas does; else BadInput."""
+        number = _integer(self[column])
         if number is None or not -(2**63) <= number < 2**63:
-            raise errors.BadInput(
-                f"{self.where}: {column} is {text[:40]!r}, and no whole number: correct or remove "
-                "the line"
-            )
+            raise self._no(column, "whole number")
         return number
 
     def number(self, column: str) -> float:
-        """BadInput where the text is no finite number."""
+        """A finite number; else BadInput."""
         try:
             number = float(self[column])
         except ValueError:
             number = math.nan
         if not math.isfinite(number):
-            raise errors.BadInput(
-                f"{self.where}: {column} is {self[column][:40]!r}, and no number: correct or "
-                "remove the line"
-            )
+            raise self._no(column, "number")
         return number
 
+    def _no(self, column: str, kind: str) -> errors.BadInput:
+        return errors.BadInput(
+            f"{self.where}: {column} is {self[column][:40]!r}, and no {kind}: correct or remove "
+            "the line"
+        )
+
     def path(self, column: str = "path") -> str:
-        """A path inside the data's folder; BadInput where it is empty, or leads out of there."""
+        """A path inside the data's folder; BadInput where it is empty or leads out of it."""
         text = self[column]
         if not text:
             raise errors.BadInput(f"{self.where}: an empty {column}; correct or remove the line")
@@ -71,9 +69,9 @@ class Line:
 
 
 def read(path: files.Path, columns: Sequence[str]) -> Iterator[Line]:
-    """The lines below the header, which names these columns and perhaps others.
+    """The lines below the header, which must name these columns and may name others.
 
-    BadInput names the file, the line and what is wrong."""
+    BadInput names the file, the line and the fault."""
     found = rows(path)
     _, names = next(found, (0, []))
     names = [name.strip() for name in names]
@@ -132,11 +130,11 @@ def _check_header(path: files.Path, names: Sequence[str], columns: Sequence[str]
 
 
 def signers(names: Sequence[str]) -> tuple[list[int], dict[int, str]]:
-    """A number for each signer's name, and what the numbers of names stand for.
+    """A number for each name of a signer, and the names that numbers stand for.
 
-    A number of 32 bits stands for itself, "129.0" for 129 and nothing for `UNKNOWN`. Another name's
-    number depends on the name alone: it is the same in every data set. BadInput where two names
-    would share one.
+    A number of 31 bits stands for itself, "129.0" for 129, and an empty name for `UNKNOWN`. The
+    number of any other name depends on the name alone, so it is the same in every data set.
+    BadInput where two names would share one.
     """
     names = [name.strip() for name in names]
     numbers: dict[str, int] = {}
@@ -153,12 +151,14 @@ def signers(names: Sequence[str]) -> tuple[list[int], dict[int, str]]:
 
 def _signer(name: str) -> tuple[int, bool]:
     """The number, and whether it stands for a name."""
-    if not name:
-        return UNKNOWN, False
-    try:
-        number = int(name.removesuffix(".0"))
-    except ValueError:
-        number = 2**31
-    if UNKNOWN <= number < 2**31:
+    number = _integer(name) if name else UNKNOWN
+    if number is not None and UNKNOWN <= number < 2**31:
         return number, False
     return _NAMED + int.from_bytes(hashlib.sha256(name.encode()).digest()[:4]) % _NAMED, True
+
+
+def _integer(text: str) -> int | None:
+    try:
+        return int(text.removesuffix(".0"))
+    except ValueError:
+        return None

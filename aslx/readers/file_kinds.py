@@ -1,4 +1,4 @@
-"""What a file is by its first bytes, whatever its name says."""
+"""The kind of a file by its first bytes, whatever its name says."""
 
 import os
 import pathlib
@@ -6,10 +6,11 @@ from typing import BinaryIO
 
 from aslx.storage import files
 
+File = str | os.PathLike | BinaryIO  # A path, or a file that is open for reading.
 IMAGE, GIF, VIDEO, PARQUET, NPY, ZIP = "image", "gif", "video", "parquet", "npy", "zip"
 HEIC, AVIF, PAGE, POINTER = "heic", "avif", "page", "pointer"
 POSE, FOLDER = "pose", "folder"
-_START = 512  # Bytes that are looked at.
+_START = 512  # Bytes that are read.
 _BEGIN = (
     (b"\x89PNG\r\n\x1a\n", IMAGE),
     (b"\xff\xd8\xff", IMAGE),
@@ -26,7 +27,7 @@ _BEGIN = (
     (b"PAR1", PARQUET),
     (b"\x93NUMPY", NPY),
     (b"PK\x03\x04", ZIP),
-    (b"PK\x05\x06", ZIP),  # One that holds nothing.
+    (b"PK\x05\x06", ZIP),  # An empty one.
     (b"version https://git-lfs", POINTER),
 )
 _STILL = {
@@ -38,20 +39,20 @@ _WORDS = {
     GIF: "is a GIF",
     VIDEO: "is a video",
     PARQUET: "is a parquet file",
-    NPY: "is an array of numpy",
+    NPY: "is a NumPy array",
     ZIP: "is a zip or an npz",
     HEIC: "is a HEIC photograph, which cannot be read here: save it as JPEG (an iPhone does under "
     "Settings, Camera, Formats, Most Compatible)",
     AVIF: "is an AVIF image, which cannot be read here: save it as JPEG or PNG",
-    PAGE: "is a web page and not what it links to: download the file itself",
+    PAGE: "is a web page, not the file that it links to: download the file itself",
     FOLDER: "is a folder",
     POSE: "is a .pose file, which cannot be read here yet",
-    POINTER: "is a pointer of Git LFS and not the file: run git lfs pull",
+    POINTER: "is a Git LFS pointer, not the file: run git lfs pull",
 }
 
 
-def kind(path: str | os.PathLike | BinaryIO) -> str:
-    """One of the names above; empty where it is none of these, or is not there."""
+def kind(path: File) -> str:
+    """One of the kinds above; empty for a file of another kind, or where there is none."""
     if isinstance(path, (str, os.PathLike)):
         where = pathlib.Path(path)
         if where.is_dir():
@@ -67,7 +68,7 @@ def kind(path: str | os.PathLike | BinaryIO) -> str:
 
 
 def words(kind: str) -> str:
-    """The same as half a sentence, with what to do about what nothing here reads."""
+    """The end of a sentence about such a file, with the fix where it cannot be read here."""
     return _WORDS[kind]
 
 
@@ -81,9 +82,9 @@ def _kind(start: bytes) -> str:
         return {b"WEBP": IMAGE, b"AVI ": VIDEO}.get(start[8:12], "")
     if start[4:8] == b"ftyp":
         return _STILL.get(start[8:12], VIDEO)
-    if start[4:8] in (b"moov", b"mdat", b"wide", b"free", b"skip"):  # QuickTime's older films.
+    if start[4:8] in (b"moov", b"mdat", b"wide", b"free", b"skip"):  # Older QuickTime films.
         return VIDEO
-    for first in (0, 4):  # A transport stream has a packet each 188 bytes, or 192 of a camera's.
+    for first in (0, 4):  # Transport streams have packets of 188 bytes, those of cameras of 192.
         if len(start) > 400 and {start[first + i * (188 + first)] for i in (0, 1)} == {0x47}:
             return VIDEO
     text = start.removeprefix(b"\xef\xbb\xbf").lstrip().lower()

@@ -1,39 +1,37 @@
-"""What lies in a user's folders, without what their tools leave there."""
+"""The files in a user's folders, without those that systems and tools leave there."""
 
-import os
 import pathlib
 import re
 from collections.abc import Iterator
 
 from aslx import errors
 
-# Of Windows, macOS, Synology and Python, in lower case; names with a dot in front need no list.
+# By Windows, macOS, Synology and Python, in lower case; hidden names (.x) need no list.
 _LEFT_BY_TOOLS = frozenset(
     {
         *("thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "system volume information"),
         *("__macosx", "icon\r", "@eadir", "lost+found", "__pycache__"),
     }
 )
-
-_NO_TEXT = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")  # The last: bytes that are no UTF-8.
-
-
-def ours(path: pathlib.Path) -> bool:
-    """Whether a name is a user's: hidden ones, as .ipynb_checkpoints, and those that systems make,
-    as Thumbs.db, are not."""
-    return not path.name.startswith(".") and path.name.lower() not in _LEFT_BY_TOOLS
+# Control characters, and what stands for bytes that are no UTF-8.
+_NO_TEXT = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 
 def plain(name: str) -> bool:
-    """Whether a name is text, without control characters."""
+    """Whether a name is text without control characters."""
     return _NO_TEXT.search(name) is None
 
 
 def inside(folder: pathlib.Path) -> list[pathlib.Path]:
-    """The files and folders in a folder that are a user's, in the order of their names.
+    """A user's files and folders in a folder, sorted by name.
 
-    BadInput names one whose name is no text."""
-    found = sorted(filter(ours, folder.iterdir()))
+    Leaves out hidden ones, such as .ipynb_checkpoints, and those that tools make, such as
+    Thumbs.db. BadInput names one whose name is no text."""
+    found = [
+        path
+        for path in sorted(folder.iterdir())
+        if not path.name.startswith(".") and path.name.lower() not in _LEFT_BY_TOOLS
+    ]
     for path in found:
         if not plain(path.name):
             raise errors.BadInput(f"{str(path)!a} has a name that is no plain text: rename it")
@@ -46,17 +44,18 @@ def classes(source: pathlib.Path) -> list[pathlib.Path]:
 
 
 def within(folder: pathlib.Path) -> Iterator[pathlib.Path]:
-    """All files under a folder, through links too; a folder is entered once."""
-    yield from _within(folder, set())
+    """All files under a folder, through links too; each folder is entered once."""
+    entered = set()
 
+    def files(folder: pathlib.Path) -> Iterator[pathlib.Path]:
+        status = folder.stat()
+        if (status.st_dev, status.st_ino) in entered:
+            return
+        entered.add((status.st_dev, status.st_ino))
+        for path in inside(folder):
+            if path.is_dir():
+                yield from files(path)
+            elif path.is_file():
+                yield path
 
-def _within(folder: pathlib.Path, entered: set[tuple[int, int]]) -> Iterator[pathlib.Path]:
-    status = os.stat(folder)
-    if (status.st_dev, status.st_ino) in entered:
-        return
-    entered.add((status.st_dev, status.st_ino))
-    for path in inside(folder):
-        if path.is_dir():
-            yield from _within(path, entered)
-        elif path.is_file():
-            yield path
+    return files(folder)

@@ -7,7 +7,6 @@ import pathlib
 import struct
 import warnings
 from collections.abc import Iterator
-from typing import BinaryIO
 
 import numpy as np
 from PIL import ExifTags, Image
@@ -19,10 +18,10 @@ from aslx.storage import files
 _SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".webp", ".gif", ".tif", ".tiff"),
 )
-# Decoders that read pixels and start no program, as PostScript's does.
+# Decoders that only read pixels; that of PostScript would start a program.
 _FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "GIF", "TIFF")
-_PIXELS = 50_000_000  # Of a phone's largest usual photograph; 400 MB while it is made small.
-_SIDE = 2**15
+_PIXELS = 50_000_000  # Those of large phone photographs, which take 400 MB here.
+_SIDE = 2**15  # Pixels.
 _WHITE = 255
 _BITS_PER_SAMPLE = 258  # A tag of TIFF.
 _TURNS = {
@@ -34,18 +33,18 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-# What Pillow raises, beside OSError, where bytes are not what a decoder expects.
+# What Pillow raises, besides OSError, on bytes that a decoder does not expect.
 _UNREADABLE = (
     *(ValueError, SyntaxError, EOFError, TypeError, IndexError, struct.error),
     Image.DecompressionBombError,
 )
-# Pillow warns of damage that it got over, and of sizes that are checked here.
+# Pillow warns of damage that it has repaired, and of sizes that are checked here.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 logging.getLogger("PIL").setLevel(logging.CRITICAL)
 
 
 def left_out(path: pathlib.Path) -> str:
-    """Why a file is no image; empty for an image, which may still be damaged."""
+    """Why a file is no image; empty for an image, even if it is damaged."""
     if path.suffix.lower() in _SUFFIXES:
         return ""
     kind = file_kinds.kind(path)
@@ -56,51 +55,47 @@ def left_out(path: pathlib.Path) -> str:
     return f"{path.suffix.lower()} files" if path.suffix else "files without a suffix"
 
 
-def read(path: str | os.PathLike | BinaryIO, shape: tuple[int, int, int]) -> np.ndarray:
-    """u8[H, W, C] of an image file as it is seen: turned as EXIF says, on white where it is
-    transparent, of several frames the first. C is 1 for grey, 3 for RGB.
+def read(path: file_kinds.File, shape: tuple[int, int, int]) -> np.ndarray:
+    """u8[H, W, C]: an image as a viewer shows it, scaled to `shape`; C is 1 for grey, 3 for RGB.
 
+    It is turned as EXIF says, white where it is transparent, and the first of several frames.
     BadInput says why it cannot be read; a fault of the disk stays one.
     """
     height, width, channels = shape
     image, orientation = _decoded(path)
     image = _eight_bits(path, image)
     image = image.transpose(_TURNS[orientation]) if orientation in _TURNS else image
-    image = _on_white(image) if image.has_transparency_data else image
+    if image.has_transparency_data:
+        image, above = Image.new("RGB", image.size, "white"), _converted(image, "RGBA")
+        image.paste(above, mask=above)
     image = _converted(image, "L" if channels == 1 else "RGB")
     small = image.resize((width, height), Image.Resampling.BILINEAR)
     return np.asarray(small, np.uint8).reshape(shape)
 
 
-def _decoded(path: str | os.PathLike | BinaryIO) -> tuple[Image.Image, int | None]:
-    """All pixels, and how EXIF says that the camera was held."""
+def _decoded(path: file_kinds.File) -> tuple[Image.Image, int | None]:
+    """The decoded image, and the orientation of the camera according to EXIF."""
     try:
         with files.given(str(path)), Image.open(path, formats=_FORMATS) as image:
-            _check_size(path, image)
+            width, height = image.size
+            if max(width, height) > _SIDE or width * height > _PIXELS:
+                raise errors.BadInput(
+                    f"{path} has {width} x {height} pixels, and at most {_PIXELS:,} are taken, "
+                    f"{_SIDE} a side: make it smaller"
+                )
             with _silent() if image.format == "TIFF" else contextlib.nullcontext():
                 image.load()
             return image, image.getexif().get(ExifTags.Base.Orientation)
     except errors.BadInput:
         raise
-    except OSError as error:
-        if error.errno is not None:  # The system's, and not the decoder's.
+    except (OSError, *_UNREADABLE) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # The system's fault.
             raise
         raise errors.BadInput(_why(path, error)) from error
-    except _UNREADABLE as error:
-        raise errors.BadInput(_why(path, error)) from error
 
 
-def _check_size(path: str | os.PathLike | BinaryIO, image: Image.Image) -> None:
-    width, height = image.size
-    if max(width, height) > _SIDE or width * height > _PIXELS:
-        raise errors.BadInput(
-            f"{path} has {width} x {height} pixels, and at most {_PIXELS:,} are taken, {_SIDE} a "
-            "side: make it smaller"
-        )
-
-
-def _eight_bits(path: str | os.PathLike | BinaryIO, image: Image.Image) -> Image.Image:
-    """Of 16 bits, and of a TIFF's floats, what is nearest in 8; other images stay as they are."""
+def _eight_bits(path: file_kinds.File, image: Image.Image) -> Image.Image:
+    """16-bit images, and TIFFs of floats, rounded to 8 bits; other images as they are."""
     if image.mode in ("I", "LAB"):
         kind = "32-bit or signed" if image.mode == "I" else "L*a*b*"
         raise errors.BadInput(f"{path} has {kind} pixels: save it as RGB with 8 bits each")
@@ -110,28 +105,24 @@ def _eight_bits(path: str | os.PathLike | BinaryIO, image: Image.Image) -> Image
             raise errors.BadInput(f"{path} has pixels that are no numbers")
         if values.min() < 0 or values.max() > 1:
             raise errors.BadInput(
-                f"{path} has pixels from {values.min():g} to {values.max():g}, and black is 0 and "
-                "white 1 where they are floats: divide them, or save it with 8 bits"
+                f"{path} has float pixels from {values.min():g} to {values.max():g}, and black is "
+                "0 and white 1: divide them, or save it with 8 bits"
             )
         return Image.fromarray(np.rint(values * _WHITE).astype(np.uint8))
     if not image.mode.startswith("I;16"):
         return image
-    most = _most(image)
-    shades = np.rint(np.minimum(np.arange(2**16) / most, 1) * _WHITE).astype(np.uint8)
-    if (hidden := image.info.get("transparency")) is not None:  # A PNG's one shade.
+    # A TIFF may have 12 bits in 16.
+    bits = getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, (16,))[0]
+    white = 2 ** min(max(bits, 1), 16) - 1
+    shades = np.rint(np.minimum(np.arange(2**16) / white, 1) * _WHITE).astype(np.uint8)
+    if (hidden := image.info.get("transparency")) is not None:  # The transparent shade of a PNG.
         shades[hidden] = _WHITE
     return Image.fromarray(shades[np.asarray(image)])
 
 
-def _most(image: Image.Image) -> int:
-    """The value of white; a TIFF may have 12 bits in 16."""
-    bits = getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, (16,))
-    return 2 ** min(max(bits[0], 1), 16) - 1
-
-
 @contextlib.contextmanager
 def _silent() -> Iterator[None]:
-    """Libtiff prints what it finds damaged, and has no option that stops it."""
+    """Silences standard error: libtiff prints what it finds damaged and has no option for it."""
     stderr = os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
@@ -144,25 +135,18 @@ def _silent() -> Iterator[None]:
 
 
 def _converted(image: Image.Image, mode: str) -> Image.Image:
-    """Without a copy where there is nothing to do: a photograph has 200 MB."""
+    """Converts without a copy where there is nothing to do: a photograph takes 200 MB."""
     return image if image.mode == mode else image.convert(mode)
 
 
-def _on_white(image: Image.Image) -> Image.Image:
-    image = _converted(image, "RGBA")
-    shown = Image.new("RGB", image.size, "white")
-    shown.paste(image, mask=image)
-    return shown
-
-
-def _why(path: str | os.PathLike | BinaryIO, error: Exception) -> str:
+def _why(path: file_kinds.File, error: Exception) -> str:
     found = file_kinds.kind(path)
     if found and found not in (file_kinds.IMAGE, file_kinds.GIF):
         return f"{path} is no image: it {file_kinds.words(found)}"
     if isinstance(error, Image.DecompressionBombError):
         return f"{path} has more than {_PIXELS:,} pixels: make it smaller"
-    told = "" if isinstance(error, Image.UnidentifiedImageError) else f": {error}"
-    damaged = "is damaged" if found else f"is none of {', '.join(_FORMATS)}"
+    detail = "" if isinstance(error, Image.UnidentifiedImageError) else f": {error}"
+    fault = "is damaged" if found else f"is none of {', '.join(_FORMATS)}"
     if isinstance(path, (str, os.PathLike)) and not os.path.getsize(path):
-        damaged = "is empty"
-    return f"{path} is no image that can be read, it {damaged}{told}"
+        fault = "is empty"
+    return f"{path} is no image that can be read, it {fault}{detail}"

@@ -8,7 +8,7 @@ import functools
 import pathlib
 import re
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,11 +20,21 @@ from aslx.storage import npy_files
 
 WIDTHS = (landmarks.KEYPOINTS, landmarks.KEYPOINTS_NO_FACE)
 _NUMBER = re.compile(r"\d+$")
-Source = Any  # A path; or (an npz, which of its clips); or (a folder, None, its first frame).
+
+
+class Source(NamedTuple):
+    """Where a clip is stored."""
+
+    path: pathlib.Path
+    clip: int | None = None  # Its position in an npz.
+    first: int | None = None  # The number of a folder's first frame; None: any.
+
+    def __str__(self) -> str:
+        return str(self.path) if self.clip is None else f"clip {self.clip} of {self.path}"
 
 
 def npz(path: pathlib.Path) -> list[tuple[str, str, Source]]:
-    """Each clip's name, label and place; BadInput says what is wrong with the arrays."""
+    """The name, label and source of each clip; BadInput says what is wrong with the arrays."""
     found = _clips(path)
     clips, labels = found["X"], found["y"]
     if labels.ndim != 1:
@@ -36,20 +46,17 @@ def npz(path: pathlib.Path) -> list[tuple[str, str, Source]]:
         raise errors.BadInput(
             f"{path}: X has the shape {clips.shape}, and clips, frames and values are wanted"
         )
-    for name in found:
-        if len(found[name]) != len(clips):
-            raise errors.BadInput(
-                f"{path}: X has {len(clips)} clips, and {name} {len(found[name])}"
-            )
+    for name, array in found.items():
+        if len(array) != len(clips):
+            raise errors.BadInput(f"{path}: X has {len(clips)} clips, and {name} {len(array)}")
     if clips.dtype.kind not in "iuf":
         raise errors.BadInput(f"{path}: X holds {clips.dtype}, and numbers are wanted")
     texts = [_text(label) for label in labels]
     names = [f"{label}/{_text(n)}" for label, n in zip(texts, found.get("seq", ()), strict=False)]
-    if len(set(names)) < len(texts):  # The same number twice, or none.
+    if len(set(names)) < len(texts):  # Numbers are missing, or occur twice.
         names = [f"{label}/{i}" for i, label in enumerate(texts)]
-    return [
-        (name, label, (path, i)) for i, (name, label) in enumerate(zip(names, texts, strict=True))
-    ]
+    sources = [Source(path, i) for i in range(len(texts))]
+    return list(zip(names, texts, sources, strict=True))
 
 
 def _text(value: Any) -> str:
@@ -57,7 +64,7 @@ def _text(value: Any) -> str:
 
 
 def frame_files(clip: pathlib.Path) -> dict[int, pathlib.Path]:
-    """Number -> file of a clip's frames: 0.npy, 00.npy or frame_0.npy."""
+    """Number -> file of the frames in a clip's folder: 0.npy, 00.npy or frame_0.npy."""
     found: dict[int, pathlib.Path] = {}
     for path in folders.inside(clip):
         if path.suffix.lower() != ".npy":
@@ -74,17 +81,17 @@ def frame_files(clip: pathlib.Path) -> dict[int, pathlib.Path]:
 
 
 def load(source: Source) -> np.ndarray:
-    """A clip [T, D] of a folder, of an .npy, or of a place in an npz."""
-    if isinstance(source, pathlib.Path):
-        clip_TD = npy_files.npy(source)
-    elif source[1] is not None:
-        clip_TD = _clips(source[0])["X"][source[1]]
+    """The clip [T, D]; BadInput where it is none."""
+    if source.clip is not None:
+        clip_TD = _clips(source.path)["X"][source.clip]
+    elif source.path.is_dir():
+        clip_TD = _frames(source.path, source.first)
     else:
-        clip_TD = _frames(source[0], source[2])
+        clip_TD = npy_files.npy(source.path)
     is_clip = clip_TD.ndim == 2 and clip_TD.dtype.kind in "iuf" and len(clip_TD)
     if not is_clip or clip_TD.shape[1] not in WIDTHS:
         raise errors.BadInput(
-            f"{called(source)} is {clip_TD.shape} of {clip_TD.dtype}, and frames of {WIDTHS[0]} or "
+            f"{source} is {clip_TD.shape} of {clip_TD.dtype}, and frames of {WIDTHS[0]} or "
             f"{WIDTHS[1]} numbers are wanted"
         )
     return clip_TD
@@ -97,12 +104,19 @@ def _frames(clip: pathlib.Path, first: int | None) -> np.ndarray:
     first = min(found) if first is None else first
     missing = next((i for i in range(first, max(found)) if i not in found), None)
     if missing is not None:
-        like = next(iter(found.values())).name
-        name = _NUMBER.sub(lambda m: f"{missing:0{len(m[0])}}", pathlib.Path(like).stem)
+        like = next(iter(found.values())).stem
+        name = _NUMBER.sub(lambda m: f"{missing:0{len(m[0])}}", like)
         raise errors.BadInput(
             f"{clip} has no {name}.npy, and later frames: record the clip again, or remove it"
         )
-    frames = [_frame(npy_files.npy(path), path) for path in found.values()]
+    frames = []
+    for path in found.values():
+        values = npy_files.npy(path)
+        if values.shape not in {(width,) for width in WIDTHS}:
+            raise errors.BadInput(
+                f"{path} has {values.size} values, and a frame has {WIDTHS[0]} or {WIDTHS[1]}"
+            )
+        frames.append(values)
     if len({frame.shape for frame in frames}) > 1:
         raise errors.BadInput(f"{clip} has frames of {WIDTHS[0]} values and of {WIDTHS[1]}")
     return np.stack(frames)
@@ -113,30 +127,16 @@ def _clips(path: pathlib.Path) -> dict[str, np.ndarray]:
     return npy_files.npz(path, ["X", "y"], ["seq"])
 
 
-def _frame(values: np.ndarray, path: pathlib.Path) -> np.ndarray:
-    if values.shape not in {(width,) for width in WIDTHS}:
-        raise errors.BadInput(
-            f"{path} has {values.size} values, and a frame has {WIDTHS[0]} or {WIDTHS[1]}"
-        )
-    return values
-
-
-def called(source: Source) -> str:
-    if isinstance(source, pathlib.Path):
-        return str(source)
-    return str(source[0]) if source[1] is None else f"clip {source[1]} of {source[0]}"
-
-
 def clips(
-    path: str, field: Callable[[dict], record_fields.Keypoints]
+    path: str, field: Callable[[dict], record_fields.Clip]
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """The clips of a folder of frames, an .npy or an npz, as `field` of such data wants them."""
+    """The clips of a folder of frames, an .npy or an npz, as wanted by `field` of such metadata."""
     where = pathlib.Path(path)
     if not where.exists():
         raise errors.BadInput(f"there is no {path}")
-    sources: dict[str, Source] = {path: (where, None, None) if where.is_dir() else where}
+    sources = {path: Source(where)}
     if where.suffix.lower() == ".npz":
-        sources = {name: place for name, _, place in npz(where)}
+        sources = {name: source for name, _, source in npz(where)}
     for name, source in sources.items():
         clip_TD = load(source)
         yield name, field({"values": clip_TD.shape[1]}).take(clip_TD)

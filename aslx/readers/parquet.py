@@ -1,18 +1,17 @@
-"""Kaggle's landmark parquet, read a sequence at a time in bounded memory."""
+"""Kaggle's landmark parquet, read one sequence at a time in bounded memory."""
 
 import dataclasses
 import functools
-import os
+import itertools
 from collections.abc import Collection, Iterator
-from typing import BinaryIO
 
 import numpy as np
 
 from aslx import errors
-from aslx.readers import mending, parquet_rows
+from aslx.readers import file_kinds, mending, parquet_bounds, parquet_rows
 from aslx.schema import landmarks
 
-# The file's own column, or pandas' name for an index that was stored without one.
+# The file's own column, or pandas' name for an index that was stored without a name.
 _KEYS = ("sequence_id", "__index_level_0__")
 _FRAME = "frame"
 
@@ -23,80 +22,57 @@ class Sequence:
 
     id: int
     points: np.ndarray  # float32[T, N, 3], NaN where a part was lost.
-    mended: tuple[str, ...]  # What was put right: words of `mending`.
-
-
-def sequences(
-    path: str | os.PathLike | BinaryIO,
-    selection: landmarks.Selection,
-    bounds: parquet_rows.Bounds | None = None,
-) -> Iterator[tuple[int, np.ndarray]]:
-    """`read`, as pairs of the id and the points."""
-    return ((sequence.id, sequence.points) for sequence in read(path, selection, bounds))
+    mended: tuple[str, ...]  # What was put right, in words of `mending`.
 
 
 def read(
-    path: str | os.PathLike | BinaryIO,
+    path: file_kinds.File,
     selection: landmarks.Selection,
-    bounds: parquet_rows.Bounds | None = None,
+    bounds: parquet_bounds.Bounds | None = None,
 ) -> Iterator[Sequence]:
     """Every sequence, in file order.
 
     Reads the selection's columns, `sequence_id`, which may be a column or the pandas index, and
-    `frame` where it is there: frames are put into its order. A sequence is a run of consecutive
-    rows. BadInput as `rows.batches`, and where the file lacks a column, or holds a sequence in two
-    places, or a value is no number, or a frame comes twice with other values.
+    `frame`, if there is one: frames are sorted by it. A sequence is a run of consecutive rows.
+    BadInput as `parquet_rows.batches`, and where a column is missing, the rows of a sequence are
+    not together, a value is no number, or a frame occurs twice with different values.
     """
     seen: set[int] = set()
-    current, pieces = -1, []
-    for ids, *columns in _batches(path, selection, bounds):
-        starts = np.flatnonzero(np.diff(ids)) + 1
-        for a, b in zip([0, *starts], [*starts, len(ids)], strict=True):
-            if pieces and ids[a] != current:
-                yield _sequence(current, pieces, path, selection)
-                pieces = []
-            if not pieces:
-                current = int(ids[a])
-                if current in seen:
-                    raise errors.BadInput(
-                        f"{path}: the rows of sequence {current} are not together; sort the file "
-                        "by sequence_id and frame"
-                    )
-                seen.add(current)
-            pieces.append([column[a:b] for column in columns])
-    if pieces:
-        yield _sequence(current, pieces, path, selection)
+    for number, pieces in itertools.groupby(
+        _pieces(path, selection, bounds), lambda piece: piece[0]
+    ):
+        if number in seen:
+            raise errors.BadInput(
+                f"{path}: the rows of sequence {number} are not together; sort the file by "
+                "sequence_id and frame"
+            )
+        seen.add(number)
+        columns = zip(*(columns for _, columns in pieces), strict=True)
+        clip_TN3, *frames = map(np.concatenate, columns)
+        clip_TN3, lost = mending.missing(clip_TN3, selection)
+        mended = ()
+        if frames:
+            clip_TN3, mended = mending.in_order(frames[0], clip_TN3, f"{path}: sequence {number}")
+        yield Sequence(number, clip_TN3, (*mended, *lost))
 
 
-def _sequence(
-    number: int,
-    pieces: list[list[np.ndarray]],
-    path: str | os.PathLike | BinaryIO,
-    selection: landmarks.Selection,
-) -> Sequence:
-    clip_TN3, *frames = (np.concatenate(column) for column in zip(*pieces, strict=True))
-    clip_TN3, lost = mending.missing(clip_TN3, selection)
-    mended = ()
-    if frames:
-        clip_TN3, mended = mending.in_order(frames[0], clip_TN3, f"{path}: sequence {number}")
-    return Sequence(number, clip_TN3, (*mended, *lost))
-
-
-def _batches(
-    path: str | os.PathLike | BinaryIO,
-    selection: landmarks.Selection,
-    bounds: parquet_rows.Bounds | None,
-) -> Iterator[tuple[np.ndarray, ...]]:
-    """Sequence ids int64[T], float32[T, N, 3] and, where they are there, frame numbers float64[T]
-    of a few thousand consecutive rows at a time."""
+def _pieces(
+    path: file_kinds.File, selection: landmarks.Selection, bounds: parquet_bounds.Bounds | None
+) -> Iterator[tuple[int, list[np.ndarray]]]:
+    """Consecutive rows of one sequence: its id, the points float32[T, N, 3] and, where the file has
+    them, frame numbers float64[T]."""
     choose = functools.partial(_choose, path, selection)
     for batch in parquet_rows.batches(path, choose, bounds):
         names = batch.columns.schema.names
         columns_TC = batch.floats(selection.columns)
         # selection.from_columns, but contiguous, which is eight times as fast to read.
-        clip_TN3 = np.stack(np.split(columns_TC, len(landmarks.AXES), axis=1), axis=-1)
-        frames = (batch.numbers(_FRAME),) if _FRAME in names else ()
-        yield batch.integers(_key(names)), clip_TN3, *frames
+        columns = [np.stack(np.split(columns_TC, len(landmarks.AXES), axis=1), axis=-1)]
+        if _FRAME in names:
+            columns.append(batch.numbers(_FRAME))
+        ids = batch.integers(_key(names))
+        starts = np.flatnonzero(np.diff(ids)) + 1
+        for a, b in itertools.pairwise([0, *starts, len(ids)]):
+            yield int(ids[a]), [column[a:b] for column in columns]
 
 
 def _key(names: Collection[str]) -> str:
@@ -104,9 +80,9 @@ def _key(names: Collection[str]) -> str:
 
 
 def _choose(
-    path: str | os.PathLike | BinaryIO, selection: landmarks.Selection, names: Collection[str]
+    path: file_kinds.File, selection: landmarks.Selection, names: Collection[str]
 ) -> list[str]:
-    """The columns to read; BadInput names what is missing."""
+    """The columns to read; BadInput names one that is missing."""
     there, key = set(names), _key(names)
     missing = [name for name in selection.columns if name not in there]
     if not key:
@@ -114,7 +90,7 @@ def _choose(
     if missing:
         others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise errors.BadInput(
-            f"{path} has no column {missing[0]!r}{others}, which the selection "
-            f"{selection.name} reads"
+            f"{path} has no column {missing[0]!r}{others}, which the selection {selection.name} "
+            "reads"
         )
     return [*selection.columns, key, *([_FRAME] if _FRAME in there else ())]

@@ -1,4 +1,4 @@
-"""Csv files of Kaggle's sign-language-mnist: a label and 28 x 28 grey pixels a line."""
+"""Csv files of Kaggle's sign-language-mnist: each line has a label and 28 x 28 grey pixels."""
 
 import pathlib
 from collections.abc import Sequence
@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from aslx import errors
 from aslx.readers import csv_files
 
-# Kaggle's labels 0 to 24 are letters of the alphabet; J (9) and Z (25) are signed with a movement,
-# and not there. So the 24 classes are not the labels.
+# Kaggle's labels 0 to 24 number the alphabet without J (9) and Z, which are signed with a movement.
+# So a label is not the number of its class.
 LETTERS = "ABCDEFGHIKLMNOPQRSTUVWXY"
 SIDE = 28
 _VALUES = 1 + SIDE**2
@@ -15,9 +15,9 @@ _LABELS = frozenset(ord(letter) - ord("A") for letter in LETTERS)
 
 
 def images(path: pathlib.Path) -> list[tuple[int, str, bytes]]:
-    """Each line's number, letter and pixels, row by row. BadInput names the file and the line."""
+    """The number, letter and pixels of each line. BadInput names the file and the line."""
     header, rows = _rows(path)
-    place = _label(path, header, [values for _, values in rows])
+    place = _label_column(path, header, [values for _, values in rows])
     found = []
     for number, values in rows:
         try:
@@ -29,7 +29,7 @@ def images(path: pathlib.Path) -> list[tuple[int, str, bytes]]:
 
 
 def letter_of(label: int) -> str:
-    """The letter of Kaggle's label: "K" of 10, for 9 would be J."""
+    """The letter of Kaggle's label: "K" for 10, since 9 would be J."""
     letter = chr(ord("A") + label)
     if letter not in LETTERS:
         raise errors.BadInput(f"label {label} is no letter that is signed without a movement")
@@ -37,7 +37,7 @@ def letter_of(label: int) -> str:
 
 
 def _rows(path: pathlib.Path) -> tuple[list[str], list[tuple[int, bytes]]]:
-    """The header, which may be missing, and each line's number and values."""
+    """The header, empty where there is none, and the number and values of each line."""
     header, rows = [], []
     for number, line in csv_files.rows(path):
         if not header and not rows and not all(value.strip().isdigit() for value in line):
@@ -63,9 +63,9 @@ def _is_byte(value: str) -> bool:
         return False
 
 
-def _label(path: pathlib.Path, header: Sequence[str], rows: Sequence[bytes]) -> int:
-    """Which column is the label: the one that is not called a pixel, or else the one of the first
-    and the last that holds labels alone."""
+def _label_column(path: pathlib.Path, header: Sequence[str], rows: Sequence[bytes]) -> int:
+    """The label's column: the only one not called a pixel, else the first or the last one,
+    whichever contains labels alone."""
     named = [i for i, name in enumerate(header) if not name.startswith("pixel")]
     if len(header) == _VALUES and len(named) == 1:
         return named[0]

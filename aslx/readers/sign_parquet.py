@@ -1,79 +1,74 @@
-"""A parquet with a row for each landmark, as Kaggle's asl-signs has them -> a clip."""
+"""Kaggle's parquet of asl-signs, which has one row for each landmark -> a clip."""
 
 import dataclasses
 import functools
-import os
-from collections.abc import Collection
-from typing import BinaryIO
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
 from aslx import errors
-from aslx.readers import mending, parquet_rows
+from aslx.readers import file_kinds, mending, parquet_bounds, parquet_rows
 from aslx.schema import landmarks
 
-_AXES, _PLACE = ("x", "y", "z"), ("frame", "type", "landmark_index")
+_PLACE = ("frame", "type", "landmark_index")
 _POINTS, _ORDER = len(landmarks.POINTS), np.arange(len(landmarks.POINTS))
 _BEGIN = {part: landmarks.POINTS.index(f"{part}_0") for part in landmarks.PARTS}
-_IRIS = 10  # Points that MediaPipe's refined face has more.
+_IRIS = 10  # Points that MediaPipe's refined face mesh adds.
 
 
 @dataclasses.dataclass(frozen=True)
 class Clip:
-    """What a parquet holds."""
+    """The contents of a parquet."""
 
     points: np.ndarray  # float32[T, 543, 3], NaN where the tracker lost a part.
-    mended: tuple[str, ...]  # What was put right: words of `mending`.
+    mended: tuple[str, ...]  # What was put right, in words of `mending`.
 
 
-def clip(path: str | os.PathLike | BinaryIO, bounds: parquet_rows.Bounds | None = None) -> Clip:
-    """The clip of a parquet that has a row for each landmark, wherever its rows stand.
+def clip(path: file_kinds.File, bounds: parquet_bounds.Bounds | None = None) -> Clip:
+    """The clip of a parquet with one row for each landmark, in any order.
 
-    A row's place follows from `frame`, `type` and `landmark_index`. Without these three a frame is
-    543 rows in the order of `landmarks.POINTS`, as Kaggle's own loader has it. Rows of the iris,
-    face 468 to 477, are left out. BadInput as `rows.batches`, and where a landmark is unknown,
-    lacks in a frame or comes twice with other values.
+    `frame`, `type` and `landmark_index` tell which landmark a row is. Without these three columns,
+    a frame is 543 rows in the order of `landmarks.POINTS`, as in Kaggle's own loader. Rows of the
+    iris, face 468 to 477, are left out. BadInput as `parquet_rows.batches`, and where a landmark is
+    unknown, missing from a frame, or there twice with different values.
     """
-    batches = list(
-        parquet_rows.batches(path, functools.partial(_choose, path), bounds, texts=("type",))
-    )
+    choose = functools.partial(_choose, path)
+    batches = list(parquet_rows.batches(path, choose, bounds, texts=("type",)))
     if not batches:
-        return Clip(np.zeros((0, len(landmarks.POINTS), 3), np.float32), ())
-    values_R3 = np.concatenate([batch.floats(_AXES) for batch in batches])
-    named = "type" in batches[0].columns.schema.names
-    place = _placed if named else _counted
-    points_TN3, mended = place(path, batches, values_R3)
+        return Clip(np.zeros((0, _POINTS, 3), np.float32), ())
+    values_R3 = np.concatenate([batch.floats([*landmarks.AXES]) for batch in batches])
+    mended = ()
+    if "type" in batches[0].columns.schema.names:
+        points_TN3, mended = _placed(path, batches, values_R3)
+    elif len(values_R3) % _POINTS:
+        raise errors.BadInput(f"{path} has {len(values_R3)} rows, and a frame has {_POINTS}")
+    else:
+        points_TN3 = values_R3.reshape(-1, _POINTS, 3)
     points_TN3, lost = mending.missing(points_TN3, landmarks.ALL)
     return Clip(points_TN3, (*mended, *lost))
 
 
-def _choose(path: str | os.PathLike | BinaryIO, names: Collection[str]) -> list[str]:
+def _choose(path: file_kinds.File, names: Collection[str]) -> list[str]:
+    """The columns to read; BadInput names one that is missing."""
     there = [name for name in _PLACE if name in names]
-    lacking = [name for name in (*_AXES, *(_PLACE if there else ())) if name not in names]
-    if lacking:
+    wanted = [*landmarks.AXES, *(_PLACE if there else ())]
+    missing = [name for name in wanted if name not in names]
+    if missing:
         raise errors.BadInput(
-            f"{path} has no column {lacking[0]!r}: a clip has {', '.join((*_PLACE, *_AXES))}, or "
-            f"{', '.join(_AXES)} alone"
+            f"{path} has no column {missing[0]!r}: a clip has {', '.join(_PLACE)}, x, y, z, or "
+            "x, y, z alone"
         )
-    return [*_AXES, *there]
-
-
-def _counted(
-    path: str | os.PathLike | BinaryIO, batches: list[parquet_rows.Batch], values_R3: np.ndarray
-) -> tuple[np.ndarray, tuple[str, ...]]:
-    del batches
-    if len(values_R3) % _POINTS:
-        raise errors.BadInput(f"{path} has {len(values_R3)} rows, and a frame has {_POINTS}")
-    return values_R3.reshape(-1, _POINTS, 3), ()
+    return wanted
 
 
 def _placed(
-    path: str | os.PathLike | BinaryIO, batches: list[parquet_rows.Batch], values_R3: np.ndarray
+    path: file_kinds.File, batches: Sequence[parquet_rows.Batch], values_R3: np.ndarray
 ) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Points f[T, N, 3] in the order of frames and landmarks, and what was put right."""
     frame_R = np.concatenate([batch.numbers("frame") for batch in batches])
     point_R = np.concatenate([_points(batch) for batch in batches])
-    usual = len(frame_R) % _POINTS == 0 and (point_R.reshape(-1, _POINTS) == _ORDER).all()
-    if usual:
+    # Nearly always every frame is whole and in order, which takes a hundredth of the time.
+    if len(frame_R) % _POINTS == 0 and (point_R.reshape(-1, _POINTS) == _ORDER).all():
         frame_TN = frame_R.reshape(-1, _POINTS)
         if (frame_TN == frame_TN[:, :1]).all():
             points_TN3 = values_R3.reshape(-1, _POINTS, 3)
@@ -92,9 +87,9 @@ def _placed(
             f"has {_POINTS} rows"
         )
     taken_R3 = points_TN3[number_R, point_R]
-    same = (taken_R3 == values_R3) | (np.isnan(taken_R3) & np.isnan(values_R3))
-    if not same.all():
-        row = int(np.argmin(same.all(-1)))
+    same_R3 = (taken_R3 == values_R3) | (np.isnan(taken_R3) & np.isnan(values_R3))
+    if not same_R3.all():
+        row = int(np.argmin(same_R3.all(-1)))
         raise errors.BadInput(
             f"{path} has {landmarks.POINTS[point_R[row]]} of frame {frame_R[row]:g} twice, with "
             "other values"
@@ -104,7 +99,7 @@ def _placed(
 
 
 def _points(batch: parquet_rows.Batch) -> np.ndarray:
-    """int[R]: which landmark each row is, -1 for one that is left out."""
+    """int[R]: the landmark of each row, -1 for a row that is left out."""
     codes, words = batch.texts("type")
     index_R = batch.integers("landmark_index")
     words = [*words, "nothing"]  # Code -1.

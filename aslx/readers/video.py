@@ -1,8 +1,8 @@
-"""Videos in and out: MediaPipe Holistic and OpenCV, in an environment and a process of their own.
+"""Videos in and out: MediaPipe Holistic and OpenCV, with packages and a process of their own.
 
-MediaPipe 0.10.14, the last that holds Holistic's models, wants protobuf before 5, and TensorFlow
-wants a later one. So what it needs is installed once, beside and not among the packages of the
-trainer: in a folder of ~/.cache/aslx that only `video_worker.py` looks into.
+MediaPipe 0.10.14, the last version with Holistic's models, needs protobuf below 5; TensorFlow needs
+a later one. So MediaPipe's packages are installed once into a folder of ~/.cache/aslx, apart from
+the trainer's, and only `video_worker.py` imports them.
 """
 
 import contextlib
@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import hashlib
 import json
+import math
 import os
 import pathlib
 import shutil
@@ -17,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from typing import IO, Any
 
 import numpy as np
 import tqdm
@@ -26,7 +28,7 @@ from aslx.readers import file_kinds
 from aslx.schema import landmarks
 from aslx.storage import files
 
-# All that the worker imports, and no more: MediaPipe also names JAX and matplotlib.
+# What the worker imports, and no more: MediaPipe also lists JAX and matplotlib.
 REQUIREMENTS = (
     "mediapipe==0.10.14",
     "absl-py==2.5.1",
@@ -40,8 +42,8 @@ SUFFIXES = (
     *(".3gp", ".asf", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg"),
     *(".mts", ".ogv", ".ts", ".webm", ".wmv"),
 )
-RATE = 30  # Frames a second of Kaggle's clips, about.
-_NEWEST = (3, 12)  # Python for which MediaPipe 0.10.14 is made.
+RATE = 30  # Frames per second, about those of Kaggle's clips.
+_NEWEST = (3, 12)  # The latest Python that MediaPipe 0.10.14 supports.
 _WRISTS = landmarks.ALL.indices("left_hand_0", "right_hand_0")
 _WORKER = pathlib.Path(__file__).with_name("video_worker.py")
 
@@ -53,22 +55,21 @@ class Track:
     seconds: np.ndarray  # f32[T], since the first frame.
     hands: np.ndarray  # bool[T]: whether a hand was found.
     values: np.ndarray
-    """f32[T, 1662], see `landmarks.holistic`, NaN where a part was not found; or what `track` was
-    told to take."""
-    width: int  # Of the picture, in pixels.
+    """f32[T, 1662], see `landmarks.holistic`, NaN where a part was not found; or what `take` of
+    `track` made of them."""
+    width: int  # Pixels of the picture.
     height: int
-    rate: float  # Frames a second, as the file says.
+    rate: float  # Frames per second, according to the file.
 
     @functools.cached_property
     def points(self) -> np.ndarray:
-        """f32[T, 543, 3] of all values."""
+        """f32[T, 543, 3] from `values` f32[T, 1662]."""
         return landmarks.holistic(self.values)
 
 
 def is_video(path: str | os.PathLike) -> bool:
-    """By what it holds, or else by its name; a GIF is one too."""
-    kind = file_kinds.kind(path)
-    if kind:
+    """Whether a file is a video or a GIF, by its contents, or else by its name."""
+    if kind := file_kinds.kind(path):
         return kind in (file_kinds.VIDEO, file_kinds.GIF)
     return pathlib.Path(path).suffix.lower() in SUFFIXES
 
@@ -80,25 +81,22 @@ def track(
     take: Callable[[np.ndarray], np.ndarray] = lambda values_TD: values_TD,
     quiet: bool = False,
 ) -> Track:
-    """The landmarks of a video's frames, or of those at `fps` a second, with progress on a terminal
-    unless `quiet`. `take` makes of values f32[T, 1662], 6.6 kB a frame, what is kept of them.
-    BadInput names a file that is missing, damaged, no video or empty; OSError says why MediaPipe
-    cannot be set up."""
+    """The landmarks of a video's frames, or of `fps` frames per second.
+
+    `take` reduces values f32[T, 1662], which have 6.6 kB a frame, to what is kept. Progress is
+    shown on a terminal unless `quiet`. BadInput names a file that is missing, damaged, no video or
+    empty; OSError says why MediaPipe cannot be set up."""
     size = 4 * (1 + landmarks.KEYPOINTS)
     none = take(np.zeros((0, landmarks.KEYPOINTS), "<f4"))
-    seconds, hands, kept = bytearray(), [], bytearray()  # They grow in place.
+    seconds, hands, kept = bytearray(), [], bytearray()
     with _reading("landmarks", path, fps) as (head, stdout):
         total = round(head["seconds"] * (fps or head["rate"])) or None
-        name = pathlib.Path(path).name
-        with tqdm.tqdm(
-            total=total, desc=name, unit=" frames", leave=False, disable=quiet or None
-        ) as bar:
-            while len(raw := stdout.read(size)) == size:
-                values_1D = np.frombuffer(raw, "<f4", offset=4)[None]
-                seconds += raw[:4]
-                hands.append(np.isfinite(landmarks.holistic(values_1D)[0, _WRISTS]).any())
-                kept += take(values_1D).tobytes()
-                bar.update()
+        bar = functools.partial(tqdm.tqdm, unit=" frames", leave=False, disable=quiet or None)
+        for raw in bar(_pieces(stdout, size), total=total, desc=pathlib.Path(path).name):
+            values_1D = np.frombuffer(raw, "<f4", offset=4)[None]
+            seconds += raw[:4]
+            hands.append(np.isfinite(landmarks.holistic(values_1D)[0, _WRISTS]).any())
+            kept += take(values_1D).tobytes()
     return Track(
         seconds=np.frombuffer(seconds, "<f4"),
         hands=np.array(hands),
@@ -111,21 +109,22 @@ def track(
 
 @contextlib.contextmanager
 def pictures(path: str | os.PathLike, fps: float | None = None) -> Iterator[Iterator[np.ndarray]]:
-    """The frames that `track` tracks, u8[H, W, 3]; errors as there."""
+    """The frames that `track` reads, u8[H, W, 3]; errors as there."""
     with _reading("pictures", path, fps) as (head, stdout):
         shape = head["height"], head["width"], 3
+        pieces = _pieces(stdout, math.prod(shape))
+        yield (np.frombuffer(raw, np.uint8).reshape(shape) for raw in pieces)
 
-        def each() -> Iterator[np.ndarray]:
-            while len(raw := stdout.read(int(np.prod(shape)))) == np.prod(shape):
-                yield np.frombuffer(raw, np.uint8).reshape(shape)
 
-        yield each()
+def _pieces(stream: IO[bytes], size: int) -> Iterator[bytes]:
+    while len(raw := stream.read(size)) == size:
+        yield raw
 
 
 def write(
     path: str | os.PathLike, frames: Iterator[np.ndarray], fps: float, width: int, height: int
 ) -> None:
-    """An mp4 of u8[height, width, 3] pictures, which appears when it is whole."""
+    """Writes an mp4 of pictures u8[height, width, 3]; it appears once it is complete."""
     whole = pathlib.Path(path)
     files.make(whole.parent)
     with (
@@ -133,14 +132,17 @@ def write(
         _worker("write", partial, fps, width, height) as process,
     ):
         assert process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # The worker says why.
+        with contextlib.suppress(BrokenPipeError):  # `_worker` raises the worker's error.
             for frame in frames:
                 process.stdin.write(frame.tobytes())
             process.stdin.close()
 
 
 @contextlib.contextmanager
-def _reading(task: str, path: str | os.PathLike, fps: float | None) -> Iterator[tuple]:
+def _reading(
+    task: str, path: str | os.PathLike, fps: float | None
+) -> Iterator[tuple[dict[str, Any], IO[bytes]]]:
+    """What the worker says of a video, and its output, frame after frame."""
     if not pathlib.Path(path).is_file():
         raise errors.BadInput(f"there is no file {path}")
     if (kind := file_kinds.kind(path)) and not is_video(path):
@@ -153,14 +155,14 @@ def _reading(task: str, path: str | os.PathLike, fps: float | None) -> Iterator[
         if head:
             yield json.loads(head), process.stdout
             return
-    raise errors.BadInput(f"{path} cannot be read")  # The worker ended well and said nothing.
+    raise errors.BadInput(f"{path} cannot be read")  # The worker ended without a word.
 
 
 @contextlib.contextmanager
 def _worker(task: str, path: str | os.PathLike, *rest: object) -> Iterator[subprocess.Popen]:
-    """Runs the worker; BadInput is what it says of the file."""
+    """Runs the worker; BadInput tells what it reports of the file."""
     command = [sys.executable, "-I", "-S", _WORKER, packages(), task, os.path.abspath(path), *rest]
-    with tempfile.TemporaryFile() as log:  # The libraries' talk: to be shown only where they fail.
+    with tempfile.TemporaryFile() as log:  # Libraries print much; it is shown after a failure.
         process = subprocess.Popen(
             list(map(str, command)), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log
         )
@@ -180,12 +182,14 @@ def _worker(task: str, path: str | os.PathLike, *rest: object) -> Iterator[subpr
 
 
 def _fault(path: str | os.PathLike, status: int, lines: list[str]) -> Exception:
-    """What the worker ended with: a word on the file, the end of the machine's memory, or a bug."""
+    """The worker's failure: a fault of the file, too little memory, or a bug."""
     told = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
     if told:
         return errors.BadInput(told[-1])
-    if status == -9:  # SIGKILL, which Windows does not know.
-        return errors.Unavailable(f"what reads {path} was killed, perhaps for want of memory")
+    if status == -9:  # SIGKILL, which Windows does not have.
+        return errors.Unavailable(
+            f"the process that reads {path} was killed, perhaps for lack of memory"
+        )
     if status < 0:
         return errors.BadInput(
             f"{path} crashes its decoder (signal {-status}): it is damaged, convert it"
@@ -194,9 +198,9 @@ def _fault(path: str | os.PathLike, status: int, lines: list[str]) -> Exception:
 
 
 def packages() -> pathlib.Path:
-    """The folder of what the worker imports, installed there by pip if it is not yet.
+    """The folder of the worker's packages, which pip installs there the first time.
 
-    BadInput and `errors.Unavailable` say why it cannot be."""
+    BadInput and `errors.Unavailable` say why they cannot be installed."""
     tag = " ".join((*REQUIREMENTS, sys.implementation.cache_tag or "", sys.platform))
     folder = files.cache() / f"mediapipe-{hashlib.sha256(tag.encode()).hexdigest()[:12]}"
     if folder.is_dir():
@@ -204,21 +208,22 @@ def packages() -> pathlib.Path:
     version = ".".join(map(str, sys.version_info[:2]))
     if tuple(sys.version_info[:2]) > _NEWEST:
         raise errors.BadInput(
-            f"videos are read by MediaPipe 0.10.14, which is made for Python 3.9 to 3.12, and this "
-            f"is {version}: use such a Python, or give parquet files of landmarks"
+            f"videos are read by MediaPipe 0.10.14, which needs Python 3.9 to 3.12, and this is "
+            f"{version}: use such a Python, or give parquet files of landmarks"
         )
-    print(f"setting up MediaPipe, once, in {folder}: 105 MB to fetch", file=sys.stderr)
+    print(f"installing MediaPipe once in {folder}: downloads 105 MB", file=sys.stderr)
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = tempfile.mkdtemp(prefix=".mediapipe-", dir=folder.parent)
-    # Each package is pinned, so none needs to be resolved.
+    # Every package is pinned, so there is nothing to resolve.
     pip = "-m pip install --quiet --no-deps --only-binary :all: --no-compile --no-user --no-input"
     command = [sys.executable, *pip.split(), "--target", partial, *REQUIREMENTS]
+    # Constraints in the environment are meant for the trainer's packages.
+    env = {k: v for k, v in os.environ.items() if k not in ("PIP_CONSTRAINT", "PIP_REQUIREMENT")}
     try:
-        done = subprocess.run(command, capture_output=True, text=True, env=_without_constraints())
+        done = subprocess.run(command, capture_output=True, text=True, env=env)
         if done.returncode:
-            told = [
-                line for line in done.stderr.splitlines() if "ERROR" in line or "No mod" in line
-            ]
+            lines = done.stderr.splitlines()
+            told = [line for line in lines if "ERROR" in line or "No mod" in line]
             raise errors.Unavailable(
                 "MediaPipe 0.10.14 cannot be set up; it needs pip, a package index and Python 3.9 "
                 f"to 3.12 (this is {version}): {told[-1] if told else done.stderr.strip()[-300:]}"
@@ -231,8 +236,3 @@ def packages() -> pathlib.Path:
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return folder
-
-
-def _without_constraints() -> dict[str, str]:
-    """The environment without constraints, which are the trainer's and not the worker's."""
-    return {k: v for k, v in os.environ.items() if k not in ("PIP_CONSTRAINT", "PIP_REQUIREMENT")}

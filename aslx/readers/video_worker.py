@@ -1,11 +1,12 @@
-"""Tracks, reads and writes videos in a process of its own: MediaPipe's packages do not stand beside
-the trainer's. `aslx.readers.video` starts it, with the folder of those packages first:
+"""Tracks, reads and writes videos, in a process apart from the trainer's packages.
+
+`aslx.readers.video` starts it, with the folder of MediaPipe's packages as first argument:
 
     python -I -S video_worker.py PACKAGES landmarks|pictures FILE FPS
     python -I -S video_worker.py PACKAGES write FILE FPS WIDTH HEIGHT
 
-Answers a line of JSON and then raw frames on stdout, or takes raw RGB on stdin. What is wrong with
-a file is a line on stderr that begins with "error: ".
+It writes a line of JSON and then raw frames to stdout, or reads raw RGB from stdin. It tells of
+faults of a file in a line on stderr that begins with "error: ".
 """
 
 import json
@@ -18,31 +19,31 @@ from collections.abc import Iterator
 from typing import Any
 
 MOST_PIXELS = 2**25  # Of a frame: 8K.
-MOST_HEADER = 64 << 20  # Bytes of an MP4's.
-# From the pixels that are stored to those in the mirror; OpenCV knows turns alone.
+MOST_HEADER = 64 << 20  # Bytes of an MP4's header.
+# The matrices with a mirror, and what they make of the stored pixels; OpenCV only rotates.
 MIRRORS: dict = {
     (-1, 0, 0, 1): lambda picture: picture[:, ::-1],
     (1, 0, 0, -1): lambda picture: picture[::-1],
     (0, 1, 1, 0): lambda picture: picture.swapaxes(0, 1),
     (0, -1, -1, 0): lambda picture: picture[::-1, ::-1].swapaxes(0, 1),
 }
-# Values of a frame: those of `landmarks.holistic`.
+# Parts of a frame and their points, in the order that `landmarks.holistic` reads.
 PARTS = (("pose", 33), ("face", 468), ("left_hand", 21), ("right_hand", 21))
 
 
 def decoded(path) -> Iterator[Any]:
-    """A dict of what the container says, then (seconds, BGR picture) of every frame."""
+    """First a dict of the video's properties, then (seconds, BGR picture) of every frame."""
     import cv2  # pyright: ignore[reportMissingImports]
     import numpy as np
 
     capture = cv2.VideoCapture(path, cv2.CAP_FFMPEG)
     if not capture.isOpened():
         raise ValueError(f"{path} is no video that can be read")
-    # As it is to be seen: a phone stores the pixels as its camera lies. Width and height follow.
+    # Phones store pixels as the camera is held. OpenCV rotates them, and width and height too.
     mirrored = MIRRORS.get(matrix(path))
     capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0 if mirrored else 1)
     rate = capture.get(cv2.CAP_PROP_FPS)
-    usual = rate if 1 <= rate <= 240 else 30.0  # Streams without a rate say 1,000, or nothing.
+    usual = rate if 1 <= rate <= 240 else 30.0  # Streams without a rate have 1,000, or none.
     count = capture.get(cv2.CAP_PROP_FRAME_COUNT)
     seconds = count / rate if count > 0 and rate > 0 else 0.0
     sides = cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT
@@ -59,10 +60,10 @@ def decoded(path) -> Iterator[Any]:
             break
         at = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
         first = at if first is None else first
-        # Some containers have no times of their own.
+        # Some containers store no times.
         last = at - first if at - first > last else last + 1 / usual
         picture = np.ascontiguousarray(mirrored(picture)) if mirrored else picture
-        if picture.shape[:2] != (height, width):  # A call's film changes its size on the way.
+        if picture.shape[:2] != (height, width):  # Recorded calls change their size on the way.
             picture = cv2.resize(picture, (width, height))
         yield last, picture
     if first is None:
@@ -72,8 +73,8 @@ def decoded(path) -> Iterator[Any]:
 
 
 def matrix(path):
-    """How the film's first picture track is to be seen, as signs of a 2 x 2 matrix; MP4 and
-    QuickTime have one, and other films none."""
+    """The signs of the 2 x 2 display matrix of the first picture track, of MP4 and QuickTime; None
+    for other films."""
     begin, end = 0, os.path.getsize(path)
     with open(path, "rb") as f:
         while len(head := f.read(16)) >= 8:
@@ -82,7 +83,7 @@ def matrix(path):
             if head[4:8] == b"moov":
                 return first_matrix(f.read(min(size, MOST_HEADER)))
             begin += size
-            if size < 8 or begin >= end:  # 0: to the end.
+            if size < 8 or begin >= end:  # A size of 0 means: to the end.
                 return None
             f.seek(begin)
     return None
@@ -100,7 +101,7 @@ def first_matrix(moov):
 
 
 def codec(capture, path):
-    """What the film is coded with, and what to do."""
+    """The end of an error message: the film's codec, and the fix."""
     import cv2  # pyright: ignore[reportMissingImports]
 
     name = int(capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, "little", signed=True)
@@ -111,24 +112,24 @@ def codec(capture, path):
 
 
 def timed(frames, fps, rate):
-    """The frames as they are, or those that are to be seen in the middle of each 1/fps of a second,
-    as the page looks at a film; the last frame is to be seen for 1/rate of a second."""
+    """All frames if `fps` is 0, else those shown in the middle of each 1/fps of a second, as on the
+    live page. The last frame is shown for 1/rate of a second."""
     if not fps:
         yield from frames
         return
-    shown, held, last = 0, None, 0.0
+    count, current, last = 0, None, 0.0
     for seconds, picture in frames:
-        while held is not None and (shown + 0.5) / fps < seconds - 1e-6:
-            yield shown / fps, held
-            shown += 1
-        held, last = picture, seconds
-    while held is not None and shown < max(1, round((last + 1 / rate) * fps)):
-        yield shown / fps, held
-        shown += 1
+        while current is not None and (count + 0.5) / fps < seconds - 1e-6:
+            yield count / fps, current
+            count += 1
+        current, last = picture, seconds
+    while current is not None and count < max(1, round((last + 1 / rate) * fps)):
+        yield count / fps, current
+        count += 1
 
 
 def values(found):
-    """f32[1662] of what MediaPipe found, NaN where it found no part."""
+    """f32[1662] of MediaPipe's results, NaN for a part that it did not find."""
     import numpy as np
 
     out = []
@@ -142,8 +143,8 @@ def values(found):
 
 
 def track(frames):
-    """Seconds and values of every frame, as bytes."""
-    # MediaPipe draws with it, and we do not: 100 MB less to install.
+    """The seconds and values of every frame, as bytes."""
+    # MediaPipe only draws with matplotlib, whose 100 MB are not installed.
     for name in ("matplotlib", "matplotlib.pyplot"):
         sys.modules[name] = types.ModuleType(name)
     import cv2  # pyright: ignore[reportMissingImports]
@@ -173,13 +174,12 @@ def write(path, fps, width, height):
     out = cv2.VideoWriter(path, cv2.CAP_FFMPEG, code, fps, (width, height))
     if not out.isOpened():
         raise ValueError(f"{path} cannot be written")
-    size = width * height * 3
-    frames = 0
+    size, frames = width * height * 3, 0
     while len(raw := sys.stdin.buffer.read(size)) == size:
         out.write(np.frombuffer(raw, np.uint8).reshape(height, width, 3)[..., ::-1])
         frames += 1
     out.release()
-    # The writer does not say whether it could write.
+    # The writer does not report failures.
     written = cv2.VideoCapture(path, cv2.CAP_FFMPEG).get(cv2.CAP_PROP_FRAME_COUNT)
     if written != frames:
         raise ValueError(f"{path} holds {written:.0f} of {frames} frames: is the disk full?")
@@ -187,7 +187,7 @@ def write(path, fps, width, height):
 
 def main(packages, task, path, fps, *size):
     sys.path.insert(0, packages)
-    # Libraries may print what they like: to stderr.
+    # Libraries print to stdout: send that to stderr.
     stdout = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     if task == "write":
@@ -195,8 +195,8 @@ def main(packages, task, path, fps, *size):
     frames = decoded(path)
     head = next(frames)
     stdout.write(json.dumps(head).encode() + b"\n")
-    shown = timed(frames, float(fps), head["rate"])
-    for raw in {"landmarks": track, "pictures": pictures}[task](shown):
+    chosen = timed(frames, float(fps), head["rate"])
+    for raw in {"landmarks": track, "pictures": pictures}[task](chosen):
         stdout.write(raw)
         stdout.flush()
 

@@ -1,5 +1,4 @@
-"""What landmarks, characters and columns are called, and in which order they stand; and what is
-asked of features and networks, which every config chooses.
+"""The names and order of landmarks, characters and columns, and Protocols of features and networks.
 
 In: nothing. Out: names, indices and Protocols that every other room shares.
 """

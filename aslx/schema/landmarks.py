@@ -16,13 +16,13 @@ AXES = "xyz"
 PARTS = {"face": 468, "left_hand": 21, "pose": 33, "right_hand": 21}
 POINTS = tuple(f"{part}_{i}" for part, n in PARTS.items() for i in range(n))
 
-# A frame of the published keypoint LSTM, and of a tracked film: how many values each part has, in
-# this order. The pose has x, y, z and visibility; the other parts have x, y, z.
+# Values of each part in a frame of the published keypoint LSTM, and of a tracked video, in order.
+# The pose has x, y, z and visibility, the other parts x, y, z.
 KEYPOINT_PARTS = {"pose": 4 * 33, "face": 3 * 468, "left_hand": 3 * 21, "right_hand": 3 * 21}
 KEYPOINTS = sum(KEYPOINT_PARTS.values())
 KEYPOINTS_NO_FACE = KEYPOINTS - KEYPOINT_PARTS["face"]
 
-# MediaPipe's hand: wrist, then four joints a finger from the palm to the tip.
+# MediaPipe's hand: the wrist (0), then four joints of each finger from the palm to the tip.
 FINGERS = {
     "thumb": (1, 2, 3, 4),
     "index": (5, 6, 7, 8),
@@ -35,8 +35,8 @@ HAND_EDGES = (
     *((5, 9), (9, 13), (13, 17)),
 )
 
-# Face mesh outlines, from MediaPipe's face_mesh_connections, ordered so that a list read backwards
-# (lips) or beside its twin (eyes) is its mirror image.
+# Outlines of the face mesh, from MediaPipe's face_mesh_connections. A list of the lips is its own
+# mirror image when reversed; the lists of the eyes are mirror images point by point.
 _LIPS_OUTER_TOP = (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291)
 _LIPS_OUTER_BOTTOM = (146, 91, 181, 84, 17, 314, 405, 321, 375)
 _LIPS_INNER_TOP = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308)
@@ -49,21 +49,17 @@ ARMS = tuple(range(11, 23))  # Shoulders, elbows, wrists, and three fingers of e
 
 
 def _mirror_points() -> dict[str, str]:
-    """Each point's twin in the mirror; points on the middle line, and unlisted face points, are
+    """Each point's mirror image; points on the middle line, and unlisted ones of the face, are
     their own."""
-    twin = {p: p for p in POINTS}
-    for i in range(21):
-        twin[f"left_hand_{i}"], twin[f"right_hand_{i}"] = f"right_hand_{i}", f"left_hand_{i}"
+    pairs = [(f"left_hand_{i}", f"right_hand_{i}") for i in range(21)]
     # MediaPipe's pose: 1-3 are the left eye, 4-6 the right; from 7 on, left is odd, right even.
-    for left, right in [(1, 4), (2, 5), (3, 6), *((i, i + 1) for i in range(7, 33, 2))]:
-        twin[f"pose_{left}"], twin[f"pose_{right}"] = f"pose_{right}", f"pose_{left}"
-    lips = (_LIPS_OUTER_TOP, _LIPS_OUTER_BOTTOM, _LIPS_INNER_TOP, _LIPS_INNER_BOTTOM)
-    for a, b in [(row, row[::-1]) for row in lips] + [
-        (_EYE_RIGHT, _EYE_LEFT),
-        (_EYE_LEFT, _EYE_RIGHT),
-    ]:
-        twin |= {f"face_{i}": f"face_{j}" for i, j in zip(a, b, strict=True)}
-    return twin | {"face_98": "face_327", "face_327": "face_98"}
+    pose = [(1, 4), (2, 5), (3, 6), *((i, i + 1) for i in range(7, 33, 2))]
+    pairs += [(f"pose_{a}", f"pose_{b}") for a, b in pose]
+    face = [(98, 327), *zip(_EYE_RIGHT, _EYE_LEFT, strict=True)]
+    for lip in (_LIPS_OUTER_TOP, _LIPS_OUTER_BOTTOM, _LIPS_INNER_TOP, _LIPS_INNER_BOTTOM):
+        face += zip(lip, reversed(lip), strict=True)
+    pairs += [(f"face_{a}", f"face_{b}") for a, b in face]
+    return {p: p for p in POINTS} | dict(pairs) | {b: a for a, b in pairs}
 
 
 MIRROR = _mirror_points()
@@ -71,29 +67,27 @@ MIRROR = _mirror_points()
 
 @dataclasses.dataclass(frozen=True)
 class Selection:
-    """Some of the 543 points, in an order of its own; everything that depends on them follows."""
+    """Some of the 543 points, in an order of its own."""
 
     name: str
     points: tuple[str, ...]
 
     @functools.cached_property
     def columns(self) -> tuple[str, ...]:
-        """Parquet columns: all x, all y, all z. The exported model's `selected_columns`."""
+        """Columns of Kaggle's parquet, and the exported model's `selected_columns`."""
         return tuple(f"{axis}_{point}" for axis in AXES for point in self.points)
 
     @functools.cached_property
     def mirror(self) -> np.ndarray:
-        """int[N]: where each point finds its twin. A selection must hold both of a pair."""
+        """int[N]: the position of each point's mirror image, which must be selected too."""
         return np.array([self.points.index(MIRROR[p]) for p in self.points])
 
     def part(self, prefix: str) -> np.ndarray:
         """int[n]: positions of the points of one part ("right_hand", "pose", "face")."""
-        return np.array(
-            [i for i, p in enumerate(self.points) if p.rpartition("_")[0] == prefix], int
-        )
+        return np.array([i for i, p in enumerate(self.points) if _part(p) == prefix], int)
 
     def indices(self, *points: str) -> np.ndarray:
-        """int[n]: positions of these points; BadInput names one that is not here."""
+        """int[n]: positions of these points; BadInput names one that is not selected."""
         missing = [p for p in points if p not in self.points]
         if missing:
             raise errors.BadInput(f"the selection {self.name} lacks {missing[0]}")
@@ -105,8 +99,9 @@ class Selection:
 
 
 def holistic(values_TD: np.ndarray) -> np.ndarray:
-    """Frames in the layout of `KEYPOINT_PARTS` -> f32[T, 543, 3] in the order of `POINTS`. D is
-    1,662; or 258 without the face, which then is NaN."""
+    """Frames [T, D] in the layout of `KEYPOINT_PARTS` -> f32[T, 543, 3] in the order of `POINTS`.
+
+    D is 1,662, or 258 without the face, which is then NaN."""
     if values_TD.shape[1] < KEYPOINTS:
         face_TD = np.full((len(values_TD), KEYPOINT_PARTS["face"]), np.nan)
         pose_TD, hands_TD = np.split(values_TD, [KEYPOINT_PARTS["pose"]], axis=1)
@@ -126,21 +121,21 @@ def without_face(values_TD: np.ndarray) -> np.ndarray:
 
 
 def lost_where_zero(points_TN3: np.ndarray, selection: Selection) -> tuple[np.ndarray, int]:
-    """Points f[T, N, 3] with NaN for a part (a hand, the face, the pose) that is 0 in all its
-    points in a frame, as other tools write one that they lost; and how many such frames and parts
-    there are. Where there are none, the array itself.
+    """Points f[T, N, 3] with NaN for every part (a hand, the face, the pose) that is 0 at all its
+    points in a frame, as some tools write a lost part; and the number of such frames and parts.
 
-    A single point at 0 stays: that is the wrist where landmarks are told relative to the wrist.
+    Without any, the array is returned as it is. A single point at 0 stays: it is the wrist where
+    coordinates are relative to the wrist.
     """
     found, count = points_TN3, 0
     for part in PARTS:
         mine = selection.part(part)
         if not len(mine):
             continue
-        # The first point tells nearly always, and looking at all takes as long as reading them.
+        # The first point nearly always rules a part out; testing all takes as long as reading.
         maybe = np.flatnonzero((points_TN3[:, mine[0], :2] == 0).all(-1))
         values = points_TN3[np.ix_(maybe, mine)]
-        frames = maybe[((values == 0) | np.isnan(values)).all((1, 2))]  # Some have no z.
+        frames = maybe[((values == 0) | np.isnan(values)).all((1, 2))]  # z may be NaN.
         if len(frames):
             found = points_TN3.copy() if found is points_TN3 else found
             found[np.ix_(frames, mine)] = np.nan
@@ -158,11 +153,11 @@ def _named(part: str, ids) -> tuple[str, ...]:
 
 _RIGHT, _LEFT = _named("right_hand", range(21)), _named("left_hand", range(21))
 
-# Both fingerspelling baselines: the hands, and the pose's left, then right forearm and fingers.
+# Of both fingerspelling baselines: hands, and the pose's left, then right forearm and fingers.
 SEED_HANDS_POSE = Selection(
     "seed_hands_pose", _RIGHT + _LEFT + _named("pose", (13, 15, 17, 19, 21, 14, 16, 18, 20, 22))
 )
-# The points of the competition's first place: hands, arms, and 76 of the face.
+# Of the competition's first place: hands, arms, and 76 points of the face.
 HOLISTIC130 = Selection(
     "holistic130",
     _RIGHT + _LEFT + _named("pose", ARMS) + _named("face", LIPS + _NOSE + _EYE_RIGHT + _EYE_LEFT),
@@ -172,7 +167,7 @@ SELECTIONS = {s.name: s for s in (SEED_HANDS_POSE, HOLISTIC130)}
 
 
 def of_parts(parts: tuple[str, ...]) -> Selection:
-    """The points of HOLISTIC130 that lie in these parts or, in a mirror, would."""
+    """The points of HOLISTIC130 that are in these parts, or whose mirror images are."""
     points = [p for p in HOLISTIC130.points if {_part(p), _part(MIRROR[p])} & set(parts)]
     return Selection("+".join(sorted(set(map(_part, points)))), tuple(points))
 
@@ -184,6 +179,5 @@ def selection(name: str) -> Selection:
 
 
 def columns(clip_TN3: np.ndarray) -> np.ndarray:
-    """A clip as the parquet has it: f32[T, 3 N], all x, all y, all z."""
-    clip_TN3 = clip_TN3.astype(np.float32)
-    return clip_TN3.transpose(0, 2, 1).reshape(len(clip_TN3), -1)
+    """A clip [T, N, 3] as in Kaggle's parquet: f32[T, 3 N], all x, all y, all z."""
+    return clip_TN3.astype(np.float32).transpose(0, 2, 1).reshape(len(clip_TN3), -1)

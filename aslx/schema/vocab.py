@@ -1,7 +1,7 @@
 """Characters <-> ids: the 59 of Kaggle's asl-fingerspelling, then pad, start and end.
 
-The order is that of the competition's character_to_prediction_index.json. Pad doubles as the CTC
-blank: Kaggle's loop drops every index past 58, so either may stand in an exported answer.
+The order is that of the competition's character_to_prediction_index.json. Pad is also the CTC
+blank: Kaggle's loop drops every index past 58, so exported answers may contain either.
 """
 
 import pathlib
@@ -23,7 +23,7 @@ _IDS[np.frombuffer(CHARACTERS.encode(), np.uint8)] = np.arange(len(CHARACTERS))
 
 
 def encode(phrase: str | bytes) -> np.ndarray:
-    """The ids of a phrase, uint8[characters]; BadInput names a character that has none."""
+    """The ids of a phrase, uint8[characters]; BadInput names a character without an id."""
     raw = phrase.encode() if isinstance(phrase, str) else phrase
     ids = _IDS[np.frombuffer(raw, np.uint8)]
     if (ids == _UNKNOWN).any():
@@ -36,7 +36,7 @@ def encode(phrase: str | bytes) -> np.ndarray:
 
 
 def decode(ids: np.ndarray) -> str:
-    """The text of ids up to the first END; pads, blanks and starts are dropped."""
+    """The text of ids up to the first END, without PAD, BLANK and START."""
     ids = np.asarray(ids)
     ends = np.flatnonzero(ids == END)
     return "".join(CHARACTERS[i] for i in ids[: ends[0] if len(ends) else None] if i < PAD)

@@ -15,7 +15,7 @@ from PIL import Image
 
 from aslx import errors
 from aslx.export.exported import About
-from aslx.readers import images, parquet, parquet_rows, sign_parquet
+from aslx.readers import images, parquet, parquet_bounds, parquet_rows, sign_parquet
 from aslx.schema import landmarks
 from aslx.serve import packed, refusals
 from aslx.serve.limits import Limits
@@ -148,33 +148,33 @@ class _Body(io.BytesIO):
 
 def _parquet(body: bytes, about: About, limits: Limits) -> Clips:
     # A few bytes can stand for many equal rows.
-    bounds = parquet_rows.Bounds(rows=10 * limits.frames, bytes=_DECODED)
+    bounds = parquet_bounds.Bounds(rows=10 * limits.frames, bytes=_DECODED)
     try:
         if about.kind == "frames" and "landmark_index" in parquet_rows.names(_Body(body)):
             return _long(body, bounds, limits)
         return _wide(body, about, bounds, limits)
-    except parquet_rows.TooMuch as error:
+    except parquet_bounds.TooMuch as error:
         raise Refused(413, str(error)) from None
     except errors.BadInput as error:
         raise Refused(422, str(error)) from None
 
 
-def _long(body: bytes, bounds: parquet_rows.Bounds, limits: Limits) -> Clips:
+def _long(body: bytes, bounds: parquet_bounds.Bounds, limits: Limits) -> Clips:
     """A clip in the layout of asl-signs: a row for each landmark."""
     bounds = dataclasses.replace(bounds, rows=limits.frames * len(landmarks.POINTS))
     return [(None, sign_parquet.clip(_Body(body), bounds).points)]
 
 
-def _wide(body: bytes, about: About, bounds: parquet_rows.Bounds, limits: Limits) -> Clips:
+def _wide(body: bytes, about: About, bounds: parquet_bounds.Bounds, limits: Limits) -> Clips:
     """Clips in the layout of asl-fingerspelling: a row for each frame."""
     selection = about.selection
     pack = landmarks.columns if about.kind == "columns" else np.asarray
     found: Clips = []
-    for number, clip in parquet.sequences(_Body(body), selection, bounds):
-        check_frames(len(clip), limits)
+    for sequence in parquet.read(_Body(body), selection, bounds):
+        check_frames(len(sequence.points), limits)
         if len(found) == SEQUENCES:
             raise Refused(413, f"more than {SEQUENCES} sequences in a parquet")
-        found.append((number, pack(clip)))
+        found.append((sequence.id, pack(sequence.points)))
     return found
 
 

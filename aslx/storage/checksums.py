@@ -1,4 +1,4 @@
-"""A file of checksums in a folder, of the files that the folder holds."""
+"""A file with the checksums of all files in a folder."""
 
 import json
 import pathlib
@@ -13,7 +13,7 @@ _BLOCK = 1 << 20  # Bytes that are read at a time.
 
 
 def note(folder: files.Path) -> None:
-    """Writes the bytes and the CRC-32C of every file."""
+    """Writes the size and the CRC-32C of every file."""
     found = sorted(path for path in pathlib.Path(folder).rglob("*") if path.is_file())
     sums = {path.relative_to(folder).as_posix(): _sum(path) for path in found}
     sums.pop(NAME, None)
@@ -21,7 +21,7 @@ def note(folder: files.Path) -> None:
 
 
 def fault(folder: files.Path, sums: dict[str, Any]) -> str:
-    """Which file is not the one that was noted, or nothing."""
+    """What is wrong with a file whose checksum was noted in `sums`; empty: nothing."""
     for name, noted in sums.items():
         if name.startswith("/") or ".." in name.split("/"):
             return f"{folder / NAME} is damaged: it names a file elsewhere"
@@ -30,7 +30,7 @@ def fault(folder: files.Path, sums: dict[str, Any]) -> str:
         except FileNotFoundError:
             return f"{folder / name} is missing"
         if found != noted:
-            return f"{folder / name} is damaged: its checksum is another"
+            return f"{folder / name} is damaged: its checksum has changed"
     return ""
 
 

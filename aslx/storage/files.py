@@ -1,7 +1,7 @@
-"""Files and folders that stand whole or not at all, on a local disk or in a gs:// bucket.
+"""Files and folders that are complete or not there at all, on a local disk or in a gs:// bucket.
 
-What has its final name survives a power cut: bytes reach the disk before the name does, and the
-name before the function returns. In a bucket an object appears when it is whole.
+A file with its final name survives a power cut: its bytes reach the disk before the name does, and
+the name before the function returns. In a bucket, an object appears when it is complete.
 """
 
 import contextlib
@@ -21,11 +21,11 @@ from etils import epath
 from aslx import errors
 from aslx.storage import system
 
-Path = pathlib.Path | epath.Path  # epath's is pathlib's, and knows gs:// too.
+Path = pathlib.Path | epath.Path  # epath's has pathlib's methods, and handles gs:// too.
 
-_MOST_JSON = 16 << 20  # Bytes of a file that `read_json` takes.
-_KEPT = 40  # Characters of a name that a temporary one shows: no system takes any length.
-# What is wrong with a path that a user gave, and what to do.
+_MOST_JSON = 16 << 20  # Bytes of a file that `read_json` reads.
+_KEPT = 40  # Characters of a name that its temporary name contains: systems limit the length.
+# What is wrong with a path that a user gave, and the fix.
 _AT_FAULT = {
     errno.ENOENT: "is not there",
     errno.ENOTDIR: "is not there: a part of the path is a file",
@@ -40,7 +40,7 @@ _AT_FAULT = {
 
 
 def absolute(path: str | Path) -> epath.Path:
-    """The path with its root: what is in a bucket has one."""
+    """The absolute path; that of a bucket is absolute already."""
     return epath.Path(path) if in_bucket(path) else epath.Path(path).absolute()
 
 
@@ -49,8 +49,8 @@ def in_bucket(path: str | Path) -> bool:
 
 
 def home(path: str) -> str:
-    """The path with what a leading ~ stands for: a shell leaves it in --name=~/x, and nothing else
-    reads it in a config. BadInput where the user has no home."""
+    """The path with a leading ~ expanded, which a shell leaves in --name=~/x and in configs.
+    BadInput where the user has no home."""
     found = os.path.expanduser(path)
     if found == "~" or found.startswith("~/"):
         raise errors.BadInput(f"{path}: this user has no home folder; write the whole path")
@@ -58,8 +58,8 @@ def home(path: str) -> str:
 
 
 def real(folder: Path) -> pathlib.Path:
-    """Where a folder is, or is to be: a link of the user's own stays one. BadInput where somebody
-    else made it, who may want something of the user's replaced."""
+    """The folder without symbolic links. BadInput where another user made the link, who could thus
+    have a folder of this user's replaced."""
     path = pathlib.Path(os.fspath(folder))
     if path.is_symlink() and path.lstat().st_uid not in (0, system.user()):
         raise errors.BadInput(
@@ -69,10 +69,10 @@ def real(folder: Path) -> pathlib.Path:
 
 
 def cache() -> pathlib.Path:
-    """Where commands keep what they can make again: ~/.cache/aslx, or in XDG_CACHE_HOME.
+    """The folder of files that commands can make again: ~/.cache/aslx, or in XDG_CACHE_HOME.
 
-    A user without a home that can be written has a folder of their own among the temporary files;
-    BadInput where somebody else made it, since what is kept there is run.
+    Without a writable home it is among the temporary files; BadInput where another user could
+    write there, since programs are kept in it.
     """
     if given := os.environ.get("XDG_CACHE_HOME"):
         return pathlib.Path(given, "aslx")
@@ -85,7 +85,7 @@ def cache() -> pathlib.Path:
 
 
 def _own(folder: pathlib.Path) -> pathlib.Path:
-    """`folder`, which is made unless it is there, and which nobody but this user may write."""
+    """Makes a folder, unless it exists, that only this user may write."""
     with contextlib.suppress(FileExistsError):
         folder.mkdir(0o700)
     about = folder.lstat()
@@ -99,14 +99,14 @@ def _own(folder: pathlib.Path) -> pathlib.Path:
 
 @contextlib.contextmanager
 def given(path: str | Path) -> Iterator[None]:
-    """Around what opens a path that a user gave: BadInput where the path is at fault.
+    """For code that opens a path that a user gave: BadInput where the path is at fault.
 
-    A fault of the disk stays what it is, and names the path.
+    Any other error stays as it is, and names the path.
     """
     try:
         yield
     except OSError as error:
-        if error.errno is not None and error.filename is None:  # Of a file that was open.
+        if error.errno is not None and error.filename is None:  # From a file that is open.
             error.filename = os.fspath(path)
         if error.errno not in _AT_FAULT:
             raise
@@ -114,7 +114,7 @@ def given(path: str | Path) -> Iterator[None]:
 
 
 def check_place(path: Path) -> None:
-    """BadInput where no file can be written at `path`: to be known before the work for it."""
+    """BadInput where no file can be written at `path`; checked before the work for it begins."""
     if in_bucket(path):
         return
     with given(path):
@@ -126,7 +126,7 @@ def check_place(path: Path) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """What a JSON file holds; BadInput names a file that is missing, too large or no JSON."""
+    """The contents of a JSON file; BadInput where it is missing, too large or no JSON."""
     with given(path), path.open("rb") as f:
         data = f.read(_MOST_JSON + 1)
     if len(data) > _MOST_JSON:
@@ -138,7 +138,7 @@ def read_json(path: Path) -> Any:
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """As `read_json`, of a file that holds a JSON object."""
+    """`read_json` for a file that must contain a JSON object."""
     found = read_json(path)
     if not isinstance(found, dict):
         raise errors.BadInput(f"{path} is damaged: it is no JSON object")
@@ -147,12 +147,14 @@ def read_object(path: Path) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[IO[bytes]]:
-    """A file that replaces `path` when it is whole: a reader, or whoever comes after a crash, sees
-    the old bytes or the new, and of several that write it at a time the last one's."""
+    """A file that replaces `path` at the end.
+
+    Readers see the old bytes or the new ones, also after a crash. Of several writers the last one
+    wins."""
     if in_bucket(path):
         import fsspec
 
-        with tempfile.NamedTemporaryFile() as f:  # Sent when it is whole: an error sends nothing.
+        with tempfile.NamedTemporaryFile() as f:  # After an error, nothing is uploaded.
             yield f
             f.flush()
             fs, name = fsspec.url_to_fs(os.fspath(path))
@@ -164,14 +166,14 @@ def writing(path: Path) -> Iterator[IO[bytes]]:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """An empty file on the same disk, of the same suffix, that replaces `path` at the end.
+    """An empty file on the same disk, with the same suffix, that replaces `path` at the end.
 
-    Nobody can have planted it: its name is random, and it is made anew, through no link.
+    Nobody can have planted it: its name is random, and opening fails where it exists.
     """
     partial = path.with_name(f".{uuid.uuid4().hex}.{path.name[-_KEPT:]}")
     with _naming(path):
         os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-        if path.is_file() and not os.path.islink(path):  # What others may not read stays so.
+        if path.is_file() and not os.path.islink(path):  # Keeps a private file private.
             os.chmod(partial, os.stat(path).st_mode & 0o666 | 0o600)
     try:
         yield partial
@@ -184,11 +186,11 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def replacing_folder(folder: Path, *, keeping: bool = False) -> Iterator[pathlib.Path]:
-    """An empty folder that replaces `folder`, with all in it, at the end.
+    """An empty folder that replaces `folder` and its contents at the end.
 
-    Until then, and after an error, `folder` is what it was, and the empty one is the user's alone.
-    With `keeping`, what stands in `folder` and has no successor stays there. In a bucket the
-    objects arrive one after the other, and what has no successor goes last.
+    Until then, and after an error, `folder` is unchanged, and only this user can read the new one.
+    With `keeping`, entries of `folder` that the new one lacks are kept. In a bucket, objects are
+    replaced one by one, and those that the new folder lacks are removed last.
     """
     if in_bucket(folder):
         with tempfile.TemporaryDirectory() as made:
@@ -203,7 +205,7 @@ def replacing_folder(folder: Path, *, keeping: bool = False) -> Iterator[pathlib
         scratch = pathlib.Path(tempfile.mkdtemp(prefix=f".{place.name[:_KEPT]}.", dir=place.parent))
     try:
         new = scratch / "new"
-        new.mkdir()  # With the permissions that any new folder has.
+        new.mkdir()  # With the default permissions, unlike those of `scratch`.
         yield new
         if keeping and place.exists():
             _copy_rest(place, new)
@@ -216,7 +218,7 @@ def replacing_folder(folder: Path, *, keeping: bool = False) -> Iterator[pathlib
 
 @contextlib.contextmanager
 def _naming(path: Path) -> Iterator[None]:
-    """What fails here fails for want of `path`, whatever temporary name it was about."""
+    """Makes errors name `path` instead of a temporary name."""
     try:
         yield
     except OSError as error:
@@ -247,14 +249,14 @@ def _upload(made: pathlib.Path, folder: epath.Path, keeping: bool) -> None:
 
 
 def write(path: Path, data: bytes | str) -> None:
-    """Replaces `path` by `data`, as `writing` does; folders that it needs are made."""
+    """Replaces `path` by `data`, as `writing` does; makes the folders above it."""
     make(path.parent)
     with writing(path) as f:
         f.write(data.encode() if isinstance(data, str) else data)
 
 
 def append(path: Path, text: str) -> None:
-    """Adds whole lines to the end of a file, or makes it. `sync` makes them survive a power cut."""
+    """Appends whole lines to a file. They survive a power cut once the file is `sync`ed."""
     if in_bucket(path):  # An object cannot grow.
         path.write_text((path.read_text() if path.exists() else "") + text)
         return
@@ -263,7 +265,7 @@ def append(path: Path, text: str) -> None:
 
 
 def make(folder: Path) -> None:
-    """Makes a folder, and those above it that are missing."""
+    """Makes a folder, and missing ones above it."""
     if in_bucket(folder) or folder.is_dir():
         return
     make(folder.parent)
@@ -277,19 +279,19 @@ def sync(path: Path) -> None:
         return
     try:
         opened = os.open(path, os.O_RDONLY)
-    except PermissionError:  # Windows opens no folder.
+    except PermissionError:  # Windows cannot open folders.
         return
     try:
         os.fsync(opened)
     except OSError as error:
-        if error.errno != errno.EINVAL:  # Of a file system that cannot sync a folder.
+        if error.errno != errno.EINVAL:  # A file system that cannot sync folders.
             raise
     finally:
         os.close(opened)
 
 
 def sync_all(folder: pathlib.Path) -> None:
-    """`sync` of everything in a folder, and of the folder."""
+    """Syncs everything in a folder, then the folder."""
     for path in sorted(folder.rglob("*"), reverse=True):
         if not path.is_symlink():
             sync(path)

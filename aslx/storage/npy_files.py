@@ -1,6 +1,6 @@
-"""Arrays of numpy out of a stranger's .npy and .npz.
+"""Arrays from .npy and .npz files of strangers.
 
-Numbers and text alone, and no more memory than the file accounts for.
+Only numbers and text are read, and no more memory is used than the file's size explains.
 """
 
 import contextlib
@@ -20,28 +20,28 @@ from aslx import errors
 from aslx.storage import files
 
 _MOST_HEADER = 10_000  # Bytes.
-_MUCH = 256 << 20  # Bytes of an array that may be packed however tightly,
-_TIGHT = 100  # and times that a larger one may shrink: of zeros a zip holds a thousandth.
+_MUCH = 256 << 20  # Bytes of an array, above which compression is limited.
+_TIGHT = 100  # The highest ratio of compression of a larger one; zeros shrink by 1,000.
 _MOST_VALUES = 2**40
 _MAGIC = b"\x93NUMPY"
-_LENGTHS = {1: "<H", 2: "<I", 3: "<I"}  # Of the header, by the version.
+_LENGTHS = {1: "<H", 2: "<I", 3: "<I"}  # Type of the header's length, by version.
 _DTYPE = re.compile(r"""['"]descr['"]\s*:\s*['"]([<>|=]?[a-zA-Z]\d*)['"]""")
 _ORDER = re.compile(r"""['"]fortran_order['"]\s*:\s*(True|False)""")
 _SHAPE = re.compile(r"""['"]shape['"]\s*:\s*\(([\d\s,L]*)\)""")
-# What zipfile and zlib raise where bytes are not what they expect.
+# What zipfile, zlib and struct raise on bytes that they do not expect.
 _DAMAGED = (
     *(zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, struct.error, ValueError),
 )
 
 
 def npy(path: pathlib.Path) -> np.ndarray:
-    """The array of an .npy. BadInput says what is wrong with it."""
+    """The array of an .npy; BadInput says what is wrong with it."""
     with _understood(path), path.open("rb") as f:
         return _array(f, path.stat().st_size, str(path))
 
 
 def npz(path: files.Path, names: Sequence[str], optional: Sequence[str] = ()) -> dict:
-    """Name -> the array of an .npz, of `names` and of those that are there of `optional`.
+    """The arrays `names` of an .npz, and those of `optional` that it has, by name.
 
     BadInput says what is wrong with it.
     """
@@ -67,14 +67,14 @@ def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: files.Path)
     if member.file_size > max(_MUCH, _TIGHT * member.compress_size):
         raise errors.BadInput(
             f"{where} has {member.file_size:,} bytes in {member.compress_size:,}, and hardly holds "
-            "clips: save it with numpy.savez, which packs nothing"
+            "clips: save it with numpy.savez, which does not compress"
         )
     with archive.open(member) as f:
         return _array(f, member.file_size, where)
 
 
 def _array(f: IO[bytes], size: int, where: str) -> np.ndarray:
-    """What is in a file of `size` bytes."""
+    """The array in a file of `size` bytes."""
     shape, fortran, dtype = _header(f, where)
     if dtype.hasobject:
         raise errors.BadInput(
@@ -96,12 +96,12 @@ def _array(f: IO[bytes], size: int, where: str) -> np.ndarray:
         if not got:
             raise errors.BadInput(f"{where} is damaged: it ends too early")
         raw = raw[got:]
-    f.read(1)  # So that a zip checks the sum of what it holds.
+    f.read(1)  # At the end, zipfile checks the CRC.
     return array.reshape(shape, order="F" if fortran else "C")
 
 
 def _header(f: IO[bytes], where: str) -> tuple[tuple[int, ...], bool, np.dtype]:
-    """Shape, whether columns come first, and type: read as text, and nothing is evaluated."""
+    """Shape, whether the order is Fortran's, and type: parsed as text, and nothing is evaluated."""
     start = f.read(len(_MAGIC) + 2)
     kind = _LENGTHS.get(start[len(_MAGIC)]) if len(start) == len(_MAGIC) + 2 else None
     if kind is None or not start.startswith(_MAGIC):
@@ -131,14 +131,10 @@ def _understood(path: files.Path) -> Iterator[None]:
             yield
     except errors.BadInput:
         raise
-    except OSError as error:
-        # A damaged zip sends its reader to places that no file has.
-        if error.errno not in (None, errno.EINVAL):
+    except (OSError, *_DAMAGED) as error:
+        # A damaged zip makes zipfile seek to impossible places, which is EINVAL.
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             raise
-        raise errors.BadInput(f"{path} is damaged or no {_kind(path)}: {error}") from error
-    except _DAMAGED as error:
-        raise errors.BadInput(f"{path} is damaged or no {_kind(path)}: {error}") from error
-
-
-def _kind(path: files.Path) -> str:
-    return path.suffix.lower() if path.suffix.lower() in (".npy", ".npz") else ".npy or .npz"
+        kind = path.suffix.lower()
+        kind = kind if kind in (".npy", ".npz") else ".npy or .npz"
+        raise errors.BadInput(f"{path} is damaged or no {kind}: {error}") from error

@@ -1,4 +1,4 @@
-"""Files on a disk or in a bucket (gs://...), as whoever prepares data needs them."""
+"""Files on a disk or in a bucket (gs://...), for preparing data."""
 
 import contextlib
 import os
@@ -13,20 +13,19 @@ from aslx.storage import files
 
 
 def path(text: str) -> files.Path:
-    """Where `text` points: etils' path in a bucket, and pathlib's, absolute, on a disk."""
+    """The path that `text` names: etils' for a bucket, else pathlib's, made absolute."""
     return epath.Path(text) if files.in_bucket(text) else pathlib.Path(text).absolute()
 
 
 def read(file: files.Path, offset: int, size: int) -> bytes:
-    """`size` bytes from the middle of a file, and no more than these from a bucket."""
+    """`size` bytes of a file from `offset` on; of one in a bucket, only these are transferred."""
     fs, name = fsspec.url_to_fs(os.fspath(file))
     return fs.cat_file(name, offset, offset + size)
 
 
 @contextlib.contextmanager
 def here(folder: files.Path, names: Sequence[str]) -> Iterator[pathlib.Path]:
-    """A folder on this machine's disk with the named files: `folder` itself, or a copy in a
-    temporary one if it is in a bucket."""
+    """A local folder with the named files: `folder`, or a temporary copy if it is in a bucket."""
     if isinstance(folder, pathlib.Path):
         yield folder
         return
@@ -39,8 +38,7 @@ def here(folder: files.Path, names: Sequence[str]) -> Iterator[pathlib.Path]:
 
 
 def copy(source: epath.Path, target: epath.Path, last: str) -> None:
-    """Everything in a folder of a bucket, within the cloud, to another; the file `last` when all
-    else is there."""
+    """Copies a folder of a bucket to another, within the cloud; the file `last` comes last."""
     fs, top = fsspec.url_to_fs(os.fspath(source))
     _, there = fsspec.url_to_fs(os.fspath(target))
     names = [name.removeprefix(f"{top}/") for name in fs.find(top)]

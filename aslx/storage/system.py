@@ -1,4 +1,4 @@
-"""What systems do each in their way: users, locks, and folders that change places."""
+"""What differs between operating systems: users, locks, and exchanging two folders."""
 
 import ctypes
 import errno
@@ -7,45 +7,41 @@ import pathlib
 import sys
 import uuid
 
-# Of `lock`, where the disk knows none: Lustre without -o flock, some of FUSE.
+# Errors of `lock` on file systems without locks: Lustre without -o flock, some of FUSE.
 NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 
 
 def user() -> int:
-    """The number of the user; on Windows, where every file has it, 0."""
+    """The user's number; on Windows 0, as the owner of every file."""
     return os.geteuid() if hasattr(os, "geteuid") else 0
 
 
 def lock(opened: int) -> bool:
-    """Takes the lock of an open file, unless another process has it: whether it is this one's.
+    """Locks an open file; False where another process holds the lock.
 
-    It ends when the file is closed, at the latest with the process.
+    The lock ends when the file is closed, at the latest with the process.
     """
+    if sys.platform == "win32":
+        import msvcrt
+
+        try:
+            msvcrt.locking(opened, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
     try:
         import fcntl
-    except ModuleNotFoundError:
-        return _locked_without_posix(opened)
-    try:
+
         fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except ModuleNotFoundError:  # This system has no locks.
+        return True
     except BlockingIOError:
         return False
     return True
 
 
-def _locked_without_posix(opened: int) -> bool:
-    if sys.platform != "win32":  # A system that has no locks.
-        return True
-    import msvcrt
-
-    try:
-        msvcrt.locking(opened, msvcrt.LK_NBLCK, 1)
-    except OSError:
-        return False
-    return True
-
-
 def put(new: pathlib.Path, folder: pathlib.Path) -> None:
-    """Gives `new` the name `folder`, and what had it the name `new`; one of them always stands."""
+    """Exchanges the names of `new` and `folder`, if there is one; one always has its name."""
     if not folder.exists():
         new.rename(folder)
         return
@@ -59,13 +55,13 @@ def put(new: pathlib.Path, folder: pathlib.Path) -> None:
         try:
             old.rename(folder)
         except OSError:
-            raise OSError(f"{folder} has now the name {old}: rename it back") from error
+            raise OSError(f"{folder} is now called {old}: rename it back") from error
         raise
     old.rename(new)
 
 
 def _exchanged(a: pathlib.Path, b: pathlib.Path) -> bool:
-    """Whether the system could exchange two names at once (renameat2(2), of Linux)."""
+    """Whether the names were exchanged in one step, by Linux's renameat2(2)."""
     if sys.platform != "linux":
         return False
     here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE

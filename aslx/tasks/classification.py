@@ -65,7 +65,7 @@ class Task:
     def fields(self, metadata: dict, features: features_lib.Features) -> tuple:
         if self.names and list(self.names) != list(metadata.get("classes", ())):
             raise errors.BadInput("its classes are not those that the model was trained on")
-        return features.source.field(metadata), fields_lib.Label()
+        return features.source.field(metadata), fields_lib.LABEL
 
     def unaligned(
         self, model: Network, features: features_lib.Features, data: records_lib.Records

@@ -83,7 +83,7 @@ class Task:
 
     def fields(self, metadata: dict, features: Features) -> tuple:
         landmarks = features.source.field(metadata)
-        return landmarks, fields_lib.Signer(), fields_lib.Text(self.max_tokens)
+        return landmarks, fields_lib.SIGNER, fields_lib.Text(self.max_tokens)
 
     def unaligned(self, model: Network, features: Features, data: records_lib.Records) -> int:
         """Clips from which CTC learns nothing: their frames make fewer positions than there are

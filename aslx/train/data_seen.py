@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from aslx import config as config_lib
 from aslx import errors
 from aslx.checkpoints import hosts
-from aslx.data import fingerprint, records
+from aslx.data import records
 from aslx.storage import files
 
 
@@ -17,7 +17,7 @@ def noted(
 
     BadInput where one changed, unless `other_data` is set, or where hosts have different copies.
     """
-    holds = {name: fingerprint.of(data) for name, data in sets.items()}
+    holds = {name: data.index.fingerprint() for name, data in sets.items()}
     there = {} if config_lib.of_run(workdir) is None else config_lib.data(workdir / "config.json")
     changed = []
     for name, data in sets.items():

@@ -1,4 +1,4 @@
-"""Records: every byte under a CRC, an index that is only a cache."""
+"""Records: checksums cover every byte, and the index is only a cache."""
 
 import io
 import json
@@ -8,12 +8,12 @@ import shutil
 import struct
 import tracemalloc
 import zipfile
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tensorflow_datasets.proto import tf_example_pb2
 
 from aslx import errors
 from aslx.data import framing, records
@@ -27,6 +27,13 @@ def copy(dataset, tmp_path) -> pathlib.Path:
     return pathlib.Path(shutil.copytree(dataset, tmp_path / "copy"))
 
 
+@pytest.fixture
+def shard(copy) -> pathlib.Path:
+    """The only shard of the copy's validation split."""
+    (path,) = copy.glob("*validation.tfrecord*")
+    return path
+
+
 def parsed(data: records.Records, i: int) -> bytes:
     return data[i]["landmarks"].bytes_list.value[0]
 
@@ -38,7 +45,7 @@ def read(data: records.Records, i: int) -> bytes:
 
 
 def outcome(directory: pathlib.Path, clip=parsed) -> list[bytes] | str:
-    """Every record's landmarks, or the error that reading them ends in."""
+    """Every record's landmarks, or the message of the error."""
     try:
         data = records.Records(directory, "validation")
         return [clip(data, i) for i in range(len(data))]
@@ -61,7 +68,7 @@ def test_no_flipped_bit_is_silent(tmp_path, clip, indexed):
     for path in sorted(directory.glob("*.tfrecord*")):
         clean = path.read_bytes()
         first = struct.unpack_from("<Q", clean)[0]
-        # Half of the flips in the first record's header and footer, where they do most harm.
+        # Half of the flips hit the first record's header and footer, where they do most harm.
         framing = [*range(12), *range(12 + first, 16 + first)]
         for place in [*rng.choice(framing, 250), *rng.integers(len(clean), size=250)]:
             damaged = bytearray(clean)
@@ -74,82 +81,65 @@ def test_no_flipped_bit_is_silent(tmp_path, clip, indexed):
         path.write_bytes(clean)
 
 
-def test_an_error_names_the_file_and_the_offset(copy):
-    (path,) = copy.glob("*validation.tfrecord*")
-    data = records.Records(copy, "validation")
-    damaged = bytearray(path.read_bytes())
-    damaged[int(data.index.offset[3]) + 40] ^= 1
-    path.write_bytes(damaged)
-    with pytest.raises(framing.CorruptRecord, match=rf"{path} at byte {data.index.offset[3]}"):
-        data[3]
-
-
 @pytest.mark.parametrize(
     ("name", "place"),
     [("header", 5), ("payload", 13), ("payload", "begin"), ("payload", "end"), ("payload", -1)],
 )
-def test_a_bit_flipped_before_in_or_behind_a_clip_is_found_and_named(copy, name, place):
-    (path,) = copy.glob("*validation.tfrecord*")
+def test_a_bit_flipped_before_in_or_behind_a_clip_is_found_and_named(copy, shard, name, place):
     data = records.Records(copy, "validation")
     index, before = data.index, read(data, 4)
     inside = {"begin": index.begin[3], "end": index.end[3] - 1, -1: index.length[3] - 1}
-    damaged = bytearray(path.read_bytes())
+    damaged = bytearray(shard.read_bytes())
     damaged[int(index.offset[3] + inside.get(place, place))] ^= 16
-    path.write_bytes(damaged)
-    where = rf"{path} at byte {index.offset[3]}: damaged {name}"
-    with pytest.raises(framing.CorruptRecord, match=where):
-        read(data, 3)
+    shard.write_bytes(damaged)
+    where = rf"{shard} at byte {index.offset[3]}: damaged {name}"
+    for clip in (read, parsed):
+        with pytest.raises(framing.CorruptRecord, match=where):
+            clip(data, 3)
     assert read(data, 4) == before
 
 
-def test_a_clip_that_lies_elsewhere_than_the_index_says_is_an_error(copy):
-    (path,) = copy.glob("*validation.tfrecord*")
-    # Messages that follow one another are one: the order of fields is free.
+def test_a_clip_that_lies_elsewhere_than_the_index_says_is_an_error(copy, shard):
+    # The order of fields is free, and fields that the format does not know are ignored.
     clip = tiny.example(np.ones((5, 130, 3)), "a", 1, 1)
-    more = tf_example_pb2.Example()
-    more.features.feature["file"].bytes_list.value.append(b"from elsewhere")
-    other = more.SerializeToString()
-    path.write_bytes(framing.framed(clip + other))
+    other = b"\x12\x05other"
+    shard.write_bytes(framing.framed(clip + other))
     data = records.Records(copy, "validation")
     ones = read(data, 0)
     assert ones == parsed(data, 0) and len(ones) == 5 * 130 * 6
-    path.write_bytes(framing.framed(other + clip))
+    shard.write_bytes(framing.framed(other + clip))
     data = records.Records(copy, "validation")
-    with pytest.raises(framing.CorruptRecord, match=rf"{path} at byte 0: not the record of the "):
+    with pytest.raises(framing.CorruptRecord, match=rf"{shard} at byte 0: not the record of the "):
         read(data, 0)
     (copy / "index-validation.npz").unlink()
     assert read(records.Records(copy, "validation"), 0) == ones
 
 
-def test_a_clip_is_read_into_as_many_bytes_and_no_others(dataset):
+def test_a_clip_is_read_into_an_array_of_its_size_only(dataset):
     data = records.Records(dataset, "train")
     size = int(data.index.end[7] - data.index.begin[7])
     with pytest.raises(ValueError, match=rf"{size} bytes do not fit into {size - 2}"):
         data.read(7, np.empty(size // 2 - 1, "<f2"))
 
 
-def test_an_index_that_lacks_a_column_is_rebuilt(copy):
-    whole, path = outcome(copy, read), copy / "index-validation.npz"
-    with np.load(path) as f:
-        np.savez(path, **{name: f[name] for name in f.files if name != "begin"})
-    assert outcome(copy, read) == whole
-    with np.load(path) as f:
-        assert "begin" in f.files
+def test_the_index_is_rebuilt_where_it_is_missing_damaged_or_lacks_a_column(copy):
+    whole, index = outcome(copy, read), copy / "index-validation.npz"
+    with np.load(index) as f:
+        incomplete = {name: f[name] for name in f.files if name != "begin"}
+    for damage in (b"", index.read_bytes()[:100], b"PK\x03\x04 nonsense", None, incomplete):
+        if damage is None:
+            index.unlink()
+        elif isinstance(damage, dict):
+            np.savez(index, **damage)
+        else:
+            index.write_bytes(damage)
+        assert outcome(copy, read) == whole
+        with np.load(index) as f:
+            assert "begin" in f.files
 
 
-def test_the_index_is_rebuilt_where_it_is_missing_or_damaged(copy):
-    whole = outcome(copy)
-    index = copy / "index-validation.npz"
-    for damage in (b"", index.read_bytes()[:100], b"PK\x03\x04 nonsense"):
-        index.write_bytes(damage)
-        assert outcome(copy) == whole
-        assert len(index.read_bytes()) > 100
-    index.unlink()
-    assert outcome(copy) == whole
-
-
-def forged(copy: pathlib.Path, **columns: np.ndarray) -> None:
-    """Puts other columns into the index of the validation split."""
+def forge(copy: pathlib.Path, **columns: Any) -> None:
+    """Replaces columns of the validation split's index."""
     path = copy / "index-validation.npz"
     with np.load(path) as f:
         np.savez(path, **{name: f[name] for name in f.files} | columns)
@@ -186,11 +176,11 @@ CHANGES = [
 ]
 
 
-def test_an_index_that_cannot_be_of_its_shards_is_rebuilt(copy):
+def test_an_index_that_cannot_be_that_of_its_shards_is_rebuilt(copy):
     whole, path = records.Records(copy, "validation").index, copy / "index-validation.npz"
     clean = path.read_bytes()
     for name, change in CHANGES:
-        forged(copy, **{name: change(getattr(whole, name))})
+        forge(copy, **{name: change(getattr(whole, name))})
         wrong = path.read_bytes()
         found = records.Records(copy, "validation").index
         assert path.read_bytes() != wrong, (name, getattr(found, name))
@@ -201,13 +191,13 @@ def test_an_index_that_cannot_be_of_its_shards_is_rebuilt(copy):
 
 def test_a_clip_that_the_index_shifts_is_an_error(copy):
     whole = records.Records(copy, "validation").index
-    forged(copy, begin=whole.begin - 2, end=whole.end - 2)
+    forge(copy, begin=whole.begin - 2, end=whole.end - 2)
     message = outcome(copy, read)
     assert "not the record of the index; remove" in message and "index-validation.npz" in message
 
 
 @pytest.mark.parametrize("packed", [False, True])
-def test_an_index_that_claims_more_than_it_holds_is_rebuilt(copy, packed):
+def test_an_index_whose_header_claims_more_values_than_it_holds_is_rebuilt(copy, packed):
     whole, path = outcome(copy, read), copy / "index-validation.npz"
     header = io.BytesIO()
     shape = {"descr": "<i8", "fortran_order": False, "shape": (10**12,)}
@@ -240,44 +230,39 @@ def test_a_damaged_description_of_a_data_set_is_named(copy):
 
 
 @pytest.mark.parametrize("values", [{}, {"selection": 3}, {"selection": "nowhere"}])
-def test_a_selection_that_is_none_is_named(copy, values):
+def test_metadata_without_a_known_selection_is_named(copy, values):
     (copy / "metadata.json").write_text(json.dumps(values))
     with pytest.raises(errors.BadInput, match=r"metadata.json is damaged|no selection 'nowhere'"):
         records.Records(copy, "validation")
 
 
-def test_a_record_that_is_none_of_ours_is_named(copy):
-    (path,) = copy.glob("*validation.tfrecord*")
-    empty = tf_example_pb2.Example().SerializeToString()
-    others = {b"\xff" * 9: "no tf.train.Example", empty: "it holds no landmarks"}
+def test_a_record_of_another_format_is_named(copy, shard):
+    others = {b"\xff" * 9: "no tf.train.Example", b"": "it holds no landmarks"}
     others[tiny.example(np.ones((5, 3, 3)), "a", 1, 1)] = "its landmarks have 90 bytes, and a frame"
     for payload, message in others.items():
-        path.write_bytes(framing.framed(payload))
-        with pytest.raises(framing.CorruptRecord, match=rf"{path} at byte 0: {message}"):
+        shard.write_bytes(framing.framed(payload))
+        with pytest.raises(framing.CorruptRecord, match=rf"{shard} at byte 0: {message}"):
             records.Records(copy, "validation")
-    length = struct.pack("<Q", 2**62)  # More than any machine has, under a CRC that is right.
-    path.write_bytes(length + struct.pack("<I", framing.masked_crc(length)) + bytes(50))
+    length = struct.pack("<Q", 2**62)  # More bytes than any machine has, with a correct CRC.
+    shard.write_bytes(length + struct.pack("<I", framing.masked_crc(length)) + bytes(50))
     with pytest.raises(framing.CorruptRecord, match="ends inside the record"):
         records.Records(copy, "validation")
 
 
-def test_the_index_of_other_shards_is_not_believed(copy):
-    data = records.Records(copy, "validation")
-    (path,) = copy.glob("*validation.tfrecord*")
-    keep = int(data.index.offset[10])
-    path.write_bytes(path.read_bytes()[:keep])
+def test_the_index_of_other_shards_is_not_used(copy, shard):
+    os.truncate(shard, int(records.Records(copy, "validation").index.offset[10]))
     assert len(records.Records(copy, "validation")) == 10
 
 
-def test_a_truncated_shard_is_an_error(copy):
-    (path,) = copy.glob("*validation.tfrecord*")
-    path.write_bytes(path.read_bytes()[:-3])
+@pytest.mark.parametrize("left", [5, 12, 200])
+def test_a_truncated_shard_is_an_error(copy, shard, left):
+    """Inside the last record's header, after it, and inside its payload."""
+    os.truncate(shard, int(records.Records(copy, "validation").index.offset[-1]) + left)
     assert "ends inside the record" in str(outcome(copy))
 
 
 @pytest.mark.parametrize("cut", ["before", "between"])
-def test_a_shard_that_is_cut_while_it_is_read_is_an_error_and_no_crash(copy, cut):
-    (path,) = copy.glob("*validation.tfrecord*")
+def test_a_shard_that_is_truncated_between_reads_is_an_error_and_no_crash(copy, shard, cut):
     data = records.Records(copy, "validation")
     everything, whole = np.arange(len(data)), read(data, 9)
     for size, number in ((int(data.index.offset[10]), 12), (0, 9)):
@@ -285,24 +270,22 @@ def test_a_shard_that_is_cut_while_it_is_read_is_an_error_and_no_crash(copy, cut
         assert read(data, 9) == whole
         if cut == "between":
             data.expect(everything)
-        os.truncate(path, size)
+        os.truncate(shard, size)
         if cut == "before":
             data.expect(everything)
         with pytest.raises(framing.CorruptRecord, match="ends inside the record"):
             read(data, number)
 
 
-def test_a_missing_shard_or_split_is_an_error_that_says_what_there_is(copy):
-    with pytest.raises(ValueError, match="no split 'test'; it has train, validation"):
-        records.Records(copy, "test")
+def test_errors_of_a_missing_shard_split_or_data_set_name_what_there_is_or_the_fix(copy, tmp_path):
     next(copy.glob("*train*-00001-*")).unlink()
-    with pytest.raises(errors.BadInput, match="1 of the 2 shards"):
-        records.Records(copy, "train")
-
-
-def test_a_folder_without_data_says_what_to_run(tmp_path):
-    with pytest.raises(errors.BadInput, match=r"aslx\.prepare"):
-        records.Records(tmp_path, "train")
+    for folder, split, words in (
+        (copy, "test", "no split 'test'; it has train, validation"),
+        (copy, "train", "1 of the 2 shards"),
+        (tmp_path, "train", r"run aslx\.prepare"),
+    ):
+        with pytest.raises(errors.BadInput, match=words):
+            records.Records(folder, split)
 
 
 def test_the_index_knows_frames_signers_and_phrases(dataset):
@@ -318,7 +301,7 @@ def test_the_index_knows_frames_signers_and_phrases(dataset):
 
 @settings(max_examples=50, deadline=None)
 @given(st.binary(max_size=200), st.data())
-def test_a_frame_of_any_payload_is_verified_and_no_other(payload, data):
+def test_every_payload_is_verified_and_any_flipped_bit_is_found(payload, data):
     framed = framing.framed(payload)
     assert framing.verified(framed, "here") == payload
     bit = data.draw(st.integers(0, len(framed) * 8 - 1))

@@ -1,4 +1,4 @@
-"""An open shard is read by place."""
+"""Positioned reads from an open shard."""
 
 import os
 
@@ -9,7 +9,7 @@ from aslx.data import shard
 
 
 @pytest.mark.parametrize("most", [1, 3, 7, 1000])
-def test_what_comes_in_pieces_is_read_whole(tmp_path, monkeypatch, most):
+def test_a_read_that_the_system_answers_in_pieces_is_completed(tmp_path, monkeypatch, most):
     whole, path = bytes(range(200)), tmp_path / "shard"
     path.write_bytes(whole)
     read = os.preadv
@@ -31,7 +31,7 @@ def test_what_comes_in_pieces_is_read_whole(tmp_path, monkeypatch, most):
     assert opened.read(126, parts) and not opened.read(127, parts) and not opened.read(500, parts)
 
 
-def test_a_shard_is_closed_with_its_reader(tmp_path):
+def test_a_shard_is_closed_when_its_reader_is_gone(tmp_path):
     (tmp_path / "shard").write_bytes(b"1")
     before = set(os.listdir("/proc/self/fd"))
     opened = shard.Shard(tmp_path / "shard")

@@ -1,4 +1,4 @@
-"""Several data sets as one: what their rows hold, and what is refused."""
+"""Training on several data sets: the contents of their rows, and what is refused."""
 
 import dataclasses
 import pathlib
@@ -20,7 +20,7 @@ WANTED = phrase_features.Modern().selection
 
 @pytest.fixture(scope="module")
 def other(tmp_path_factory) -> pathlib.Path:
-    """40 clips that hold other points than those of `dataset`."""
+    """40 clips that store other points than `dataset` does."""
     directory = tmp_path_factory.mktemp("other")
     return tiny.dataset(directory, {"train": [25, 15]}, landmarks.SEED_HANDS_POSE, seed=1)
 
@@ -31,8 +31,16 @@ def cfg(dataset, **data) -> config.Config:
 
 
 def batches(found: training_data.Pool, count: int = 0, **options) -> loader.Batches:
+    """The first `count` batches; by default those of one epoch."""
     train = found.train(found.shapes(plan.Bucketed(frames=1024, buckets=2), 0), 0)
     return found.batches(train, count or train.steps_per_epoch, **options)
+
+
+def joins(source: loader.Batches, i: int) -> np.ndarray:
+    """The second record of each row of batch i."""
+    second = source.plan[i].second
+    assert second is not None
+    return second
 
 
 def read(source: loader.Batches) -> list[dict]:
@@ -49,7 +57,7 @@ def phrase_of(data: records.Records, i: int) -> str:
     return data[i]["phrase"].bytes_list.value[0].decode()
 
 
-def test_rows_hold_the_records_of_their_source_whatever_points_it_stores(dataset, other):
+def test_rows_contain_the_records_of_their_source_whatever_points_it_stores(dataset, other):
     found = opening.training(cfg(dataset, also=(config.Source(path=str(other)),)))
     splits = [records.Records(path, "train") for path in (dataset, other)]
     seen = []
@@ -63,21 +71,18 @@ def test_rows_hold_the_records_of_their_source_whatever_points_it_stores(dataset
                 assert vocab.decode(batch["tokens"][row]) == phrase_of(splits[number], at)
                 seen.append((int(number), int(at)))
     assert sorted(seen) == [(0, i) for i in range(80)] + [(1, i) for i in range(40)]
-    assert len(source) == source.plan.steps_per_epoch
 
 
-def test_a_joined_row_is_both_clips_and_both_phrases_with_a_space(dataset, other):
+def test_a_joined_row_contains_both_clips_and_both_phrases_with_a_space_between(dataset, other):
     also = (config.Source(path=str(other)),)
     found = opening.training(cfg(dataset, also=also, join=1.0))
     splits = [records.Records(path, "train") for path in (dataset, other)]
     source, joined = batches(found), 0
     for i, batch in enumerate(read(source)):
-        planned = source.plan[i]
-        for row in np.flatnonzero(planned.second != plan.NOTHING):
+        first, second = source.plan[i].records, joins(source, i)
+        for row in np.flatnonzero(second != plan.NOTHING):
             data = splits[batch["source"][row]]
-            a, b = (
-                int(x[row]) - 80 * batch["source"][row] for x in (planned.records, planned.second)
-            )
+            a, b = (int(x[row]) - 80 * batch["source"][row] for x in (first, second))
             assert batch["id"][row] == a and data.index.signer[a] == data.index.signer[b]
             both = np.concatenate([clip_of(data, a), clip_of(data, b)])
             assert batch["length"][row] == len(both)
@@ -89,17 +94,18 @@ def test_a_joined_row_is_both_clips_and_both_phrases_with_a_space(dataset, other
     assert joined > 10
 
 
-def test_hosts_together_read_a_mixture_as_one_would_from_anywhere(dataset, other):
+@pytest.mark.parametrize("hosts", [2, 4])
+def test_hosts_together_read_the_same_mixture_as_one_from_any_batch_on(dataset, other, hosts):
     also = (config.Source(path=str(other), weight=0.7, one_per_phrase=True),)
     found = opening.training(cfg(dataset, also=also, join=0.5, limit=60))
     whole = [*loader.stream(batches(found, 20), start=3)]
-    parts = [read(batches(found, 20, shard=i, num_shards=2))[3:] for i in range(2)]
-    for one, *two in zip(whole, *parts, strict=True):
+    parts = [read(batches(found, 20, shard=i, num_shards=hosts))[3:] for i in range(hosts)]
+    for one, *some in zip(whole, *parts, strict=True):
         for name in one:
-            np.testing.assert_array_equal(one[name], np.concatenate([part[name] for part in two]))
+            np.testing.assert_array_equal(one[name], np.concatenate([part[name] for part in some]))
 
 
-def test_a_run_on_a_mixture_goes_on_with_the_batches_that_would_have_followed(dataset, other):
+def test_a_resumed_run_on_a_mixture_continues_with_the_next_batches(dataset, other):
     also = (config.Source(path=str(other), weight=0.5),)
     setups = [setup.of(cfg(dataset, also=also, join=0.3, workers=w)) for w in (0, 1)]
     with setups[0].batches(0, 1) as first, setups[1].batches(5, 1) as second:
@@ -110,7 +116,7 @@ def test_a_run_on_a_mixture_goes_on_with_the_batches_that_would_have_followed(da
         np.testing.assert_array_equal(a, b)
 
 
-def test_limited_records_are_spread_over_the_split_and_keep_their_place(dataset):
+def test_limited_records_are_evenly_spaced_over_the_split_and_keep_their_numbers(dataset):
     data = training_data.evenly(records.Records(dataset, "train"), 10)
     assert data.number.tolist() == list(range(0, 80, 8))
     whole = records.Records(dataset, "train")
@@ -121,41 +127,37 @@ def test_limited_records_are_spread_over_the_split_and_keep_their_place(dataset)
     assert sorted(ids[ids != plan.NOTHING]) == list(range(0, 80, 8))
 
 
-def test_phrases_that_a_model_was_less_sure_of_are_left_out(dataset):
+def test_phrases_that_a_model_read_with_less_confidence_are_left_out(dataset):
     data = records.Records(dataset, "train")
     assert (data.index.confidence == 1).all()
     sure = np.linspace(0, 1, 80, dtype=np.float32)
     data.index = dataclasses.replace(data.index, confidence=sure)
-    assert (
-        training_data.confident(data, 0.75).number.tolist() == np.flatnonzero(sure >= 0.75).tolist()
-    )
+    kept = training_data.confident(data, 0.75).number
+    np.testing.assert_array_equal(kept, np.flatnonzero(sure >= 0.75))
     with pytest.raises(ValueError, match=r"has the confidence 1\.1: ask for less"):
         training_data.confident(data, 1.1)
 
 
-def test_a_joined_row_with_a_corrupt_half_weighs_nothing_where_it_may_be_skipped(dataset, tmp_path):
+def test_a_joined_row_with_a_corrupt_half_has_weight_zero_where_it_may_be_skipped(
+    dataset, tmp_path
+):
     copy = pathlib.Path(shutil.copytree(dataset, tmp_path / "copy"))
     source = batches(opening.training(cfg(copy, join=1.0)), skip_corrupt=True)
-    number, row = next(
-        (i, row) for i in range(len(source))
-        for row in np.flatnonzero(source.plan[i].second != plan.NOTHING)
-    )  # fmt: skip
-    index, damaged = source.records.index, int(source.plan[number].second[row])
-    path = copy / str(index.files[index.shard[damaged]])
-    raw = bytearray(path.read_bytes())
-    raw[int(index.offset[damaged]) + 100] ^= 4
-    path.write_bytes(raw)
-    assert source[number]["weight"][row] == 0
-    assert source[number]["weight"].sum() == (source.plan[number].records != plan.NOTHING).sum() - 1
+    number = next(i for i in range(len(source)) if (joins(source, i) != plan.NOTHING).any())
+    row = np.flatnonzero(joins(source, number) != plan.NOTHING)[0]
+    tiny.damage(copy, "train", int(joins(source, number)[row]))
+    weight = source[number]["weight"]
+    assert weight[row] == 0
+    assert weight.sum() == (source.plan[number].records != plan.NOTHING).sum() - 1
 
 
-def test_what_cannot_be_is_refused_by_name(dataset, other):
+def test_impossible_mixtures_are_refused_with_the_option_at_fault(dataset, other):
     with pytest.raises(ValueError, match=rf"{other} with the weight 0\.001 is never visited"):
         opening.training(cfg(dataset, also=(config.Source(path=str(other), weight=0.001),)))
     with pytest.raises(ValueError, match=r"data\.join=2: it is a share"):
         opening.training(cfg(dataset, join=2))
     data = records.Records(dataset, "train")
-    labelled = training_data.Pool(((data, (record_fields.Label(),)),))
+    labelled = training_data.Pool(((data, (record_fields.LABEL,)),))
     with pytest.raises(ValueError, match=r"data\.join=0\.5: only phrases can be joined"):
         labelled.joining(0.5)
     data.index = dataclasses.replace(data.index, phrase=np.full(80, -1))

@@ -67,7 +67,7 @@ def test_a_file_of_another_kind_is_called_what_it_is(run, images, clips, picture
         "hand.mp4": (picture.read_bytes(), "is an image, and this model reads folders of frames"),
         "x.pose": (b"\0\0\0\0", "is a .pose file, which cannot be read here yet"),
         "x.parquet": (b"PAR1", "is a parquet file, and this model reads"),
-        "x.npy": (b"<html>", "is a web page and not what it links to"),
+        "x.npy": (b"<html>", "is a web page, not the file that it links to"),
     }
     paths = [tmp_path / name for name in files]
     for path in paths:
@@ -81,7 +81,7 @@ def test_a_file_of_another_kind_is_called_what_it_is(run, images, clips, picture
     done = run(predict, "--workdir", images, tmp_path, tmp_path / "x.npy")
     folder, array = done.err.splitlines()
     assert "is a folder, and this model reads images" in folder
-    assert "is an array of numpy, and this model reads images" in array
+    assert "is a NumPy array, and this model reads images" in array
 
 
 def test_a_folder_of_frames_is_read_whatever_its_frames_are_called(run, clips, tmp_path):

@@ -40,8 +40,8 @@ def test_films_and_their_phrases_become_what_fingerspelling_takes(run, source, t
     assert said[0].startswith("left out: broken.mov: ") and "no video" in said[0]
     assert said[1].startswith("left out: gone.mp4: there is no file")
     made = out / "train_landmarks" / "alice" / "one.mp4.parquet"
-    ((_, points),) = parquet.sequences(made, landmarks.ALL)
-    np.testing.assert_array_equal(points, track.points)
+    (sequence,) = parquet.read(made, landmarks.ALL)
+    np.testing.assert_array_equal(sequence.points, track.points)
     before = made.stat().st_mtime_ns
     result = run(prepare, "video", "--source", source, "--out", out).last()
     assert (result["made"], result["stood"]) == (0, 2) and made.stat().st_mtime_ns == before

@@ -1,4 +1,4 @@
-"""Csv files of any tool are read, or refused with file, line and what to do."""
+"""Csv files of any tool are read, or refused with the file, the line and the fix."""
 
 import pytest
 
@@ -28,7 +28,7 @@ SAME = {
 
 
 @pytest.mark.parametrize("name", SAME)
-def test_what_tools_add_changes_nothing(tmp_path, name):
+def test_differences_between_tools_change_nothing(tmp_path, name):
     assert read(tmp_path, SAME[name]) == read(tmp_path, PLAIN)
     assert read(tmp_path, PLAIN)[1] == {"path": "b.parquet", "phrase": "héé"}
 
@@ -71,7 +71,7 @@ def test_a_path_that_leads_out_of_the_folder_is_refused(path):
     assert csv_files.Line("", {"path": " a/../b..c "}).path() == "a/../b..c"
 
 
-def test_whole_numbers_are_understood_and_others_named():
+def test_whole_numbers_are_read_and_other_texts_are_named():
     for text, number in (("7", 7), (" 7.0", 7), ("-3", -3), (str(2**63 - 1), 2**63 - 1)):
         assert csv_files.Line("", {"n": text}).integer("n") == number
     for text in ("", "x", "7.5", "nan", str(2**63), "9" * 5000):

@@ -1,4 +1,4 @@
-"""Data sets of classes out of the folders that people have: nothing is taken or lost unsaid."""
+"""Data sets of classes from users' folders: nothing is added or left out without a word."""
 
 import dataclasses
 import json
@@ -19,10 +19,11 @@ from tests.readers import test_images
 ROOT = pathlib.Path(__file__).parents[2]
 
 
-def draw(path: pathlib.Path, seed: int = 0, **options) -> None:
+def draw(path: pathlib.Path, seed: int = 0, kind: str | None = None) -> None:
+    """Saves a random image, in the format of the suffix or of `kind`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = np.random.default_rng(seed).integers(0, 256, (12, 12, 3)).astype(np.uint8)
-    Image.fromarray(pixels).save(path, **options)
+    Image.fromarray(pixels).save(path, kind)
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def letters(tmp_path) -> pathlib.Path:
 
 @pytest.fixture
 def made(run, tmp_path):
-    """Prepares a source; answers the last line, all that was said, and summary.json."""
+    """Prepares a source; returns the last line, the whole output, and summary.json."""
 
     def made(kind: str, source: pathlib.Path, *options) -> tuple[dict, str, dict]:
         out = tmp_path / "made"
@@ -50,7 +51,7 @@ def made(run, tmp_path):
 
 @pytest.fixture
 def refused(run, tmp_path):
-    """What is said of a source that cannot be prepared; nothing is left."""
+    """The error for a source that cannot be prepared, which leaves nothing behind."""
 
     def refused(kind: str, source: pathlib.Path, *options) -> str:
         out = tmp_path / "refused"
@@ -63,7 +64,7 @@ def refused(run, tmp_path):
 
 
 def stored(tmp_path: pathlib.Path) -> dict[str, str]:
-    """File -> class of every record."""
+    """The class of every record, by its file."""
     metadata = records.read_metadata(tmp_path / "made")
     found = {}
     for part in ("train", "validation", "test"):
@@ -77,30 +78,28 @@ def stored(tmp_path: pathlib.Path) -> dict[str, str]:
 LEFT = (".ipynb_checkpoints", "__MACOSX", ".hidden", "@eaDir", "__pycache__")
 
 
-def test_what_tools_leave_in_folders_is_no_class_and_no_image(letters, made, tmp_path):
-    for name in LEFT:
-        draw(letters / name / "1.png")
-        draw(letters / "A" / name / "1.png")
-    for name in ("._0.png", "Thumbs.db", ".DS_Store", "desktop.ini"):
-        (letters / name).write_bytes(b"\0\5\x16\7")
-        (letters / "A" / name).write_bytes(b"\0\5\x16\7")
+def test_files_of_tools_are_no_classes_and_no_images(letters, made, tmp_path):
+    for folder in (letters, letters / "A"):
+        for name in LEFT:
+            draw(folder / name / "1.png")
+        for name in ("._0.png", "Thumbs.db", ".DS_Store", "desktop.ini"):
+            (folder / name).write_bytes(b"\0\5\x16\7")
     result, _, report = made("image_folder", letters, "--size", 8)
     assert sum(result["clips"].values()) == 20 and not result["dropped"] and not report["notes"]
     assert set(stored(tmp_path).values()) == {"A", "B"}
 
 
-def test_images_of_any_suffix_and_in_folders_of_a_class_are_taken(letters, made, tmp_path):
+def test_images_of_any_suffix_and_in_folders_of_a_class_are_included(letters, made, tmp_path):
     for name in ("x.gif", "x.tif", "x.jfif", "x.BMP", "x.webp", "anna/x.jpeg", "anna/b/x.png"):
-        kind = {"x.jfif": "JPEG", "x.BMP": "BMP"}.get(name)
-        draw(letters / "A" / name, **({"format": kind} if kind else {}))
-    draw(letters / "A" / "unnamed", format="PNG")
+        draw(letters / "A" / name)
+    draw(letters / "A" / "unnamed", kind="PNG")
     result, said, _ = made("image_folder", letters, "--size", 8)
     assert sum(result["clips"].values()) == 28 and result["dropped"] == 0
     assert stored(tmp_path)["A/anna/b/x.png"] == "A"
     assert "2 of 28 images lie in folders inside that of their class" in said
 
 
-def test_what_is_left_out_is_counted_by_what_it_is_and_a_class_of_nothing_is_named(letters, made):
+def test_files_that_are_left_out_are_counted_by_kind_and_empty_classes_are_named(letters, made):
     (letters / "A" / "notes.txt").write_text("hello")
     (letters / "A" / "more.txt").write_text("hello")
     (letters / "B" / "x.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(99))
@@ -116,9 +115,8 @@ def test_what_is_left_out_is_counted_by_what_it_is_and_a_class_of_nothing_is_nam
 
 
 def test_folders_that_are_no_classes_are_refused(letters, refused, tmp_path):
-    letters.rename(tmp_path / "train")
     (tmp_path / "all" / "more").mkdir(parents=True)
-    (tmp_path / "train").rename(tmp_path / "all" / "train")
+    letters.rename(tmp_path / "all" / "train")
     assert "all images of" in refused("image_folder", tmp_path / "all")
     draw(tmp_path / "all" / "test" / "A" / "1.png")
     assert "test, train, which are parts" in refused("image_folder", tmp_path / "all")
@@ -128,7 +126,7 @@ def test_folders_that_are_no_classes_are_refused(letters, refused, tmp_path):
     assert "has no images CLASS/NAME.jpg (left out 1: HEIC" in said
 
 
-def test_all_images_that_cannot_be_read_are_named_or_left_out(letters, made, refused, tmp_path):
+def test_images_that_cannot_be_read_are_named_or_left_out(letters, made, refused, tmp_path):
     for i in range(12):
         (letters / "A" / f"bad{i:02d}.jpg").write_bytes(b"<html>" if i else b"")
     said = refused("image_folder", letters, "--size", 8)
@@ -142,7 +140,9 @@ def test_all_images_that_cannot_be_read_are_named_or_left_out(letters, made, ref
     assert made("image_folder", letters, *cut)[0]["dropped"] == 12
 
 
-def test_a_config_of_images_takes_the_size_that_was_prepared(letters, made, refused, tmp_path):
+def test_a_config_of_images_adopts_the_size_of_the_prepared_images(
+    letters, made, refused, tmp_path
+):
     made("image_folder", letters, "--size", 8)
     options = ["--data.path", str(tmp_path / "made"), "--task.classes", "2"]
     cfg = opening.settled(config.load(ROOT / "configs" / "asl_alphabet_cnn.py", options))
@@ -153,7 +153,7 @@ def test_a_config_of_images_takes_the_size_that_was_prepared(letters, made, refu
         opening.split(opening.settled(grey), "train")
 
 
-def test_the_same_image_in_two_parts_is_told(letters, made):
+def test_images_that_occur_in_two_parts_are_counted(letters, made):
     assert "duplicate" not in made("image_folder", letters, "--size", 8)[1]
     for path in sorted(letters.glob("*/*")):
         (path.parent / f"copy-{path.name}").write_bytes(path.read_bytes())
@@ -163,7 +163,7 @@ def test_the_same_image_in_two_parts_is_told(letters, made):
     assert f"exact duplicates: {across} of validation and test are in an earlier part" in said
 
 
-def test_a_folder_that_a_link_leads_back_to_is_entered_once(letters):
+def test_a_folder_that_a_link_inside_it_names_is_entered_once(letters):
     (letters / "A" / "again").symlink_to(letters)
     assert len(list(folders.within(letters))) == 20
 
@@ -181,7 +181,7 @@ def words(tmp_path) -> pathlib.Path:
     return tmp_path / "words"
 
 
-def test_what_tools_leave_is_no_class_and_no_frame_of_keypoints(words, made, tmp_path):
+def test_files_of_tools_are_no_classes_and_no_frames_of_keypoints(words, made, tmp_path):
     for name in LEFT:
         clip(words / name / "0", range(4))
         clip(words / "hello" / name, range(4))
@@ -205,7 +205,7 @@ def test_frames_may_be_numbered_from_1_padded_or_called_frame(names, made, tmp_p
     np.testing.assert_array_equal(values[:, 0], range(4))
 
 
-def test_a_clip_of_another_length_is_taken_and_it_is_the_one_that_is_named(words, made):
+def test_a_clip_of_another_length_is_included_and_named(words, made):
     clip(words / "hello" / "99", range(9))
     (words / "bye").mkdir()
     result, said, _ = made("keypoint_clips", words)
@@ -237,7 +237,7 @@ def pack(path: pathlib.Path, clips: int = 12, **arrays) -> pathlib.Path:
     return path
 
 
-def test_npz_of_parts_are_taken_as_these_parts(made, tmp_path):
+def test_npz_named_after_parts_become_these_parts(made, tmp_path):
     for name, clips in (("train", 20), ("val", 4), ("test", 6)):
         pack(tmp_path / "words" / f"{name}.npz", clips)
     result, _, _ = made("keypoint_clips", tmp_path / "words")
@@ -248,7 +248,7 @@ def test_npz_of_parts_are_taken_as_these_parts(made, tmp_path):
     assert result["clips"] == {"train": 18, "validation": 2, "test": 6}
 
 
-def test_where_it_is_not_clear_which_npz_is_meant_both_are_named(words, refused, tmp_path):
+def test_an_ambiguous_choice_of_npz_is_an_error_that_names_both(words, refused, tmp_path):
     pack(words / "all.npz")
     said = refused("keypoint_clips", words)
     assert "holds all.npz and clips as hello/0" in said
@@ -270,12 +270,12 @@ WRONG = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_an_npz_whose_arrays_do_not_fit_is_refused(name, refused, tmp_path):
+def test_an_npz_with_arrays_that_do_not_match_is_refused(name, refused, tmp_path):
     arrays, words = WRONG[name]
     assert words in refused("keypoint_clips", pack(tmp_path / "x.npz", **arrays))
 
 
-def test_an_npz_that_is_none_is_refused(refused, tmp_path):
+def test_a_file_that_is_no_npz_of_clips_is_refused(refused, tmp_path):
     path = pack(tmp_path / "x.npz")
     raw = path.read_bytes()
     for data in (raw[: len(raw) // 2], b"", raw[:2000] + b"x" * 50 + raw[2050:]):
@@ -287,6 +287,7 @@ def test_an_npz_that_is_none_is_refused(refused, tmp_path):
 
 
 def mnist(path: pathlib.Path, *, header: bool = True, last: bool = False, end: str = "") -> None:
+    """Writes 24 lines; the label may be the last value, and a header may be missing."""
     path.parent.mkdir(exist_ok=True)
     rng, names = np.random.default_rng(0), [f"pixel{i + 1}" for i in range(784)]
     rows = [[label, *rng.integers(30, 256, 784)] for label in (0, 1, 2) * 8]
@@ -295,19 +296,13 @@ def mnist(path: pathlib.Path, *, header: bool = True, last: bool = False, end: s
     path.write_text("".join(",".join(map(str, row)) + "\n" for row in rows) + end)
 
 
-@pytest.mark.parametrize(
-    "options, encoding",
-    [
-        ({}, "utf-8"),
-        ({"header": False}, "utf-8"),
-        ({"last": True, "end": "\n\n"}, "utf-8-sig"),
-        ({"header": False, "last": True}, "utf-8"),
-    ],
-)
-def test_a_csv_of_sign_mnist_is_read_whole_as_people_write_it(options, encoding, made, tmp_path):
+@pytest.mark.parametrize("header, last, end", [(1, 0, ""), (0, 0, ""), (1, 1, "\n\n"), (0, 1, "")])
+def test_a_csv_of_sign_mnist_is_read_with_or_without_header_and_with_the_label_at_either_end(
+    header, last, end, made, tmp_path
+):
     table = tmp_path / "mnist" / "sign_mnist_train.csv"
-    mnist(table, **options)
-    table.write_text(table.read_text(), encoding=encoding)
+    mnist(table, header=header, last=last, end=end)
+    table.write_text(table.read_text(), encoding="utf-8-sig" if end else "utf-8")
     result, _, report = made("sign_mnist", tmp_path / "mnist")
     assert sum(result["clips"].values()) == 24
     assert [c for c, n in report["parts"]["train"]["classes"].items() if n] == ["A", "B", "C"]
@@ -316,7 +311,7 @@ def test_a_csv_of_sign_mnist_is_read_whole_as_people_write_it(options, encoding,
     assert min(data[0]["image"].bytes_list.value[0]) >= 30
 
 
-def test_a_csv_of_sign_mnist_that_cannot_be_is_named(refused, tmp_path):
+def test_faults_of_a_csv_of_sign_mnist_are_named(refused, tmp_path):
     table = tmp_path / "mnist" / "sign_mnist_train.csv"
     mnist(table)
     whole = table.read_text()

@@ -1,4 +1,4 @@
-"""Clips out of parquet, however its rows and columns lie, or an error that names the fault."""
+"""Clips from parquet files with any order of rows and columns, or an error that names the fault."""
 
 import io
 
@@ -10,13 +10,13 @@ import pytest
 from hypothesis import strategies as st
 
 from aslx import errors
-from aslx.readers import mending, parquet, parquet_rows
+from aslx.readers import mending, parquet, parquet_bounds, parquet_rows
 from aslx.schema import landmarks
 from tests.prepare import kaggle
 
 
-def read(path):
-    return list(parquet.sequences(path, kaggle.SELECTION))
+def read(path, bounds=None):
+    return [(found.id, found.points) for found in parquet.read(path, kaggle.SELECTION, bounds)]
 
 
 @hypothesis.given(
@@ -48,7 +48,7 @@ def test_the_sequence_id_may_be_the_pandas_index(tmp_path, index):
     )
 
 
-def test_missing_values_doubles_and_other_columns_are_understood(tmp_path):
+def test_nulls_doubles_and_further_columns_are_read(tmp_path):
     (line,) = kaggle.some(1)
     table = kaggle.table([line])
     wide = pa.schema([f.with_type(pa.float64()) for f in table.schema])
@@ -70,18 +70,14 @@ def test_a_sequence_in_two_places_is_an_error(tmp_path):
         read(tmp_path / "a.parquet")
 
 
-def test_a_truncated_parquet_is_an_error(tmp_path):
+def test_a_truncated_or_overwritten_parquet_is_an_error(tmp_path):
     kaggle.write(tmp_path, kaggle.some(4))
     path = tmp_path / "train_landmarks" / "1.parquet"
     raw = path.read_bytes()
-    path.write_bytes(raw[: len(raw) // 2])
-    with pytest.raises(ValueError, match=r"1\.parquet is damaged or no parquet file"):
-        read(path)
-    middle = bytearray(raw)
-    middle[200:4000] = bytes(3800)
-    path.write_bytes(middle)
-    with pytest.raises(ValueError, match=r"1\.parquet is damaged or no parquet file"):
-        read(path)
+    for damaged in (raw[: len(raw) // 2], raw[:200] + bytes(3800) + raw[4000:]):
+        path.write_bytes(damaged)
+        with pytest.raises(errors.BadInput, match=r"1\.parquet is damaged or no parquet file"):
+            read(path)
 
 
 @pytest.mark.parametrize("column", ["x_left_hand_3", "sequence_id"])
@@ -95,8 +91,7 @@ def test_a_parquet_without_a_column_is_an_error(tmp_path, column):
         read(path)
 
 
-def test_files_with_more_than_the_default_points_give_the_same_selection(tmp_path):
-    """Kaggle's files hold 543 points in an order of their own."""
+def test_further_points_and_another_order_of_columns_change_nothing(tmp_path):
     (line,) = kaggle.some(1)
     table = kaggle.table([line])
     shuffled = table.select(sorted(table.column_names))
@@ -105,8 +100,8 @@ def test_files_with_more_than_the_default_points_give_the_same_selection(tmp_pat
     assert kaggle.same(read(tmp_path / "a.parquet")[0][1].astype(np.float16), kaggle.half(line))
 
 
-def frames(path, table, order=None, **columns):
-    """Writes the table with its rows in another order and other columns."""
+def reread(path, table, order=None, **columns):
+    """The sequences of a table, written with its rows in another order and other columns."""
     for name, values in columns.items():
         table = table.set_column(table.column_names.index(name), name, pa.array(values))
     pq.write_table(table if order is None else table.take(pa.array(order)), path)
@@ -114,7 +109,7 @@ def frames(path, table, order=None, **columns):
 
 
 @pytest.mark.parametrize("name", ["shuffled", "reversed", "as text"])
-def test_frames_are_put_into_the_order_of_their_numbers(tmp_path, name):
+def test_frames_are_sorted_by_their_numbers(tmp_path, name):
     lines = kaggle.some(3)
     table = kaggle.table(lines)
     ids, number = table["sequence_id"].to_numpy(), table["frame"].to_numpy()
@@ -123,24 +118,24 @@ def test_frames_are_put_into_the_order_of_their_numbers(tmp_path, name):
         "reversed": -number.astype(int),
         "as text": number.astype(str),
     }
-    found = frames(tmp_path / "a.parquet", table, np.lexsort((how[name], ids)))
+    found = reread(tmp_path / "a.parquet", table, np.lexsort((how[name], ids)))
     for sequence, line in zip(found, lines, strict=True):
         expected = kaggle.SELECTION.from_columns(kaggle.columns(line)).copy()
         assert sequence.id == line.id and kaggle.same(sequence.points, expected)
         assert sequence.mended == (mending.SORTED,)
-    in_order = frames(tmp_path / "b.parquet", table)
+    in_order = reread(tmp_path / "b.parquet", table)
     assert [sequence.mended for sequence in in_order] == [(), (), ()]
 
 
-def test_a_frame_that_comes_twice_counts_once_and_is_an_error_with_other_values(tmp_path):
+def test_a_repeated_frame_counts_once_and_is_an_error_with_other_values(tmp_path):
     (line,) = kaggle.some(1)
     table = kaggle.table([line])
-    (twice,) = frames(tmp_path / "a.parquet", table, np.repeat(np.arange(line.frames), 2))
+    (twice,) = reread(tmp_path / "a.parquet", table, np.repeat(np.arange(line.frames), 2))
     expected = kaggle.SELECTION.from_columns(kaggle.columns(line)).copy()
     assert kaggle.same(twice.points, expected) and twice.mended == (mending.TWICE,)
     number = np.minimum(np.arange(line.frames), 7)
     with pytest.raises(errors.BadInput, match=rf"sequence {line.id} has frame 7 twice, with other"):
-        frames(tmp_path / "b.parquet", table, frame=number)
+        reread(tmp_path / "b.parquet", table, frame=number)
 
 
 def test_a_frame_or_a_sequence_without_a_number_is_named_with_its_row(tmp_path):
@@ -155,10 +150,10 @@ def test_a_frame_or_a_sequence_without_a_number_is_named_with_its_row(tmp_path):
         values = [type(value)(v) if value is not None else v for v in whole[name]]
         values[9] = value
         with pytest.raises(errors.BadInput, match=rf"a\.parquet: {words}"):
-            frames(tmp_path / "a.parquet", table, **{name: values})
+            reread(tmp_path / "a.parquet", table, **{name: values})
     for kind in (float, str):
         ids = list(map(kind, whole["sequence_id"]))
-        assert len(frames(tmp_path / "a.parquet", table, sequence_id=ids)) == 2
+        assert len(reread(tmp_path / "a.parquet", table, sequence_id=ids)) == 2
 
 
 def test_zeros_for_a_lost_part_are_missing_and_a_single_zero_is_a_point(tmp_path):
@@ -175,7 +170,7 @@ def test_zeros_for_a_lost_part_are_missing_and_a_single_zero_is_a_point(tmp_path
     assert kaggle.same(sequence.points, with_nan) and sequence.mended == (mending.ZEROS,)
 
 
-def test_reported_files_are_read_as_their_whole_twins(shared):
+def test_files_with_reported_faults_are_read_as_their_faultless_originals(shared):
     reported = shared / "reported"
     for folder, twin, others in (
         ("frames_out_of_order", "base3", ("frames_out_of_order", "frames_lexicographic")),
@@ -189,8 +184,8 @@ def test_reported_files_are_read_as_their_whole_twins(shared):
                 assert np.array_equal(a.points, b.points, equal_nan=True)
 
 
-def test_of_damaged_files_nothing_but_the_truth_or_one_clear_error_comes():
-    """With checksums, which Kaggle's files lack: there a flipped bit may be another number."""
+def test_a_damaged_file_gives_its_true_values_or_a_clear_error():
+    """With checksums. Kaggle's files have none, so a flipped bit there may be another number."""
     rng, lines, sink = np.random.default_rng(0), kaggle.some(3, frames=5), io.BytesIO()
     pq.write_table(kaggle.table(lines), sink, write_page_checksum=True, compression="none")
     whole = sink.getvalue()
@@ -208,9 +203,9 @@ def test_of_damaged_files_nothing_but_the_truth_or_one_clear_error_comes():
         else:
             at = rng.integers(len(whole))
             damaged[at : at + 40] = rng.bytes(40)
-        bounds = parquet_rows.Bounds(rows=1000, bytes=1 << 20) if i % 8 < 4 else None
+        bounds = parquet_bounds.Bounds(rows=1000, bytes=1 << 20) if i % 8 < 4 else None
         try:
-            found = list(parquet.sequences(io.BytesIO(damaged), kaggle.SELECTION, bounds))
+            found = read(io.BytesIO(damaged), bounds)
         except errors.BadInput:
             refused += 1
             continue

@@ -1,4 +1,4 @@
-"""Numbers out of parquet: what a stranger's file says of itself is not believed."""
+"""Numbers from parquet files; the claims of a stranger's file about itself are not trusted."""
 
 import io
 
@@ -8,9 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from aslx import errors
-from aslx.readers import parquet_rows, parquet_sizes
+from aslx.readers import parquet_bounds, parquet_rows
 
-BOUNDS = parquet_rows.Bounds(rows=20_000, bytes=1 << 20)
+BOUNDS = parquet_bounds.Bounds(rows=20_000, bytes=1 << 20)
 
 
 class Body(io.BytesIO):
@@ -30,14 +30,14 @@ def read(raw, bounds=None, columns=("x",)):
 
 
 def varint(number, width):
-    """Of Thrift: zigzag, seven bits a byte, filled up to so many bytes."""
+    """Thrift's zigzag varint, seven bits a byte, padded to `width` bytes."""
     bits = [(number << 1) >> (7 * i) & 0x7F for i in range(width)]
     return bytes([*(b | 0x80 for b in bits[:-1]), bits[-1]])
 
 
-def says(raw, old, new, *, file=True, group=True, chunks=True):
-    """The parquet with another number of rows in its footer, of the file, the row group or the
-    columns."""
+def with_rows(raw, old, new, *, file=True, group=True, chunks=True):
+    """The parquet with another number of rows in its footer: that of the file, of the row group or
+    of the columns."""
     size = int.from_bytes(raw[-8:-4], "little")
     head, foot, tail = raw[: -8 - size], raw[-8 - size : -8], raw[-8:]
     a, b = varint(old, 4), varint(new, 4)
@@ -48,7 +48,7 @@ def says(raw, old, new, *, file=True, group=True, chunks=True):
 
 
 def test_text_instead_of_numbers_is_refused_by_name_before_a_row_is_read():
-    """Small as a file, such a column takes its text for each row."""
+    """Such a column is small in the file, but each row would take the whole text."""
     text = pa.DictionaryArray.from_arrays(np.zeros(4000, np.int32), pa.array(["1" * 10**6]))
     for column in (text, pa.array([b"1"]), pa.array([[1.0]]), pa.array([{"x": 1.0}])):
         raw = bytearray(parquet(pa.table({"x": column}), compression="zstd"))
@@ -65,7 +65,7 @@ def test_numbers_of_every_type_are_numbers():
         assert np.array_equal(read(parquet(pa.table({"x": values})), BOUNDS)[:, 0], wanted, True)
 
 
-def test_of_a_file_of_ones_own_text_may_be_numbers():
+def test_numbers_in_a_users_own_file_may_be_text():
     text = pa.array(["1", "nan", "-2.5e-1", None])
     kinds = (pa.string(), pa.large_string(), pa.string_view())
     for column in (*map(text.cast, kinds), text.dictionary_encode()):
@@ -79,55 +79,52 @@ def test_of_a_file_of_ones_own_text_may_be_numbers():
 def test_more_rows_than_the_footer_says_are_not_read():
     n = 1 << 20
     raw = parquet(pa.table({"x": np.zeros(n, np.float32)}), row_group_size=n)
-    with pytest.raises(parquet_rows.TooMuch, match="1048576 rows: at most 20000"):
+    with pytest.raises(parquet_bounds.TooMuch, match="1048576 rows: at most 20000"):
         read(raw, BOUNDS)
     for bounds in (BOUNDS, None):
-        lying = says(raw, n, 1, group=False, chunks=False)
+        lying = with_rows(raw, n, 1, group=False, chunks=False)
         with pytest.raises(errors.BadInput, match="more than 1 rows"):
             read(lying, bounds)
-    lost = says(raw, n, 1, file=False, group=False)
+    lost = with_rows(raw, n, 1, file=False, group=False)
     with pytest.raises(errors.BadInput, match=r"\d+ of 1048576 rows"):
         read(lost)
 
 
-def test_pages_that_grow_when_they_are_read_are_refused_before():
+def test_pages_that_expand_too_far_are_refused_before_they_are_read():
     zeros = pa.table({"x": np.zeros(150_000), "y": np.zeros(10)[:1].repeat(150_000)})
     raw = parquet(zeros, compression="zstd", use_dictionary=False)
     assert len(raw) < 10_000
-    bounds = parquet_rows.Bounds(rows=150_000, bytes=1 << 20)
-    with pytest.raises(parquet_rows.TooMuch, match="decodes to more than 1048576 bytes"):
+    bounds = parquet_bounds.Bounds(rows=150_000, bytes=1 << 20)
+    with pytest.raises(parquet_bounds.TooMuch, match="decodes to more than 1048576 bytes"):
         read(raw, bounds)
-    assert len(read(raw, parquet_rows.Bounds(rows=150_000, bytes=2 << 20))) == 150_000
+    assert len(read(raw, parquet_bounds.Bounds(rows=150_000, bytes=2 << 20))) == 150_000
 
 
 @pytest.mark.parametrize("version", ["1.0", "2.0"])
-def test_a_page_is_as_long_as_its_header_says(version):
+def test_the_size_of_a_column_is_that_of_its_pages_headers(version):
     values = np.random.default_rng(0).integers(0, 500, 30_000)
     raw = parquet(pa.table({"x": values}), data_page_version=version, data_page_size=4096)
     chunk = pq.ParquetFile(io.BytesIO(raw)).metadata.row_group(0).column(0)
     begin = chunk.dictionary_page_offset
     data = raw[begin : begin + chunk.total_compressed_size]
-    assert 0 < chunk.total_uncompressed_size - parquet_sizes.decoded(data) < 3000  # The headers.
+    assert 0 < chunk.total_uncompressed_size - parquet_bounds.decoded(data) < 3000  # The headers.
     with pytest.raises(ValueError, match="a page cannot be read"):
-        parquet_sizes.decoded(data + b"\x15")
-    # A list of 2^62 booleans, and structs in structs.
+        parquet_bounds.decoded(data + b"\x15")
+    # A list of 2^62 booleans, and deeply nested structs.
     for endless in (b"\x59\xf1" + b"\xff" * 8 + b"\x3f", b"\x1c" * 10_000):
         with pytest.raises(ValueError, match=r"a list of \d+ elem|too deep"):
-            parquet_sizes.decoded(endless)
-    assert parquet_sizes.chunks(footer(raw), 1) == [
-        [parquet_sizes.Chunk(begin, chunk.total_compressed_size)]
-    ]
+            parquet_bounds.decoded(endless)
 
 
 def footer(raw):
     return raw[-8 - int.from_bytes(raw[-8:-4], "little") : -8]
 
 
-def test_chunks_are_where_the_footer_says_and_no_more_than_are_taken():
+def test_chunks_are_located_as_by_pyarrow_and_bounded_in_number():
     values = {name: np.arange(100) % 7 for name in "abc"}
     raw = parquet(pa.table(values), row_group_size=40, use_dictionary=["a", "c"])
     metadata = pq.ParquetFile(io.BytesIO(raw)).metadata
-    groups = parquet_sizes.chunks(footer(raw), 12)
+    groups = parquet_bounds.footer_chunks(footer(raw), 12)
     for i, group in enumerate(groups):
         for j, (begin, size) in enumerate(group):
             column = metadata.row_group(i).column(j)
@@ -135,26 +132,26 @@ def test_chunks_are_where_the_footer_says_and_no_more_than_are_taken():
             assert size == column.total_compressed_size
     assert [len(group) for group in groups] == [3, 3, 3]
     with pytest.raises(ValueError, match="too many columns"):
-        parquet_sizes.chunks(footer(raw), 8)
+        parquet_bounds.footer_chunks(footer(raw), 8)
     with pytest.raises(ValueError, match="the footer cannot be read"):
-        parquet_sizes.chunks(footer(raw)[:-20], 12)
+        parquet_bounds.footer_chunks(footer(raw)[:-20], 12)
 
 
-def test_a_footer_of_a_stranger_is_bounded():
+def test_the_size_of_a_strangers_footer_is_bounded():
     kind = pa.schema([("x", pa.float32())], metadata={"why": "a" * (3 << 20)})
     raw = parquet(pa.Table.from_pylist([{"x": 1.0}], schema=kind))
     assert len(read(raw)) == 1
-    with pytest.raises(parquet_rows.TooMuch, match="the body has a footer of"):
+    with pytest.raises(parquet_bounds.TooMuch, match="the body has a footer of"):
         read(raw, BOUNDS)
 
 
-def test_a_column_that_comes_twice_is_named():
+def test_a_repeated_column_is_named():
     raw = parquet(pa.Table.from_arrays([pa.array([1.0])] * 2, ["x", "x"]))
     with pytest.raises(errors.BadInput, match="has the column 'x' more than once"):
         read(raw)
 
 
-def test_text_that_is_no_utf_8_is_told_as_it_can_be():
+def test_text_that_is_no_utf_8_is_shown_with_replacement_characters():
     raw = parquet(pa.table({"x": ["wrong"]}), use_dictionary=False, compression="none")
     with pytest.raises(errors.BadInput, match="the body: x is '\ufffdrong' in row 0"):
         read(raw.replace(b"wrong", b"\xe1rong"))

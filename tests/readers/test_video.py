@@ -1,17 +1,15 @@
-"""Videos on the command line: drawn films, tracked, read and drawn over."""
+"""Videos: drawn films are tracked, read on the command line, and drawn over."""
 
 import base64
-import os
 import pathlib
 import resource
-import signal
-import subprocess
 import sys
 import zlib
 
 import numpy as np
+import psutil
 import pytest
-from PIL import Image
+from PIL import Image, ImageSequence
 
 from aslx import errors
 from aslx.inputs import clip_features, image_features, input_kinds, phrase_features
@@ -39,10 +37,8 @@ def classifier(dataset, workdir, **changes) -> pathlib.Path:
 
 def test_a_drawn_person_is_found_in_a_film(film, track):
     frames = len(track.values)
-    assert track.values.shape == (frames, landmarks.KEYPOINTS) and track.points.shape[1:] == (
-        543,
-        3,
-    )
+    assert track.values.shape == (frames, landmarks.KEYPOINTS)
+    assert track.points.shape == (frames, 543, 3)
     assert (track.width, track.height) == (person.WIDTH, person.HEIGHT)
     assert track.rate == pytest.approx(person.RATE)
     np.testing.assert_allclose(track.seconds, np.arange(frames) / person.RATE, atol=1e-3)
@@ -53,27 +49,25 @@ def test_a_drawn_person_is_found_in_a_film(film, track):
     assert track.hands.sum() == found[2]
 
 
-def test_the_points_stand_where_the_schema_names_them(track):
+def test_points_are_where_the_schema_names_them(track):
     def at(*names):
         return track.points[track.hands][:, landmarks.ALL.indices(*names), :2]
 
-    # The pose's right wrist is the right hand's, and its nose is the face mesh's tip.
+    # The pose's right wrist is also the right hand's, and its nose the tip of the face mesh's.
     pose, others = at("pose_16", "pose_0"), at("right_hand_0", "face_1")
     assert np.linalg.norm(pose - others, axis=-1).max() < 0.06
-    # Ears: left is at the picture's right; feet are below the shoulders.
+    # The left ear is at the picture's right; feet are below the shoulders.
     assert (at("pose_7", "face_454")[..., 0] > at("pose_8", "face_234")[..., 0]).all()
     assert (at("pose_27")[..., 1] > at("pose_11")[..., 1]).all()
 
 
-def test_every_source_of_clips_takes_a_film(track):
+def test_every_kind_of_clip_can_be_made_from_a_film(track):
     points = landmarks.of_parts(("right_hand", "pose"))
     for source in (input_kinds.Columns(points), input_kinds.Frames(points)):
         clip = source.tracked(track.values)
         assert clip.shape == (len(track.values), len(points.points), 3)
-        wrist = clip[:, points.indices("right_hand_0")[0]]
-        np.testing.assert_array_equal(
-            wrist, track.points[:, landmarks.ALL.indices("right_hand_0")[0]]
-        )
+        expected = track.points[:, landmarks.ALL.indices("right_hand_0")]
+        np.testing.assert_array_equal(clip[:, points.indices("right_hand_0")], expected)
     for face, width in ((True, landmarks.KEYPOINTS), (False, landmarks.KEYPOINTS_NO_FACE)):
         clip = input_kinds.Keypoints(face).tracked(track.values)
         assert clip.shape[1] == width and not np.isnan(clip).any()
@@ -86,7 +80,7 @@ def test_every_source_of_clips_takes_a_film(track):
         np.testing.assert_allclose(drawn[:, right], track.points[:, right], atol=1e-6)
 
 
-def test_a_film_is_kept_as_what_the_model_takes_of_it(film, track):
+def test_only_what_the_model_reads_of_a_film_is_kept(film, track):
     source = input_kinds.Columns(landmarks.HOLISTIC130)
     less = video.track(film, take=source.tracked)
     np.testing.assert_array_equal(less.values, source.tracked(track.values))
@@ -112,25 +106,19 @@ def test_a_film_without_hands_gives_empty_text_and_says_so(run, wall, transcribe
 
 
 def test_clip_classifiers_read_films_too(run, film, wall, dataset, tmp_path):
-    seen = classifier(
-        dataset, tmp_path / "signs", features=clip_features.Signs(), model=signs.Config(dim=16)
-    )
-    values = classifier(
-        dataset, tmp_path / "keys", features=clip_features.Keypoints(), model=keypoints.Config()
-    )
-    for workdir in (seen, values):
+    for name, features, model in (
+        ("signs", clip_features.Signs(), signs.Config(dim=16)),
+        ("keypoints", clip_features.Keypoints(), keypoints.Config()),
+    ):
+        workdir = classifier(dataset, tmp_path / name, features=features, model=model)
         line, silent = run(predict, "--workdir", workdir, film, wall).lines()
         assert line["class"] in NAMES and line["probability"] > 0.3
         assert silent["class"] == "" and silent["note"].startswith("no hand")
 
 
-def test_a_model_of_images_says_that_it_takes_no_film(run, film, dataset, tmp_path):
-    workdir = classifier(
-        dataset,
-        tmp_path,
-        features=image_features.Image(height=16, width=16, size=16),
-        model=cnn.Config(),
-    )
+def test_a_model_of_images_refuses_films(run, film, dataset, tmp_path):
+    features = image_features.Image(height=16, width=16, size=16)
+    workdir = classifier(dataset, tmp_path, features=features, model=cnn.Config())
     assert "this model reads images" in run(predict, "--workdir", workdir, film).refusal()
 
 
@@ -161,7 +149,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_what_is_no_film_is_one_clear_line(run, fault, film, transcriber, tmp_path):
+def test_a_file_that_is_no_film_gives_one_clear_line(run, fault, film, transcriber, tmp_path):
     spoil, words = FAULTS[fault]
     path = tmp_path / "clip.mp4"
     spoil(film, path)
@@ -169,7 +157,7 @@ def test_what_is_no_film_is_one_clear_line(run, fault, film, transcriber, tmp_pa
     assert words in said and str(path) in said
 
 
-def test_what_a_film_is_called_does_not_matter(film, tmp_path):
+def test_films_are_known_by_their_contents_and_not_by_their_names(film, tmp_path):
     starts = {
         "a.3gp": b"\0\0\0\x18ftyp3gp4",
         "a.ts": (b"\x47" + bytes(187)) * 3,
@@ -186,9 +174,9 @@ def test_what_a_film_is_called_does_not_matter(film, tmp_path):
 
 
 @pytest.mark.parametrize("way", person.SEEN)
-def test_a_phones_film_is_seen_as_it_is_meant_whatever_way_it_was_held(way, wall, tmp_path):
+def test_a_film_is_turned_upright_however_the_phone_was_held(way, wall, tmp_path):
     y, x = np.mgrid[:96, :64]
-    stored = np.stack([2 * x, 2 * y, 255 - x - y], -1).astype(np.uint8)  # Every corner is another.
+    stored = np.stack([2 * x, 2 * y, 255 - x - y], -1).astype(np.uint8)  # Four different corners.
     video.write(tmp_path / "stored.mp4", iter([stored] * 3), 30, 64, 96)
     person.turned(tmp_path / "stored.mp4", tmp_path / "phone.mp4", way)
     shown = person.SEEN[way][1](stored)
@@ -198,19 +186,16 @@ def test_a_phones_film_is_seen_as_it_is_meant_whatever_way_it_was_held(way, wall
             assert np.abs(picture.astype(int) - shown).mean() < 6
 
 
-def test_a_worker_that_is_killed_is_no_fault_of_the_film(wall):
+def test_a_killed_worker_is_no_fault_of_the_film(wall):
     with (
-        pytest.raises(errors.Unavailable, match="killed, perhaps for want of memory"),
-        video._reading("pictures", wall, None),
+        pytest.raises(errors.Unavailable, match="killed, perhaps for lack of memory"),
+        video.pictures(wall),
     ):
-        for line in subprocess.run(["ps", "-wweo", "pid,ppid,args"], capture_output=True, text=True,
-                                   check=True).stdout.splitlines()[1:]:  # fmt: skip
-            pid, parent, *command = line.split()
-            if int(parent) == os.getpid() and "pictures" in command:
-                os.kill(int(pid), signal.SIGKILL)
+        workers = [p for p in psutil.Process().children() if "pictures" in p.cmdline()]
+        workers[0].kill()
 
 
-def test_a_film_that_cannot_be_written_whole_is_refused_and_does_not_appear(tmp_path, wall):
+def test_a_film_that_cannot_be_written_completely_is_refused_and_does_not_appear(tmp_path, wall):
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)
     frames = (np.random.default_rng(i).integers(0, 255, (96, 96, 3), np.uint8) for i in range(60))
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limit[1]))
@@ -226,55 +211,42 @@ def test_a_film_that_ends_early_is_damaged(film, tmp_path):
     frames = [np.roll(person.picture(), 9 * i, 1) for i in range(60)]
     path = tmp_path / "long.mp4"
     video.write(path, iter(frames), 30, person.WIDTH, person.HEIGHT)
-    raw = bytearray(path.read_bytes())
-    start, size = raw.index(b"mdat"), len(raw)
-    raw[start + (size - start) // 4 : raw.index(b"moov") - 8] = b"\0" * (
-        raw.index(b"moov") - 8 - start - (size - start) // 4
-    )
-    path.write_bytes(raw)
+    raw = path.read_bytes()
+    pictures, end = raw.index(b"mdat"), raw.index(b"moov") - 8
+    begin = pictures + (len(raw) - pictures) // 4
+    path.write_bytes(raw[:begin] + bytes(end - begin) + raw[end:])
     with pytest.raises(ValueError, match="damaged: it ends after"), video.pictures(path) as rest:
         list(rest)
 
 
 @pytest.mark.parametrize("fps, frames", [(None, 30), (15, 15), (60, 60), (10, 10)])
-def test_frames_are_kept_as_they_are_unless_a_rate_is_asked(fps, frames, wall, tmp_path):
+def test_all_frames_are_read_or_those_of_a_given_rate(fps, frames, wall, tmp_path):
     shades = [np.full((64, 64, 3), 8 * i, np.uint8) for i in range(30)]
     path = tmp_path / "shades.mp4"
     video.write(path, iter(shades), 30, 64, 64)
     with video.pictures(path, fps) as pictures:
         seen = np.array([picture.mean() for picture in pictures])
-    at = (np.arange(frames) + 0.5) / (fps or 30)  # As the page looks at a film.
-    np.testing.assert_allclose(seen, 8 * np.floor(at * 30 + 1e-6), atol=4)  # Of steps of 8.
+    at = (np.arange(frames) + 0.5) / (fps or 30)  # As on the live page.
+    np.testing.assert_allclose(seen, 8 * np.floor(at * 30 + 1e-6), atol=4)  # Shades are 8 apart.
 
 
-def test_a_rate_that_cannot_be_is_refused(run, film, transcriber):
-    assert (
-        "--fps 0: needs 1 to 240"
-        in run(predict, "--workdir", transcriber, film, "--fps", 0).refusal()
-    )
+def test_an_impossible_rate_is_refused(run, film, transcriber):
+    said = run(predict, "--workdir", transcriber, film, "--fps", 0).refusal()
+    assert "--fps 0: needs 1 to 240" in said
 
 
-def test_where_mediapipe_cannot_be_installed_one_line_says_so(
-    run, monkeypatch, transcriber, tmp_path
-):
+def test_one_line_says_that_mediapipe_cannot_be_installed(run, monkeypatch, transcriber, tmp_path):
     path = tmp_path / "clip.mp4"
     path.touch()
     nowhere = {"XDG_CACHE_HOME": str(tmp_path), "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": ""}
     for name, value in nowhere.items():
         monkeypatch.setenv(name, value)
     done = run(predict, "--workdir", transcriber, path)
-    assert done.status == 75
-    assert done.err.splitlines()[-1].startswith(
-        "error: MediaPipe 0.10.14 cannot be set up; it needs"
-    )
+    last = done.err.splitlines()[-1]
+    assert done.status == 75 and last.startswith("error: MediaPipe 0.10.14 cannot be set up; it ne")
     assert not list((tmp_path / "aslx").glob("*mediapipe*"))
-
-
-def test_a_python_without_mediapipe_is_told_at_once(run, monkeypatch, transcriber, tmp_path):
-    (tmp_path / "clip.mp4").touch()
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(sys, "version_info", (3, 13, 0))
-    said = run(predict, "--workdir", transcriber, tmp_path / "clip.mp4").refusal()
+    said = run(predict, "--workdir", transcriber, path).refusal()
     assert "Python 3.9 to 3.12, and this is 3.13" in said
 
 
@@ -293,14 +265,12 @@ def test_an_overlay_has_every_frame_and_shows_the_skeleton(run, film, track, tra
     assert [p.name for p in tmp_path.iterdir()] == ["over.mp4"]
 
 
-def test_an_overlay_can_be_a_gif_at_the_films_speed(run, film, track, transcriber, tmp_path):
+def test_an_overlay_can_be_a_gif_with_the_films_speed(run, film, track, transcriber, tmp_path):
     path = tmp_path / "over.gif"
     run(predict, "--workdir", transcriber, film, "--overlay", path).lines()
     with Image.open(path) as image:
-        seconds = 0
-        for i in range(image.n_frames):
-            image.seek(i)
-            seconds += image.info["duration"] / 1000
+        frames = ImageSequence.Iterator(image)
+        seconds = sum(frame.info["duration"] for frame in frames) / 1000
         assert image.width <= 360
     assert seconds == pytest.approx(len(track.values) / person.RATE, abs=0.11)
 
@@ -313,5 +283,5 @@ def test_an_overlay_can_be_a_gif_at_the_films_speed(run, film, track, transcribe
         (["a.parquet"], "x.mp4", "needs one video"),
     ],
 )
-def test_an_overlay_that_cannot_be_is_refused_at_once(run, files, out, words, tmp_path):
+def test_an_impossible_overlay_is_refused_at_once(run, files, out, words, tmp_path):
     assert words in run(predict, "--workdir", tmp_path, "--overlay", out, *files).refusal()

@@ -8,11 +8,14 @@ from aslx.schema import landmarks
 
 def test_the_schema_has_kaggles_543_points_in_its_order():
     assert len(landmarks.POINTS) == 543
-    places = [
-        landmarks.POINTS.index(p) for p in ("face_0", "left_hand_0", "pose_0", "right_hand_0")
-    ]
     # hoyso48's loader for the competition: 468..488, 489..521, 522..542.
-    assert places == [0, 468, 489, 522]
+    for place, point in (
+        (0, "face_0"),
+        (468, "left_hand_0"),
+        (489, "pose_0"),
+        (522, "right_hand_0"),
+    ):
+        assert landmarks.POINTS[place] == point
 
 
 @pytest.mark.parametrize("name, columns", [("seed_hands_pose", 156), ("holistic130", 390)])
@@ -45,12 +48,12 @@ def test_columns_turn_into_points():
     assert points[1, selection.points.index("left_hand_3"), 1] == columns[1, at]
 
 
-def test_an_unknown_selection_says_which_there_are():
+def test_the_error_of_an_unknown_selection_lists_the_selections():
     with pytest.raises(ValueError, match="seed_hands_pose, holistic130"):
         landmarks.selection("holistic131")
 
 
-def test_a_part_of_zeros_alone_is_lost_and_a_single_zero_is_not():
+def test_a_part_with_zeros_only_is_lost_and_a_single_zero_is_a_point():
     selection = landmarks.HOLISTIC130
     whole = np.random.default_rng(0).random((5, 130, 3)).astype(np.float32)
     same, count = landmarks.lost_where_zero(whole, selection)
@@ -65,4 +68,4 @@ def test_a_part_of_zeros_alone_is_lost_and_a_single_zero_is_not():
     expected = zeros.copy()
     expected[1, hand] = expected[2, pose] = expected[3, hand] = np.nan
     assert count == 3 and np.array_equal(found, expected, equal_nan=True)
-    assert not np.isnan(zeros[1]).any()  # What was given stays.
+    assert not np.isnan(zeros[1]).any()  # The argument is unchanged.

@@ -11,12 +11,12 @@ from aslx.schema import vocab
 
 
 @given(st.text(vocab.CHARACTERS, max_size=31))
-def test_a_phrase_survives_the_way_there_and_back(phrase):
+def test_decoding_inverts_encoding(phrase):
     assert vocab.decode(vocab.encode(phrase)) == phrase
 
 
 @given(st.text(vocab.CHARACTERS, max_size=10), st.text(vocab.CHARACTERS, max_size=10))
-def test_nothing_after_the_end_is_read(phrase, rest):
+def test_nothing_after_the_end_is_decoded(phrase, rest):
     ids = [vocab.START, *vocab.encode(phrase), vocab.PAD, vocab.END, *vocab.encode(rest)]
     assert vocab.decode(np.array(ids)) == phrase
 
@@ -37,11 +37,11 @@ def test_a_foreign_character_is_named_with_its_phrase(phrase, character):
     assert repr(character) in str(error.value) and repr(phrase) in str(error.value)
 
 
-def test_kaggles_own_map_agrees(shared):
+def test_the_ids_agree_with_kaggles_map(shared):
     vocab.check(shared / "fingerspelling_sample" / "character_to_prediction_index.json")
 
 
-def test_another_map_is_an_error_that_names_the_character(tmp_path):
+def test_a_map_that_differs_is_an_error_that_names_the_character(tmp_path):
     theirs = {c: i for i, c in enumerate(vocab.CHARACTERS)} | {"q": 3}
     (tmp_path / "map.json").write_text(json.dumps(theirs))
     with pytest.raises(ValueError, match="maps 'q' to 3, not 48"):
