@@ -83,6 +83,7 @@ def sample(cfg: config_lib.Config) -> list[dict[str, np.ndarray]]:
     In the second batch another clip follows the first one in its row, if both phrases fit.
     """
     data = opening.split(cfg, cfg.data.train_split)
+    task: Any = cfg.task  # A transcription: `draw` refuses others.
     signer, selection = data.index.signer, _features(cfg).source.selection
     field = cfg.features.source.field(data.metadata)
     wrist = selection.indices("right_hand_0")[0]
@@ -91,7 +92,7 @@ def sample(cfg: config_lib.Config) -> list[dict[str, np.ndarray]]:
     others = [i for i in tried if i != first and signer[i] == signer[first] != -1]
     rows = np.array([first, *others])
     length = data.index.characters
-    fits = [i for i in others if length[first] + 1 + length[i] <= cfg.task.max_tokens]
+    fits = [i for i in others if length[first] + 1 + length[i] <= task.max_tokens]
     second = np.full_like(rows, plan.NOTHING)
     second[0] = fits[0] if fits else plan.NOTHING
     (shape,) = plan.Fixed(rows=len(rows)).shapes(2 * data.index.frames[rows])
