@@ -52,12 +52,15 @@ def test_a_run_in_a_bucket_is_stopped_goes_on_and_is_evaluated(environment, data
 
     first = run("train", "--config", config)
     assert run("train", "--config", config)["score"] == first["score"]
-    assert run("evaluate", "--split", "validation")["score"] == first["score"]
+    evaluated = run("evaluate", "--split", "validation")["score"]
     objects = listed(environment)
     assert {"run/config.json", "run/samples.txt", "run/plots/loss.png"} <= objects.keys()
-    with urllib.request.urlopen(objects["run/metrics.jsonl"]) as lines:
-        steps = [json.loads(line)["step"] for line in lines]
+    with urllib.request.urlopen(objects["run/metrics.jsonl"]) as answer:
+        lines = [json.loads(line) for line in answer]
+    steps = [line["step"] for line in lines]
     assert set(steps) == set(range(1, max(steps) + 1))
+    # The best checkpoint is evaluated.
+    assert evaluated == max(line["score"] for line in lines if "score" in line)
     assert not (processes.ROOT / "gs:").exists()
 
 

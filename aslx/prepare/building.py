@@ -179,13 +179,17 @@ def _in_bucket(out: epath.Path) -> Iterator[epath.Path]:
     needed = False
     try:
         yield folder
+        old = folder / "replaced"
         if out.exists():
-            remote_files.copy(out, folder / "replaced", last="metadata.json")
+            remote_files.copy(out, old, last="metadata.json")
         needed = True
         try:
-            _replace(out, folder / "out")
+            _put_in_bucket(folder / "out", out)
         except BaseException:
-            _replace(out, folder / "replaced")
+            if old.exists():
+                _put_in_bucket(old, out)
+            else:
+                out.rmtree(missing_ok=True)
             needed = False
             raise
         needed = False
@@ -196,8 +200,8 @@ def _in_bucket(out: epath.Path) -> Iterator[epath.Path]:
             folder.rmtree(missing_ok=True)
 
 
-def _replace(out: epath.Path, source: epath.Path) -> None:
-    """Makes `out` a copy of `source`, and absent where there is none."""
+def _put_in_bucket(source: epath.Path, out: epath.Path) -> None:
+    """Makes `out` a copy of `source`, without a question whether that exists: gcsfs caches listings
+    and misses what was written since."""
     out.rmtree(missing_ok=True)
-    if source.exists():
-        remote_files.copy(source, out, last="metadata.json")
+    remote_files.copy(source, out, last="metadata.json")
