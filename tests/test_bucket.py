@@ -126,7 +126,7 @@ def test_data_are_prepared_in_a_bucket_as_on_a_disk(environment, tmp_path):
             with urllib.request.urlopen(link) as data:
                 there[name] = data.read()
         else:  # No temporary folder is left.
-            assert name.startswith(("run/", "sets/"))
+            assert name.startswith(("run/", "sets/", "other/"))
     assert {name for name in there if name.startswith("set/")} == here.keys()
     assert [name for name in here if there[name] != here[name]] == []
     for name in ("fingerspelling-train.tfrecord-00001-of-00002", "index-train.npz", "summary.json"):
