@@ -24,7 +24,7 @@ def read(path, bounds=None):
 )
 @hypothesis.settings(max_examples=30, deadline=None)
 def test_a_sequence_may_cross_batches_and_row_groups(frames, batch, group):
-    lines = [kaggle.Line(5 * i, 0, "a", n) for i, n in enumerate(frames)]
+    lines = [kaggle.Line(5 * i, 0, "a", n, "") for i, n in enumerate(frames)]
     sink = pa.BufferOutputStream()
     pq.write_table(kaggle.table(lines), sink, row_group_size=group)
     with pytest.MonkeyPatch.context() as patch:
