@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from aslx.schema import features, networks
     from aslx.tasks import task
 
-    # Each is given the network and the features that it asks for: the config brings them together.
+    # Any: a config combines a task with the network and the features that the task needs.
     Task = task.Task[Any, Any, Any]
     Augmentation = augmentation.Augmentation[Any]
     Batching = plan.Batching

@@ -72,7 +72,7 @@ class Run:
         return found
 
     def report(self, answer: Any) -> dict[str, Any]:
-        """An answer with all that is known of it; None is that to a clip in which nothing was
+        """What is reported about an answer; None is the answer to a clip in which nothing was
         tracked."""
         report = self.cfg.task.report
         return report.silent() if answer is None else report.line(answer)

@@ -42,7 +42,7 @@ class Report(Protocol[Given]):
         ...
 
     def line(self, answer: Given, /) -> dict:
-        """An answer with all that is known of it."""
+        """Everything that is reported about an answer."""
         ...
 
     def silent(self) -> dict:

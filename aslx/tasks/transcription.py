@@ -74,7 +74,7 @@ class Task:
         return dataclasses.replace(self, head=self.head.searching(options), **given)
 
     def settled(self, metadata: dict) -> "Task":
-        """The task itself: the data set decides nothing of it."""
+        """The task itself: the data set decides no field."""
         del metadata
         return self
 

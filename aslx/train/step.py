@@ -119,7 +119,7 @@ class Step:
             grads = jax.lax.cond(late, lambda: mean(worse())[0], lambda: grads)
         metrics["grad_norm"] = optax.tree.norm(grads)
         good = jnp.isfinite(metrics["grad_norm"]) & jnp.isfinite(metrics["loss"])
-        # A condition, and no selection of either: that reads and writes all of it once more.
+        # A select of old and new would read and write the whole state once more.
         old = state.model, state.opt_state, state.ema
         moved = functools.partial(self._moved, grads, state.step)
         model, opt_state, ema = jax.lax.cond(good, moved, lambda *old: old, *old)
