@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 import aslx
 from aslx import config, errors, optim
+from aslx.augment import image_augment
 from aslx.data import plan
 from aslx.models import transformer
 from aslx.storage import config_json
@@ -40,7 +41,7 @@ def test_every_config_is_read_as_it_was_saved_and_says_how_to_run_it(path, tmp_p
 def test_overrides_reach_every_field_and_keep_its_type():
     args = ["--model.dim", "64", "--optim.peak-lr", "1", "--data.batching.frames", "100"]
     cfg = config.load("quickstart", args)
-    assert cfg.model.dim == 64 and isinstance(cfg.model, transformer.Config)
+    assert isinstance(cfg.model, transformer.Config) and cfg.model.dim == 64
     assert cfg.optim.peak_lr == 1.0 and cfg.data.batching == plan.Bucketed(frames=100, buckets=2)
 
 
@@ -204,4 +205,5 @@ def test_an_error_inside_a_function_that_a_config_file_calls_keeps_its_traceback
 
 def test_the_fields_of_an_augmentation_are_options():
     cfg = config.load("asl_alphabet_cnn", ["--augmentation.zoom", "0.3"])
+    assert isinstance(cfg.augmentation, image_augment.Images)
     assert cfg.augmentation.zoom == 0.3

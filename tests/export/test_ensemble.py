@@ -99,7 +99,8 @@ def test_runs_that_do_not_answer_alike_are_refused(other, message):
 
 def test_runs_of_different_networks_answer_together():
     found = ensemble.together([a_run("a", LSTM), a_run("b", transformer.Config(dim=32, stride=2))])
-    assert str(found.workdir) == "a" and found.model.widths == (16, 32)
+    assert str(found.workdir) == "a" and isinstance(found.model, ensemble.Ensemble)
+    assert found.model.widths == (16, 32)
 
 
 def test_an_average_is_the_mean_of_the_newest_checkpoints(tmp_path):

@@ -97,7 +97,7 @@ def reader() -> tuple[config.Config, ensemble.Ensemble]:
     """An ensemble of two networks of different kinds and widths; one computes in bfloat16."""
     bfloat16 = cfg(AUTOREGRESSIVE, dataclasses.replace(SQUEEZEFORMER, dtype="bfloat16"))
     first, model = export_graph.exact(bfloat16, built(bfloat16))
-    assert first.model.dtype == "float32"
+    assert isinstance(first.model, squeezeformer.Config) and first.model.dtype == "float32"
     network = transformer.Config(dim=64, num_layers=2, num_heads=2, kernel=3, stride=4)
     other = built(cfg(AUTOREGRESSIVE, network), seed=1)
     return first, ensemble.Ensemble((model, other), (32, 64))

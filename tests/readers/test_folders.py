@@ -11,6 +11,7 @@ from PIL import Image
 
 from aslx import config, errors
 from aslx.data import records
+from aslx.inputs import image_features
 from aslx.prepare import __main__ as prepare
 from aslx.readers import folders
 from aslx.runs import opening
@@ -146,6 +147,7 @@ def test_a_config_of_images_adopts_the_size_of_the_prepared_images(
     made("image_folder", letters, "--size", 8)
     options = ["--data.path", str(tmp_path / "made"), "--task.classes", "2"]
     cfg = opening.settled(config.load(ROOT / "configs" / "asl_alphabet_cnn.py", options))
+    assert isinstance(cfg.features, image_features.Image)
     assert (cfg.features.height, cfg.features.width, cfg.features.size) == (8, 8, 100)
     assert len(opening.split(cfg, "train"))
     grey = dataclasses.replace(cfg, features=dataclasses.replace(cfg.features, channels=1))

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
 from aslx import config, errors, evaluate, sharding
 from aslx.data import plan, records
@@ -113,13 +114,13 @@ def test_a_long_clip_does_not_lengthen_the_padding_of_others(dataset, monkeypatc
     cfg = tiny.cfg(dataset)
     seen = []
 
-    def predict(model: None, batch: dict) -> jax.Array:
+    def predict(model: nnx.Module, batch: dict) -> jax.Array:
         seen.append((batch["landmarks"].shape[1], int(batch["length"][0])))
         return jnp.zeros((1, 2, 1))
 
     monkeypatch.setattr(evaluator, "predict_step", lambda cfg, mesh: predict)
-    run = trained_run.Run(pathlib.Path(), cfg, sharding.make_mesh(cfg.mesh), None, 1, "")
-    points = len(cfg.features.selection.points)
+    run = trained_run.Run(pathlib.Path(), cfg, sharding.make_mesh(cfg.mesh), nnx.Module(), 1, "")
+    points = len(tiny.SELECTION.points)
     clips = [np.zeros((frames, points, 3), np.float32) for frames in (40, 5, 7000, 90, 2048)]
     assert len(run.answers(clips)) == 5
     assert seen == [(92, 40), (92, 5), (7168, 7000), (92, 90), (2048, 2048)]

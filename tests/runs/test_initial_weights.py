@@ -219,7 +219,8 @@ def test_damaged_weights_are_read_or_refused_with_one_line(toy, tmp_path):
 def test_frozen_and_trained_weights_make_up_the_whole():
     trained, frozen = partition.split_frozen(network())
     names = {"conv5_block3_3_conv", "conv5_block3_3_bn"}
-    parts = {k: v for k, v in vars(trained.trunk).items() if isinstance(v, nnx.Module)}
+    trunk = vars(trained)["trunk"]
+    parts = {k: v for k, v in vars(trunk).items() if isinstance(v, nnx.Module)}
     assert {k for k, v in parts.items() if jax.tree.leaves(v)} == names
     assert len(jax.tree.leaves(frozen)) == 2 * 53 + 4 * 53 - 4
     whole = partition.merge_frozen(trained, frozen)

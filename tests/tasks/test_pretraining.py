@@ -15,6 +15,7 @@ from aslx.decode import decoding_options
 from aslx.export import conversion
 from aslx.models import fingerspelling_lstm, lstm, squeezeformer, transformer
 from aslx.runs import initial_weights, opening, trained_run
+from aslx.schema import networks
 from aslx.tasks import pretraining
 from aslx.train import loop, setup
 from tests import tiny, tiny_runs
@@ -27,14 +28,14 @@ NETWORKS = [
 ]
 
 
-class Spy:
+class Spy(networks.Guesser):
     """A network that records its inputs, and is certain of `guess`, i32[B,S]."""
 
     def __init__(self, guess: jax.Array | int = 0):
         self.guess = guess
 
-    def __call__(self, features, mask, key=None):
-        self.shown, self.mask = features, mask
+    def __call__(self, inputs, mask, key=None):
+        self.shown, self.mask = inputs, mask
         guess = jnp.broadcast_to(self.guess, mask.shape)
         return 50.0 * jax.nn.one_hot(guess, TASK.codes)
 

@@ -63,6 +63,7 @@ class Poisoned(transcription.Task):
 
 def poisoned(cfg: config.Config, *records: int, batches=()) -> config.Config:
     """A config whose task is `Poisoned`."""
+    assert isinstance(cfg.task, transcription.Task)
     known = {"head": cfg.task.head, "max_tokens": cfg.task.max_tokens}
     task = Poisoned(**known, records=records, batches=batches)
     return dataclasses.replace(cfg, task=task)

@@ -4,6 +4,7 @@ These tests are skipped, with a reason, without Chromium or the page's packages.
 """
 
 import contextlib
+import dataclasses
 import io
 import pathlib
 import urllib.parse
@@ -17,6 +18,7 @@ from PIL import Image
 
 from aslx import config
 from aslx.runs import trained_run
+from aslx.tasks import classification
 from tests import person, tiny_runs
 from tests.serve import servers
 
@@ -143,9 +145,10 @@ def transcriber(run) -> Iterator[str]:
 def untrained(name: str, out: pathlib.Path, *options: str, frames=()) -> Iterator[tuple]:
     """An untrained model of a config is served: the config, the export, and the address."""
     cfg = config.load(servers.ROOT / "configs" / f"{name}.py", options)
+    assert isinstance(cfg.task, classification.Task)
     names = tuple("abcdefgh"[: cfg.task.classes])
-    task = type(cfg.task)(classes=len(names), names=names)
-    cfg = type(cfg)(**{**vars(cfg), "task": task})
+    task = dataclasses.replace(cfg.task, classes=len(names), names=names)
+    cfg = dataclasses.replace(cfg, task=task)
     tiny_runs.exported(cfg, tiny_runs.network(cfg), 0, out / "export", frames)
     with servers.serving(out) as server:
         yield cfg, out / "export", server.http

@@ -12,7 +12,7 @@ import pytest
 from aslx.export import tflite
 from aslx.runs import evaluator, trained_run
 from aslx.schema import landmarks, vocab
-from tests import processes
+from tests import processes, tiny
 from tests.web import conftest
 
 READ = """
@@ -62,9 +62,8 @@ def learned(run: trained_run.Run, path: pathlib.Path) -> dict[str, str]:
     """Writes clips like those that the run has learned to read into a parquet; their phrases."""
     evaluation, tables = evaluator.Evaluation(run.cfg, run.mesh, "test", limit=50), []
     phrases = dict(zip(map(str, range(len(evaluation.targets))), evaluation.targets, strict=True))
-    names = run.cfg.features.source.selection.columns
     for number, clip in enumerate(evaluation.clips()):
-        columns = dict(zip(names, landmarks.columns(clip).T, strict=True))
+        columns = dict(zip(tiny.SELECTION.columns, landmarks.columns(clip).T, strict=True))
         frames = {"frame": np.arange(len(clip)), "sequence_id": np.full(len(clip), number)}
         tables.append(pa.table(frames | columns))
     pq.write_table(pa.concat_tables(tables), path)
