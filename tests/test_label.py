@@ -41,7 +41,7 @@ def test_texts_that_a_run_reads_are_prepared_with_its_confidence_and_trained_on(
         rows = {(row["path"], int(row["sequence_id"])): row for row in csv.DictReader(f)}
     assert len(rows) == told["clips"] == 12 - told["empty"] > 6
     words = ("fingerspelling", "--source", source, "--phrases", read, "--split", "none")
-    options = ("--selection", "seed_hands_pose", "--processes", 1, "--out", tmp_path / "set")
+    options = ("--selection", "hands_arms", "--processes", 1, "--out", tmp_path / "set")
     run(prepare, *words, *options).succeeded()
     data = records.Records(tmp_path / "set", "train")
     signers = {line.id: line.signer for line in kaggle.some(12)}

@@ -61,7 +61,7 @@ class Baseline:
 
     @property
     def selection(self) -> landmarks_lib.Selection:
-        return landmarks_lib.SEED_HANDS_POSE
+        return landmarks_lib.HANDS_ARMS
 
     @property
     def source(self) -> input_kinds.Columns:

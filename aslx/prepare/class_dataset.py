@@ -3,11 +3,11 @@
 import collections
 import dataclasses
 import pathlib
-import shutil
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from etils import epath
 
 from aslx import errors
 from aslx.prepare import class_items, duplicates, options, splits
@@ -72,7 +72,7 @@ def prepare(
         rest = class_items.without(found, kind, asked.pool(), skip=asked.skip_unreadable)
         if rest is found:
             raise
-    shutil.rmtree(scratch / "out", ignore_errors=True)
+    epath.Path(scratch / "out").rmtree(missing_ok=True)
     return _build(scratch, kind, rest, asked)
 
 

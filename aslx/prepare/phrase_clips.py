@@ -54,7 +54,7 @@ class Keep:
     """Which clips to keep, and which points of each."""
 
     selection: str = "holistic130"
-    """holistic130 (hands, arms, lips, nose, eyes) or seed_hands_pose (hands, arms)."""
+    """holistic130 (hands, arms, lips, nose, eyes) or hands_arms (hands, arms)."""
     whole_hands: bool = False
     """Keep a clip only if 2 x its characters < the frames that show one hand (both baselines)."""
     frames_per_character: float = 0.0

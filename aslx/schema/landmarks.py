@@ -154,8 +154,8 @@ def _named(part: str, ids) -> tuple[str, ...]:
 _RIGHT, _LEFT = _named("right_hand", range(21)), _named("left_hand", range(21))
 
 # Of both fingerspelling baselines: hands, and the pose's left, then right forearm and fingers.
-SEED_HANDS_POSE = Selection(
-    "seed_hands_pose", _RIGHT + _LEFT + _named("pose", (13, 15, 17, 19, 21, 14, 16, 18, 20, 22))
+HANDS_ARMS = Selection(
+    "hands_arms", _RIGHT + _LEFT + _named("pose", (13, 15, 17, 19, 21, 14, 16, 18, 20, 22))
 )
 # Of the competition's first place: hands, arms, and 76 points of the face.
 HOLISTIC130 = Selection(
@@ -163,7 +163,7 @@ HOLISTIC130 = Selection(
     _RIGHT + _LEFT + _named("pose", ARMS) + _named("face", LIPS + _NOSE + _EYE_RIGHT + _EYE_LEFT),
 )
 ALL = Selection("all", POINTS)
-SELECTIONS = {s.name: s for s in (SEED_HANDS_POSE, HOLISTIC130)}
+SELECTIONS = {s.name: s for s in (HANDS_ARMS, HOLISTIC130)}
 
 
 def of_parts(parts: tuple[str, ...]) -> Selection:

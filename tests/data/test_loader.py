@@ -182,4 +182,4 @@ def running(pid: int) -> bool:
 
 def test_points_that_no_record_stores_are_an_error():
     with pytest.raises(ValueError, match="lacks pose_11"):
-        record_fields.landmarks_clip(landmarks.SEED_HANDS_POSE, landmarks.HOLISTIC130)
+        record_fields.landmarks_clip(landmarks.HANDS_ARMS, landmarks.HOLISTIC130)

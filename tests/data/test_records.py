@@ -63,7 +63,7 @@ def test_the_masked_crc_is_that_of_the_format():
 @pytest.mark.parametrize(("clip", "indexed"), [(parsed, True), (parsed, False), (read, True)])
 def test_no_flipped_bit_is_silent(tmp_path, clip, indexed):
     counts = {"validation": [3, 3]}
-    directory = tiny.dataset(tmp_path, counts, landmarks.SEED_HANDS_POSE, frames=(1, 5))
+    directory = tiny.dataset(tmp_path, counts, landmarks.HANDS_ARMS, frames=(1, 5))
     whole, rng = outcome(directory), np.random.default_rng(0)
     for path in sorted(directory.glob("*.tfrecord*")):
         clean = path.read_bytes()

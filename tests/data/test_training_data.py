@@ -22,7 +22,7 @@ WANTED = phrase_features.Modern().selection
 def other(tmp_path_factory) -> pathlib.Path:
     """40 clips that store other points than `dataset` does."""
     directory = tmp_path_factory.mktemp("other")
-    return tiny.dataset(directory, {"train": [25, 15]}, landmarks.SEED_HANDS_POSE, seed=1)
+    return tiny.dataset(directory, {"train": [25, 15]}, landmarks.HANDS_ARMS, seed=1)
 
 
 def cfg(dataset, **data) -> config.Config:

@@ -9,7 +9,7 @@ from aslx.inputs import phrase_features
 from aslx.schema import landmarks
 from tests import tiny
 
-SEED = landmarks.SEED_HANDS_POSE
+HANDS_ARMS = landmarks.HANDS_ARMS
 KINDS = [
     phrase_features.Baseline(),
     phrase_features.Modern(max_frames=32),
@@ -35,11 +35,11 @@ def clip(kind, frames: int, seed: int = 0) -> np.ndarray:
 def baseline_reference(clip_TN3: np.ndarray) -> np.ndarray:
     """The preprocessing of the published baselines, in numpy."""
     x = clip_TN3.astype(np.float32)
-    hands = {side: x[:, SEED.part(f"{side}_hand")] for side in ("left", "right")}
+    hands = {side: x[:, HANDS_ARMS.part(f"{side}_hand")] for side in ("left", "right")}
     lost = {side: np.isnan(h).any((1, 2)).sum() for side, h in hands.items()}
     left = lost["right"] > lost["left"]
     hand = hands["left" if left else "right"]
-    pose = x[:, SEED.indices(*(f"pose_{i}" for i in range(13 if left else 14, 23, 2)))]
+    pose = x[:, HANDS_ARMS.indices(*(f"pose_{i}" for i in range(13 if left else 14, 23, 2)))]
     if left:
         hand, pose = (p * [-1, 1, 1] + [1, 0, 0] for p in (hand, pose))
     hand = (hand - hand.mean(1, keepdims=True)) / hand.std(1, keepdims=True)
@@ -60,7 +60,7 @@ def baseline_reference(clip_TN3: np.ndarray) -> np.ndarray:
 def test_the_features_of_the_baselines_are_those_that_were_published(frames, dominant):
     x = clip(phrase_features.Baseline(), frames)
     if dominant == "left":
-        x = x[:, SEED.mirror]
+        x = x[:, HANDS_ARMS.mirror]
     got, _ = run(phrase_features.Baseline(), x, padded=320)
     np.testing.assert_allclose(got, baseline_reference(x), atol=2e-4)
 

@@ -50,7 +50,7 @@ def test_whole_values_are_those_without_a_missing_part(seed, counts, frames, los
 
 
 def test_the_dominant_hand_is_picked_alike_in_clips_of_symbolic_length():
-    selection = landmarks.SEED_HANDS_POSE
+    selection = landmarks.HANDS_ARMS
     x_BTC = np.random.default_rng(0).normal(size=(2, 9, 3 * len(selection.points))).astype("f4")
     x_BTC[0, 3:5] = np.nan
     left_B, points = jnp.array([False, True]), selection.part("right_hand")

@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 
 from aslx.schema import landmarks, vocab
 
-SELECTION = landmarks.SEED_HANDS_POSE
-FLAGS = ("--selection", "seed_hands_pose", "--processes", "1")  # Of aslx.prepare.
+SELECTION = landmarks.HANDS_ARMS
+FLAGS = ("--selection", "hands_arms", "--processes", "1")  # Of aslx.prepare.
 
 
 @dataclasses.dataclass(frozen=True)

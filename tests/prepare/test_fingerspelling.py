@@ -21,7 +21,7 @@ from aslx.prepare import (
 from aslx.schema import landmarks
 from tests.prepare import kaggle
 
-KEEP = phrase_clips.Keep(selection="seed_hands_pose")
+KEEP = phrase_clips.Keep(selection="hands_arms")
 OPTIONS = fingerspelling.Options(out="out", keep=KEEP, processes=1)
 
 
@@ -55,7 +55,7 @@ def test_records_hold_the_landmarks_as_float16_with_nan(whole):
         assert np.array_equal(data.index.signer, [f["signer"].int64_list.value[0] for f in data])
     assert not by_id
     metadata = records.read_metadata(out)
-    assert (metadata["task"], metadata["selection"]) == ("transcription", "seed_hands_pose")
+    assert (metadata["task"], metadata["selection"]) == ("transcription", "hands_arms")
 
 
 def test_tfds_and_tf_data_read_the_same_arrays_and_checksums(whole):

@@ -18,7 +18,7 @@ def test_the_schema_has_kaggles_543_points_in_its_order():
         assert landmarks.POINTS[place] == point
 
 
-@pytest.mark.parametrize("name, columns", [("seed_hands_pose", 156), ("holistic130", 390)])
+@pytest.mark.parametrize("name, columns", [("hands_arms", 156), ("holistic130", 390)])
 def test_a_selection_has_its_number_of_columns(name, columns):
     selection = landmarks.selection(name)
     assert len(selection.columns) == columns == len(set(selection.columns))
@@ -41,7 +41,7 @@ def test_the_middle_of_the_face_is_its_own_mirror_image():
 
 
 def test_columns_turn_into_points():
-    selection = landmarks.SEED_HANDS_POSE
+    selection = landmarks.HANDS_ARMS
     columns = np.arange(2 * 156.0).reshape(2, 156)
     points = selection.from_columns(columns)
     at = selection.columns.index("y_left_hand_3")
@@ -49,7 +49,7 @@ def test_columns_turn_into_points():
 
 
 def test_the_error_of_an_unknown_selection_lists_the_selections():
-    with pytest.raises(ValueError, match="seed_hands_pose, holistic130"):
+    with pytest.raises(ValueError, match="hands_arms, holistic130"):
         landmarks.selection("holistic131")
 
 

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import http.client
-import io
 import json
 import pathlib
 import socket
@@ -15,11 +14,10 @@ from collections.abc import Iterator
 import pytest
 import requests
 import websockets
-from PIL import Image
 from websockets.sync import client
 from websockets.typing import Origin
 
-from aslx.serve import admission, bodies, connections, limits, refusals
+from aslx.serve import admission, connections, limits, refusals
 from aslx.serve import interpreter_pool as engine_lib
 from aslx.serve import receiving as receiving_lib
 from tests.serve import servers
@@ -222,13 +220,6 @@ def test_a_refusal_does_not_quote_long_values(server):
     response = post(server, b"", "text/" + "z" * 10_000)
     assert response.status_code == 415 and len(response.content) < 400
     assert response.json()["detail"].startswith("content type 'text/zzz")
-
-
-def test_an_image_of_one_long_side_is_refused():
-    image = Image.new("L", (2**16, 2))
-    image.save(file := io.BytesIO(), "PNG")
-    with pytest.raises(refusals.Refused, match="65536 x 2 pixels"):
-        bodies._image(file.getvalue(), (4, 4, 3))
 
 
 def test_a_small_request_does_not_wait_for_streams_of_long_clips(trained, web, monkeypatch):

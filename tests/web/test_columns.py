@@ -12,7 +12,7 @@ from tests.web import conftest
 
 SOURCES = {
     "columns": input_kinds.Columns(landmarks.HOLISTIC130),
-    "columns of a seed": input_kinds.Columns(landmarks.SEED_HANDS_POSE),
+    "columns of hands and arms": input_kinds.Columns(landmarks.HANDS_ARMS),
     "frames": input_kinds.Frames(landmarks.HOLISTIC130),
     "keypoints": input_kinds.Keypoints(face=True),
     "keypoints without the face": input_kinds.Keypoints(face=False),
