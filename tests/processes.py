@@ -1,16 +1,18 @@
 """Programs and commands that tests start in processes of their own, and how they ended."""
 
+import contextlib
 import json
 import os
 import pathlib
 import socket
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import IO, Any, NamedTuple
 
 ROOT = pathlib.Path(__file__).parent.parent
 CONFIGS = sorted((ROOT / "configs").glob("*.py"))
+NOBODY = 65534  # The user without rights.
 Started = subprocess.Popen[str]
 
 
@@ -69,6 +71,19 @@ def run(
 def ran(module: str, *arguments: object, **options: Any) -> Done:
     """Runs a command of aslx."""
     return run(command(module, *arguments), **options)
+
+
+@contextlib.contextmanager
+def unprivileged() -> Iterator[None]:
+    """This process as a user who may not read or write what others keep from them."""
+    if os.geteuid():
+        yield
+        return
+    os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
 
 
 def start(words: Iterable[object], folder: pathlib.Path = ROOT, **options: Any) -> Started:

@@ -32,8 +32,7 @@ def check(out: files.Path) -> None:
     above = next(path for path in folder.parents if path.exists())
     if not above.is_dir():
         raise errors.BadInput(f"{above} is a file: give a folder as --out")
-    if not os.access(above, os.W_OK):
-        raise errors.BadInput(f"{above} may not be written to: give another --out")
+    files.check_folder(above)
     if folder.exists() and not folder.is_dir():
         raise errors.BadInput(f"{folder} is a file: give a folder as --out")
     for path in sorted(folder.rglob("*")):

@@ -65,8 +65,7 @@ def _on_disk(out: pathlib.Path) -> Iterator[pathlib.Path]:
     place = files.real(out)
     with files.given(place.parent):
         files.make(place.parent)
-    if not os.access(place.parent, os.W_OK | os.X_OK):
-        raise errors.BadInput(f"{place.parent} cannot be written: choose another --out")
+    files.check_folder(place.parent)
     try:
         with _locked_folder(place) as folder:
             yield folder

@@ -121,8 +121,15 @@ def check_place(path: Path) -> None:
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
         make(path.parent)
-        with _naming(path):
-            tempfile.TemporaryFile(dir=path.parent).close()
+    check_folder(path.parent, path)
+
+
+def check_folder(folder: Path, path: Path | None = None) -> None:
+    """BadInput, which names `path`, where nothing can be written in a folder. A file without a name
+    is made there, because os.access does not say whether the disk failed."""
+    path = folder if path is None else path
+    with given(path), _naming(path):
+        tempfile.TemporaryFile(dir=folder).close()
 
 
 def read_json(path: Path) -> Any:

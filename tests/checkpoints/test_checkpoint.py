@@ -1,6 +1,5 @@
 """Checkpoints: whole or passed over, whatever happened to their files; none is ever lost."""
 
-import contextlib
 import json
 import os
 import pathlib
@@ -18,10 +17,9 @@ from jax.experimental import layout
 from aslx import errors
 from aslx.checkpoints import checkpoint, checkpoint_list, stored
 from aslx.storage import checksums
-from tests import trees
+from tests import processes, trees
 
 STEPS = (2, 4, 6)
-NOBODY = 65534
 
 
 def state(step: int) -> dict[str, jax.Array]:
@@ -152,19 +150,6 @@ def test_what_is_set_aside_twice_is_kept_twice(copy):
     assert (copy / "damaged-6" / "old").exists() and (copy / "damaged-6-2" / "state").is_dir()
 
 
-@contextlib.contextmanager
-def unprivileged():
-    """As a user who may not read what others keep from them."""
-    if os.geteuid():
-        yield
-        return
-    os.seteuid(NOBODY)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-
-
 def test_a_checkpoint_that_may_not_be_read_stays_and_ends_the_run(saved):
     with tempfile.TemporaryDirectory() as folder:
         copy = pathlib.Path(shutil.copytree(saved, pathlib.Path(folder) / "checkpoints"))
@@ -173,15 +158,15 @@ def test_a_checkpoint_that_may_not_be_read_stays_and_ends_the_run(saved):
         before = trees.contents(copy)
         for name in in_checkpoint(copy / "6"):
             (copy / "6" / name).chmod(0)
-            with unprivileged(), pytest.raises(errors.BadInput, match="may not be used"):
+            with processes.unprivileged(), pytest.raises(errors.BadInput, match="may not be used"):
                 restored(copy)
             (copy / "6" / name).chmod(0o777)
         (copy / "6" / "state").chmod(0)
-        with unprivileged(), pytest.raises(errors.BadInput, match="may not be used"):
+        with processes.unprivileged(), pytest.raises(errors.BadInput, match="may not be used"):
             restored(copy)
         (copy / "6" / "state").chmod(0o777)
         copy.chmod(0)
-        with unprivileged(), pytest.raises(errors.BadInput, match="may not be used"):
+        with processes.unprivileged(), pytest.raises(errors.BadInput, match="may not be used"):
             restored(copy)
         copy.chmod(0o777)
         assert trees.contents(copy) == before

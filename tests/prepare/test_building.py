@@ -286,7 +286,7 @@ print(faults, stands)
 @pytest.mark.parametrize(
     "faults",
     [
-        ["renameat2,openat,rename,fsync,mkdir:error=EIO:when=2+23"],
+        ["renameat2,openat,rename,fsync,mkdir:error=EIO:when=2+29"],
         ["renameat2:error=EINVAL", "rename:error=EIO:when=2+4"],  # A system without exchange.
         ["renameat2:error=EINVAL", "openat,rename,fsync:error=EIO:when=3+31"],
     ],

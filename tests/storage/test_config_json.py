@@ -68,7 +68,7 @@ def test_a_hostile_value_is_refused_in_every_field(name, tmp_path, monkeypatch):
                 changed = put(plain, place, value) if place else value
                 with pytest.raises(errors.BadInput):
                     config_json.from_json(changed, config.Config)
-    assert set(sys.modules) - before <= {n for n in sys.modules if n.startswith("aslx.")}
+    assert {name.split(".")[0] for name in set(sys.modules) - before} <= {"aslx", "jax"}
     assert not list(tmp_path.iterdir())
 
 
