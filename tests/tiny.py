@@ -12,12 +12,19 @@ from tensorflow_datasets.proto import tf_example_pb2
 
 from aslx import config, optim
 from aslx.data import framing, plan, records
-from aslx.inputs import phrase_features
+from aslx.inputs import input_kinds, phrase_features
 from aslx.models import transformer
 from aslx.schema import landmarks, vocab
 from aslx.tasks import heads, transcription
 
 SELECTION = landmarks.HOLISTIC130
+
+
+def selection(cfg: config.Config) -> landmarks.Selection:
+    """The points that a run reads of parquet files."""
+    source = cfg.features.source
+    assert isinstance(source, input_kinds.Columns)
+    return source.selection
 
 
 def example(landmarks_TN3: np.ndarray, phrase: str, signer: int, sequence_id: int) -> bytes:
