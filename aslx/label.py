@@ -91,7 +91,7 @@ def read(run: Any, clips: Iterator[tuple[Any, np.ndarray]]) -> Iterator[tuple[An
         batch = field.allocate(_BATCH // frames or 1, frames)
         for row, (_, clip) in enumerate(clips):
             field.put(batch, row, clip)
-        answers = run.cfg.task.decode(jax.device_get(run.predict(run.model, batch)))
+        answers = run.cfg.task.decode(jax.device_get(run.predict(batch)))
         for (name, _), answer in zip(clips, answers, strict=False):
             yield name, answer.text, answer.confidence
 

@@ -135,9 +135,15 @@ def whole(mesh: jax.sharding.Mesh, arrays: Tree) -> Tree:
 def put(mesh: jax.sharding.Mesh, batches: Iterator[dict]) -> Iterator[dict[str, jax.Array]]:
     """Each host's rows, as global arrays over the mesh."""
     place = batch(mesh)
+
+    def placed(rows: dict) -> dict[str, jax.Array]:
+        if jax.process_count() == 1:  # One call for all takes half the time of one for each.
+            return jax.device_put(rows, place)
+        return {k: jax.make_array_from_process_local_data(place, v) for k, v in rows.items()}
+
     for rows in batches:
         with jax.transfer_guard("allow"):  # The training loop forbids every other transfer.
-            arrays = {k: jax.make_array_from_process_local_data(place, v) for k, v in rows.items()}
+            arrays = placed(rows)
         yield arrays
 
 

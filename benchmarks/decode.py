@@ -37,13 +37,13 @@ def reader(cfg: Any, rows: int, frames: int, beams: int) -> Any:
     import numpy as np
 
     from aslx import sharding
-    from aslx.runs import evaluator, opening
+    from aslx.runs import evaluator, flat, opening
     from benchmarks import batches
 
     cfg = dataclasses.replace(cfg, task=dataclasses.replace(cfg.task, beams=beams))
     mesh = sharding.make_mesh(sharding.Config())
     (batch,) = sharding.put(mesh, iter([batches.noise(cfg, np.full(rows, frames))]))
-    model, predict = opening.network(cfg), evaluator.predict_step(cfg, mesh)
+    model, predict = flat.Flat(opening.network(cfg)), evaluator.predict_step(cfg, mesh)
 
     def run(count: int) -> None:
         for _ in range(count):

@@ -111,7 +111,7 @@ def programs(cfg: Any, mesh: Any, rows: int, frames: int) -> dict[str, tuple[Any
     import jax
 
     from aslx import optim, sharding
-    from aslx.runs import evaluator
+    from aslx.runs import evaluator, flat
     from aslx.train import setup
 
     sharding.check_rows(mesh, rows, cfg.microbatches)
@@ -120,9 +120,9 @@ def programs(cfg: Any, mesh: Any, rows: int, frames: int) -> dict[str, tuple[Any
     state, _ = setup.state(cfg, mesh, tx)
     examples, key = batch(cfg, mesh, rows, frames), jax.eval_shape(lambda: jax.random.key(0))
     key = jax.ShapeDtypeStruct(key.shape, key.dtype, sharding=sharding.replicated(mesh))
-    model = state.best_model
+    held, model = flat.Flat(state), flat.Flat(state.best_model)
     return {
-        "train": (setup.train_step(cfg, mesh, tx, state, steps), (state, examples, key)),
+        "train": (setup.train_step(cfg, mesh, tx, state, steps), (held, examples, key)),
         "evaluate": (evaluator.evaluate_step(cfg, mesh), (model, examples)),
         "predict": (jax.jit(evaluator.predict_step(cfg, mesh)), (model, examples)),
     }

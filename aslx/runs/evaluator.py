@@ -16,7 +16,7 @@ from aslx.data import loader, plan, records, training_data
 from aslx.inputs import model_inputs
 from aslx.kernels import mode as modes
 from aslx.models import layers
-from aslx.runs import opening
+from aslx.runs import flat, opening
 
 log = logging.getLogger("aslx")
 
@@ -31,11 +31,11 @@ def evaluate(
 
 
 def evaluate_step(cfg: config_lib.Config, mesh: jax.sharding.Mesh):
-    """The jitted `evaluate` of a config."""
+    """The jitted `evaluate` of a config, of a flat model."""
     mode = modes.of(sharding.platform(mesh))
 
-    def whole(model: Any, batch: model_inputs.Batch) -> tuple:
-        model = layers.bound(sharding.whole(mesh, model), mode)
+    def whole(held: flat.Flat, batch: model_inputs.Batch) -> tuple:
+        model = layers.bound(sharding.whole(mesh, held.tree), mode)
         return evaluate(model, batch, task=cfg.task, features=cfg.features)
 
     # Whole on every host, so that each can count.
@@ -44,12 +44,15 @@ def evaluate_step(cfg: config_lib.Config, mesh: jax.sharding.Mesh):
 
 
 def predict_step(cfg: config_lib.Config, mesh: jax.sharding.Mesh):
-    """The jitted function from a batch to the task's answers. It is two programs: clips of many
-    lengths share the network's, and compiling two small programs takes less memory than one."""
+    """The jitted function from a flat model and a batch to the task's answers. It is two programs:
+    clips of many lengths share the network's, and compiling two small programs takes less memory
+    than one."""
     features = jax.jit(lambda batch: model_inputs.of(batch, cfg.features))
     mode = modes.of(sharding.platform(mesh))
-    network = jax.jit(lambda model, x, mask: cfg.task.predict(layers.bound(model, mode), x, mask))
-    return lambda model, batch: network(model, *features(batch))
+    network = jax.jit(
+        lambda held, x, mask: cfg.task.predict(layers.bound(held.tree, mode), x, mask)
+    )
+    return lambda held, batch: network(held, *features(batch))
 
 
 class Evaluation:
@@ -93,7 +96,8 @@ class Evaluation:
         """
         answers: dict[int, Any] = {}
         sums: dict[str, np.ndarray] = {}
-        for numbers, real, (answer, part) in self.each(functools.partial(self._evaluate, model)):
+        evaluate = functools.partial(self._evaluate, flat.Flat(model))
+        for numbers, real, (answer, part) in self.each(evaluate):
             decoded = self._cfg.task.decode(answer[real])
             answers |= zip(numbers.tolist(), decoded, strict=True)
             for name, pair in part.items():

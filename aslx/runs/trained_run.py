@@ -19,7 +19,7 @@ from aslx.decode import decoding_options, ngrams
 from aslx.inputs import model_inputs
 from aslx.kernels import mode as modes
 from aslx.models import layers
-from aslx.runs import evaluator, opening, partition
+from aslx.runs import evaluator, flat, opening, partition
 from aslx.schema import features as features_lib
 from aslx.storage import files
 
@@ -41,7 +41,9 @@ class Run:
 
     @functools.cached_property
     def predict(self):
-        return evaluator.predict_step(self.cfg, self.mesh)
+        """The jitted function from a batch to the model's answers."""
+        step = evaluator.predict_step(self.cfg, self.mesh)
+        return functools.partial(step, flat.Flat(self.model))
 
     @functools.cached_property
     def evidence(self):
@@ -67,7 +69,7 @@ class Run:
             batch = batch_of_one(
                 self, clip, frames if len(clip) <= _LONG else -(-len(clip) // _LONG) * _LONG
             )
-            found += self.cfg.task.decode(jax.device_get(self.predict(self.model, batch)))
+            found += self.cfg.task.decode(jax.device_get(self.predict(batch)))
         return found
 
     def report(self, answer: Any) -> dict[str, Any]:

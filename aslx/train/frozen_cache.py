@@ -17,7 +17,7 @@ from aslx.augment import image_augment
 from aslx.inputs import model_inputs
 from aslx.kernels import mode as modes
 from aslx.models import layers
-from aslx.runs import evaluator
+from aslx.runs import evaluator, flat
 from aslx.schema import features as features_lib
 from aslx.train import step
 
@@ -57,15 +57,16 @@ def table(cfg: config_lib.Config, mesh: jax.sharding.Mesh, state: step.State) ->
     """f32[n, ...]: the frozen layers' outputs for every record of the training split; zeros for
     those that are corrupt, whose rows weigh nothing either."""
 
-    def run(model: nnx.Module, batch: step.Batch) -> jax.Array:
-        return outputs(cfg, layers.bound(model, mode), batch)
+    def run(held: flat.Flat[nnx.Module], batch: step.Batch) -> jax.Array:
+        return outputs(cfg, layers.bound(held.tree, mode), batch)
 
     mode = modes.of(sharding.platform(mesh))
     options = sharding.repeatable(mesh, cfg.mesh.deterministic)
     function = jax.jit(run, out_shardings=sharding.replicated(mesh), compiler_options=options)
     split = evaluator.Evaluation(cfg, mesh, cfg.data.train_split)
     found: np.ndarray | None = None
-    for records, rows, answer in split.each(lambda batch: function(state.best_model, batch)):
+    held = flat.Flat(state.best_model)
+    for records, rows, answer in split.each(lambda batch: function(held, batch)):
         if found is None:
             found = np.zeros((len(split.data), *answer.shape[1:]), answer.dtype)
         found[records] = answer[rows]

@@ -16,6 +16,7 @@ from aslx import config as config_lib
 from aslx import errors
 from aslx.checkpoints import checkpoint, hosts
 from aslx.data import plan
+from aslx.runs import flat
 from aslx.storage import files
 from aslx.train import data_seen, frozen_cache, guard, lock, logs, notes, step
 from aslx.train import setup as setups
@@ -118,6 +119,7 @@ class Loop:
         eval_steps = s.steps_per_epoch * cfg.eval_every
         scores: dict[str, float] = logs.last_scores(self.workdir)
         late: tuple[int, step.Metrics] | None = None
+        held = flat.Flat(state)
         with s.batches(start, progress.salt, self.tally) as batches, jax.transfer_guard("disallow"):
             for i in range(start + 1, s.steps + 1):
                 if cfg.patience and progress.stale >= cfg.patience:
@@ -130,7 +132,7 @@ class Loop:
                 if name == "compile":  # It takes seconds: the last loss is logged before.
                     late = self.report(late)
                 with self.clock(name), jax.profiler.StepTraceAnnotation("train", step_num=i):
-                    state, metrics = s.train(state, batch, s.key)
+                    held, metrics = s.train(held, batch, s.key)
                     self.report(late)  # Of the step before this: the host waits for that one.
                 late = (i, metrics)
                 evaluated = i % eval_steps == 0 or i == s.steps
@@ -140,7 +142,7 @@ class Loop:
                     late = self.report(late)
                 if evaluated:
                     with self.clock("evaluate"):
-                        scores = self.evaluate(i, state)
+                        scores = self.evaluate(i, held.tree)
                     progress = better(progress, cfg.task.report.rank(scores))
                     stopping = stopping or self.stop(i)
                 if saving:
@@ -148,7 +150,7 @@ class Loop:
                         self.writer.sync()  # Before the checkpoint: its metrics are on the disk.
                         score = cfg.task.report.rank(scores) if evaluated else None
                         sound = evaluated and self._streak == 0
-                        self.saved.save(i, state, progress, score, sound)
+                        self.saved.save(i, held.tree, progress, score, sound)
                 if stopping and i < s.steps:
                     self.writer.say(
                         f"stopped at step {i} of {s.steps}; run the same command to go on"

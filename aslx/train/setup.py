@@ -16,8 +16,10 @@ from aslx import optim, sharding
 from aslx.data import loader, plan, records, training_data
 from aslx.kernels import mode as modes
 from aslx.kernels import random_streams
-from aslx.runs import evaluator, initial_weights, opening, partition
+from aslx.runs import evaluator, flat, initial_weights, opening, partition
 from aslx.train import frozen_cache, step, stopping
+
+FlatState = flat.Flat[step.State]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Setup:
     shapes: list[plan.Shape]
     abstract: step.State  # Shapes, dtypes and shardings.
     init: Callable[[], step.State]
-    train: Callable[[step.State, step.Batch, jax.Array], tuple[step.State, step.Metrics]]
+    train: Callable[[FlatState, step.Batch, jax.Array], tuple[FlatState, step.Metrics]]
     evaluation: evaluator.Evaluation
     key: jax.Array
     steps_per_epoch: int
@@ -135,7 +137,7 @@ def train_step(
     steps: int,
     mode: modes.Mode | None = None,
 ):
-    """The jitted step, of `steps`, on states placed as `abstract` is; it takes the old state's
+    """The jitted step, of `steps`, on flat states placed as `abstract` is; it takes the old state's
     memory. `mode`: the kernels', or None for that of the mesh's platform."""
     place = jax.tree.map(lambda x: x.sharding, abstract)
     train = step.Step(
@@ -153,6 +155,13 @@ def train_step(
         scatter=functools.partial(jax.lax.with_sharding_constraint, shardings=place.model),
         spread=functools.partial(jax.lax.with_sharding_constraint, shardings=sharding.batch(mesh)),
     )
-    out = place, sharding.replicated(mesh)
+
+    def flat_train(
+        state: FlatState, batch: step.Batch, key: jax.Array
+    ) -> tuple[FlatState, step.Metrics]:
+        after, metrics = train(state.tree, batch, key)
+        return flat.Flat(after), metrics
+
+    out = flat.Flat(place), sharding.replicated(mesh)
     options = sharding.compiler_options(mesh, cfg.mesh.deterministic)
-    return jax.jit(train, out_shardings=out, donate_argnums=0, compiler_options=options)
+    return jax.jit(flat_train, out_shardings=out, donate_argnums=0, compiler_options=options)

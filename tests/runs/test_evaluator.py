@@ -15,7 +15,7 @@ from flax import nnx
 from aslx import config, errors, evaluate, sharding
 from aslx.data import plan, records
 from aslx.inputs import phrase_features
-from aslx.runs import evaluator, trained_run
+from aslx.runs import evaluator, flat, trained_run
 from aslx.tasks import heads
 from aslx.train import notes, setup
 from tests import tiny, tiny_runs
@@ -100,10 +100,10 @@ def test_clips_that_ctc_cannot_align_are_found_in_the_index_and_counted_by_the_l
     found = [re.findall(r"^(\d+) of the 24 clips of (train|validation)", x) for x in lines[1:]]
     known = [int(count) for ((count, _),) in found]
     _, means = s.evaluation.run(tiny_runs.network(cfg))
-    counted, state = 0.0, s.init()
+    counted, held = 0.0, flat.Flat(s.init())
     with s.batches(0, 0) as batches:
         for _, batch in zip(range(s.steps_per_epoch), batches, strict=False):
-            state, metrics = s.train(state, batch, s.key)
+            held, metrics = s.train(held, batch, s.key)
             counted += float(metrics["unaligned"])
     assert known == [counted, means["eval_unaligned"]] and min(known) > 0 and max(known) < 24
     alone = dataclasses.replace(cfg.task, head=heads.Autoregressive())

@@ -13,7 +13,7 @@ import pytest
 from aslx import config, errors, sharding
 from aslx.data import loader
 from aslx.models import resnet
-from aslx.runs import opening
+from aslx.runs import flat, opening
 from aslx.train import frozen_cache, logs, loop, setup
 from tests import processes, tiny
 
@@ -57,7 +57,7 @@ def test_a_step_on_cached_outputs_saves_three_quarters_of_the_arithmetic(cfg):
             outputs = jax.eval_shape(lambda m, b: frozen_cache.outputs(cfg, m, b), whole, batch)
             batch["image"] = np.zeros(outputs.shape, np.float32)
         (batch,) = sharding.put(mesh, iter([batch]))
-        step = s.train.lower(s.abstract, batch, s.key)  # pyright: ignore[reportFunctionMemberAccess]
+        step = s.train.lower(flat.Flat(s.abstract), batch, s.key)  # pyright: ignore[reportFunctionMemberAccess]
         analysis = step.compile().cost_analysis()
         flops[keep] = analysis["flops"]
     assert flops[True] < 0.25 * flops[False]

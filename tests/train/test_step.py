@@ -13,6 +13,7 @@ from aslx.augment import clip_augment
 from aslx.augment import cutmix as cutmix_lib
 from aslx.checkpoints import stored
 from aslx.data import plan
+from aslx.runs import flat
 from aslx.train import setup, step
 from tests import tiny
 from tests.train import runs
@@ -29,8 +30,8 @@ def cfg(dataset) -> config.Config:
 def advanced(cfg: config.Config, **changes) -> tuple[dict, dict]:
     """Every leaf of the state after one step on the first batch, and the step's metrics."""
     s = setup.of(dataclasses.replace(cfg, **changes))
-    state, metrics = s.train(s.init(), runs.first_batch(s), s.key)
-    return {k: np.asarray(v) for k, v in stored.flatten(state).items()}, metrics
+    held, metrics = s.train(flat.Flat(s.init()), runs.first_batch(s), s.key)
+    return {k: np.asarray(v) for k, v in stored.flatten(held.tree).items()}, metrics
 
 
 def test_every_matrix_moves_by_the_radius_along_its_gradient_and_nothing_else_moves():
@@ -78,7 +79,7 @@ def test_perturbation_begins_at_its_start_within_one_program(cfg):
     # Programs that differ in a constant alone round alike.
     never, late = (optim.AWP(radius=0.3, start=start) for start in (2.0, 0.5))
     a, b = (setup.of(dataclasses.replace(cfg, awp=awp)) for awp in (never, late))
-    one, other = a.init(), b.init()
+    one, other = flat.Flat(a.init()), flat.Flat(b.init())
     with a.batches(0, 0) as batches:
         for i, batch in enumerate(batches):
             (one, _), (other, _) = a.train(one, batch, a.key), b.train(other, batch, b.key)
@@ -111,9 +112,10 @@ def test_an_adversarial_step_without_a_finite_gradient_is_skipped(cfg):
     s = setup.of(dataclasses.replace(runs.poisoned(cfg, *range(80)), awp=ALWAYS))
     first = s.init()
     before = jax.device_get(first.model)
-    state, metrics = s.train(first, runs.first_batch(s), s.key)
+    held, metrics = s.train(flat.Flat(first), runs.first_batch(s), s.key)
     assert int(metrics["skipped"]) == 1 and not np.isfinite(metrics["loss"])
-    assert all(jax.tree.leaves(jax.tree.map(np.array_equal, before, jax.device_get(state.model))))
+    after = jax.device_get(held.tree.model)
+    assert all(jax.tree.leaves(jax.tree.map(np.array_equal, before, after)))
 
 
 def trained_with(cfg: config.Config, task: Any, augment=None, microbatches=1, devices=1):
