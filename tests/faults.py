@@ -60,12 +60,15 @@ def places(command: Sequence[str], folder: pathlib.Path, env: Mapping[str, str])
 
 def injected(
     command: Sequence[str], folder: pathlib.Path, env: Mapping[str, str], place: Place, error: str
-) -> processes.Done:
-    """Runs a command in which one call fails."""
+) -> tuple[processes.Done, bool]:
+    """Runs a command in which one call fails; also whether it was a call on a path in `folder`: of
+    threads, another may come first in this run."""
     on = ["-P", folder / place.path] if place.path else []
     what = f"inject={place.call}:error={error}:when={place.nth}"
     log = folder.parent / f"{folder.name}.strace"
-    return _strace(command, env, *on, "-e", f"trace={place.call}", "-e", what, "-o", log)
+    done = _strace(command, env, "-y", *on, "-e", f"trace={place.call}", "-e", what, "-o", log)
+    failed = [words for _, _, words in _calls(log) if "(INJECTED)" in words]
+    return done, not failed or any(f"{folder}/" in words for words in failed)
 
 
 def _strace(command: Sequence[str], env: Mapping[str, str], *options: object) -> processes.Done:

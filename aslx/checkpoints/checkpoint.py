@@ -146,7 +146,8 @@ class Checkpoints:
         return ocp.training.Checkpointer(self._directory, cleanup_tmp_directories=False)
 
     def _finish(self, saving: Any, step: int, superseded: list[int]) -> None:
-        with _saving():
+        # The arrays were accepted: what Orbax still finds wrong is what it cannot read back.
+        with _saving(ValueError):
             saving.result()
         if not _first_host():
             return
@@ -224,15 +225,15 @@ def _progress(one: stored.Stored) -> Progress:
 
 
 @contextlib.contextmanager
-def _saving() -> Iterator[None]:
-    """Raises Unavailable for an OSError of Orbax's own, which has no number: Orbax takes a system
-    error for the answer that a path is no folder, so storage is at fault."""
+def _saving(*also: type[Exception]) -> Iterator[None]:
+    """Raises Unavailable for an OSError of Orbax's own, which has no number, and for `also`: Orbax
+    takes a system error for the answer that a path is not there, so storage is at fault."""
     try:
         yield
-    except OSError as error:
-        if error.errno is None:
-            raise errors.Unavailable(f"a checkpoint cannot be saved: {error}") from error
-        raise
+    except (OSError, *also) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise errors.Unavailable(f"a checkpoint cannot be saved: {error}") from error
 
 
 def _first_host() -> bool:

@@ -339,12 +339,13 @@ def test_a_state_that_a_device_must_copy_is_saved_where_transfers_are_refused(tm
     np.testing.assert_array_equal(found["weights"], weights)
 
 
-def test_what_orbax_says_where_the_system_failed_is_a_fault_of_storage(tmp_path, monkeypatch):
-    """It takes an error of stat(2) for a path that is no folder."""
+@pytest.mark.parametrize("kind", [NotADirectoryError, ValueError])
+def test_what_orbax_says_where_the_system_failed_is_a_fault_of_storage(kind, tmp_path, monkeypatch):
+    """It takes an error of stat(2) for a path that is no folder, or that is not there."""
 
     class Failed:
         def result(self):
-            raise NotADirectoryError("Path is not a directory: checkpoints/2")
+            raise kind("Path is not a directory: checkpoints/2")
 
     save_async = "orbax.checkpoint.v1.training.Checkpointer.save_async"
     monkeypatch.setattr(save_async, lambda *args, **named: Failed())
