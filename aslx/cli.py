@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from aslx import errors
-from aslx.storage import files
+from aslx.storage import files, user_folders
 
 # Exit statuses. Launchers read them: docs/scale.md.
 BUG, BAD_INPUT, TEMPORARY, INTERRUPTED, TERMINATED = 1, 2, 75, 130, 143
@@ -53,7 +53,7 @@ def run(main: Callable[[], int | None]) -> NoReturn:
     try:
         if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
             # A folder per host: a home may be shared by hosts whose processors differ.
-            os.environ["JAX_COMPILATION_CACHE_DIR"] = str(files.cache() / platform.node())
+            os.environ["JAX_COMPILATION_CACHE_DIR"] = str(user_folders.cache() / platform.node())
         sys.argv = [_name(main), *map(_at_home, sys.argv[1:])]
         status = main() or 0
     except KeyboardInterrupt:
@@ -87,7 +87,7 @@ def failed(error: Exception) -> int:
 def installing(extra: str) -> str:
     """The command that installs an extra of pyproject.toml: of this checkout, or of the wheel."""
     root = pathlib.Path(__file__).parent.parent
-    if (root / "constraints.txt").exists():
+    if files.exists(root / "constraints.txt"):
         return f"pip install -c constraints.txt -e '.[{extra}]' in {root}"
     return f"pip install 'aslx[{extra}]'"
 
@@ -124,8 +124,8 @@ def _missing(error: Exception) -> str:
 def _at_home(argument: str) -> str:
     name, is_option, value = argument.partition("=~")
     if is_option and name.startswith("--") and "=" not in name:
-        return f"{name}={files.home('~' + value)}"
-    return files.home(argument)
+        return f"{name}={user_folders.home('~' + value)}"
+    return user_folders.home(argument)
 
 
 def last_json(values: dict) -> None:

@@ -22,7 +22,7 @@ import aslx
 from aslx import errors, sharding
 from aslx import optim as optim_lib
 from aslx.data import plan
-from aslx.storage import config_json, files
+from aslx.storage import config_json, files, user_folders
 
 if TYPE_CHECKING:
     from aslx.augment import augmentation
@@ -178,12 +178,12 @@ def _file(path: str | os.PathLike) -> pathlib.Path:
     directory, or of aslx itself."""
     package = pathlib.Path(__file__).parent
     shipped = package / "configs"  # Of a wheel; in a checkout it lies beside the package.
-    if not shipped.is_dir():
+    if not files.is_folder(shipped):
         shipped = package.parent / "configs"
     folders = (pathlib.Path("configs"), shipped)
     named = [folder / name for folder in folders for name in (f"{path}.py", path)]
     for file in (pathlib.Path(path), pathlib.Path(f"{path}.py"), *named):
-        if file.is_file():
+        if files.is_file(file):
             return file
     names = sorted({file.stem for folder in folders for file in folder.glob("*.py")})
     raise errors.BadInput(
@@ -204,9 +204,9 @@ def _place(error: Exception, file: pathlib.Path) -> str:
 
 def _at_home(cfg: Config) -> Config:
     """With what a ~ stands for in the paths that a config file gives."""
-    also = tuple(dataclasses.replace(s, path=files.home(s.path)) for s in cfg.data.also)
-    data = dataclasses.replace(cfg.data, path=files.home(cfg.data.path), also=also)
-    return dataclasses.replace(cfg, data=data, weights=files.home(cfg.weights))
+    also = tuple(dataclasses.replace(s, path=user_folders.home(s.path)) for s in cfg.data.also)
+    data = dataclasses.replace(cfg.data, path=user_folders.home(cfg.data.path), also=also)
+    return dataclasses.replace(cfg, data=data, weights=user_folders.home(cfg.weights))
 
 
 def save(cfg: Config, path: files.Path, data: dict[str, str] | None = None) -> None:
@@ -233,7 +233,7 @@ def placed(cfg: Config, workdir: files.Path | None = None) -> Config:
 def trained(workdir: files.Path) -> bool:
     """Whether a run directory holds a checkpoint, be it a damaged one."""
     folder = workdir / "checkpoints"
-    if not folder.exists():
+    if not files.exists(folder):
         return False
     return any(p.name.removeprefix("damaged-").isdigit() for p in folder.iterdir())
 
@@ -242,7 +242,7 @@ def of_run(workdir: files.Path) -> Config | None:
     """The config of the run that was trained in a directory. One without a checkpoint was not: it
     loses nothing if another config takes its place."""
     path = workdir / "config.json"
-    return read(path) if path.exists() and trained(workdir) else None
+    return read(path) if files.exists(path) and trained(workdir) else None
 
 
 def check(workdir: files.Path, cfg: Config) -> None:

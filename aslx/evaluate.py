@@ -81,9 +81,9 @@ def _place(command: Command, run: Any) -> files.Path:
     holds what no evaluation wrote."""
     if command.out:
         out = epath.Path(command.out)
-        if out.exists() and not out.is_dir():
+        if files.exists(out) and not files.is_folder(out):
             raise errors.BadInput(f"--out {out} is a file, and a folder is wanted: choose another")
-        if out.exists() and not (out / "scores.json").exists() and any(out.iterdir()):
+        if files.exists(out) and not files.exists(out / "scores.json") and any(out.iterdir()):
             raise errors.BadInput(
                 f"--out {out} holds something else than an evaluation: choose another"
             )
@@ -94,7 +94,7 @@ def _place(command: Command, run: Any) -> files.Path:
         return out
     out = out.with_name(f"{out.name}-of-{os.path.basename(path)}")
     before = out / "scores.json"
-    found = files.read_json(before) if before.exists() else {}
+    found = files.read_json(before) if files.exists(before) else {}
     if isinstance(found, dict) and found.get("data", {}).get("path", path) != path:
         out = out.with_name(f"{out.name}-{hashlib.sha256(path.encode()).hexdigest()[:8]}")
     return out

@@ -13,7 +13,7 @@ import pytest
 import aslx
 from aslx import cli, errors
 from aslx.__main__ import COMMANDS
-from aslx.storage import files
+from aslx.storage import user_folders
 from tests import processes
 
 # The script that pip generates from `[project.scripts]`.
@@ -129,8 +129,8 @@ def test_a_cache_that_another_user_may_have_filled_is_refused(planted, monkeypat
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setattr(pathlib.Path, "home", functools.partial(fail, RuntimeError("no home")))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    cache = files.cache()
-    assert cache.parent == tmp_path and files.cache() == cache
+    cache = user_folders.cache()
+    assert cache.parent == tmp_path and user_folders.cache() == cache
     cache.rmdir()
     if planted == "a link":
         cache.symlink_to(tmp_path)
@@ -142,7 +142,7 @@ def test_a_cache_that_another_user_may_have_filled_is_refused(planted, monkeypat
                 pytest.skip("needs root")
             os.chown(cache, 12345, -1)
     with pytest.raises(errors.BadInput, match="what is kept there is run"):
-        files.cache()
+        user_folders.cache()
 
 
 @pytest.mark.parametrize(

@@ -135,6 +135,23 @@ def test_on_the_way_from_a_batch_to_the_loss_every_part_has_a_type(module):
     assert {ast.unparse(part) for part in named} <= {"int", "float", "dict", "list", "int | float"}
 
 
+@pytest.mark.parametrize("module", MODULES)
+def test_no_module_asks_in_a_way_that_calls_missing_what_a_failing_disk_hides(module):
+    if module in ("aslx.storage.files", "aslx.storage.system", "aslx.kernels.malloc_tuning"):
+        return
+    asked = {"exists", "is_dir", "is_file", "isdir", "isfile"}
+    # Where these two may not write, nothing is said, and something slower is done.
+    asked |= {"access"} - {"access" for m in ("data.index", "storage.user_folders") if m in module}
+    calls = [
+        node.func for node in ast.walk(ast.parse(source(module))) if isinstance(node, ast.Call)
+    ]
+    ways = {
+        ast.unparse(way) for way in calls if isinstance(way, ast.Attribute) and way.attr in asked
+    }
+    # An entry of os.scandir knows what it is.
+    assert ways <= {"files.exists", "files.is_file", "entry.is_dir"}
+
+
 def test_a_module_has_at_most_300_lines():
     for path in (ROOT / "aslx").rglob("*.py"):
         assert len(path.read_text().splitlines()) <= 300, path

@@ -22,7 +22,7 @@ class Saved:
 def saved(workdir: files.Path) -> list[Saved]:
     """The checkpoints of a run directory, the oldest first."""
     folder = workdir / "checkpoints"
-    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    names = [path.name for path in folder.iterdir()] if files.is_folder(folder) else []
     steps = sorted(int(name) for name in names if name.isdecimal())
     return [Saved(step, _score(folder / str(step) / "metrics" / "metrics")) for step in steps]
 

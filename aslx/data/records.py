@@ -105,7 +105,7 @@ class Records:
 
 def there(directory: str | os.PathLike) -> bool:
     """Whether a folder holds a prepared data set."""
-    return (pathlib.Path(directory) / "metadata.json").exists()
+    return files.exists(pathlib.Path(directory) / "metadata.json")
 
 
 def read_metadata(directory: pathlib.Path) -> dict:

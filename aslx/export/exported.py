@@ -258,7 +258,7 @@ def first_error(error: pydantic.ValidationError) -> str:
 
 
 def _file(path: pathlib.Path, said: _File) -> File:
-    if not path.is_file():  # Also refuses a pipe, from which reading may never end.
+    if not files.is_file(path):  # Also refuses a pipe, from which reading may never end.
         raise errors.BadInput(f"{path} is missing: {_AGAIN}")
     with files.given(path):
         opened = path.open("rb")

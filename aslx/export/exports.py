@@ -29,11 +29,11 @@ def check(out: files.Path) -> None:
     if files.in_bucket(out):
         return
     folder = _local(out)
-    above = next(path for path in folder.parents if path.exists())
-    if not above.is_dir():
+    above = next(path for path in folder.parents if files.exists(path))
+    if not files.is_folder(above):
         raise errors.BadInput(f"{above} is a file: give a folder as --out")
     files.check_folder(above)
-    if folder.exists() and not folder.is_dir():
+    if files.exists(folder) and not files.is_folder(folder):
         raise errors.BadInput(f"{folder} is a file: give a folder as --out")
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()

@@ -85,7 +85,7 @@ def _naming_faults(places: Sequence[files.Path]) -> Iterator[None]:
         raise
     except Exception as error:
         for fault in (_beside(place, "fault") for place in places):
-            if fault.exists():
+            if files.exists(fault):
                 number, text = json.loads(fault.read_bytes())
                 fault = OSError(number, text) if number else errors.Unavailable(text)
                 raise fault from error

@@ -46,15 +46,15 @@ def scratch(out: files.Path, *, overwrite: bool = False) -> Iterator[files.Path]
 
 def _check_free(out: files.Path, overwrite: bool) -> None:
     """BadInput where `out` may not be written."""
-    if not out.exists():
+    if not files.exists(out):
         return
-    if not out.is_dir():
+    if not files.is_folder(out):
         raise errors.BadInput(f"{out} is a file: choose another --out")
     if isinstance(out, pathlib.Path) and os.path.ismount(out):
         raise errors.BadInput(f"{out} is where a disk is mounted: choose a folder in it as --out")
     if not any(out.iterdir()):
         return
-    if not (out / "dataset_info.json").exists():
+    if not files.exists(out / "dataset_info.json"):
         raise errors.BadInput(f"{out} holds something else than a data set: choose another --out")
     if not overwrite:
         raise errors.BadInput(f"{out} exists already: pass --overwrite to replace it")
@@ -171,7 +171,7 @@ def _remove(path: pathlib.Path, opened: int) -> None:
 
 @contextlib.contextmanager
 def _in_bucket(out: epath.Path) -> Iterator[epath.Path]:
-    for path in out.parent.iterdir() if out.parent.exists() else ():
+    for path in out.parent.iterdir() if files.exists(out.parent) else ():
         if path.name.startswith(_prefix(out)):
             print(f"{path} is of another run that works or was killed", file=sys.stderr)
     folder = out.parent / f"{_prefix(out)}{uuid.uuid4().hex}"
@@ -179,13 +179,13 @@ def _in_bucket(out: epath.Path) -> Iterator[epath.Path]:
     try:
         yield folder
         old = folder / "replaced"
-        if out.exists():
+        if files.exists(out):
             remote_files.copy(out, old, last="metadata.json")
         needed = True
         try:
             _put_in_bucket(folder / "out", out)
         except BaseException:
-            if old.exists():
+            if files.exists(old):
                 _put_in_bucket(old, out)
             else:
                 out.rmtree(missing_ok=True)

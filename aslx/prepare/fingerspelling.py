@@ -112,15 +112,15 @@ def prepare(
 def table(source: files.Path, asked: Options) -> list[phrase_clips.Row]:
     """The rows of the csv files wanted; BadInput names file and line."""
     wanted = [TRAIN] * asked.train + [SUPPLEMENTAL] * asked.supplemental
-    tables = [source / name for name in wanted if (source / name).exists()]
+    tables = [source / name for name in wanted if files.exists(source / name)]
     if asked.phrases is not None:
         tables = [remote_files.path(asked.phrases)]
-        if not tables[0].is_file():
+        if not files.is_file(tables[0]):
             raise errors.BadInput(f"{tables[0]} is missing")
     if not tables:
         names = " and no ".join(wanted) or "csv left to read"
         raise errors.BadInput(f"{source} has no {names}: point --source at Kaggle's folder")
-    if (source / MAP).exists():
+    if files.exists(source / MAP):
         with remote_files.here(source, [MAP]) as here:
             vocab.check(here / MAP)
     lines, numbers, names = _lines(tables, (*_CLIP, "phrase"))
@@ -134,7 +134,7 @@ def table(source: files.Path, asked: Options) -> list[phrase_clips.Row]:
             f"{source} lists sequence {sequence_id} of {path} {times} times, not once"
         )
     for path in dict.fromkeys(row.path for row in rows):
-        if not options.is_file(source / path):
+        if not files.is_file(source / path):
             raise errors.BadInput(f"{source / path} is missing, and a csv beside it lists it")
     return rows
 
@@ -142,7 +142,7 @@ def table(source: files.Path, asked: Options) -> list[phrase_clips.Row]:
 def signers(source: pathlib.Path) -> dict[tuple[str, int], int]:
     """(path, sequence_id) -> the signer's number, for each clip in Kaggle's csv files; {} without
     such files."""
-    tables = [source / name for name in (TRAIN, SUPPLEMENTAL) if (source / name).exists()]
+    tables = [source / name for name in (TRAIN, SUPPLEMENTAL) if files.exists(source / name)]
     lines, numbers, _ = _lines(tables, _CLIP)
     clips = [(line["path"], line.integer("sequence_id")) for line in lines]
     return dict(zip(clips, numbers, strict=True))

@@ -56,7 +56,7 @@ def find(source: pathlib.Path) -> class_items.Found:
             deep += path.parent != folder
         if len(items) == before:
             empty.append(folder.name)
-    loose = [path for path in folders.inside(source) if path.is_file()]
+    loose = [path for path in folders.inside(source) if files.is_file(path)]
     if unlabelled := sum(not images.left_out(path) for path in loose):
         dropped["images in no folder of a class"] = unlabelled
     if not items:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from aslx import errors
-from aslx.prepare import class_dataset, class_items, options, phrase_clips
+from aslx.prepare import class_dataset, class_items, phrase_clips
 from aslx.readers import csv_files, sign_parquet
 from aslx.schema import landmarks
 from aslx.storage import files
@@ -29,7 +29,7 @@ class IsolatedSigns(class_dataset.Options):
         """Writes all clips, with the points of HOLISTIC130."""
         source, stored = self.folder(), landmarks.HOLISTIC130
         for name in (MAP, TRAIN):
-            if not (source / name).is_file():
+            if not files.is_file(source / name):
                 raise errors.BadInput(
                     f"{source / name} is missing: point --source at Kaggle's folder"
                 )
@@ -75,7 +75,7 @@ def table(
             raise errors.BadInput(f"{line.where}: the sign {sign!r} is not in {MAP}")
         if name in items:
             raise errors.BadInput(f"{line.where}: {name} is listed a second time")
-        if not options.is_file(source / name):
+        if not files.is_file(source / name):
             raise errors.BadInput(f"{line.where}: {source / name} is missing")
         items[name] = class_items.Item(name, sign, source / name, signer)
     return list(items.values()), names

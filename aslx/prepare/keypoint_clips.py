@@ -85,10 +85,10 @@ def _items(path: pathlib.Path) -> list[class_items.Item]:
 def _from_folders(source: pathlib.Path, clips: Sequence[pathlib.Path]) -> class_items.Found:
     if not clips:
         raise errors.BadInput(f"{source} has no folders CLASS/SEQUENCE of frames, and no npz")
-    files = {clip: keypoint_files.frame_files(clip) for clip in clips}
-    most = _usual(len(frames) for frames in files.values())
+    frames_of = {clip: keypoint_files.frame_files(clip) for clip in clips}
+    most = _usual(len(frames) for frames in frames_of.values())
     # All clips begin with the same frame, 0 or 1; a clip with a later first frame lacks some.
-    first = _usual(min(frames) for frames in files.values() if frames)
+    first = _usual(min(frames) for frames in frames_of.values() if frames)
     items = [
         class_items.Item(
             f"{clip.parent.name}/{clip.name}",
@@ -99,7 +99,7 @@ def _from_folders(source: pathlib.Path, clips: Sequence[pathlib.Path]) -> class_
     ]
     odd = [
         f"{item.file} has {len(frames)}"
-        for item, frames in zip(items, files.values(), strict=True)
+        for item, frames in zip(items, frames_of.values(), strict=True)
         if len(frames) != most
     ]
     more = f" and {len(odd) - _ODD} more" if len(odd) > _ODD else ""
@@ -108,7 +108,7 @@ def _from_folders(source: pathlib.Path, clips: Sequence[pathlib.Path]) -> class_
     if empty:
         notes.append(f"without a clip, and so no class: {', '.join(empty)}")
     loose = [path.suffix for each in folders.classes(source) for path in folders.inside(each)
-             if path.is_file()]  # fmt: skip
+             if files.is_file(path)]  # fmt: skip
     dropped = collections.Counter(f"{suffix} files in no folder of a clip" for suffix in loose)
     return class_items.Found(items, dropped, notes)
 

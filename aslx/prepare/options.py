@@ -43,14 +43,8 @@ class Options:
 def source(given: str, out: str) -> files.Path:
     """The folder, or the npz, that --source names; BadInput where it cannot be used."""
     folder = remote_files.path(given)
-    if not folder.is_dir() and folder.suffix != ".npz":
+    if not files.is_folder(folder) and folder.suffix != ".npz":
         raise errors.BadInput(f"--source {given} is no folder")
     if folder.resolve().is_relative_to(remote_files.path(out).resolve()):
         raise errors.BadInput(f"--out {out} holds --source {given}, and would replace it")
     return folder
-
-
-def is_file(path: files.Path) -> bool:
-    """Whether a file exists; BadInput where its name cannot be one."""
-    with files.given(path):
-        return path.is_file()

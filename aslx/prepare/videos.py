@@ -85,7 +85,7 @@ def lines(source: pathlib.Path, name: str) -> list[Line]:
 
     BadInput names the file and the line."""
     table = source / name
-    if not table.is_file():
+    if not files.is_file(table):
         raise errors.BadInput(
             f"{table} is missing: a csv with the columns path, phrase and, if known, participant_id"
         )
@@ -102,7 +102,7 @@ def lines(source: pathlib.Path, name: str) -> list[Line]:
         found[path] = Line(path, phrase, row.values.get("participant_id", "").strip())
     if not found:
         raise errors.BadInput(f"{table} lists no video")
-    if not any((source / path).is_file() for path in found):
+    if not any(files.is_file(source / path) for path in found):
         raise errors.BadInput(f"none of the {len(found)} videos in {table} is there: "
                               f"{source / next(iter(found))} is missing")  # fmt: skip
     return list(found.values())
@@ -113,7 +113,7 @@ def prepare(
 ) -> dict:
     """Writes `out`. Answers how many videos were `made` and how many `stood` already, how many
     `frames` and `hands` (frames with a hand) these have, and why others were `left_out`."""
-    if (out / fingerspelling.TRAIN).exists() and not (out / _FACTS).exists():
+    if files.exists(out / fingerspelling.TRAIN) and not files.exists(out / _FACTS):
         raise errors.BadInput(
             f"{out} holds a train.csv that is not from videos: choose another --out"
         )
@@ -144,7 +144,7 @@ def _one(
 ) -> dict[str, int] | str:
     """Makes a video's parquet where there is none; answers its counts, or why it is left out."""
     path = out / line.parquet
-    if path.exists():
+    if files.exists(path):
         facts = json.loads((pq.read_schema(path).metadata or {}).get(_MADE_BY, b"{}"))
         if facts.get("asked") != asked:
             raise errors.BadInput(

@@ -55,9 +55,9 @@ def kind(path: File) -> str:
     """One of the kinds above; empty for a file of another kind, or where there is none."""
     if isinstance(path, (str, os.PathLike)):
         where = pathlib.Path(path)
-        if where.is_dir():
+        if files.is_folder(where):
             return FOLDER
-        if not where.is_file():
+        if not files.is_file(where):
             return ""
         with files.given(where), where.open("rb") as f:
             return _kind(f.read(_START)) or (POSE if where.suffix.lower() == ".pose" else "")

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 
 from aslx import errors
+from aslx.storage import files
 
 # By Windows, macOS, Synology and Python, in lower case; hidden names (.x) need no list.
 _LEFT_BY_TOOLS = frozenset(
@@ -40,22 +41,22 @@ def inside(folder: pathlib.Path) -> list[pathlib.Path]:
 
 def classes(source: pathlib.Path) -> list[pathlib.Path]:
     """The folders in a folder."""
-    return [path for path in inside(source) if path.is_dir()]
+    return [path for path in inside(source) if files.is_folder(path)]
 
 
 def within(folder: pathlib.Path) -> Iterator[pathlib.Path]:
     """All files under a folder, through links too; each folder is entered once."""
     entered = set()
 
-    def files(folder: pathlib.Path) -> Iterator[pathlib.Path]:
+    def found(folder: pathlib.Path) -> Iterator[pathlib.Path]:
         status = folder.stat()
         if (status.st_dev, status.st_ino) in entered:
             return
         entered.add((status.st_dev, status.st_ino))
         for path in inside(folder):
-            if path.is_dir():
-                yield from files(path)
-            elif path.is_file():
+            if files.is_folder(path):
+                yield from found(path)
+            elif files.is_file(path):
                 yield path
 
-    return files(folder)
+    return found(folder)

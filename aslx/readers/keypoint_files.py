@@ -16,7 +16,7 @@ from aslx import errors
 from aslx.data import record_fields
 from aslx.readers import folders
 from aslx.schema import landmarks
-from aslx.storage import npy_files
+from aslx.storage import files, npy_files
 
 WIDTHS = (landmarks.KEYPOINTS, landmarks.KEYPOINTS_NO_FACE)
 _NUMBER = re.compile(r"\d+$")
@@ -84,7 +84,7 @@ def load(source: Source) -> np.ndarray:
     """The clip [T, D]; BadInput where it is none."""
     if source.clip is not None:
         clip_TD = _clips(source.path)["X"][source.clip]
-    elif source.path.is_dir():
+    elif files.is_folder(source.path):
         clip_TD = _frames(source.path, source.first)
     else:
         clip_TD = npy_files.npy(source.path)
@@ -132,7 +132,7 @@ def clips(
 ) -> Iterator[tuple[str, np.ndarray]]:
     """The clips of a folder of frames, an .npy or an npz, as wanted by `field` of such metadata."""
     where = pathlib.Path(path)
-    if not where.exists():
+    if not files.exists(where):
         raise errors.BadInput(f"there is no {path}")
     sources = {path: Source(where)}
     if where.suffix.lower() == ".npz":

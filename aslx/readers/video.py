@@ -26,7 +26,7 @@ import tqdm
 from aslx import errors
 from aslx.readers import file_kinds
 from aslx.schema import landmarks
-from aslx.storage import files
+from aslx.storage import files, user_folders
 
 # What the worker imports, and no more: MediaPipe also lists JAX and matplotlib.
 REQUIREMENTS = (
@@ -143,7 +143,7 @@ def _reading(
     task: str, path: str | os.PathLike, fps: float | None
 ) -> Iterator[tuple[dict[str, Any], IO[bytes]]]:
     """What the worker says of a video, and its output, frame after frame."""
-    if not pathlib.Path(path).is_file():
+    if not files.is_file(path):
         raise errors.BadInput(f"there is no file {path}")
     if (kind := file_kinds.kind(path)) and not is_video(path):
         raise errors.BadInput(f"{path} {file_kinds.words(kind)}, and a video is wanted")
@@ -202,8 +202,8 @@ def packages() -> pathlib.Path:
 
     BadInput and `errors.Unavailable` say why they cannot be installed."""
     tag = " ".join((*REQUIREMENTS, sys.implementation.cache_tag or "", sys.platform))
-    folder = files.cache() / f"mediapipe-{hashlib.sha256(tag.encode()).hexdigest()[:12]}"
-    if folder.is_dir():
+    folder = user_folders.cache() / f"mediapipe-{hashlib.sha256(tag.encode()).hexdigest()[:12]}"
+    if files.is_folder(folder):
         return folder
     version = ".".join(map(str, sys.version_info[:2]))
     if tuple(sys.version_info[:2]) > _NEWEST:
@@ -231,7 +231,7 @@ def packages() -> pathlib.Path:
         try:
             os.rename(partial, folder)
         except OSError:
-            if not folder.is_dir():  # Else another process was faster.
+            if not files.is_folder(folder):  # Else another process was faster.
                 raise
     finally:
         shutil.rmtree(partial, ignore_errors=True)

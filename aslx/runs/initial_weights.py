@@ -10,14 +10,12 @@ import contextlib
 import dataclasses
 import functools
 import logging
-import pathlib
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
 import numpy as np
-from etils import epath
 
 from aslx import errors
 from aslx.checkpoints import stored
@@ -56,7 +54,7 @@ _TORCH_NAME = re.compile(r"(?:layer(\d)\.(\d+)\.)?(conv|bn|downsample\.)(\d)\.(\
 
 def taken(model: Any, path: str) -> Any:
     """The model with the weights of a file, or with the matching weights of a run."""
-    take = from_run if epath.Path(path).is_dir() else into
+    take = from_run if files.is_folder(path) else into
     model, unused = take(model, path)
     if unused:
         log.warning("%s: not used: %s", path, ", ".join(unused))
@@ -117,7 +115,7 @@ def into(model: Any, path: str) -> tuple[Any, list[str]]:
 @contextlib.contextmanager
 def opened(path: str) -> Iterator[Weights]:
     """What a file holds. BadInput where there is none, or it is damaged or of another kind."""
-    if not pathlib.Path(path).is_file():
+    if not files.is_file(path):
         raise errors.BadInput(
             f"there is no file of weights {path}, and no run. Keras' weights of ResNet50 are "
             f"{_KERAS} (MD5 {_MD5})"

@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import logging
-import pathlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -91,7 +90,7 @@ def open_run(
     `average` the model is the mean of so many checkpoints, the newest.
     """
     workdir = epath.Path(workdir)
-    if not (workdir / "config.json").exists():
+    if not files.exists(workdir / "config.json"):
         raise errors.BadInput(f"{workdir} holds no run (no config.json): train first")
     cfg = config_lib.read(workdir / "config.json")
     trained_on = cfg.data.path
@@ -125,9 +124,9 @@ def _prior(
 ) -> ngrams.Prior:
     """Of the phrases of the training split: counted once, then a file of the run's."""
     path = workdir / f"prior-{order}.npz"
-    if path.exists():
+    if files.exists(path):
         return ngrams.read(path)
-    moved = not pathlib.Path(trained_on).exists()
+    moved = not files.exists(trained_on)
     data = records.Records(cfg.data.path if moved else trained_on, cfg.data.train_split)
     prior = ngrams.count(cfg.task.report.targets(data, len(data)), order)
     try:

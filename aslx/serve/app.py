@@ -19,6 +19,7 @@ from aslx.export import exported, exports
 from aslx.serve import admission, api, streams, turns
 from aslx.serve import interpreter_pool as engine_lib
 from aslx.serve.limits import Limits
+from aslx.storage import files
 
 WEB = pathlib.Path(__file__).with_name("web")
 SETUP = f"npm ci --prefix {WEB}"
@@ -100,7 +101,7 @@ def _packages(web: pathlib.Path) -> dict[str, pathlib.Path]:
     names = json.loads((web / "package.json").read_text())["dependencies"]
     found = {name: web / "node_modules" / name for name in names}
     for name, path in found.items():
-        if not path.is_dir():
+        if not files.is_folder(path):
             raise errors.BadInput(f"the page's package {name} is not installed: {SETUP}")
     return found
 

@@ -12,6 +12,7 @@ from aslx import errors
 from aslx.checkpoints import checkpoint_scores
 from aslx.decode import decoding_options
 from aslx.export import conversion, exported, exports
+from aslx.storage import files
 
 
 class _Made(exported.Form, extra="forbid"):
@@ -56,11 +57,11 @@ def folder(workdir: pathlib.Path, reload: bool) -> pathlib.Path:
     also if the run has a better checkpoint.
     """
     export = workdir / "export"
-    if not (export / exports.ABOUT).exists():
+    if not files.exists(export / exports.ABOUT):
         _export(workdir, _Made())
         return export
     about, made = exported.read_form(_About, export / exports.ABOUT), _Made()
-    if (export / exports.REPORT).exists():
+    if files.exists(export / exports.REPORT):
         made = exported.read_form(_Report, export / exports.REPORT).made
     newer = _newer(workdir, about.step, made)
     if "web" not in about.model_fields_set or (newer and reload):
@@ -72,7 +73,7 @@ def folder(workdir: pathlib.Path, reload: bool) -> pathlib.Path:
 
 
 def _export(workdir: pathlib.Path, made: _Made) -> None:
-    if not (workdir / "config.json").exists():
+    if not files.exists(workdir / "config.json"):
         raise errors.BadInput(f"{workdir} holds no run (no config.json): train first")
     # A process of its own: TensorFlow and JAX stay out of this one.
     words = ["--workdir", str(workdir), "--web", "--clips", "0", *made.arguments]

@@ -14,7 +14,7 @@ _BLOCK = 1 << 20  # Bytes that are read at a time.
 
 def note(folder: files.Path) -> None:
     """Writes the size and the CRC-32C of every file."""
-    found = sorted(path for path in pathlib.Path(folder).rglob("*") if path.is_file())
+    found = sorted(path for path in pathlib.Path(folder).rglob("*") if files.is_file(path))
     sums = {path.relative_to(folder).as_posix(): _sum(path) for path in found}
     sums.pop(NAME, None)
     files.write(folder / NAME, json.dumps(sums))

@@ -44,17 +44,8 @@ def absolute(path: str | Path) -> epath.Path:
     return epath.Path(path) if in_bucket(path) else epath.Path(path).absolute()
 
 
-def in_bucket(path: str | Path) -> bool:
+def in_bucket(path: str | os.PathLike[str]) -> bool:
     return "://" in os.fspath(path)
-
-
-def home(path: str) -> str:
-    """The path with a leading ~ expanded, which a shell leaves in --name=~/x and in configs.
-    BadInput where the user has no home."""
-    found = os.path.expanduser(path)
-    if found == "~" or found.startswith("~/"):
-        raise errors.BadInput(f"{path}: this user has no home folder; write the whole path")
-    return found
 
 
 def real(folder: Path) -> pathlib.Path:
@@ -68,37 +59,8 @@ def real(folder: Path) -> pathlib.Path:
     return path.resolve()
 
 
-def cache() -> pathlib.Path:
-    """The folder of files that commands can make again: ~/.cache/aslx, or in XDG_CACHE_HOME.
-
-    Without a writable home it is among the temporary files; BadInput where another user could
-    write there, since programs are kept in it.
-    """
-    if given := os.environ.get("XDG_CACHE_HOME"):
-        return pathlib.Path(given, "aslx")
-    with contextlib.suppress(RuntimeError):  # The user has no entry in passwd, as in a container.
-        kept = pathlib.Path.home() / ".cache" / "aslx"
-        there = next(folder for folder in (kept, *kept.parents) if folder.exists())
-        if there == kept or os.access(there, os.W_OK):
-            return kept
-    return _own(pathlib.Path(tempfile.gettempdir(), f"aslx-{system.user()}"))
-
-
-def _own(folder: pathlib.Path) -> pathlib.Path:
-    """Makes a folder, unless it exists, that only this user may write."""
-    with contextlib.suppress(FileExistsError):
-        folder.mkdir(0o700)
-    about = folder.lstat()
-    if not stat.S_ISDIR(about.st_mode) or about.st_uid != system.user() or about.st_mode & 0o022:
-        raise errors.BadInput(
-            f"{folder} may be written by others, and what is kept there is run: "
-            "remove it, or name another folder in XDG_CACHE_HOME"
-        )
-    return folder
-
-
 @contextlib.contextmanager
-def given(path: str | Path) -> Iterator[None]:
+def given(path: str | os.PathLike[str]) -> Iterator[None]:
     """For code that opens a path that a user gave: BadInput where the path is at fault.
 
     Any other error stays as it is, and names the path.
@@ -113,12 +75,42 @@ def given(path: str | Path) -> Iterator[None]:
         raise errors.BadInput(f"{error.filename or path} {_AT_FAULT[error.errno]}") from error
 
 
+def exists(path: str | os.PathLike[str]) -> bool:
+    """Whether a file or folder is there. Other than os.path and epath, and pathlib from Python 3.14
+    on, this does not call missing what cannot be asked for: an error of the disk is raised, and
+    BadInput where this user may not look."""
+    return epath.Path(path).exists() if in_bucket(path) else _mode(path) is not None
+
+
+def is_folder(path: str | os.PathLike[str]) -> bool:
+    """Whether a folder is there: see `exists`."""
+    return epath.Path(path).is_dir() if in_bucket(path) else stat.S_ISDIR(_mode(path) or 0)
+
+
+def is_file(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is there, and no folder, pipe or device: see `exists`."""
+    return epath.Path(path).is_file() if in_bucket(path) else stat.S_ISREG(_mode(path) or 0)
+
+
+def _mode(path: str | os.PathLike[str]) -> int | None:
+    """What lies at a local path, as in `os.stat_result.st_mode`; None where nothing does."""
+    with given(path):
+        try:
+            return os.stat(path).st_mode
+        except ValueError:  # No path holds a zero byte.
+            return None
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+                return None
+            raise
+
+
 def check_place(path: Path) -> None:
     """BadInput where no file can be written at `path`; checked before the work for it begins."""
     if in_bucket(path):
         return
     with given(path):
-        if path.is_dir():
+        if is_folder(path):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
         make(path.parent)
     check_folder(path.parent, path)
@@ -180,7 +172,7 @@ def replacing(path: Path) -> Iterator[Path]:
     partial = path.with_name(f".{uuid.uuid4().hex}.{path.name[-_KEPT:]}")
     with _naming(path):
         os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-        if path.is_file() and not os.path.islink(path):  # Keeps a private file private.
+        if is_file(path) and not os.path.islink(path):  # Keeps a private file private.
             os.chmod(partial, os.stat(path).st_mode & 0o666 | 0o600)
     try:
         yield partial
@@ -205,7 +197,7 @@ def replacing_folder(folder: Path, *, keeping: bool = False) -> Iterator[pathlib
             _upload(pathlib.Path(made), epath.Path(folder), keeping)
         return
     place = real(folder)
-    if place.exists() and not place.is_dir():
+    if exists(place) and not is_folder(place):
         raise errors.BadInput(f"{folder} is a file, and a folder is wanted: choose another name")
     make(place.parent)
     with _naming(folder):
@@ -214,7 +206,7 @@ def replacing_folder(folder: Path, *, keeping: bool = False) -> Iterator[pathlib
         new = scratch / "new"
         new.mkdir()  # With the default permissions, unlike those of `scratch`.
         yield new
-        if keeping and place.exists():
+        if keeping and exists(place):
             _copy_rest(place, new)
         sync_all(new)
         system.put(new, place)
@@ -235,9 +227,9 @@ def _naming(path: Path) -> Iterator[None]:
 
 def _copy_rest(old: pathlib.Path, new: pathlib.Path) -> None:
     for path in old.iterdir():
-        if (new / path.name).exists():
+        if exists(new / path.name):
             continue
-        if path.is_dir() and not path.is_symlink():
+        if is_folder(path) and not path.is_symlink():
             shutil.copytree(path, new / path.name, symlinks=True)
         else:
             shutil.copy2(path, new / path.name, follow_symlinks=False)
@@ -248,7 +240,7 @@ def _upload(made: pathlib.Path, folder: epath.Path, keeping: bool) -> None:
 
     fs, top = fsspec.url_to_fs(os.fspath(folder))
     before = [] if keeping else [name.removeprefix(f"{top}/") for name in fs.find(top)]
-    names = {path.relative_to(made).as_posix() for path in made.rglob("*") if path.is_file()}
+    names = {path.relative_to(made).as_posix() for path in made.rglob("*") if is_file(path)}
     for name in sorted(names):
         write(folder / name, (made / name).read_bytes())
     for name in sorted({*before} - names):
@@ -265,7 +257,7 @@ def write(path: Path, data: bytes | str) -> None:
 def append(path: Path, text: str) -> None:
     """Appends whole lines to a file. They survive a power cut once the file is `sync`ed."""
     if in_bucket(path):  # An object cannot grow.
-        path.write_text((path.read_text() if path.exists() else "") + text)
+        path.write_text((path.read_text() if exists(path) else "") + text)
         return
     with path.open("a") as f:
         f.write(text)
@@ -273,7 +265,7 @@ def append(path: Path, text: str) -> None:
 
 def make(folder: Path) -> None:
     """Makes a folder, and missing ones above it."""
-    if in_bucket(folder) or folder.is_dir():
+    if in_bucket(folder) or is_folder(folder):
         return
     make(folder.parent)
     folder.mkdir(exist_ok=True)

@@ -40,8 +40,8 @@ def held(workdir: files.Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _on_disk(workdir: files.Path) -> Iterator[None]:
-    made = not workdir.exists()
-    if not made and not workdir.is_dir():
+    made = not files.exists(workdir)
+    if not made and not files.is_folder(workdir):
         raise errors.BadInput(f"{workdir} is a file: take another --workdir")
     path = workdir / NAME
     with files.given(workdir):
@@ -53,7 +53,7 @@ def _on_disk(workdir: files.Path) -> Iterator[None]:
         if sys.platform != "win32":  # Windows removes no open file, and a closed one may be locked.
             path.unlink(missing_ok=True)
         os.close(opened)
-        if made and workdir.exists() and not any(workdir.iterdir()):
+        if made and files.exists(workdir) and not any(workdir.iterdir()):
             workdir.rmdir()
 
 

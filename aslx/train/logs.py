@@ -103,7 +103,7 @@ class Log:
         if not self._enabled or files.in_bucket(self._workdir):
             return
         for path in (self._path, self._workdir / "samples.txt", self._workdir):
-            if path.exists():
+            if files.exists(path):
                 files.sync(path)
 
     def draw(self) -> None:
@@ -128,7 +128,7 @@ class Log:
 def read(path: files.Path) -> list[dict]:
     """The lines of a metrics.jsonl; one that a kill cut short is left out, and one that a disk
     damaged is named."""
-    if not path.exists():
+    if not files.exists(path):
         return []
     found = []
     for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], 1):

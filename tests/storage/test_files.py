@@ -1,4 +1,4 @@
-"""Whether a place can be written is said before the work for it begins."""
+"""What lies at a path, and whether it can be written, is not said where it cannot be known."""
 
 import pathlib
 import shutil
@@ -35,17 +35,40 @@ def test_a_place_that_may_not_be_written_is_bad_input_and_named(closed):
     assert not any(closed.iterdir())
 
 
-ASKED = """
-import pathlib, sys
-from aslx.export import exports
-exports.check(pathlib.Path(sys.argv[1]) / "export")
-"""
+def failing(calls: str, path: pathlib.Path, program: str) -> processes.Done:
+    """How a program ended whose calls on a path fail."""
+    strace = ["strace", "-f", "-qq", "-P", path, "-e", f"trace={calls}"]
+    strace += ["-e", f"inject={calls}:error=EIO", "-o", path.parent / "log"]
+    imports = "import sys\nfrom aslx.export import exports\nfrom aslx.storage import files\n"
+    return processes.run([*strace, *processes.python("-c", imports + program, path)])
 
 
 @pytest.mark.skipif(not shutil.which("strace"), reason="strace makes system calls fail")
-def test_a_disk_that_fails_once_is_not_said_to_be_closed(tmp_path):
-    calls = "access,faccessat,faccessat2"
-    strace = ["strace", "-f", "-qq", "-P", tmp_path, "-e", f"trace={calls}"]
-    strace += ["-e", f"inject={calls}:error=EIO", "-o", tmp_path / "log"]
-    done = processes.run([*strace, *processes.python("-c", ASKED, tmp_path)])
-    assert "may not be" not in done.err and done.status == 0, done.err
+def test_a_disk_that_fails_is_not_said_to_be_closed_or_empty(tmp_path):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    export = "exports.check(files.absolute(sys.argv[1]) / 'export')"
+    assert failing("access,faccessat,faccessat2", folder, export).succeeded() == ""
+    for ask in ("exists", "is_folder", "is_file"):
+        found = f"print(files.{ask}(files.absolute(sys.argv[1])))"
+        done = failing("stat,newfstatat,statx", folder, found)
+        assert done.status == 1 and "[Errno 5]" in done.err and not done.out
+
+
+def test_what_lies_at_a_path_is_told(tmp_path, closed):
+    (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to("loop")
+    asked = (files.exists, files.is_folder, files.is_file)
+    for name, wanted in {
+        "": (True, True, False),
+        "file": (True, False, True),
+        "file/below": (False, False, False),
+        "missing": (False, False, False),
+        "loop": (False, False, False),
+        "zero\0byte": (False, False, False),
+    }.items():
+        assert tuple(ask(tmp_path / name) for ask in asked) == wanted, name
+    closed.chmod(0o700)
+    for ask in asked:
+        with processes.unprivileged(), pytest.raises(errors.BadInput, match="may not be used"):
+            ask(closed / "file")
