@@ -20,11 +20,13 @@ EXACT = jax.lax.Precision.HIGHEST
 
 
 def coordinates(landmarks_BTN3: jax.Array) -> jax.Array:
-    """f32[B,T,C], rounded to float16 as records are, so that serving sees the values of training. A
-    value that float16 cannot hold is missing."""
-    rounded = landmarks_BTN3.astype(jnp.float16).astype(jnp.float32)
-    rounded = jnp.where(jnp.abs(rounded) < jnp.inf, rounded, jnp.nan)
-    return rounded.reshape(*rounded.shape[:2], -1)
+    """f16[B,T,C] as in records, so that serving sees the values of training; f32 where T is
+    symbolic: TFLite computes nothing in float16. A value that float16 cannot hold is missing."""
+    x_BTN3 = landmarks_BTN3.astype(jnp.float16)
+    if not isinstance(x_BTN3.shape[1], int):
+        x_BTN3 = x_BTN3.astype(jnp.float32)
+    x_BTN3 = jnp.where(jnp.abs(x_BTN3) < jnp.inf, x_BTN3, jnp.nan)
+    return x_BTN3.reshape(*x_BTN3.shape[:2], -1)
 
 
 def hands(
@@ -99,7 +101,9 @@ class _Pairs:
 
     def __call__(self, x_BTD: jax.Array) -> tuple[jax.Array, jax.Array]:
         """f32[B,S,D] twice: the sum of the weighted values that are no NaN, and their weight."""
+        # Frames are taken in the type that they are stored in: it has half the bytes.
         x_BS2D = jax.vmap(lambda x, at: x.at[at].get(mode="clip"))(x_BTD, self.taken)
+        x_BS2D = x_BS2D.astype(jnp.float32)
         missing_BS2D, weight_BS21 = jnp.isnan(x_BS2D), self.weights[..., None]
         known_BS2D = jnp.where(missing_BS2D, 0.0, x_BS2D)
         return (weight_BS21 * known_BS2D).sum(2), (weight_BS21 * ~missing_BS2D).sum(2)
