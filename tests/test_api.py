@@ -67,7 +67,7 @@ def test_a_run_and_its_export_read_files_and_arrays_alike(workdir, exported, tmp
     assert exported.folder == workdir / "export" and exported.file == "submission.zip"
     run, export = aslx.open_run(workdir), aslx.open_export(workdir / "export")
     assert export.about.step == run.step == exported.report["step"]
-    selected = CLIPS[7]
+    selected = CLIPS[7][:, tiny.SELECTION.indices(*tiny.selection(run.cfg).points)]
     every = np.full((20, 543, 3), np.nan, np.float32)
     every[:, landmarks.ALL.indices(*tiny.SELECTION.points)] = CLIPS[7]
     texts = set()

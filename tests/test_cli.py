@@ -99,7 +99,7 @@ def test_a_tilde_means_the_home_folder_in_every_argument(monkeypatch, tmp_path):
 NO_HOME = """
 import os, sys
 from aslx import cli
-for name in ("HOME", "XDG_CACHE_HOME", "JAX_COMPILATION_CACHE_DIR"):
+for name in ("XDG_CACHE_HOME", "JAX_COMPILATION_CACHE_DIR"):
     os.environ.pop(name, None)
 os.setgroups([])
 os.setgid(12345)
@@ -110,10 +110,15 @@ cli.run(lambda: print(os.environ["JAX_COMPILATION_CACHE_DIR"]))
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs root")
-def test_a_user_without_a_name_and_a_home_folder_has_a_cache_and_no_tilde():
+def test_a_user_without_a_name_or_a_home_folder_has_a_cache_and_no_tilde():
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o1777)
-        words, env = processes.python("-c", NO_HOME), processes.environment(TMPDIR=folder)
+        closed = pathlib.Path(folder, "home")
+        closed.mkdir(0o700)
+        words = processes.python("-c", NO_HOME)
+        env = processes.environment(TMPDIR=folder, HOME=str(closed))
+        assert processes.run(words, env=env).succeeded().startswith(f"{folder}/aslx-12345/")
+        env = processes.environment("HOME", TMPDIR=folder)
         printed = processes.run(words, env=env).succeeded()
         assert printed.startswith(f"{folder}/aslx-12345/")
         cache = os.stat(f"{folder}/aslx-12345")

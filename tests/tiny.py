@@ -4,6 +4,7 @@ import dataclasses
 import json
 import pathlib
 from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -12,12 +13,24 @@ from tensorflow_datasets.proto import tf_example_pb2
 
 from aslx import config, optim
 from aslx.data import framing, plan, records
-from aslx.inputs import phrase_features
+from aslx.inputs import input_kinds, phrase_features
 from aslx.models import transformer
 from aslx.schema import landmarks, vocab
 from aslx.tasks import heads, transcription
 
 SELECTION = landmarks.HOLISTIC130
+# The base of a class with those parts of a network that a test needs.
+if TYPE_CHECKING:
+    StandIn = Any
+else:
+    StandIn = object
+
+
+def selection(cfg: config.Config) -> landmarks.Selection:
+    """The points that a run reads of parquet files."""
+    source = cfg.features.source
+    assert isinstance(source, input_kinds.Columns)
+    return source.selection
 
 
 def example(landmarks_TN3: np.ndarray, phrase: str, signer: int, sequence_id: int) -> bytes:

@@ -27,7 +27,8 @@ def cache() -> pathlib.Path:
     """
     if given := os.environ.get("XDG_CACHE_HOME"):
         return pathlib.Path(given, "aslx")
-    with contextlib.suppress(RuntimeError):  # The user has no entry in passwd, as in a container.
+    # In a container the user may have no entry in passwd, or another's home.
+    with contextlib.suppress(RuntimeError, errors.BadInput):
         kept = pathlib.Path.home() / ".cache" / "aslx"
         there = next(folder for folder in (kept, *kept.parents) if files.exists(folder))
         if there == kept or os.access(there, os.W_OK):

@@ -3,8 +3,6 @@
 Conversion needs TensorFlow. The graphs here take features of a static shape with a batch of one.
 """
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -21,6 +19,7 @@ from aslx.models import (
 )
 from aslx.schema import vocab
 from aslx.tasks import heads
+from tests import tiny
 
 RNG = np.random.default_rng(0)
 A, B, C = vocab.encode("abc").astype(np.int32)
@@ -39,7 +38,7 @@ def logits_of(paths, classes: int) -> jax.Array:
     return jax.nn.one_hot(jnp.asarray(paths), classes) * 9
 
 
-class Script(Any):
+class Script(tiny.StandIn):
     """A model that writes given rows whatever it reads, and counts its steps."""
 
     def __init__(self, rows):

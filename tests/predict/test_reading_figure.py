@@ -129,7 +129,7 @@ def drawn(name, dataset, folder, frames, lost) -> tuple[reading_figure.Reading, 
     """The reading of a clip, drawn into clip.png, and the answer."""
     cfg = tiny.cfg(dataset, **TRANSCRIBERS[name])
     run = trained_run.open_run(tiny_runs.untrained(cfg, folder / "run"))
-    clip_TN3 = a_clip(frames, lost, tiny.SELECTION.points)
+    clip_TN3 = a_clip(frames, lost, tiny.selection(cfg).points)
     (answer,) = run.answers([clip_TN3])
     reading = reading_figure.read(run, clip_TN3, answer, None)
     reading_figure.draw(run, reading, "clip", folder / "clip.png")

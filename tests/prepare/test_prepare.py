@@ -163,7 +163,7 @@ FAULTS = {
         lambda s: rewrite(s / "character_to_prediction_index.json", ('"a": 32', '"a": 33')), (),
         "maps 'a' to 33, not 32"),
     "an unknown selection": (
-        lambda s: None, ("--selection", "hands"), "no selection 'hands'; there are seed_hands"),
+        lambda s: None, ("--selection", "hands"), "no selection 'hands'; there are hands_arms"),
     "a share that cannot be": (
         lambda s: None, ("--test", "0.95"), "validation 0.1 and test 0.95 leave no share"),
     "no process": (lambda s: None, ("--processes", "0"), "--processes 0: needs 1 or more"),

@@ -84,7 +84,7 @@ def test_a_truncated_or_overwritten_parquet_is_an_error(tmp_path):
 def test_a_parquet_without_a_column_is_an_error(tmp_path, column):
     path = tmp_path / "a.parquet"
     pq.write_table(kaggle.table(kaggle.some(2)).drop_columns([column]), path)
-    with pytest.raises(ValueError, match=f"no column '{column}', which the selection seed_hands"):
+    with pytest.raises(ValueError, match=f"no column '{column}', which the selection hands_arms"):
         read(path)
     pq.write_table(pa.table({"frame": [1]}), path)
     with pytest.raises(ValueError, match="no column 'sequence_id' and 156 more"):

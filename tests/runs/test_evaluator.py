@@ -120,7 +120,7 @@ def test_a_long_clip_does_not_lengthen_the_padding_of_others(dataset, monkeypatc
 
     monkeypatch.setattr(evaluator, "predict_step", lambda cfg, mesh: predict)
     run = trained_run.Run(pathlib.Path(), cfg, sharding.make_mesh(cfg.mesh), nnx.Module(), 1, "")
-    points = len(tiny.SELECTION.points)
+    points = len(tiny.selection(cfg).points)
     clips = [np.zeros((frames, points, 3), np.float32) for frames in (40, 5, 7000, 90, 2048)]
     assert len(run.answers(clips)) == 5
     assert seen == [(92, 40), (92, 5), (7168, 7000), (92, 90), (2048, 2048)]

@@ -32,7 +32,7 @@ class Trained:
 
     @property
     def columns(self) -> list[str]:
-        return list(tiny.SELECTION.columns)
+        return list(tiny.selection(self.run.cfg).columns)
 
     def answer(self, clip: np.ndarray) -> dict:
         """The API's answer for a clip: the largest value of each row, without padding."""

@@ -104,12 +104,17 @@ def test_a_model_refuses_the_content_types_of_other_kinds(kind, post):
 
 @pytest.mark.parametrize("kind", ["image"], indirect=True)
 def test_a_body_that_is_no_image_or_too_large_is_refused(kind, post):
-    def status(data: bytes) -> int:
-        return post(data=data, headers={"Content-Type": "image/png"}).status_code
+    def answer(data: bytes) -> requests.Response:
+        return post(data=data, headers={"Content-Type": "image/png"})
 
-    for sides in ((5000, 4000), (2**16, 2)):  # 20 kilobytes, and one long side.
-        Image.new("L", sides).save(file := io.BytesIO(), "PNG")
-        assert status(file.getvalue()) == 413
+    def status(data: bytes) -> int:
+        return answer(data).status_code
+
+    for width, height in ((5000, 4000), (2**16, 2)):  # 20 kilobytes, and one long side.
+        Image.new("L", (width, height)).save(file := io.BytesIO(), "PNG")
+        refusal = answer(file.getvalue())
+        assert refusal.status_code == 413
+        assert f"{width} x {height} pixels" in refusal.json()["detail"]
     Image.new("L", (20000, 20000)).save(file := io.BytesIO(), "PNG")
     assert status(file.getvalue()) in (413, 422)
     assert status(file.getvalue()[:500]) in (413, 422)

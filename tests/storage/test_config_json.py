@@ -61,6 +61,7 @@ def put(value: dict, place: tuple, new: object) -> dict:
 @pytest.mark.parametrize("name", ["quickstart", "asl_alphabet_cnn", "isolated_signs"])
 def test_a_hostile_value_is_refused_in_every_field(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    config.load("asl_alphabet_cnn")  # What augments images imports more of JAX than others do.
     plain, before = written(config.load(name)), set(sys.modules)
     for hostile in HOSTILE:
         for place in [(), *places(plain)]:
@@ -68,7 +69,7 @@ def test_a_hostile_value_is_refused_in_every_field(name, tmp_path, monkeypatch):
                 changed = put(plain, place, value) if place else value
                 with pytest.raises(errors.BadInput):
                     config_json.from_json(changed, config.Config)
-    assert {name.split(".")[0] for name in set(sys.modules) - before} <= {"aslx", "jax"}
+    assert set(sys.modules) - before <= {n for n in sys.modules if n.startswith("aslx.")}
     assert not list(tmp_path.iterdir())
 
 

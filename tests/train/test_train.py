@@ -134,7 +134,7 @@ def test_predict_reads_the_same_texts_as_evaluate(run, whole, tmp_path):
     evaluation = evaluator.Evaluation(trained.cfg, trained.mesh, "validation")
     expected, _ = evaluation.run(trained.model)
     clips = dict(zip(range(3), evaluation.clips(), strict=False))
-    tiny.parquet(tmp_path / "clips.parquet", clips)
+    tiny.parquet(tmp_path / "clips.parquet", clips, tiny.selection(trained.cfg))
     rows = run(predict, "--workdir", whole, tmp_path / "clips.parquet").lines()
     assert [row["text"] for row in rows] == [answer.text for answer in expected[:3]]
     assert [row["sequence_id"] for row in rows] == [0, 1, 2]

@@ -62,8 +62,9 @@ def learned(run: trained_run.Run, path: pathlib.Path) -> dict[str, str]:
     """Writes clips like those that the run has learned to read into a parquet; their phrases."""
     evaluation, tables = evaluator.Evaluation(run.cfg, run.mesh, "test", limit=50), []
     phrases = dict(zip(map(str, range(len(evaluation.targets))), evaluation.targets, strict=True))
+    names = tiny.selection(run.cfg).columns
     for number, clip in enumerate(evaluation.clips()):
-        columns = dict(zip(tiny.SELECTION.columns, landmarks.columns(clip).T, strict=True))
+        columns = dict(zip(names, landmarks.columns(clip).T, strict=True))
         frames = {"frame": np.arange(len(clip)), "sequence_id": np.full(len(clip), number)}
         tables.append(pa.table(frames | columns))
     pq.write_table(pa.concat_tables(tables), path)
