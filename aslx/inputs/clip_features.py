@@ -39,10 +39,9 @@ class Keypoints:
         del frames  # Always as many.
         # What records store, so what is served was trained on.
         x_BTD = keypoints_BTD.astype(jnp.float16).astype(jnp.float32)
-        real_BT = jnp.arange(x_BTD.shape[1])[None, :] < length_B[:, None]
-        weight_BST, mask_BS = resampling.weights(real_BT, self.max_frames, self.max_frames)
-        known_BTD = jnp.where(jnp.isnan(x_BTD), 0.0, x_BTD)
-        return resampling.mixed(weight_BST, known_BTD), mask_BS
+        real_BT = resampling.real(length_B, x_BTD.shape[1])
+        mixed = resampling.mix(real_BT, self.max_frames, self.max_frames, first=True)
+        return mixed(x_BTD)[0], mixed.mask
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -67,8 +66,8 @@ class Signs:
         """f16 or f32 [B,T,118,3], i32[B] -> f32[B,S,708], bool[B,S]."""
         frames = frames or min(landmarks_BTN3.shape[1], self.max_frames)
         x_BTC = resampling.coordinates(landmarks_BTN3)
-        real_BT = jnp.arange(x_BTC.shape[1])[None, :] < length_B[:, None]
-        x_BSC, presence_BSC, mask_BS = resampling.resample(x_BTC, real_BT, frames)
+        mixed = resampling.mix(resampling.real(length_B, x_BTC.shape[1]), frames, first=True)
+        x_BSC, presence_BSC = resampling.resample(x_BTC, mixed)
         x_BSC = jnp.where(presence_BSC > 0, x_BSC, jnp.nan)
         x_BSN2 = x_BSC.reshape(*x_BSC.shape[:2], -1, 3)[..., :2]
         # Relative to the middle of the lower lip, over the whole clip.
@@ -79,7 +78,7 @@ class Signs:
         blocks = [x_BSN2, _ahead(x_BSN2, 1), _ahead(x_BSN2, 2)]
         flat = [block.reshape(*block.shape[:2], -1) for block in blocks]
         out_BSD = jnp.nan_to_num(jnp.concatenate(flat, -1))
-        return jnp.where(mask_BS[..., None], out_BSD, 0.0), mask_BS
+        return jnp.where(mixed.mask[..., None], out_BSD, 0.0), mixed.mask
 
 
 def _mean(x_BSN2: jax.Array, otherwise: float) -> jax.Array:

@@ -105,12 +105,14 @@ class Baseline:
         # The baselines standardise first and resize then; the two do not commute.
         both_BTD = jnp.concatenate([_standard_hand(hand_BTC), arm_BTC], -1)
         # A resize that meets one NaN gives NaN, and the baselines zeroed those.
-        return resampling.whole(both_BTD, real_BT, frames)
+        mixed = resampling.mix(real_BT, frames, first=True)
+        return resampling.whole(both_BTD, mixed), mixed.mask
 
     def moments(self, landmarks_BTN3: jax.Array, length_B: jax.Array) -> jax.Array:
         """f32[B,128]: the frame of the clip, from 0, at each frame that the model sees."""
-        real_BT = jnp.arange(landmarks_BTN3.shape[1])[None, :] < length_B[:, None]
-        return resampling.moments(real_BT, self.max_frames)
+        clip_frames = landmarks_BTN3.shape[1]
+        real_BT = resampling.real(length_B, clip_frames)
+        return resampling.moments(resampling.mix(real_BT, self.max_frames, first=True), clip_frames)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -173,14 +175,9 @@ class Modern:
         frames = frames or self.frames(landmarks_BTN3.shape[1])
         x_BTC = resampling.coordinates(landmarks_BTN3)
         real_BT, hand_BT, left_B = resampling.hands(x_BTC, length_B, self.selection)
-        keep_BT = hand_BT if self.only_hands else real_BT
-        at_BT = jnp.arange(1, x_BTC.shape[1] + 1) * jnp.ones_like(keep_BT, jnp.float32)
-        both_BTC = jnp.concatenate([x_BTC, at_BT[..., None]], -1)
-        values_BSC, presence_BSC, mask_BS = resampling.resample(
-            both_BTC, keep_BT, frames, self.min_frames
-        )
-        values_BSC, at_BS = values_BSC[..., :-1], values_BSC[..., -1]
-        presence_BSC = presence_BSC[..., :-1]
+        mixed = self._mix(real_BT, hand_BT, frames)
+        mask_BS = mixed.mask
+        values_BSC, presence_BSC = resampling.resample(x_BTC, mixed)
         # Kept frames are whole or missing by part: a place between two that differ is whole.
         values_BSC = jnp.where(presence_BSC > 0, values_BSC, jnp.nan)
         x_BSN3 = _right_handed(_points(values_BSC), left_B, self.selection)
@@ -190,7 +187,8 @@ class Modern:
         blocks = [block for part in parts for block in self._blocks(hand, part, mask_BS)]
         flat = [block.reshape(*block.shape[:2], -1) for block in blocks]
         # How many frames lie between two of these: how long a sign is held, where a hand was lost.
-        passed_BS = jnp.diff(at_BS, axis=1, prepend=0.0)
+        at_BS = resampling.moments(mixed, x_BTC.shape[1])
+        passed_BS = jnp.diff(at_BS, axis=1, prepend=-1.0)
         beside = [seen.astype(jnp.float32), jnp.log1p(jnp.maximum(passed_BS, 0.0))[..., None]]
         out_BSD = jnp.nan_to_num(jnp.concatenate([*flat, *beside], -1))
         return jnp.where(mask_BS[..., None], out_BSD, 0.0), mask_BS
@@ -200,8 +198,14 @@ class Modern:
         real_BT, hand_BT, _ = resampling.hands(
             resampling.coordinates(landmarks_BTN3), length_B, self.selection
         )
-        frames = self.frames(landmarks_BTN3.shape[1])
-        return resampling.moments(hand_BT if self.only_hands else real_BT, frames, self.min_frames)
+        clip_frames = landmarks_BTN3.shape[1]
+        mixed = self._mix(real_BT, hand_BT, self.frames(clip_frames))
+        return resampling.moments(mixed, clip_frames)
+
+    def _mix(self, real_BT: jax.Array, hand_BT: jax.Array, frames: int) -> resampling.Mix:
+        if self.only_hands:
+            return resampling.mix(hand_BT, frames, self.min_frames)
+        return resampling.mix(real_BT, frames, self.min_frames, first=True)
 
     def _blocks(
         self, hand: jax.Array, part: jax.Array, mask_BS: jax.Array

@@ -3,9 +3,11 @@
 Shape suffixes: B clips, T frames of the clip (may be symbolic in an export), S frames that the
 model sees (always static), N points, C coordinates (3 N, point by point), D values of a frame.
 
-Along a symbolic axis gathers, slices, sorts and cumsum do not export; products do. So everything
-along T is a product; where T is known, no product takes memory that grows with its square.
+Along a symbolic axis gathers, slices, sorts and cumsum do not export; products do. Where T is
+known, frames are taken, and what a clip needs beside itself does not grow with it.
 """
+
+import dataclasses
 
 import jax
 import jax.numpy as jnp
@@ -15,16 +17,16 @@ from aslx.schema import landmarks
 
 _RIGHT, _LEFT = "right_hand", "left_hand"
 EXACT = jax.lax.Precision.HIGHEST
-_MISSING = 1e30
-_BLOCK = 1024  # Frames: more than nearly all clips have.
 
 
 def coordinates(landmarks_BTN3: jax.Array) -> jax.Array:
-    """f32[B,T,C], rounded to float16 as records are, so that serving sees the values of training. A
-    value that float16 cannot hold is missing."""
-    rounded = landmarks_BTN3.astype(jnp.float16).astype(jnp.float32)
-    rounded = jnp.where(jnp.abs(rounded) < jnp.inf, rounded, jnp.nan)
-    return rounded.reshape(*rounded.shape[:2], -1)
+    """f16[B,T,C] as in records, so that serving sees the values of training; f32 where T is
+    symbolic: TFLite computes nothing in float16. A value that float16 cannot hold is missing."""
+    x_BTN3 = landmarks_BTN3.astype(jnp.float16)
+    if not isinstance(x_BTN3.shape[1], int):
+        x_BTN3 = x_BTN3.astype(jnp.float32)
+    x_BTN3 = jnp.where(jnp.abs(x_BTN3) < jnp.inf, x_BTN3, jnp.nan)
+    return x_BTN3.reshape(*x_BTN3.shape[:2], -1)
 
 
 def hands(
@@ -32,12 +34,9 @@ def hands(
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """bool[B,T], true at real frames; bool[B,T], true at frames that show the whole dominant hand;
     and bool[B], true where the left hand is dominant: it is seen in more frames than the right."""
-    real_BT = jnp.arange(x_BTC.shape[1])[None, :] < length_B[:, None]
-    of_C2 = np.zeros((x_BTC.shape[2], 2), np.float32)
-    for i, part in enumerate((_RIGHT, _LEFT)):
-        of_C2.reshape(-1, 3, 2)[selection.part(part), :, i] = 1
-    lost_BT2 = jnp.isnan(x_BTC).astype(jnp.float32) @ of_C2
-    seen_BT2 = (lost_BT2 == 0) & real_BT[..., None]
+    real_BT = real(length_B, x_BTC.shape[1])
+    seen_BT2 = jnp.stack([_whole(x_BTC, selection.part(part)) for part in (_RIGHT, _LEFT)], -1)
+    seen_BT2 &= real_BT[..., None]
     frames_B2 = seen_BT2.astype(jnp.float32).sum(1)
     left_B = frames_B2[:, 1] > frames_B2[:, 0]
     # Which of the two, as a product: a slice would not export.
@@ -45,16 +44,27 @@ def hands(
     return real_BT, (seen_BT2 & chosen_B2[:, None]).any(-1), left_B
 
 
-def weights(keep_BT: jax.Array, frames: int, at_least: int = 0) -> tuple[jax.Array, jax.Array]:
-    """f32[B,S,T], the share of each of the clip's frames in each frame that the model sees, and its
-    mask bool[B,S].
+def _whole(x_BTC: jax.Array, points: np.ndarray) -> jax.Array:
+    """bool[B,T]: whether a frame has all coordinates of some points."""
+    if isinstance(x_BTC.shape[1], int):
+        return ~jnp.isnan(_picked(x_BTC, points)).any(-1)
+    of_C = np.zeros(x_BTC.shape[2], np.float32)
+    of_C.reshape(-1, 3)[points] = 1
+    return jnp.isnan(x_BTC).astype(jnp.float32) @ of_C == 0
+
+
+def real(length_B: jax.Array, frames: int) -> jax.Array:
+    """bool[B,T]: true at frames of the clip, false at padding."""
+    return jnp.arange(frames)[None, :] < length_B[:, None]
+
+
+def mix(keep_BT: jax.Array, frames: int, at_least: int = 0, *, first: bool = False) -> "Mix":
+    """How each of S = `frames` frames is mixed from the frames of the clip: see `_Pairs`.
 
     The kept frames follow one another. They are interpolated where there are more than `frames`, or
     fewer than `at_least`. Positions are those of tf.image.resize's bilinear method, with half-pixel
-    centres."""
-    keep = keep_BT.astype(jnp.float32)
-    place_BT = _before(keep)
-    count_B1 = keep.sum(1, keepdims=True)
+    centres. `first` promises that the kept frames are the first ones, so that none is searched."""
+    count_B1 = keep_BT.sum(1, keepdims=True, dtype=jnp.float32)
     used_B1 = jnp.clip(count_B1, jnp.where(count_B1 > 0, at_least, 0), frames)
     s_1S = jnp.arange(frames, dtype=jnp.float32)[None, :]
     at_BS = (s_1S + 0.5) * count_B1 / jnp.maximum(used_B1, 1) - 0.5
@@ -62,60 +72,89 @@ def weights(keep_BT: jax.Array, frames: int, at_least: int = 0) -> tuple[jax.Arr
     at_BS = jnp.where(used_B1 == count_B1, s_1S, at_BS)
     at_BS = jnp.clip(at_BS, 0, jnp.maximum(count_B1 - 1, 0))
     mask_BS = s_1S < used_B1
-    hat_BST = jnp.maximum(0.0, 1.0 - jnp.abs(at_BS[:, :, None] - place_BT[:, None, :]))
-    return hat_BST * keep[:, None, :] * mask_BS[:, :, None], mask_BS
+    if isinstance(keep_BT.shape[1], int):
+        return _Pairs.of(at_BS, mask_BS, keep_BT, count_B1, first)
+    return _Products.of(at_BS, mask_BS, keep_BT)
 
 
-def _before(keep_BT: jax.Array) -> jax.Array:
-    """f32[B,T]: the number of kept frames before each frame; exact up to 2^24. A product with a
-    [T,T] matrix; of a longer clip, one product within each block and one of the blocks' sums."""
-    frames = keep_BT.shape[1]
-    if not isinstance(frames, int) or frames <= _BLOCK:
-        t = jnp.arange(frames)
+@dataclasses.dataclass(frozen=True)
+class _Pairs:
+    """Each frame is made of two of the clip."""
+
+    mask: jax.Array
+    """bool[B,S]: true at frames that show something."""
+    taken: jax.Array  # i32[B,S,2].
+    weights: jax.Array  # f32[B,S,2].
+
+    @classmethod
+    def of(cls, at_BS, mask_BS, keep_BT, count_B1, first: bool) -> "_Pairs":
+        low_BS = jnp.floor(at_BS)
+        high_BS = jnp.minimum(low_BS + 1, jnp.maximum(count_B1 - 1, 0))
+        share_BS = at_BS - low_BS
+        weight_BS2 = jnp.where(mask_BS[..., None], jnp.stack([1 - share_BS, share_BS], -1), 0.0)
+        taken_BS2 = jnp.stack([low_BS, high_BS], -1).astype(jnp.int32)
+        if not first:
+            # Before the kept frame number k, and at no later one, are at most k kept frames.
+            upto_BT = jnp.cumsum(keep_BT, 1, dtype=jnp.int32)
+            taken_BS2 = (upto_BT[:, None, None] <= taken_BS2[..., None]).sum(-1)
+        return cls(mask_BS, taken_BS2, weight_BS2)
+
+    def __call__(self, x_BTD: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """f32[B,S,D] twice: the sum of the weighted values that are no NaN, and their weight."""
+        # Frames are taken in the type that they are stored in: it has half the bytes.
+        x_BS2D = jax.vmap(lambda x, at: x.at[at].get(mode="clip"))(x_BTD, self.taken)
+        x_BS2D = x_BS2D.astype(jnp.float32)
+        missing_BS2D, weight_BS21 = jnp.isnan(x_BS2D), self.weights[..., None]
+        known_BS2D = jnp.where(missing_BS2D, 0.0, x_BS2D)
+        return (weight_BS21 * known_BS2D).sum(2), (weight_BS21 * ~missing_BS2D).sum(2)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Products:
+    """The same as products with weights of all frames, which export where T is symbolic."""
+
+    mask: jax.Array
+    weights: jax.Array  # f32[B,S,T].
+
+    @classmethod
+    def of(cls, at_BS, mask_BS, keep_BT) -> "_Products":
+        keep, t = keep_BT.astype(jnp.float32), jnp.arange(keep_BT.shape[1])
         before_TT = (t[:, None] < t[None, :]).astype(jnp.float32)
-        return jnp.matmul(keep_BT, before_TT, precision=EXACT)
-    blocks_BNT = jnp.pad(keep_BT, ((0, 0), (0, -frames % _BLOCK)))
-    blocks_BNT = blocks_BNT.reshape(len(keep_BT), -1, _BLOCK)
-    within_BNT = _before(blocks_BNT.reshape(-1, _BLOCK)).reshape(blocks_BNT.shape)
-    before_BNT = within_BNT + _before(blocks_BNT.sum(2))[..., None]
-    return before_BNT.reshape(len(keep_BT), -1)[:, :frames]
+        place_BT = jnp.matmul(keep, before_TT, precision=EXACT)
+        hat_BST = jnp.maximum(0.0, 1.0 - jnp.abs(at_BS[:, :, None] - place_BT[:, None, :]))
+        return cls(mask_BS, hat_BST * keep[:, None, :] * mask_BS[:, :, None])
+
+    def __call__(self, x_BTD: jax.Array) -> tuple[jax.Array, jax.Array]:
+        # 0 x NaN would poison every frame, so values and presence are interpolated apart.
+        missing_BTD = jnp.isnan(x_BTD)
+        both = jnp.where(missing_BTD, 0.0, x_BTD), 1.0 - missing_BTD.astype(jnp.float32)
+        total, known = (jnp.einsum("bst,btd->bsd", self.weights, x, precision=EXACT) for x in both)
+        return total, known
 
 
-def mixed(weight_BST: jax.Array, x_BTD: jax.Array) -> jax.Array:
-    """[B,S,D]: frames that `weights` makes of values without NaN."""
-    return jnp.einsum("bst,btd->bsd", weight_BST, x_BTD, precision=EXACT)
+Mix = _Pairs | _Products
 
 
-def resample(
-    values_BTD: jax.Array, keep_BT: jax.Array, frames: int, at_least: int = 0
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Values [B,S,D] (0 where missing), presence [B,S,D] in 0..1 (the share of the weight that fell
-    on values that are no NaN) and mask bool[B,S]; `weights` has the arguments."""
-    weight_BST, mask_BS = weights(keep_BT, frames, at_least)
-    missing_BTD = jnp.isnan(values_BTD)
-    # 0 x NaN would poison every frame, so values and presence are interpolated apart.
-    total_BSD = mixed(weight_BST, jnp.where(missing_BTD, 0.0, values_BTD))
-    presence_BSD = mixed(weight_BST, 1.0 - missing_BTD.astype(jnp.float32))
-    values_BSD = jnp.where(presence_BSD > 0, total_BSD / jnp.maximum(presence_BSD, 1e-6), 0.0)
-    return values_BSD, presence_BSD, mask_BS
+def resample(values_BTD: jax.Array, mixed: Mix) -> tuple[jax.Array, jax.Array]:
+    """Values f32[B,S,D], 0 where missing, and their presence f32[B,S,D] in 0..1: the share of the
+    weight that fell on values that are no NaN."""
+    total_BSD, known_BSD = mixed(values_BTD)
+    values_BSD = total_BSD / jnp.maximum(known_BSD, 1e-6)
+    return jnp.where(known_BSD > 0, values_BSD, 0.0), known_BSD
 
 
-def whole(values_BTD: jax.Array, keep_BT: jax.Array, frames: int) -> tuple[jax.Array, jax.Array]:
-    """`resample`'s values [B,S,D], 0 where a missing one has any weight, and its mask."""
-    weight_BST, mask_BS = weights(keep_BT, frames)
-    # What rounding leaves of a neighbour. A weight is a multiple of half of 1 / frames.
-    weight_BST = jnp.where(weight_BST < 0.25 / frames, 0.0, weight_BST)
-    # One product tells both: no value comes near to what stands for a missing one.
-    values_BSD = mixed(weight_BST, jnp.where(jnp.isnan(values_BTD), _MISSING, values_BTD))
-    whole_BSD = (values_BSD < _MISSING / (4 * frames)) & mask_BS[..., None]
-    return jnp.where(whole_BSD, values_BSD, 0.0), mask_BS
+def whole(values_BTD: jax.Array, mixed: Mix) -> jax.Array:
+    """`resample`'s values, 0 where a missing one has any weight."""
+    total_BSD, known_BSD = mixed(values_BTD)
+    # A weight is a multiple of half of 1 / S, but for what rounding leaves of a neighbour.
+    rounding = 0.25 / total_BSD.shape[1]
+    return jnp.where(known_BSD > 1 - rounding, total_BSD, 0.0)
 
 
-def moments(keep_BT: jax.Array, frames: int, at_least: int = 0) -> jax.Array:
-    """f32[B,S]: which frame of the clip, from 0, each frame that the model sees shows; `resample`
-    has the arguments."""
-    number_BT1 = (jnp.arange(keep_BT.shape[1]) * jnp.ones_like(keep_BT, jnp.float32))[..., None]
-    return resample(number_BT1, keep_BT, frames, at_least)[0][..., 0]
+def moments(mixed: Mix, frames: int) -> jax.Array:
+    """f32[B,S]: which frame of the clip, from 0, each frame that the model sees shows."""
+    number_BT1 = jnp.ones((len(mixed.mask), 1, 1)) * jnp.arange(frames)[:, None]
+    return mixed(number_BT1)[0][..., 0]
 
 
 def _picked(x_BTC: jax.Array, points: np.ndarray) -> jax.Array:

@@ -15,16 +15,16 @@ from aslx.schema import landmarks
 def test_the_resampling_of_the_baselines_is_that_of_tensorflow():
     tf = pytest.importorskip("tensorflow")
     x = np.random.default_rng(0).normal(size=(1, 200, 5)).astype(np.float32)
-    ours, _, _ = resampling.resample(jnp.asarray(x), jnp.ones((1, 200), bool), 128)
+    ours, _ = resampling.resample(jnp.asarray(x), resampling.mix(jnp.ones((1, 200), bool), 128))
     theirs = tf.image.resize(x[..., None], (128, 5))[..., 0]
     np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 
 def test_a_missing_frame_between_two_others_stays_missing():
     values = jnp.where(jnp.arange(60) % 2, jnp.nan, 1.5)[None, :, None]
-    resample = jax.jit(lambda keep: resampling.resample(values, keep, 48))
+    resample = jax.jit(lambda keep: resampling.resample(values, resampling.mix(keep, 48)))
     for count in range(1, 49):
-        found, presence, _ = resample(np.arange(60)[None] < count)
+        found, presence = resample(np.arange(60)[None] < count)
         np.testing.assert_array_equal(presence[0, 1:count:2], 0)
         np.testing.assert_array_equal(found[0, :count:2], 1.5)
 
@@ -40,11 +40,10 @@ def test_whole_values_are_those_without_a_missing_part(seed, counts, frames, los
     rng = np.random.default_rng(seed)
     values = rng.normal(0, 100, (2, 60, 3)).astype(np.float32)
     values[rng.random(values.shape) < lost] = np.nan
-    keep = np.arange(60) < np.array(counts)[:, None]
-    found, mask = resampling.whole(jnp.asarray(values), jnp.asarray(keep), frames)
-    expected, presence, same = resampling.resample(jnp.asarray(values), jnp.asarray(keep), frames)
-    np.testing.assert_array_equal(mask, same)
-    whole = (presence > 1 - 1e-4) & mask[..., None]
+    mixed = resampling.mix(jnp.asarray(np.arange(60) < np.array(counts)[:, None]), frames)
+    found = resampling.whole(jnp.asarray(values), mixed)
+    expected, presence = resampling.resample(jnp.asarray(values), mixed)
+    whole = (presence > 1 - 1e-4) & mixed.mask[..., None]
     np.testing.assert_allclose(found, np.where(whole, expected, 0), atol=1e-3)
     np.testing.assert_array_equal(np.asarray(found)[~np.asarray(whole)], 0)
 
@@ -65,8 +64,23 @@ def test_the_dominant_hand_is_picked_alike_in_clips_of_symbolic_length():
     np.testing.assert_allclose(dominant(jnp.asarray(x_BTC))[1], mirrored.reshape(9, -1), atol=1e-6)
 
 
-@pytest.mark.parametrize("frames", [1, 1024, 1025, 5000])
-def test_the_kept_frames_before_each_frame_are_counted_exactly_in_long_clips(frames):
-    keep = np.random.default_rng(frames).random((2, frames)) < 0.6
-    found = jax.jit(resampling._before)(keep.astype("f4"))
-    np.testing.assert_array_equal(found, np.cumsum(keep, 1) - keep)
+@pytest.mark.parametrize("clip_frames", [1, 60, 700])
+@pytest.mark.parametrize("frames, at_least", [(16, 0), (48, 48), (700, 96)])
+def test_frames_that_are_taken_are_those_of_the_products_that_export(clip_frames, frames, at_least):
+    rng = np.random.default_rng(clip_frames)
+    values = rng.normal(size=(5, clip_frames, 4)).astype("f4")
+    values[rng.random(values.shape) < 0.2] = np.nan
+    keep = rng.random((5, clip_frames)) < 0.6
+    keep[1], keep[2] = False, True
+    keep[3:] = np.arange(clip_frames) < np.array([[clip_frames // 2], [1]])
+
+    def of(values, keep, first=False):
+        mixed = resampling.mix(keep, frames, at_least, first=first)
+        return *resampling.resample(values, mixed), resampling.whole(values, mixed), mixed.mask
+
+    shapes = jax.export.symbolic_args_specs((values, keep), ("5, t, 4", "5, t"))
+    exported = jax.export.export(jax.jit(of))(*shapes)
+    for found, wanted in zip(of(values, keep), exported.call(values, keep), strict=True):
+        np.testing.assert_allclose(found, wanted, atol=2e-5)
+    for found, wanted in zip(of(values[2:], keep[2:], True), of(values, keep), strict=True):
+        np.testing.assert_array_equal(found, wanted[2:])
