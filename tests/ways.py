@@ -16,7 +16,7 @@ FRAMES = 40
 NOTHING = clip_augment.Clips()
 WAYS = {field.name: getattr(NOTHING, field.name) for field in dataclasses.fields(NOTHING)}
 SEEN = list(clip_augment.DROPS)
-MOVED = [*clip_augment.MIXING, *clip_augment.CHANGES]
+MOVED = [*clip_augment.MIXING, *clip_augment.TIMING, *clip_augment.CHANGES]
 assert {*SEEN, *MOVED} == WAYS.keys()
 
 

@@ -26,21 +26,42 @@ from aslx.schema import vocab
 Batch = dict[str, jax.Array]
 
 
-def _frames_at(x_BTN3: jax.Array, at_BT: jax.Array, length_B: jax.Array) -> jax.Array:
-    """The clips at these times, interpolated; a point that the nearer frame lacks is missing."""
-    last_B1 = jnp.maximum(length_B - 1, 0)[:, None]
-    at_BT = jnp.clip(at_BT, 0, last_B1)
+def _around(at_BT: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """i32[B,2,T], the whole numbers before and after each time, and f32[B,T], its share of the
+    second."""
     low_BT = jnp.floor(at_BT).astype(jnp.int32)
-    share_BT11 = (at_BT - low_BT)[..., None, None]
+    both_B2T = jnp.stack([low_BT, jnp.minimum(low_BT + 1, at_BT.shape[1] - 1)], 1)
+    return both_B2T, at_BT - low_BT
 
-    def take(i_BT: jax.Array) -> jax.Array:
-        return jnp.take_along_axis(x_BTN3, i_BT[..., None, None], 1)
 
-    low, high = take(low_BT), take(jnp.minimum(low_BT + 1, last_B1))
-    nearer = share_BT11 < 0.5
-    near, far = jnp.where(nearer, low, high), jnp.where(nearer, high, low)
-    towards = jnp.minimum(share_BT11, 1 - share_BT11) * (far - near)
-    return near + jnp.where(jnp.isnan(far), 0, towards)
+def _rows(x_BT: jax.Array, at_B2T: jax.Array) -> jax.Array:
+    """The frames of each clip at two series of places: [B,2,T,...]."""
+    return jax.vmap(lambda x, at: x.at[at].get(mode="clip"))(x_BT, at_B2T)
+
+
+def _at(time_BT: jax.Array, at_BT: jax.Array, length_B: jax.Array) -> jax.Array:
+    """The times of a clip's frames f32[B,T] at these places among them."""
+    both_B2T, share_BT = _around(jnp.clip(at_BT, 0, jnp.maximum(length_B - 1, 0)[:, None]))
+    low_BT, high_BT = _rows(time_BT, both_B2T).swapaxes(0, 1)
+    return low_BT + share_BT * (high_BT - low_BT)
+
+
+def _shown(batch: Batch) -> jax.Array:
+    """f32[B,T,N,3]: the clips at `time`, interpolated; a point that the nearer frame lacks is
+    missing. `frames` i32[B,T] says where each frame of a joined clip is stored."""
+    x_BTN3, time_BT = batch["landmarks"], batch["time"]
+    both_B2T, share_BT = _around(time_BT)
+    if "frames" in batch:
+        both_B2T = _rows(batch["frames"], both_B2T)
+    # Points and axes as one axis: of rows that end in an axis of three, most memory is padding.
+    x_BTC = x_BTN3.reshape(*x_BTN3.shape[:2], -1)
+    low_BTC, high_BTC = _rows(x_BTC, both_B2T).astype(jnp.float32).swapaxes(0, 1)
+    share_BT1 = share_BT[..., None]
+    nearer = share_BT1 < 0.5
+    near, far = jnp.where(nearer, low_BTC, high_BTC), jnp.where(nearer, high_BTC, low_BTC)
+    towards = jnp.minimum(share_BT1, 1 - share_BT1) * (far - near)
+    shown_BTC = near + jnp.where(jnp.isnan(far), 0, towards)
+    return shown_BTC.reshape(*time_BT.shape, *x_BTN3.shape[2:])
 
 
 def _uniform(key: jax.Array, shape: tuple[int, ...], most: float) -> jax.Array:
@@ -59,8 +80,8 @@ class Resample:
 
     def apply(self, batch: Batch, key: jax.Array, features: Any) -> Batch:
         del features
-        x_BTN3, length_B = batch["landmarks"], batch["length"]
-        rows, frames = x_BTN3.shape[:2]
+        time_BT, length_B = batch["time"], batch["length"]
+        rows, frames = time_BT.shape
         spread = math.log1p(self.by)
         stretch_BW = jnp.exp(_uniform(key, (rows, self.windows), spread))
         # The ends of the windows, in lengths of the clip, before and after.
@@ -71,8 +92,8 @@ class Resample:
         new_B = jnp.clip(new_B, jnp.minimum(length_B, 1), frames)
         at_BT = (jnp.arange(frames) + 0.5) * (whole_B / jnp.maximum(new_B, 1))[:, None]
         at_BT = jax.vmap(jnp.interp, (0, 0, None))(at_BT, after_BW, before_W)
-        x_BTN3 = _frames_at(x_BTN3, at_BT * length_B[:, None] - 0.5, length_B)
-        return batch | {"landmarks": x_BTN3, "length": new_B}
+        time_BT = _at(time_BT, at_BT * length_B[:, None] - 0.5, length_B)
+        return batch | {"time": time_BT, "length": new_B}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -85,12 +106,12 @@ class Shift:
 
     def apply(self, batch: Batch, key: jax.Array, features: Any) -> Batch:
         del features
-        x_BTN3, length_B = batch["landmarks"], batch["length"]
+        time_BT, length_B = batch["time"], batch["length"]
         cut_B = jax.random.randint(key, length_B.shape, 0, self.frames + 1)
         cut_B = jnp.minimum(cut_B, jnp.maximum(length_B - 1, 0))
-        at_BT = jnp.arange(x_BTN3.shape[1]) + cut_B[:, None]
-        x_BTN3 = _frames_at(x_BTN3, at_BT.astype(jnp.float32), length_B)
-        return batch | {"landmarks": x_BTN3, "length": length_B - cut_B}
+        at_BT = jnp.arange(time_BT.shape[1]) + cut_B[:, None]
+        time_BT = _at(time_BT, at_BT.astype(jnp.float32), length_B)
+        return batch | {"time": time_BT, "length": length_B - cut_B}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -206,20 +227,31 @@ class Clips:
 
     def mixed(self, batch: Batch, key: jax.Array, features: Any) -> Batch:
         """Rows that take parts of other rows: of a whole batch, before it is split."""
-        return self._applied(MIXING, batch, key, features)
+        del features
+        for name, way in self._happening(MIXING):
+            happens_B, way_key = _drawn(key, name, way.rate, len(batch["length"]))
+            batch = way.apply(batch, happens_B, way_key)
+        return batch
 
     def clips(self, batch: Batch, key: jax.Array, features: Any) -> Batch:
         """Changes each row by itself. `landmarks` f16 or f32 [B,T,N,3] becomes f32. `given`
         i32[B,L] may be added: the characters that teacher forcing gives the decoder."""
-        batch = batch | {"landmarks": batch["landmarks"].astype(jnp.float32)}
-        return self._applied(CHANGES, batch, key, features)
+        if self._happening(TIMING) or "frames" in batch:
+            # Every change of time is one of which frame is shown when: the frames are taken once.
+            number_BT = jnp.zeros_like(batch["length"])[:, None] + jnp.arange(_frames(batch))
+            batch = batch | {"time": number_BT.astype(jnp.float32)}
+            batch = self._applied(TIMING, batch, key, features)
+            shown = _shown(batch)
+            batch = {k: v for k, v in batch.items() if k not in ("time", "frames")}
+        else:
+            shown = batch["landmarks"].astype(jnp.float32)
+        return self._applied(CHANGES, batch | {"landmarks": shown}, key, features)
 
     def _applied(
         self, names: tuple[str, ...], batch: Batch, key: jax.Array, features: Any
     ) -> Batch:
         for name, way in self._happening(names):
-            happens_key, way_key = jax.random.split(random_streams.named(key, name))
-            happens_B = jax.random.bernoulli(happens_key, way.rate, batch["length"].shape)
+            happens_B, way_key = _drawn(key, name, way.rate, len(batch["length"]))
             batch = _chosen(happens_B, way.apply(batch, way_key, features), batch)
         return batch
 
@@ -228,8 +260,7 @@ class Clips:
     ) -> jax.Array:
         """The network's inputs f32[B,S,F] with zeros for the values that are left out."""
         for name, way in self._happening(DROPS):
-            happens_key, way_key = jax.random.split(random_streams.named(key, name))
-            happens_B = jax.random.bernoulli(happens_key, way.rate, (len(mask_BS),))
+            happens_B, way_key = _drawn(key, name, way.rate, len(mask_BS))
             kept = way.kept(mask_BS, way_key, features.columns)
             x_BSF = jnp.where(kept | ~happens_B[:, None, None], x_BSF, 0.0)
         return x_BSF
@@ -239,8 +270,20 @@ class Clips:
 
 
 MIXING = ("cutmix",)
-CHANGES = ("resample", "warp", "shift", "affine", "mirror", "noise", "tokens")
+TIMING = ("resample", "warp", "shift")
+CHANGES = ("affine", "mirror", "noise", "tokens")
 DROPS = ("time_mask", "point_mask", "finger_drop", "hand_drop", "face_drop", "pose_drop")
+
+
+def _frames(batch: Batch) -> int:
+    """T: frames that the clips are padded to."""
+    return batch["frames" if "frames" in batch else "landmarks"].shape[1]
+
+
+def _drawn(key: jax.Array, name: str, rate: float, rows: int) -> tuple[jax.Array, jax.Array]:
+    """bool[B], the rows in which a change happens, and its own key."""
+    happens_key, way_key = jax.random.split(random_streams.named(key, name))
+    return jax.random.bernoulli(happens_key, rate, (rows,)), way_key
 
 
 def _chosen(happens_B: jax.Array, changed: Batch, batch: Batch) -> Batch:

@@ -59,7 +59,7 @@ def real(length_B: jax.Array, frames: int) -> jax.Array:
 
 
 def mix(keep_BT: jax.Array, frames: int, at_least: int = 0, *, first: bool = False) -> "Mix":
-    """How each of S = `frames` frames is mixed from the frames of the clip: see `_Pairs`.
+    """How each of S = `frames` frames is mixed from the frames of the clip: see `_Same`, `_Pairs`.
 
     The kept frames follow one another. They are interpolated where there are more than `frames`, or
     fewer than `at_least`. Positions are those of tf.image.resize's bilinear method, with half-pixel
@@ -73,8 +73,25 @@ def mix(keep_BT: jax.Array, frames: int, at_least: int = 0, *, first: bool = Fal
     at_BS = jnp.clip(at_BS, 0, jnp.maximum(count_B1 - 1, 0))
     mask_BS = s_1S < used_B1
     if isinstance(keep_BT.shape[1], int):
+        if first and not at_least and keep_BT.shape[1] <= frames:
+            return _Same(mask_BS)
         return _Pairs.of(at_BS, mask_BS, keep_BT, count_B1, first)
     return _Products.of(at_BS, mask_BS, keep_BT)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Same:
+    """Each frame is the clip's: no clip of the batch is so long that it is interpolated."""
+
+    mask: jax.Array
+    """bool[B,S]: true at frames that show something."""
+
+    def __call__(self, x_BTD: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """f32[B,S,D] twice: the values that are no NaN, and 1 where they are."""
+        more = self.mask.shape[1] - x_BTD.shape[1]
+        x_BSD = jnp.pad(x_BTD.astype(jnp.float32), ((0, 0), (0, more), (0, 0)))
+        known_BSD = ~jnp.isnan(x_BSD) & self.mask[..., None]
+        return jnp.where(known_BSD, x_BSD, 0.0), known_BSD.astype(jnp.float32)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,7 +149,7 @@ class _Products:
         return total, known
 
 
-Mix = _Pairs | _Products
+Mix = _Same | _Pairs | _Products
 
 
 def resample(values_BTD: jax.Array, mixed: Mix) -> tuple[jax.Array, jax.Array]:
