@@ -49,7 +49,12 @@ def is_temporary(error: BaseException | None) -> bool:
 def _is_temporary(error: BaseException) -> bool:
     if isinstance(error, (Unavailable, ConnectionError, TimeoutError)):
         return True
+    return number(error) in _TEMPORARY
+
+
+def number(error: BaseException) -> int | None:
+    """The operating system's number of the error that an exception reports, if it reports one."""
     if isinstance(error, OSError):
-        return error.errno in _TEMPORARY
+        return error.errno
     found = _OS_ERROR.search(str(error))
-    return found is not None and int(found[1] or found[2]) in _TEMPORARY
+    return int(found[1] or found[2]) if found else None

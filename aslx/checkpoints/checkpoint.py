@@ -231,7 +231,7 @@ def _saving(*also: type[Exception]) -> Iterator[None]:
     try:
         yield
     except (OSError, *also) as error:
-        if isinstance(error, OSError) and error.errno is not None:
+        if errors.number(error) is not None:
             raise
         raise errors.Unavailable(f"a checkpoint cannot be saved: {error}") from error
 

@@ -339,15 +339,30 @@ def test_a_state_that_a_device_must_copy_is_saved_where_transfers_are_refused(tm
     np.testing.assert_array_equal(found["weights"], weights)
 
 
-@pytest.mark.parametrize("kind", [NotADirectoryError, ValueError])
-def test_what_orbax_says_where_the_system_failed_is_a_fault_of_storage(kind, tmp_path, monkeypatch):
+SAID = "Path is not a directory: checkpoints/2"
+REFUSED = "PERMISSION_DENIED: [os_error_code='13']"
+
+
+@pytest.mark.parametrize(
+    ("said", "raised"),
+    [
+        (NotADirectoryError(SAID), errors.Unavailable),
+        (ValueError(SAID), errors.Unavailable),
+        (ValueError(REFUSED), ValueError),
+        (PermissionError(13, "Permission denied"), PermissionError),
+    ],
+)
+def test_what_orbax_says_where_the_system_failed_is_a_fault_of_storage(
+    said, raised, tmp_path, monkeypatch
+):
     """It takes an error of stat(2) for a path that is no folder, or that is not there."""
 
     class Failed:
         def result(self):
-            raise kind("Path is not a directory: checkpoints/2")
+            raise said
 
     save_async = "orbax.checkpoint.v1.training.Checkpointer.save_async"
     monkeypatch.setattr(save_async, lambda *args, **named: Failed())
-    with pytest.raises(errors.Unavailable, match="cannot be saved: Path is not a directory"):
+    with pytest.raises(raised) as caught:
         save(tmp_path / "checkpoints", {2: None})
+    assert type(caught.value) is raised and str(said) in str(caught.value)
