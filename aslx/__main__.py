@@ -9,6 +9,7 @@ import aslx
 COMMANDS = {
     "prepare": "make a data set from files, videos or nothing",
     "describe": "print a config's layers, parameters and FLOPs",
+    "compile": "price a config's programs on accelerators that need not be there",
     "train": "train a model from a config, or resume a run",
     "evaluate": "score a run on a split",
     "export": "write a run as TensorFlow Lite, and as a submission",
@@ -24,7 +25,8 @@ def main(program: str = "aslx") -> None:
     if word in COMMANDS:
         sys.argv[1:] = words
         # `cli.run` takes the name for the command's usage from here.
-        runpy.run_module(f"aslx.{word}", {"PROGRAM": f"{program} {word}"}, "__main__", True)
+        module = f"aslx.{'describe.' if word == 'compile' else ''}{word}"
+        runpy.run_module(module, {"PROGRAM": f"{program} {word}"}, "__main__", True)
     elif word in ("-h", "--help"):
         print(_help(program))
     elif word == "--version":

@@ -13,6 +13,9 @@ from aslx import errors
 from aslx.kernels import storing
 
 Tree = TypeVar("Tree")
+Options = dict[str, str | bool | int]
+# All that a CUDA graph can hold, as XLA names it; its default leaves out WHILE.
+_IN_GRAPHS = "FUSION,CUBLAS,CUBLASLT,CUDNN,CUSTOM_CALL,DYNAMIC_SLICE_FUSION,CONDITIONAL,WHILE"
 MIN_SHARD_SIZE = 2**10  # Smaller arrays are cheaper to replicate than to gather.
 
 
@@ -71,13 +74,17 @@ def platform(mesh: jax.sharding.Mesh) -> str:
     return "gpu" if name in ("cuda", "rocm") else name
 
 
-def repeatable(mesh: jax.sharding.Mesh, deterministic: bool) -> dict[str, str | bool | int]:
-    """XLA's options for every program of a run, where `deterministic` asks for the same bits each
-    time. They are for GPUs alone: only there XLA adds up in the order in which threads arrive, and
-    takes the program that was fastest in a trial."""
-    if not deterministic or platform(mesh) != "gpu":
+def options(mesh: jax.sharding.Mesh, deterministic: bool) -> Options:
+    """XLA's options for every program of a run. Where `deterministic` asks for the same bits each
+    time, they matter on GPUs alone: only there XLA adds up in the order in which threads arrive,
+    and takes the program that was fastest in a trial."""
+    if platform(mesh) != "gpu":
         return {}
-    return {
+    # The host launches a loop as a whole, and not each of its trips.
+    graphs: Options = {"xla_gpu_enable_command_buffer": _IN_GRAPHS}
+    if not deterministic:
+        return graphs
+    return graphs | {
         "xla_gpu_deterministic_ops": True,
         "xla_gpu_exclude_nondeterministic_ops": True,
         "xla_gpu_autotune_level": 0,
@@ -86,12 +93,10 @@ def repeatable(mesh: jax.sharding.Mesh, deterministic: bool) -> dict[str, str | 
     }
 
 
-def compiler_options(
-    mesh: jax.sharding.Mesh, deterministic: bool = False
-) -> dict[str, str | bool | int]:
+def step_options(mesh: jax.sharding.Mesh, deterministic: bool = False) -> Options:
     """XLA's options for a training step on a mesh."""
     if platform(mesh) != "cpu":
-        return repeatable(mesh, deterministic)
+        return options(mesh, deterministic)
     passes = [storing.DISABLED_PASS]
     if len(mesh.local_devices) > 1:
         # A kernel that is divided among cores would wait for a core that another device uses.

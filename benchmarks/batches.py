@@ -1,23 +1,10 @@
 """Batches like those of the loader, without a data set."""
 
-import types
 from typing import Any
 
 import numpy as np
 
-from aslx.data import loader, plan
-from aslx.schema import landmarks
-
-
-def fillers(cfg: Any, rows: int, frames: int) -> dict[str, np.ndarray]:
-    """`rows` empty rows, padded to `frames`."""
-    stored = {"selection": landmarks.HOLISTIC130.name, "values": 1662, "cutouts": True}
-    stored["size"] = cfg.features.source.shape
-    fields = cfg.task.fields(stored, cfg.features)
-    one = plan.Batch(plan.Shape(frames, 1), np.array([plan.NOTHING]))
-    records: Any = types.SimpleNamespace(number=np.zeros(0, int))  # Empty rows read no record.
-    row = loader.Batches(records, [one], 1, fields)[0]
-    return {name: np.repeat(x, rows, axis=0) for name, x in row.items()}
+from aslx.describe import programs
 
 
 def noise(
@@ -25,7 +12,7 @@ def noise(
 ) -> dict[str, np.ndarray]:
     """One row of random values for each length, padded to `frames` or to the longest length."""
     rng, rows = np.random.default_rng(seed), len(lengths)
-    batch = fillers(cfg, rows, frames or int(max(lengths)))
+    batch = programs.fillers(cfg, rows, frames or int(max(lengths)))
     for name in cfg.features.source.reads:
         x = batch[name]
         if name == "length":

@@ -50,11 +50,12 @@ def ours(words: str, rows: int, frames: int) -> Any:
     import numpy as np
 
     from aslx import config, optim, sharding
+    from aslx.describe import cost
     from aslx.kernels import malloc_tuning
     from aslx.kernels import mode as modes
     from aslx.runs import flat
     from aslx.train import frozen_cache, setup
-    from benchmarks import batches, cost
+    from benchmarks import batches
 
     malloc_tuning.keep()
     path, *options = words.split()

@@ -1,7 +1,7 @@
 """Predicted weak scaling: the time of a step on 8 to 256 chips, from compiled programs.
 
-python -m benchmarks.tpu_compile --config configs/quickstart.py --topology v5e:2x4 > lines.jsonl
-python -m benchmarks.tpu_compile --config configs/quickstart.py --topology v5e:16x16 >> lines.jsonl
+python -m aslx compile --config configs/quickstart.py --topology v5e:2x4 > lines.jsonl
+python -m aslx compile --config configs/quickstart.py --topology v5e:16x16 >> lines.jsonl
 python -m benchmarks.weak_scaling lines.jsonl
 
 The number of clips on a chip is constant, and with it the time of the chip; the distance that the
@@ -18,7 +18,8 @@ from typing import Annotated, Any
 import tyro
 
 from aslx import cli, errors
-from benchmarks import machine, tpu_compile
+from aslx.describe import chips
+from benchmarks import machine
 
 SHAPES = ("2x4", "4x4", "4x8", "8x8", "8x16", "16x16")
 # Seconds from a chip to the next: about a microsecond (jax-ml.github.io/scaling-book, "Sharded
@@ -35,22 +36,22 @@ class Command:
     """Predicts how a compiled training step scales from 8 chips to 256."""
 
     lines: Annotated[pathlib.Path, tyro.conf.Positional]
-    """The output of benchmarks.tpu_compile for one config and kind of chip."""
+    """The output of `aslx compile` for one config and kind of chip."""
 
 
 def hops(topology: str) -> int:
     """Hops of one collective to the farthest chip: half of each ring, or a whole line."""
-    whole = tpu_compile.WHOLE_RING
-    return sum(n // 2 if n >= whole else n - 1 for n in tpu_compile.sides(topology))
+    whole = chips.WHOLE_RING
+    return sum(n // 2 if n >= whole else n - 1 for n in chips.sides(topology))
 
 
-def nearest(lines: list[dict], chips: int) -> dict:
+def nearest(lines: list[dict], count: int) -> dict:
     """The program for the nearest number of chips, by ratio."""
-    return min(lines, key=lambda line: abs(math.log(size(line["topology"]) / chips)))
+    return min(lines, key=lambda line: abs(math.log(size(line["topology"]) / count)))
 
 
 def size(topology: str) -> int:
-    return math.prod(tpu_compile.sides(topology))
+    return math.prod(chips.sides(topology))
 
 
 def scaled(lines: list[dict]) -> list[dict[str, Any]]:
@@ -70,18 +71,18 @@ def scaled(lines: list[dict]) -> list[dict[str, Any]]:
 
 def figures(line: dict, topology: str) -> dict[str, Any]:
     """The time and the rate of a program's step on another number of chips."""
-    chips, told = size(topology), line["collectives"]
+    count, told = size(topology), line["collectives"]
     # An all-reduce goes there and back: a reduce-scatter and an all-gather.
     far = {"all-reduce": 2 * hops(topology), "collective-permute": 1}
     way = sum(far.get(c["op"], hops(topology)) * c["times"] for c in told) * _HOP
-    sent = tpu_compile.collective_seconds(told, tpu_compile.chip_of(topology), topology)
-    step, talk, clips = line["least_seconds"], sent + way, line["batch_per_chip"] * chips
+    sent = chips.collective_seconds(told, topology)
+    step, talk, clips = line["least_seconds"], sent + way, line["batch_per_chip"] * count
     return {
         "benchmark": "weak_scaling",
         "config": line["config"],
         "topology": topology,
         "compiled_for": line["topology"],
-        "chips": chips,
+        "chips": count,
         "clips": clips,
         "least_seconds": step,
         "collective_seconds": talk,

@@ -24,9 +24,9 @@ def mesh(platform: str) -> Any:
 
 @pytest.mark.parametrize("platform", ["gpu", "cuda"])
 def test_a_gpu_computes_the_same_bits_again_where_that_is_asked_for(platform):
-    assert sharding.compiler_options(mesh(platform)) == {}
-    options = sharding.compiler_options(mesh(platform), deterministic=True)
-    assert options == sharding.repeatable(mesh(platform), True)
+    assert sharding.step_options(mesh(platform)) == {}
+    options = sharding.step_options(mesh(platform), deterministic=True)
+    assert options == sharding.options(mesh(platform), True)
     assert options["xla_gpu_deterministic_ops"] is True
     assert options["xla_gpu_exclude_nondeterministic_ops"] is True
     assert options["xla_gpu_autotune_level"] == 0
@@ -37,8 +37,8 @@ def test_a_gpu_computes_the_same_bits_again_where_that_is_asked_for(platform):
 @pytest.mark.parametrize("platform", ["cpu", "tpu"])
 def test_other_devices_compute_the_same_bits_again_without_options(platform):
     one = mesh(platform)
-    assert sharding.repeatable(one, True) == {}
-    assert sharding.compiler_options(one, True) == sharding.compiler_options(one)
+    assert sharding.options(one, True) == {}
+    assert sharding.step_options(one, True) == sharding.step_options(one)
 
 
 # How many parameters of a config each of eight devices holds: with fsdp 1 (all), 2 and 8.

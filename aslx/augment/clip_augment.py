@@ -140,7 +140,10 @@ class Affine:
         known = ~jnp.isnan(x_BTN3) & _real(batch, frames)[..., None, None]
         count = jnp.maximum(known.sum((1, 2), keepdims=True), 1)
         middle_B113 = jnp.where(known, x_BTN3, 0.0).sum((1, 2), keepdims=True) / count
-        moved = jnp.einsum("bij,btnj->btni", all_B33, x_BTN3 - middle_B113)
+        # A product of matrices would round the places to bfloat16 on a TPU.
+        away_BTN3 = x_BTN3 - middle_B113
+        of_axis = (all_B33[:, None, None, :, j] * away_BTN3[..., j, None] for j in range(3))
+        moved = sum(of_axis)
         shift_B113 = _uniform(keys[3], (rows, 1, 1, 3), self.shift)
         return batch | {"landmarks": moved + middle_B113 + shift_B113}
 

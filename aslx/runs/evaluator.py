@@ -39,7 +39,7 @@ def evaluate_step(cfg: config_lib.Config, mesh: jax.sharding.Mesh):
         return evaluate(model, batch, task=cfg.task, features=cfg.features)
 
     # Whole on every host, so that each can count.
-    options = sharding.repeatable(mesh, cfg.mesh.deterministic)
+    options = sharding.options(mesh, cfg.mesh.deterministic)
     return jax.jit(whole, out_shardings=sharding.replicated(mesh), compiler_options=options)
 
 

@@ -61,7 +61,7 @@ def table(cfg: config_lib.Config, mesh: jax.sharding.Mesh, state: step.State) ->
         return outputs(cfg, layers.bound(held.tree, mode), batch)
 
     mode = modes.of(sharding.platform(mesh))
-    options = sharding.repeatable(mesh, cfg.mesh.deterministic)
+    options = sharding.options(mesh, cfg.mesh.deterministic)
     function = jax.jit(run, out_shardings=sharding.replicated(mesh), compiler_options=options)
     split = evaluator.Evaluation(cfg, mesh, cfg.data.train_split)
     found: np.ndarray | None = None

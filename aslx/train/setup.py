@@ -163,5 +163,5 @@ def train_step(
         return flat.Flat(after), metrics
 
     out = flat.Flat(place), sharding.replicated(mesh)
-    options = sharding.compiler_options(mesh, cfg.mesh.deterministic)
+    options = sharding.step_options(mesh, cfg.mesh.deterministic)
     return jax.jit(flat_train, out_shardings=out, donate_argnums=0, compiler_options=options)

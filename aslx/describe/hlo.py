@@ -3,14 +3,22 @@
 import dataclasses
 import functools
 import math
+import pathlib
 import re
+from collections.abc import Iterator
 
 _BITS = {"pred": 8, "bf16": 16, "token": 0, "opaque": 0}
 _ARRAY = re.compile(r"([a-z]\w*)\[([\d,<= ]*)\](?:\{([\d,]*)(?::([^}]*))?\})?")
 _TILE = re.compile(r"T\(([\d,]*)\)")
 _SPACE = re.compile(r"S\((\d+)\)")
 _NAME = re.compile(r"%([\w.\-]+)")
-_CALLED = re.compile(r"\b(?:calls|to_apply|body|condition)=%([\w.\-]+)")
+_CALLED = re.compile(
+    r"\b(?:calls|to_apply|body|condition|true_computation|false_computation)=%([\w.\-]+)"
+)
+_FRAME = re.compile(r"stack_frame_id=(\d+)")
+# The tables of a program's text that say which line of which file made an instruction.
+_TABLES = ("FileNames", "FileLocations", "StackFrames")
+_PACKAGE = f"/{pathlib.Path(__file__).parents[1].name}/"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +66,12 @@ class Instruction:
     attributes: str
     root: bool
 
+    @property
+    def frame(self) -> int:
+        """The number of its line of code; 0 where the compiler made it."""
+        found = _FRAME.search(self.attributes)
+        return int(found[1]) if found else 0
+
     @functools.cached_property
     def called(self) -> list[str]:
         branches = re.search(r"branch_computations=\{([^}]*)\}", self.attributes)
@@ -101,6 +115,35 @@ def parse(text: str) -> tuple[dict[str, Computation], str]:
     if not entry:
         raise ValueError("the text is no HLO module: it has no ENTRY computation")
     return computations, entry
+
+
+def sources(text: str) -> dict[int, str]:
+    """The innermost line of this package, such as models/cnn.py:12, of each number of a frame;
+    frames without one are left out."""
+    tables = {name: dict(_entries(text, name)) for name in _TABLES}
+
+    def number(entry: str, name: str) -> int:
+        found = re.search(rf"\b{name}=(\d+)", entry)
+        return int(found[1]) if found else 0
+
+    found: dict[int, str] = {}
+    for frame, entry in tables["StackFrames"].items():
+        place = tables["FileLocations"].get(number(entry, "file_location_id"), "")
+        file = tables["FileNames"].get(number(place, "file_name_id"), "").strip('"')
+        _, ours, path = file.rpartition(_PACKAGE)
+        outer = number(entry, "parent_frame_id") - 1  # 1 more than the number, and 1 for none.
+        if ours:
+            found[frame] = f"{path}:{number(place, 'line')}"
+        elif outer in found:  # A frame stands after the one that called it.
+            found[frame] = found[outer]
+    return found
+
+
+def _entries(text: str, name: str) -> Iterator[tuple[int, str]]:
+    table = re.search(rf"^{name}\n((?:\d+ .*\n)+)", text, re.MULTILINE)
+    for line in table[1].splitlines() if table else ():
+        number, entry = line.split(" ", 1)
+        yield int(number), entry
 
 
 def _instruction(line: str) -> Instruction:

@@ -11,10 +11,10 @@ import jax
 import pytest
 
 from aslx import config, sharding
+from aslx.describe import chips, compile, cost, programs
 from aslx.models import squeezeformer
 from aslx.runs import opening
 from aslx.tasks import heads, transcription
-from benchmarks import cost, tpu_compile
 from tests import processes, tiny
 
 pytest.importorskip("libtpu")
@@ -24,8 +24,8 @@ TINY = tiny.cfg(pathlib.Path("none"))
 
 def compiled(cfg: config.Config, topology: str, program: str, rows: int = 8):
     """A program, its cost, and its abstract arguments, for `rows` clips a chip."""
-    mesh = sharding.make_mesh(cfg.mesh, tpu_compile.devices(topology))
-    step, arguments = tpu_compile.programs(cfg, mesh, rows * mesh.size, frames=32)[program]
+    mesh = sharding.make_mesh(cfg.mesh, chips.devices(topology))
+    step, arguments = programs.of(cfg, mesh, rows * mesh.size, frames=32)[program]
     found = step.lower(*arguments).compile()
     return found, cost.cost(found.as_text()), arguments
 
@@ -66,10 +66,10 @@ def test_a_data_parallel_step_sums_only_its_gradients_and_three_scalars(topology
 
 def test_the_line_of_a_real_step_says_that_it_fits_and_what_it_sends():
     cfg = config.load("quickstart")
-    mesh = sharding.make_mesh(cfg.mesh, tpu_compile.devices("v5e:16x16"))
-    rows = tpu_compile.rows_per_chip(cfg, 384)
-    step, arguments = tpu_compile.programs(cfg, mesh, rows * mesh.size, 384)["train"]
-    line = tpu_compile.measure(step, arguments, tpu_compile.CHIPS["v5e"])
+    mesh = sharding.make_mesh(cfg.mesh, chips.devices("v5e:16x16"))
+    rows = programs.rows_per_chip(cfg, 384)
+    step, arguments = programs.of(cfg, mesh, rows * mesh.size, 384)["train"]
+    line = compile.measure(step, arguments, chips.CHIPS["v5e"], {})
     assert rows == 32 and line["fits"] and line["unknown_loops"] == []
     assert {c["op"] for c in line["collectives"]} == {"all-reduce"}
     assert sum(c["bytes"] * c["times"] for c in line["collectives"]) == 4 * (595_388 + 3)
@@ -81,23 +81,23 @@ def test_the_line_of_a_real_step_says_that_it_fits_and_what_it_sends():
 
 
 def test_a_sum_sends_its_arrays_twice_and_at_half_speed_along_axes_that_are_no_rings():
-    chip, each = tpu_compile.CHIPS["v5e"], {"arrays": [], "bytes": 1e9, "times": 2}
+    each = {"arrays": [], "bytes": 1e9, "times": 2}
     told = [{"op": "all-reduce"} | each]
-    assert tpu_compile.collective_seconds(told, chip, "v5e:16x16") == 2 * 2e9 / (4 * 45e9)
-    assert tpu_compile.collective_seconds(told, chip, "v5e:2x4") == 2 * 2e9 / (2 * 45e9)
+    assert chips.collective_seconds(told, "v5e:16x16") == 2 * 2e9 / (4 * 45e9)
+    assert chips.collective_seconds(told, "v5e:2x4") == 2 * 2e9 / (2 * 45e9)
     told = [{"op": "all-gather"} | each, {"op": "reduce-scatter"} | each]
-    assert tpu_compile.collective_seconds(told, chip, "v5e:8x16") == 2 * 2e9 / (3 * 45e9)
+    assert chips.collective_seconds(told, "v5e:8x16") == 2 * 2e9 / (3 * 45e9)
 
 
 def test_fsdp_splits_parameters_and_moments_as_the_rule_says():
     cfg = config.load("quickstart", ["--model.num-layers", "1", "--model.dim", "64"])
     cfg = dataclasses.replace(cfg, mesh=sharding.Config(fsdp=4))
-    program, found, (state, *_) = compiled(cfg, "v5e:2x4", "train")
+    program, found, (held, *_) = compiled(cfg, "v5e:2x4", "train")
     given = jax.tree.leaves(program.input_shardings[0][0])
-    leaves = jax.tree.leaves(state)
+    leaves = jax.tree.leaves(held)
     for placement, x in zip(given, leaves, strict=True):
         assert placement.shard_shape(x.shape) == x.sharding.shard_shape(x.shape)
-    model = jax.tree.leaves(state.model)
+    model = jax.tree.leaves(held.tree.model)
     split = {x.shape for x in model if not x.sharding.is_fully_replicated}
     split = {tuple(n for n in shape if n != 1) for shape in split}
     assert len(split) == 6
@@ -113,8 +113,8 @@ def test_fsdp_sends_parameters_and_their_gradients_and_no_activations():
     model = squeezeformer.Config(dim=128, num_layers=2, halve_after=1, num_heads=2, kernel=5)
     task = transcription.Task(head=heads.Autoregressive(ctc_weight=0.3), max_tokens=8)
     cfg = dataclasses.replace(TINY, model=model, task=task, mesh=sharding.Config(fsdp=8))
-    _, found, (state, *_) = compiled(cfg, "v5e:2x4", "train")
-    sizes = {math.prod(x.shape) for x in jax.tree.leaves(state.model)}
+    _, found, (held, *_) = compiled(cfg, "v5e:2x4", "train")
+    sizes = {math.prod(x.shape) for x in jax.tree.leaves(held.tree.model)}
     assert {c.op for c in found.collectives} == {"all-gather", "reduce-scatter", "all-reduce"}
     for op in ("all-gather", "reduce-scatter"):
         assert {math.prod(shape) for shape in arrays(found, op)} <= sizes
@@ -138,19 +138,21 @@ def test_a_decoder_that_stops_by_itself_is_a_loop_of_unknown_length():
 
 
 def test_a_program_beyond_the_memory_does_not_fit():
-    chip = tpu_compile.CHIPS["v5e"]
-    place = jax.sharding.SingleDeviceSharding(tpu_compile.devices("v5e:2x2")[0])
+    chip = chips.CHIPS["v5e"]
+    place = jax.sharding.SingleDeviceSharding(chips.devices("v5e:2x2")[0])
     large = jax.ShapeDtypeStruct((chip.usable // 4,), jax.numpy.float32, sharding=place)
-    line = tpu_compile.measure(jax.jit(jax.numpy.sin), (large,), chip)
+    line = compile.measure(jax.jit(jax.numpy.sin), (large,), chip, {})
     assert not line["fits"] and line["memory_bytes"] > chip.usable
-    assert "does not fit" in tpu_compile.table([{"program": "train"} | line])
+    assert "does not fit" in compile.table([{"program": "train"} | line])
 
 
 def test_an_unknown_topology_is_an_error():
-    with pytest.raises(ValueError, match="no figures for the chip of 'v9:2x2'; there are v5e, v6e"):
-        tpu_compile.chip_of("v9:2x2")
+    with pytest.raises(
+        ValueError, match="no figures for the chip of 'v9:2x2'; there are v5e, v6e, h"
+    ):
+        chips.of("v9:2x2")
     with pytest.raises(ValueError, match=r"no topology 'v5e:3x3': .*2x2x1"):
-        tpu_compile.devices("v5e:3x3")
+        chips.devices("v5e:3x3")
 
 
 @pytest.mark.slow
@@ -158,7 +160,7 @@ def test_an_unknown_topology_is_an_error():
 def test_every_config_fits_on_v5e(path):
     # The microbatches of some configs are for two cores, and do not divide over 256 chips.
     options = ("--topology", "v5e:16x16", "--microbatches", 1)
-    words = processes.python("-m", "benchmarks.tpu_compile", "--config", path, *options)
+    words = processes.python("-m", "aslx", "compile", "--config", path, *options)
     printed = processes.run(words).succeeded()
     print(printed)  # pytest -rP shows the figures of all configs.
     lines = [json.loads(line) for line in printed.splitlines() if line.startswith("{")]

@@ -1,12 +1,14 @@
 """The estimated cost of programs whose cost is known."""
 
+import pathlib
+
 import jax
 import jax.numpy as jnp
 import pytest
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from benchmarks import cost, hlo, tpu_compile
+from aslx.describe import chips, cost, hlo
 
 
 @pytest.fixture(scope="module", params=["cpu", "tpu"])
@@ -14,7 +16,7 @@ def place(request) -> NamedSharding:
     """One device: a CPU, or a TPU for which programs are only compiled."""
     if request.param == "tpu":
         pytest.importorskip("libtpu")
-    devices = jax.devices("cpu") if request.param == "cpu" else tpu_compile.devices("v5e:2x2")
+    devices = jax.devices("cpu") if request.param == "cpu" else chips.devices("v5e:2x2")
     return NamedSharding(jax.sharding.Mesh(devices[:1], ("all",)), P())
 
 
@@ -25,14 +27,73 @@ def counted(place, function, *shapes) -> cost.Cost:
 
 def test_a_product_takes_two_flops_for_each_pair_of_values(place):
     found = counted(place, jnp.matmul, (64, 128), (128, 32))
-    assert found.flops == found.passes == 2 * 64 * 128 * 32
+    assert found.products == {"f32": 2 * 64 * 128 * 32}
     assert counted(place, jnp.matmul, (8, 64, 128), (8, 128, 32)).flops == 8 * found.flops
 
 
-def test_a_float32_product_of_the_highest_precision_takes_six_passes(place):
+def test_a_float32_product_of_the_highest_precision_takes_six_times_as_long_on_a_tpu(place):
     found = counted(place, lambda a, b: jnp.matmul(a, b, precision="highest"), (64, 128), (128, 32))
     if place.mesh.devices[0].platform == "tpu":
-        assert found.passes == 6 * found.flops == 6 * 2 * 64 * 128 * 32
+        assert found.products == {"f32 highest": 2 * 64 * 128 * 32}
+        seconds = chips.CHIPS["v5e"].compute_seconds(found.products)
+        assert seconds == pytest.approx(6 * found.flops / 197e12)
+
+
+def test_memory_is_counted_by_the_line_of_code_that_asks_for_it():
+    text = TRACED.replace("PACKAGE", str(pathlib.Path(cost.__file__).parents[1]))
+    found = cost.cost(text)
+    at = hlo.sources(text)
+    assert {at.get(frame): n for frame, n in found.sources.items()} == {
+        "models/cnn.py:7": 2 * 4 * 64
+    }
+    assert found.kernels == 1
+
+
+# Line 3 of the user's script calls line 7 of a file of ours, which calls a library.
+TRACED = """
+HloModule traced
+
+FileNames
+1 "/home/me/script.py"
+2 "PACKAGE/models/cnn.py"
+3 "/lib/python/jax/numpy.py"
+
+FunctionNames
+1 "f"
+
+FileLocations
+1 {file_name_id=1 function_name_id=1 line=3 end_line=3}
+2 {file_name_id=2 function_name_id=1 line=7 end_line=7}
+3 {file_name_id=3 function_name_id=1 line=9 end_line=9}
+
+StackFrames
+1 {file_location_id=1 parent_frame_id=1}
+2 {file_location_id=2 parent_frame_id=2}
+3 {file_location_id=3 parent_frame_id=3}
+
+ENTRY %main (x: f32[64]) -> f32[64] {
+  %x = f32[64]{0} parameter(0)
+  ROOT %y = f32[64]{0} tanh(%x), metadata={op_name="tanh" stack_frame_id=3}
+}
+"""
+LIBRARY = """
+HloModule library
+
+ENTRY %main (x: bf16[16,32], w: bf16[32,8]) -> bf16[16,8] {
+  %x = bf16[16,32]{1,0} parameter(0)
+  %w = bf16[32,8]{1,0} parameter(1)
+  %both = (bf16[16,8]{1,0}, s8[4096]{0}) custom-call(%x, %w), ATTRIBUTES
+  ROOT %y = bf16[16,8]{1,0} get-tuple-element(%both), index=0
+}
+"""
+
+
+def test_a_product_by_a_library_counts_as_one_and_its_scratch_memory_does_not():
+    summed = '"dot_dimension_numbers":{"lhs_contracting_dimensions":["1"]}'
+    called = f'custom_call_target="__cublas$lt$matmul", backend_config={{{summed}}}'
+    found = cost.cost(LIBRARY.replace("ATTRIBUTES", called))
+    assert found.products == {"bf16": 2 * 16 * 32 * 8}
+    assert found.bytes == 2 * (16 * 32 + 32 * 8 + 16 * 8) and found.kernels == 1
 
 
 def repeat(x, w, times):

@@ -4,17 +4,14 @@ XLA's own cost analysis counts the body of a loop once. Here an instruction coun
 loops around it run. A loop with an unknown number of trips counts once, and is also listed.
 """
 
+import collections
 import dataclasses
 import math
 import re
-from collections.abc import Iterator
 
-import numpy as np
-
-from benchmarks import hlo
+from aslx.describe import hlo, products
 
 _TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"')
-_WINDOW = re.compile(r"(\w+)=([\d_x\-]+)")
 
 COLLECTIVES = (
     "all-reduce",
@@ -32,8 +29,6 @@ _FREE = {
 _SLICES = {"dynamic-slice", "slice", "gather"}
 # Custom calls that only name or place an array.
 _NO_WORK = ("AllocateBuffer", "AssumeGatherIndicesInBound", "ConcatBitcast")
-# Products in bfloat16 for one product of a precision (jax.lax.Precision on a TPU).
-_PASSES = {"default": 1, "high": 3, "highest": 6}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,21 +48,32 @@ class Collective:
 class Cost:
     """The cost of one run of a program on one chip."""
 
-    flops: float = 0
-    """FLOPs of matrix products and convolutions; two for each multiplication and addition."""
-    passes: float = 0
-    """FLOPs in bfloat16 products, of which a float32 product of the highest precision takes six."""
-    bytes: float = 0
-    """Bytes that instructions read from main memory and write to it, without a cache."""
+    products: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
+    """FLOPs of matrix products and convolutions, two for each multiplication and addition, by kind:
+    bf16, and f32 with its jax.lax.Precision: f32, f32 high, f32 highest."""
+    sources: collections.Counter[int] = dataclasses.field(default_factory=collections.Counter)
+    """Bytes by the line of code that asked for them, as `hlo.sources` numbers it."""
+    kernels: float = 0
+    """Instructions that a GPU runs as kernels of their own, or as calls of a library."""
     collectives: dict[Collective, float] = dataclasses.field(default_factory=dict)
     """How often each collective runs."""
     unknown: "list[Cost]" = dataclasses.field(default_factory=list)
     """One trip of each loop with an unknown number of trips; the totals include this trip."""
 
+    @property
+    def flops(self) -> float:
+        return sum(self.products.values())
+
+    @property
+    def bytes(self) -> float:
+        """Bytes that instructions read from main memory and write to it, without a cache."""
+        return sum(self.sources.values())
+
     def add(self, other: "Cost", times: float = 1) -> None:
-        self.flops += other.flops * times
-        self.passes += other.passes * times
-        self.bytes += other.bytes * times
+        for mine, theirs in ((self.products, other.products), (self.sources, other.sources)):
+            for name, count in theirs.items():
+                mine[name] += count * times
+        self.kernels += other.kernels * times
         for collective, count in other.collectives.items():
             # A collective that overlaps with other work appears in several fusions, and its parts
             # in loops. Its start and its end run as often as the collective.
@@ -111,13 +117,13 @@ class _Walk:
         if i.op == "fusion" or i.op == "call" or (i.op.endswith("-start") and i.called):
             for name in i.called:
                 total.add(self.cost(name, fused or i.op == "fusion"))
-        if i.op in ("dot", "convolution"):
-            total.flops = 2.0 * (_dot if i.op == "dot" else _convolution)(i, around)
-            total.passes = total.flops * _precision(i)
+        if count := products.multiplications(i, around):
+            total.products[products.kind(i, around)] += 2.0 * count
         if i.op.removesuffix("-start") in COLLECTIVES:
             total.collectives[_collective(i, around)] = 1
-        if not fused:
-            total.bytes += self._bytes(i, around)
+        if not fused and (moved := self._bytes(i, around)):
+            total.sources[i.frame] += moved
+            total.kernels += 1
         return total
 
     def _loop(self, i: hlo.Instruction, around: hlo.Computation) -> Cost:
@@ -171,6 +177,8 @@ class _Walk:
             )
             return reads + self._written(i, inner)
         given = [_stored(around, name) for name in i.operands]
+        if i.op == "custom-call" and products.multiplications(i, around):
+            return sum(given) + _total(i.result[:-1] if _has_scratch(i) else i.result)
         if i.op == "slice-start":  # The result is the operand, the slice and a flag.
             return min(i.result[1].tiled, given[0]) + i.result[1].stored
         if i.op == "copy-start":  # The result is the target, the source and a flag.
@@ -243,53 +251,7 @@ def _collective(i: hlo.Instruction, around: hlo.Computation) -> Collective:
     )
 
 
-def _precision(i: hlo.Instruction) -> int:
-    found = re.search(r"operand_precision=\{(\w+),(\w+)\}", i.attributes)
-    return max(_PASSES[p] for p in found.groups()) if found else 1
-
-
-def _dot(i: hlo.Instruction, around: hlo.Computation) -> int:
-    """Multiplications: one for each value of the result and each value of the summed dimensions."""
-    left = around[i.operands[0]].result[0]
-    found = re.search(r"lhs_contracting_dims=\{([\d,]*)\}", i.attributes)
-    over = [int(d) for d in found[1].split(",") if d] if found else []
-    return math.prod(i.result[0].dims) * math.prod(left.dims[d] for d in over)
-
-
-def _convolution(i: hlo.Instruction, around: hlo.Computation) -> int:
-    """Multiplications with values of the arrays, not with padding or the zeros of dilation.
-
-    On TPUs every product is a convolution; the batch of a batched product is a dilated dimension.
-    """
-    left, right = (around[name].result[0] for name in i.operands)
-    labels = re.search(r"dim_labels=(\w+)_(\w+)->(\w+)", i.attributes)
-    if labels is None:
-        raise ValueError(f"the convolution {i.name} does not say which dimension is which")
-    lhs, rhs, out = labels.groups()
-    window = re.search(r"window=\{([^}]*)\}", i.attributes)
-    sides = dict(_WINDOW.findall(window[1])) if window else {}
-    groups = {k: int(v) for k, v in re.findall(r"(\w+_group_count)=(\d+)", i.attributes)}
-    count = left.dims[lhs.index("f")] // groups.get("feature_group_count", 1)
-    count *= i.result[0].dims[out.index("f")]
-    count *= left.dims[lhs.index("b")] // groups.get("batch_group_count", 1)
-    for at, sizes in enumerate(_spatial(sides, sum(c.isdigit() for c in rhs))):
-        size = right.dims[rhs.index(str(at))]
-        count *= _meetings(
-            left.dims[lhs.index(str(at))], size, i.result[0].dims[out.index(str(at))], **sizes
-        )
-    return count
-
-
-def _spatial(sides: dict[str, str], rank: int) -> Iterator[dict[str, int]]:
-    names = {"stride": "1", "lhs_dilate": "1", "rhs_dilate": "1", "pad": "0_0"}
-    for at in range(rank):
-        values = {k: sides[k].split("x")[at] if k in sides else v for k, v in names.items()}
-        yield {k: int(v.split("_")[0]) for k, v in values.items()}
-
-
-def _meetings(
-    size: int, taps: int, outputs: int, *, stride: int, lhs_dilate: int, rhs_dilate: int, pad: int
-) -> int:
-    """Pairs of an output and a tap, along one dimension, that use a value of the input."""
-    at = np.arange(outputs)[:, None] * stride + np.arange(taps) * rhs_dilate - pad
-    return int(((at >= 0) & (at % lhs_dilate == 0) & (at // lhs_dilate < size)).sum())
+def _has_scratch(i: hlo.Instruction) -> bool:
+    """Whether the last result is scratch memory, as of calls of NVIDIA's libraries."""
+    last = i.result[-1]
+    return len(i.result) > 1 and last.dtype in ("s8", "u8") and len(last.dims) == 1

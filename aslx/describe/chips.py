@@ -1,0 +1,157 @@
+"""Accelerators: what their makers publish of them, and how to compile for them without one."""
+
+import dataclasses
+import math
+import os
+
+from aslx import cli, errors
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Chip:
+    """Published peaks of a chip."""
+
+    platform: str
+    """tpu or cuda."""
+    name: str
+    flops: dict[str, float]
+    """FLOP/s of each kind of product, as `cost.Cost.products` names them."""
+    bandwidth: float
+    """Bytes/s of main memory."""
+    usable: int
+    """Bytes of main memory that a program may use."""
+    link: float
+    """Bytes/s to a neighbour, one way: of a TPU's four in a plane; of a GPU to the others of its
+    host together."""
+    network: float = 0.0
+    """Bytes/s of a GPU to other hosts."""
+    launch: float = 0.0
+    """Seconds that no kernel is shorter than; an estimate."""
+
+    def compute_seconds(self, products: dict[str, float]) -> float:
+        """The least time of these FLOPs."""
+        return sum(n / self.flops[kind] for kind, n in products.items())
+
+
+def _tpu(name: str, bf16: float, bandwidth: float, gib: float, link: float) -> Chip:
+    # A product of float32 is made of products of bfloat16: three with precision high, six with
+    # highest (jax.lax.Precision).
+    passes = {"bf16": 1, "f32": 1, "f32 high": 3, "f32 highest": 6}
+    return Chip(
+        platform="tpu",
+        name=name,
+        flops={kind: bf16 / n for kind, n in passes.items()},
+        bandwidth=bandwidth,
+        usable=int(gib * 2**30),
+        link=link,
+    )
+
+
+def _gpu(name: str, bandwidth: float, memory: float) -> Chip:
+    # Of both: NVIDIA's data sheets of the SXM parts, dense products. TF32 is half of bfloat16;
+    # float32 of the highest precision is computed by CUDA cores.
+    peaks = {"bf16": 989e12, "f32": 494.5e12, "f32 high": 494.5e12 / 3, "f32 highest": 67e12}
+    return Chip(
+        platform="cuda",
+        name=name,
+        flops=peaks,
+        bandwidth=bandwidth,
+        usable=int(0.95 * memory),  # A driver's context takes the rest; an estimate.
+        link=450e9,  # NVLink 4: 900 GB/s in both ways together.
+        network=50e9,  # One port of 400 Gbit/s for each GPU.
+        launch=2e-6,
+    )
+
+
+CHIPS = {
+    # cloud.google.com/tpu/docs/v5e: 197 TFLOPs, 16 GB, 819 GBps. Links of both chips:
+    # jax-ml.github.io/scaling-book, "How to Think About TPUs". The usable memory is from the
+    # compiler's message for a program that does not fit ("exceeds available HBM (15.75G)").
+    "v5e": _tpu("TPU v5e", 197e12, 819e9, 15.75, 45e9),
+    # cloud.google.com/tpu/docs/v6e: 918 TFLOPs, 32 GB, 1638 GBps.
+    "v6e": _tpu("TPU v6e", 918e12, 1638e9, 31.25, 90e9),
+    "h100": _gpu("NVIDIA H100 80GB HBM3", 3.35e12, 80e9),
+    "h200": _gpu("NVIDIA H200", 4.8e12, 141e9),
+}
+_GPUS_OF_A_HOST = 8
+WHOLE_RING = 16  # TPUs of an axis that is a ring; a shorter one is a line, half as fast.
+# Bytes that a chip sends for each byte of an array, in the bandwidth-optimal algorithms on a ring
+# (jax-ml.github.io/scaling-book, "Sharded Matrices and How to Multiply Them").
+_SENT = {"all-reduce": 2.0, "all-to-all": 0.25, "ragged-all-to-all": 0.25}
+
+
+def of(topology: str) -> Chip:
+    name = topology.split(":")[0]
+    if name not in CHIPS:
+        raise errors.BadInput(
+            f"no figures for the chip of {topology!r}; there are {', '.join(CHIPS)}"
+        )
+    return CHIPS[name]
+
+
+def sides(topology: str) -> list[int]:
+    """Chips along each axis; BadInput where they are no numbers."""
+    words = topology.partition(":")[2].split("x")
+    if not all(word.isdecimal() and int(word) for word in words):
+        raise errors.BadInput(f"no topology {topology!r}: want one such as v5e:16x16 or h200:8")
+    return [int(word) for word in words]
+
+
+def devices(topology: str) -> list:
+    """The chips of a topology, to compile for; BadInput for one that there is not."""
+    chip, shape = of(topology), sides(topology)
+    from jax.experimental import topologies
+
+    if chip.platform == "tpu":
+        # Without these libtpu looks for a TPU, and one process alone may load it.
+        for name, value in (cli.NO_TPU | {"ALLOW_MULTIPLE_LIBTPU_LOAD": "1"}).items():
+            os.environ.setdefault(name, value)
+        import libtpu  # noqa: F401 - aslx.cli says how to install it.
+
+        named = {"topology_name": topology}
+    else:
+        import jax_cuda13_plugin  # noqa: F401 - aslx.cli says how to install it.
+
+        hosts, each = -(-math.prod(shape) // _GPUS_OF_A_HOST), min(math.prod(shape), 8)
+        if math.prod(shape) != hosts * each:
+            raise errors.BadInput(f"no topology {topology!r}: more than 8 GPUs are hosts of 8")
+        named = {"topology": f"1x{hosts}x{each}", "target_config": _target(chip)}
+    try:
+        found = topologies.get_topology_desc(platform=chip.platform, **named).devices
+    except RuntimeError as error:
+        raise errors.BadInput(f"no topology {topology!r}: {error}") from None
+    return list(found)
+
+
+def collective_seconds(collectives: list[dict], topology: str) -> float:
+    """The least time of collectives, one after another. On TPUs each goes along both axes and in
+    both ways; of GPUs on several hosts the network is the slowest link."""
+    chip, shape = of(topology), sides(topology)
+    sent = sum(_SENT.get(c["op"], 1.0) * c["bytes"] * c["times"] for c in collectives)
+    if chip.platform == "tpu":
+        return sent / (sum(2.0 if side >= WHOLE_RING else 1.0 for side in shape) * chip.link)
+    return sent / (chip.network if math.prod(shape) > _GPUS_OF_A_HOST else chip.link)
+
+
+def _target(chip: Chip) -> str:
+    """XLA's description of a GPU, a stream_executor.GpuTargetConfigProto as text: limits of compute
+    capability 9.0 (CUDA C++ Programming Guide), the rest from the data sheet."""
+    return f"""
+gpu_device_info {{
+  threads_per_block_limit: 1024 threads_per_warp: 32 threads_per_core_limit: 2048
+  shared_memory_per_block: {48 << 10} shared_memory_per_block_optin: {227 << 10}
+  shared_memory_per_core: {228 << 10} registers_per_core_limit: 65536
+  registers_per_block_limit: 65536 core_count: 132 fpus_per_core: 128 clock_rate_ghz: 1.98
+  block_dim_limit_x: 2147483647 block_dim_limit_y: 65535 block_dim_limit_z: 65535
+  thread_dim_limit_x: 1024 thread_dim_limit_y: 1024 thread_dim_limit_z: 64
+  memory_bandwidth: {chip.bandwidth:.0f} l2_cache_size: {50 << 20}
+  device_memory_size: {chip.usable}
+  cuda_compute_capability {{ major: 9 minor: 0 feature_extension: ACCELERATED_FEATURES }}
+  device_vendor: "NVIDIA Corporation" device_address_bits: 64 name: "{chip.name}"
+  driver_version: "13.0.0" runtime_version: "13.0.0" compile_time_toolkit_version: "13.0.0"
+  dnn_version: "9.12.0"
+}}
+platform_name: "CUDA"
+dnn_version_info {{ major: 9 minor: 12 patch: 0 }}
+device_description_str: "{chip.name}"
+"""
