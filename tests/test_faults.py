@@ -195,6 +195,8 @@ def troubles(
     if list((at / "run" / "checkpoints").glob("damaged*")):
         found.append("a whole checkpoint was called damaged")
     wanted = {"EACCES": (0, 1, 2)}.get(error, (0, 75))
+    if "a checkpoint cannot be saved: " in done.err:  # Orbax does not say which error it met.
+        wanted = (75,)
     if done.status not in wanted:
         found.append(f"status {done.status}")
     if done.status == 2 and "Traceback" in done.err:

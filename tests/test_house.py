@@ -25,8 +25,8 @@ FLOORS = (
     {"config", "inputs", "prepare"},
     {"runs"},
     {"export"},
-    {"describe", "evaluate", "label", "predict", "train"},
-    {"serve"},
+    {"evaluate", "label", "predict", "train"},
+    {"describe", "serve"},
 )
 TYPED = ("train", "tasks", "inputs")
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

@@ -166,6 +166,8 @@ class _Walk:
         """Bytes of main memory that an instruction reads and writes."""
         if i.op in _FREE or i.op.endswith(("-done", "-update")):
             return 0
+        if i.op.endswith("-start") and i.called:  # What it starts counts by itself.
+            return 0
         if i.op == "custom-call" and any(f'"{name}"' in i.attributes for name in _NO_WORK):
             return 0
         if i.op == "fusion":
@@ -218,7 +220,9 @@ class _Walk:
         root = hlo.root(inner)
         names = root.operands if root.op == "tuple" else (root.name,)
         total = 0.0
-        for array, name in zip(i.result, names, strict=False):
+        calls = any(part.op == "custom-call" for part in inner.values())
+        results = i.result[:-1] if calls and _has_scratch(i) else i.result
+        for array, name in zip(results, names, strict=False):
             end = inner[name]
             while end.op == "bitcast":
                 end = inner[end.operands[0]]

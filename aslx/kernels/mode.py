@@ -9,6 +9,7 @@ import jax
 from aslx.kernels import (
     attention,
     blocks,
+    ctc,
     depthwise,
     fft_convolution,
     images,
@@ -24,6 +25,7 @@ class Mode:
     form gives the same values and gradients, except for rounding."""
 
     attention: Callable[..., jax.Array] = attention.plain
+    ctc: Callable[..., jax.Array] = ctc.plain
     linear: Callable[[jax.Array, jax.Array], jax.Array] = linear.plain
     depthwise: Callable[[jax.Array, jax.Array], jax.Array] = depthwise.plain
     convolution: Callable[[jax.Array, jax.Array], jax.Array] = fft_convolution.plain
@@ -36,10 +38,11 @@ class Mode:
 
 
 PLAIN = Mode()
-ACCELERATOR = Mode(depthwise=depthwise.accelerator, recur=lstm.accelerator)
+ACCELERATOR = Mode(ctc=ctc.accelerator, depthwise=depthwise.accelerator, recur=lstm.accelerator)
 EXPORT = Mode(scan=blocks.unroll)
 CPU = Mode(
     attention=attention.cpu,
+    ctc=ctc.cpu,
     linear=linear.cpu,
     depthwise=depthwise.cpu,
     convolution=fft_convolution.cpu,

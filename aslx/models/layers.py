@@ -60,7 +60,8 @@ def dropout(x_BTD: jax.Array, rate: float, key: jax.Array | None) -> jax.Array:
     keep = round((1 - rate) * 256)
     *rows, t, d = x_BTD.shape
     words = jax.random.bits(key, (*rows, -(-t // 4), d))
-    bytes_BTD = jnp.concatenate([(words >> s) & 255 for s in (0, 8, 16, 24)], axis=-2)
+    each = [(words >> s).astype(jnp.uint8) for s in (0, 8, 16, 24)]
+    bytes_BTD = jnp.concatenate(each, axis=-2)
     return jnp.where(bytes_BTD[..., :t, :] < keep, x_BTD * (256 / keep), 0)
 
 

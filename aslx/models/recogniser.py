@@ -111,7 +111,7 @@ class DecoderBlock(nnx.Module):
         return x_BTD + layers.dropout(self.mlp(x_BTD), self.rate, keys[2])
 
 
-class Recogniser(nnx.Module):
+class Recogniser(layers.Layer):
     """An encoder under a CTC head, a decoder, or both.
 
     `block` is the class of the decoder's blocks: `DecoderBlock` or one with the same functions.

@@ -11,6 +11,8 @@ from typing import Any, ClassVar, Protocol
 import jax
 from flax import nnx
 
+from aslx.kernels import mode as modes
+
 Array = jax.Array
 Key = jax.Array | None
 
@@ -52,6 +54,8 @@ class Encoder(Protocol):
 
 
 class CTC(Protocol):
+    mode: modes.Mode
+
     def ctc(self, memory_BMD: Array, /) -> Array:
         """f32[B, M, V]: logits of characters and the blank, `vocab.BLANK`."""
         ...

@@ -9,7 +9,7 @@ import optax
 from aslx.decode import decoding
 from aslx.kernels import random_streams
 from aslx.models import layers
-from aslx.schema import vocab
+from aslx.schema import networks, vocab
 
 Array = jax.Array
 
@@ -56,7 +56,7 @@ def hits(logits_BTV: Array, target_BT: Array, weight_BT: Array) -> tuple[Array, 
 
 
 def ctc(
-    logits_BMV: Array, mask_BM: Array, batch: dict
+    model: networks.CTC, memory_BMD: Array, mask_BM: Array, batch: dict
 ) -> tuple[Array, Array, dict[str, tuple[Array, Array]]]:
     """Summed over the clips that have enough frames for the phrase; the count is of characters and
     ends.
@@ -65,10 +65,8 @@ def ctc(
     no mean.
     """
     tokens_BL = batch["tokens"]
-    pads_BL = (tokens_BL == vocab.PAD).astype(jnp.float32)
-    loss_B = optax.ctc_loss(
-        logits_BMV, 1.0 - mask_BM.astype(jnp.float32), tokens_BL, pads_BL, blank_id=vocab.BLANK
-    )
+    logits_BMV = model.ctc(memory_BMD)
+    loss_B = model.mode.ctc(logits_BMV, mask_BM, tokens_BL, tokens_BL != vocab.PAD, vocab.BLANK)
     repeats_B = ((tokens_BL[:, 1:] == tokens_BL[:, :-1]) & (tokens_BL[:, 1:] != vocab.PAD)).sum(-1)
     length_B = decoding.characters(tokens_BL)
     # An alignment needs a frame for each character and for a blank between equal characters.

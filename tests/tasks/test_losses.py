@@ -81,11 +81,11 @@ def test_clips_too_short_for_their_phrase_are_counted_and_change_no_loss():
     logits = jnp.asarray(np.random.default_rng(0).normal(size=(4, 5, 60)), jnp.float32)
     mask = jnp.arange(5) < jnp.array([5, 1, 5, 5])[:, None]
     rows = batch([3, 4], [3, 4], [5, 5, 5], [5, 5, 5, 5], width=4)  # Equal neighbours need a blank.
-    total, count, sums = losses.ctc(logits, mask, rows)
+    total, count, sums = losses.ctc(Scores(logits), logits, mask, rows)
     fitting = jnp.array([0, 2])
     few = {name: x[fitting] for name, x in rows.items()}
-    alone, same, none = losses.ctc(logits[fitting], mask[fitting], few)
+    alone, same, none = losses.ctc(Scores(logits[fitting]), logits, mask[fitting], few)
     assert float(total) == float(alone) and float(count) == float(same) == 7
     assert [float(x) for x in sums["unaligned"]] == [2, 0] and float(none["unaligned"][0]) == 0
-    weightless, _, sums = losses.ctc(logits, mask, rows | {"weight": jnp.zeros(4)})
+    weightless, _, sums = losses.ctc(Scores(logits), logits, mask, rows | {"weight": jnp.zeros(4)})
     assert float(weightless) == float(sums["unaligned"][0]) == 0

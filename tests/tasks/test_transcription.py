@@ -9,6 +9,7 @@ import pytest
 
 from aslx import errors
 from aslx.decode import decoding, decoding_options
+from aslx.kernels import mode as modes
 from aslx.schema import vocab
 from aslx.tasks import heads, transcription
 from tests import tiny
@@ -26,6 +27,8 @@ def batch(*phrases: list[int], width: int = 4, weight=None) -> dict:
 
 class Scores(tiny.StandIn):
     """A network with given outputs."""
+
+    mode = modes.PLAIN
 
     def __init__(self, logits):
         self.logits = jnp.asarray(logits, jnp.float32)
