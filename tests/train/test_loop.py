@@ -15,7 +15,7 @@ from aslx import config, errors, optim, sharding
 from aslx.checkpoints import checkpoint
 from aslx.data import plan
 from aslx.storage import files
-from aslx.train import guard, logs, loop, setup, step
+from aslx.train import guard, lock, logs, loop, setup, step
 from tests import tiny
 from tests.train import runs
 
@@ -238,6 +238,16 @@ def test_a_run_directory_of_another_config_is_refused_and_the_field_is_named(cfg
     with pytest.raises(errors.BadInput, match=r"optim\.peak_lr: 0\.5 here, 0\.001 there"):
         loop.run(other, whole)
     assert json.loads((whole / "config.json").read_text())["optim"]["peak_lr"] == 0.001
+
+
+def test_a_run_is_refused_where_another_process_trains(cfg, ready, tmp_path, monkeypatch):
+    reuse(monkeypatch, ready)
+    with (
+        lock.held(tmp_path),
+        pytest.raises(errors.BadInput, match="is trained in already, by process"),
+    ):
+        loop.run(cfg, tmp_path, stop=lambda i: True)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_first_start_that_fails_leaves_nothing_that_blocks_the_corrected_one(
