@@ -224,7 +224,7 @@ def test_records_are_read_on_a_system_without_posix(dataset, request):
     assert data[0] == whole[0]
 
 
-def test_a_data_set_is_made_and_replaced_on_a_system_without_posix(windows, tmp_path):
+def test_a_data_set_is_made_and_replaced_on_a_system_without_posix(tmp_path, windows):
     for text in ("first", "second"):
         with building.scratch(tmp_path / "out", overwrite=True) as folder:
             (folder / "out").mkdir()
