@@ -63,6 +63,10 @@ def test_a_clip_is_joined_with_another_where_both_phrases_fit(tmp_path):
 def test_a_config_without_landmarks_or_texts_is_refused(tmp_path):
     task, features = classification.Task(classes=2), clip_features.Keypoints()
     clips = {"task": task, "features": features, "model": keypoints.Config()}
-    for changes in (clips, {"task": pretraining.Task()}):
-        with pytest.raises(errors.BadInput, match="--augment draws clips of landmarks with texts"):
+    for changes, words in (
+        (clips, "clips with classes"),
+        ({"task": pretraining.Task()}, "landmarks without texts"),
+    ):
+        said = f"--augment draws clips of landmarks with texts, .* this config reads {words}"
+        with pytest.raises(errors.BadInput, match=said):
             augmentation_figure.draw(tiny.cfg(tmp_path, **changes), tmp_path / "augment.png")
