@@ -75,8 +75,9 @@ def test_scores_name_their_data_set_and_each_data_set_has_a_folder(run, workdir,
 def test_an_evaluation_is_written_whole_or_not_at_all(run, workdir, tmp_path, monkeypatch):
     out = tmp_path / "scored"
     evaluated(run, workdir, "--out", out)
+    assert {"scores.json", "examples.jsonl", "scores.png"} == trees.contents(out).keys()
+    (out / "scores.json").write_text("of an earlier evaluation")
     before = trees.contents(out)
-    assert {"scores.json", "examples.jsonl", "scores.png"} == before.keys()
 
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")

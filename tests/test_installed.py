@@ -10,6 +10,7 @@ import tomllib
 
 import numpy as np
 import pytest
+from packaging import requirements
 
 from aslx import cli
 from aslx.data import records
@@ -20,7 +21,8 @@ from aslx.storage import system
 from tests import processes, test_house, tiny
 
 ROOT = processes.ROOT
-EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+EXTRAS = PROJECT["optional-dependencies"]
 # Messages of absl, oneDNN, libtpu, LiteRT and XNNPACK.
 NOISE = re.compile(
     r"^(WARNING: (All log|Logging before)|[IWEF]\d{4} |INFO: |Failed to find host bounds"
@@ -83,6 +85,44 @@ def test_every_optional_package_that_is_imported_belongs_to_an_extra():
     base |= {"rapidfuzz", "scipy", "tensorboardX", "tensorflow_datasets", "tensorstore"}
     base |= {"tqdm", "tyro"}
     assert found - ours - base - sys.stdlib_module_names <= set().union(*cli.EXTRAS.values())
+
+
+def needed(extra: str, **system: str) -> list[requirements.Requirement]:
+    """What an installation with an extra asks for on a system."""
+    asked = map(requirements.Requirement, [*PROJECT["dependencies"], *EXTRAS[extra]])
+    return [each for each in asked if each.marker is None or each.marker.evaluate(system)]
+
+
+@pytest.mark.parametrize("python", ["3.11", "3.13"])
+@pytest.mark.parametrize(
+    ("platform", "machine", "tensorflow"),
+    [
+        ("linux", "x86_64", "tensorflow-cpu"),
+        ("linux", "aarch64", "tensorflow"),
+        ("darwin", "arm64", "tensorflow"),
+        ("win32", "AMD64", "tensorflow-cpu"),
+    ],
+)
+def test_every_system_is_asked_for_packages_that_have_wheels_for_it(
+    platform, machine, tensorflow, python
+):
+    system = {"sys_platform": platform, "platform_machine": machine, "python_version": python}
+    names = {each.name for each in needed("export", **system)}
+    distance = "editdistance" if python == "3.11" else "rapidfuzz"
+    assert names & {"tensorflow", "tensorflow-cpu"} == {tensorflow}
+    assert names & {"editdistance", "rapidfuzz"} == {distance}
+
+
+def test_an_installation_that_exports_has_no_jax_that_tensorflow_cannot_read():
+    asked = [each.specifier for each in needed("export") if each.name == "jax"]
+    assert all(each.contains("0.11.1") for each in asked)
+    assert not all(each.contains("0.11.2") for each in asked)
+
+
+def test_make_installs_what_draws_the_events_of_a_run():
+    assert "tensorboard" in {each.name for each in needed("tensorboard")}
+    lines = [x for x in (ROOT / "Makefile").read_text().splitlines() if "-e '.[export" in x]
+    assert len(lines) == 2 and all("tensorboard]" in line for line in lines)
 
 
 def test_messages_of_libraries_about_themselves_are_dropped_and_all_others_kept(capfd):
@@ -184,7 +224,7 @@ def test_records_are_read_on_a_system_without_posix(dataset, request):
     assert data[0] == whole[0]
 
 
-def test_a_data_set_is_made_and_replaced_on_a_system_without_posix(windows, tmp_path):
+def test_a_data_set_is_made_and_replaced_on_a_system_without_posix(tmp_path, windows):
     for text in ("first", "second"):
         with building.scratch(tmp_path / "out", overwrite=True) as folder:
             (folder / "out").mkdir()

@@ -196,6 +196,13 @@ def test_a_newer_checkpoint_on_a_tpu_restarts_the_count(fakes):
     assert calls(fakes, *ENDS) == ["aslx.train"] * 11
 
 
+def test_the_hosts_of_a_slice_unpack_the_archive_in_the_bucket(fakes):
+    launch_tpu(fakes, ACTIVE)
+    archive = "gs://b/runs/r/source.tar.gz"
+    words = (f"storage cp - {archive}", f"gcloud storage cat {archive} | tar -xz", "aslx.train")
+    assert calls(fakes, *words) == list(words)
+
+
 def test_a_slice_that_fails_to_start_is_a_failure(fakes):
     ran = launch_tpu(fakes, *[state("FAILED"), GONE] * 9)
     assert ran.status == 1 and "failed 4 times" in ran.err

@@ -12,22 +12,50 @@ from tests import power, processes, tiny
 from tests.prepare import kaggle
 
 
-def fill(place: pathlib.Path, text: str) -> None:
-    """Writes in each way that aslx has, under new names and over old files."""
+def write(place: pathlib.Path, text: str) -> None:
     files.write(place / "new" / "deep" / "config.json", text)
+
+
+def replace(place: pathlib.Path, text: str) -> None:
     with files.replacing(place / "film.mp4") as partial:
         partial.write_text(text)
+
+
+def replace_folder(place: pathlib.Path, text: str) -> None:
     with files.replacing_folder(place / "export", keeping=True) as folder:
         (folder / "web").mkdir()
-        files.write(folder / "web" / "64.tflite", text)
+        (folder / "web" / "64.tflite").write_text(text)
         (folder / f"{text}.json").write_text(text)
+
+
+def build(place: pathlib.Path, text: str) -> None:
     with building.scratch(place / "sets" / "set", overwrite=True) as scratch:
         (scratch / "out" / "figures").mkdir(parents=True)
         for name in ("dataset_info.json", "metadata.json", "figures/clips.gif"):
             (scratch / "out" / name).write_text(text)
+
+
+def append(place: pathlib.Path, text: str) -> None:
     files.append(place / "metrics.jsonl", f"{text}\n")
     files.sync(place / "metrics.jsonl")
     files.sync(place)
+
+
+WAYS = (write, replace, replace_folder, build, append)
+
+
+def fill(place: pathlib.Path, text: str) -> None:
+    """Writes in each way that aslx has, under new names and over old files."""
+    for way in WAYS:
+        way(place, text)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_each_way_of_writing_survives_a_power_cut_without_the_syncs_of_others(way, tmp_path):
+    with power.disk(tmp_path, 24) as place:
+        for text in ("old", "new"):
+            way(place, text)
+            assert power.cut(place) == power.held(place)
 
 
 @pytest.mark.parametrize("synced", [True, False])

@@ -119,7 +119,10 @@ def shards(directory: pathlib.Path, split: str) -> list[pathlib.Path]:
     """The shard files of a split, in order; BadInput lists the splits that there are."""
     counts = _shard_counts(directory)
     if split not in counts:
-        raise errors.BadInput(f"{directory} has no split {split!r}; it has {', '.join(counts)}")
+        raise errors.BadInput(
+            f"{directory} has no split {split!r}; it has {', '.join(counts)}: name one of these, "
+            "or prepare more clips"
+        )
     paths = sorted(directory.glob(f"*-{glob.escape(split)}.tfrecord-*-of-*"))
     if len(paths) != counts[split]:
         raise errors.BadInput(

@@ -113,8 +113,9 @@ def _frames(clip: pathlib.Path, first: int | None) -> np.ndarray:
     for path in found.values():
         values = npy_files.npy(path)
         if values.shape not in {(width,) for width in WIDTHS}:
+            has = f"{values.size} values" if values.ndim == 1 else f"the shape {values.shape}"
             raise errors.BadInput(
-                f"{path} has {values.size} values, and a frame has {WIDTHS[0]} or {WIDTHS[1]}"
+                f"{path} has {has}, and a frame has {WIDTHS[0]} or {WIDTHS[1]} values"
             )
         frames.append(values)
     if len({frame.shape for frame in frames}) > 1:

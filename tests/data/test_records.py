@@ -280,7 +280,7 @@ def test_a_shard_that_is_truncated_between_reads_is_an_error_and_no_crash(copy, 
 def test_errors_of_a_missing_shard_split_or_data_set_name_what_there_is_or_the_fix(copy, tmp_path):
     next(copy.glob("*train*-00001-*")).unlink()
     for folder, split, words in (
-        (copy, "test", "no split 'test'; it has train, validation"),
+        (copy, "test", "no split 'test'; it has train, validation: name one of these"),
         (copy, "train", "1 of the 2 shards"),
         (tmp_path, "train", r"run aslx\.prepare"),
     ):

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import matplotlib.colors
 import numpy as np
 import pytest
 from PIL import Image
@@ -9,7 +10,8 @@ from PIL import Image
 from aslx import errors
 from aslx.augment import clip_augment, input_dropout
 from aslx.describe import augmentation_figure
-from aslx.inputs import clip_features
+from aslx.figures import drawing, plots
+from aslx.inputs import clip_features, phrase_features
 from aslx.models import keypoints
 from aslx.tasks import classification, heads, pretraining, transcription
 from tests import tiny
@@ -23,6 +25,19 @@ def test_every_augmentation_is_drawn_on_a_clip_of_the_training_split(tmp_path):
     drawn = len(dataclasses.fields(clip_augment.Clips)) + 1  # And two clips joined.
     assert plain.height > drawn // 2 * 150
     assert (213, 216, 220) in {colour for _, colour in plain.getcolors(2**24) or ()}
+
+
+@pytest.mark.parametrize("name", ["face_drop", "pose_drop"])
+def test_points_that_are_no_hands_are_pale_where_they_are_dropped(name, tmp_path, monkeypatch):
+    figures = []
+    monkeypatch.setattr(plots, "save", lambda figure, path: figures.append(figure))
+    every = phrase_features.Modern(max_frames=32, parts=("right_hand", "face", "pose"))
+    cfg = tiny.cfg(tiny.dataset(tmp_path), features=every)
+    augmentation_figure.draw(cfg, tmp_path / "augment.png")
+    (panel,) = (each for each in figures[0].subfigs if name in (each.get_suptitle() or ""))
+    shown = [{tuple(c) for drawn in ax.collections for c in drawn.get_ec()} for ax in panel.axes]
+    pale = matplotlib.colors.to_rgba(drawing.PALE)
+    assert [pale in colours for colours in shown] == [False, True]
 
 
 def test_strengths_are_the_configs(tmp_path):
@@ -48,6 +63,10 @@ def test_a_clip_is_joined_with_another_where_both_phrases_fit(tmp_path):
 def test_a_config_without_landmarks_or_texts_is_refused(tmp_path):
     task, features = classification.Task(classes=2), clip_features.Keypoints()
     clips = {"task": task, "features": features, "model": keypoints.Config()}
-    for changes in (clips, {"task": pretraining.Task()}):
-        with pytest.raises(errors.BadInput, match="--augment draws clips of landmarks with texts"):
+    for changes, words in (
+        (clips, "clips with classes"),
+        ({"task": pretraining.Task()}, "landmarks without texts"),
+    ):
+        said = f"--augment draws clips of landmarks with texts, .* this config reads {words}"
+        with pytest.raises(errors.BadInput, match=said):
             augmentation_figure.draw(tiny.cfg(tmp_path, **changes), tmp_path / "augment.png")

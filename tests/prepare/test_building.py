@@ -270,6 +270,7 @@ for i in range(1, 121):
         fill(out, str(i), overwrite=True)
     except OSError:
         faults += 1
+    found = None
     for _ in range(9):  # What looks may fail, too.
         try:
             found = contents(out)

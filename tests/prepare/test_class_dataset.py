@@ -46,6 +46,9 @@ def test_a_missing_frame_and_one_of_the_wrong_width_are_named(tmp_path):
     np.save(source / "dog" / "4" / "1.npy", np.zeros(257))
     with pytest.raises(ValueError, match=r"dog/4/1\.npy has 257 values"):
         built(tmp_path, keypoint_clips.KeypointClips, source)
+    np.save(source / "dog" / "4" / "1.npy", np.zeros((1, 258)))
+    with pytest.raises(ValueError, match=r"1\.npy has the shape \(1, 258\), and a frame has 1662"):
+        built(tmp_path, keypoint_clips.KeypointClips, source)
     (source / "dog" / "4" / "1.npy").unlink()
     with pytest.raises(ValueError, match=r"dog/4 has no 1\.npy"):
         built(tmp_path, keypoint_clips.KeypointClips, source)

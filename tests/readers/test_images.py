@@ -156,7 +156,8 @@ def test_a_file_that_is_no_image_is_named_and_no_program_is_started_for_it(
 ):
     raw, words = NO_IMAGES[name]
     (tmp_path / name).write_bytes(raw)
-    monkeypatch.setattr(subprocess, "Popen", lambda *_: pytest.fail("Ghostscript"))
+    monkeypatch.setattr("PIL.EpsImagePlugin.gs_binary", "gs")  # Pillow believes that it is there.
+    monkeypatch.setattr(subprocess, "Popen", lambda *_, **named: pytest.fail("Ghostscript"))
     with pytest.raises(errors.BadInput, match=words) as refused:
         images.read(tmp_path / name, SHAPE)
     assert str(tmp_path / name) in str(refused.value)

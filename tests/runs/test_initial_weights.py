@@ -14,6 +14,7 @@ from aslx.inputs import image_features
 from aslx.models import resnet
 from aslx.runs import initial_weights, partition
 from aslx.train import setup
+from tests import tiny, tiny_runs
 
 H5 = "resnet50_imagenet/resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"
 
@@ -237,3 +238,10 @@ def test_frozen_weights_have_no_moments_and_no_average():
     size = {k: sum(x.size for x in jax.tree.leaves(v)) for k, v in vars(state).items()}
     assert size["model"] == size["ema"] == 3_690_008 and size["frozen"] == 22_532_992
     assert 0 < size["opt_state"] - 2 * 3_690_008 < 10  # Two moments, and counters.
+
+
+def test_a_run_all_of_whose_weights_are_taken_causes_no_warning(tmp_path, caplog):
+    cfg = tiny.cfg(tmp_path)
+    workdir = tiny_runs.untrained(cfg, tmp_path / "run")
+    initial_weights.taken(tiny_runs.network(cfg), str(workdir))
+    assert "begun anew" not in caplog.text and "not used" not in caplog.text

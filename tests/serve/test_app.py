@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -71,6 +72,12 @@ def test_nothing_else_is_served(page, path):
     response = session.send(request, timeout=30)
     assert response.status_code == 404
     assert "Content-Security-Policy" in response.headers
+
+
+@pytest.mark.parametrize("name", ["index.html", "docs.html"])
+def test_a_page_names_an_icon_that_is_there(name):
+    (icon,) = re.findall('rel="icon" href="/web/([^"]+)"', (app_lib.WEB / name).read_text())
+    assert (app_lib.WEB / icon).is_file()
 
 
 def test_without_its_packages_the_page_names_the_command_and_the_api_works(trained, tmp_path, web):

@@ -12,7 +12,9 @@ from PIL import Image
 from aslx.export import exports
 from aslx.export import tflite as tflite_lib
 from aslx.schema import landmarks
-from aslx.serve import bodies
+from aslx.serve import bodies, limits
+from tests import tiny
+from tests.readers import test_images
 from tests.serve import servers
 from tests.serve.conftest import as_json
 from tests.serve.test_api import one
@@ -119,6 +121,22 @@ def test_a_body_that_is_no_image_or_too_large_is_refused(kind, post):
     assert status(file.getvalue()) in (413, 422)
     assert status(file.getvalue()[:500]) in (413, 422)
     assert status(b"GIF89a") == status(b"") == 422
+
+
+class OfImages(tiny.StandIn):
+    """A model of images."""
+
+    kind, shape = "image", test_images.SHAPE
+
+
+def test_an_image_is_turned_upright_however_the_camera_was_held():
+    for orientation, turned in test_images.TURNED.items():
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        stored = Image.fromarray(np.ascontiguousarray(turned(test_images.scene())))
+        stored.save(file := io.BytesIO(), "PNG", exif=exif)
+        ((_, found),) = bodies.clips(file.getvalue(), bodies.PNG, OfImages(), limits.Limits())
+        np.testing.assert_array_equal(found, test_images.scene(), str(orientation))
 
 
 @pytest.mark.parametrize("kind", ["image"], indirect=True)

@@ -279,16 +279,23 @@ def test_a_second_file_ends_the_first_at_once(browser, transcriber, files, tmp_p
         assert not page.evaluate("document.getElementById('video').getAttribute('src')")
 
 
-@pytest.mark.parametrize("name", ["hand.png", "README.md", "broken.mp4"])
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("hand.png", "This model reads movement"),
+        ("README.md", "It is no video, no picture and no parquet"),
+        ("broken.mp4", "it is damaged, or of a kind that it does not know"),
+    ],
+)
 def test_a_refused_file_ends_what_ran_and_try_again_tries_it_again(
-    filming, transcriber, files, name
+    filming, transcriber, files, name, words
 ):
     with conftest.visit(filming, transcriber, **ALLOWED) as page:
         opened(page, files["film.webm"])
         reading(page, "film.webm")
         opened(page, files[name])
-        title = problem(page)[0]
-        assert title.startswith(name)
+        title, help_ = problem(page)
+        assert title.startswith(name) and words in help_
         page.wait_for_timeout(2000)
         assert text(page) == "nothing yet" and not page.inner_text("#note")
         assert page.inner_text("#start") == "Try again" and not page.is_visible("#camera")
