@@ -95,6 +95,8 @@ def installing(extra: str) -> str:
 
 def _prepare_environment() -> None:
     """Sets what libraries read on import or when a backend starts; the user's settings stay."""
+    # JAX's default of 1 s keeps few of the programs of `aslx predict`, and compiling takes memory.
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
     os.environ.setdefault("EPATH_USE_TF", "0")  # gs:// through gcsfs: training needs no TensorFlow.
     if os.environ.get("TF_CPP_MIN_LOG_LEVEL", "1") == "1":  # JAX sets 1, which shows warnings.
         os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"

@@ -37,8 +37,7 @@ class Keypoints:
     ) -> tuple[jax.Array, jax.Array]:
         """f16 or f32 [B,T,D], i32[B] -> f32[B,S,D], bool[B,S]."""
         del frames  # Always as many.
-        # What records store, so what is served was trained on.
-        x_BTD = keypoints_BTD.astype(jnp.float16).astype(jnp.float32)
+        x_BTD = resampling.as_stored(keypoints_BTD)
         real_BT = resampling.real(length_B, x_BTD.shape[1])
         mixed = resampling.mix(real_BT, self.max_frames, self.max_frames, first=True)
         return mixed(x_BTD)[0], mixed.mask

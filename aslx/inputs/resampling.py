@@ -19,12 +19,16 @@ _RIGHT, _LEFT = "right_hand", "left_hand"
 EXACT = jax.lax.Precision.HIGHEST
 
 
+def as_stored(x_BT: jax.Array) -> jax.Array:
+    """f16[B,T,...] as in records, so that serving sees the values of training; f32 where T is
+    symbolic: TFLite computes nothing in float16."""
+    x_BT = x_BT.astype(jnp.float16)
+    return x_BT if isinstance(x_BT.shape[1], int) else x_BT.astype(jnp.float32)
+
+
 def coordinates(landmarks_BTN3: jax.Array) -> jax.Array:
-    """f16[B,T,C] as in records, so that serving sees the values of training; f32 where T is
-    symbolic: TFLite computes nothing in float16. A value that float16 cannot hold is missing."""
-    x_BTN3 = landmarks_BTN3.astype(jnp.float16)
-    if not isinstance(x_BTN3.shape[1], int):
-        x_BTN3 = x_BTN3.astype(jnp.float32)
+    """The points' coordinates [B,T,C] `as_stored`. A value that float16 cannot hold is missing."""
+    x_BTN3 = as_stored(landmarks_BTN3)
     x_BTN3 = jnp.where(jnp.abs(x_BTN3) < jnp.inf, x_BTN3, jnp.nan)
     return x_BTN3.reshape(*x_BTN3.shape[:2], -1)
 

@@ -118,9 +118,7 @@ class Autoregressive:
             sums["reverse_loss"] = more, n
             total = total + self.reverse_weight * more
         if self.ctc_weight:
-            ctc, ctc_count, beside = losses.ctc(
-                model.mode.ctc, model.ctc(memory), memory_mask, batch
-            )
+            ctc, ctc_count, beside = losses.ctc(model, memory, memory_mask, batch)
             sums |= {"ctc_loss": (ctc, ctc_count)} | beside
             total = (1 - self.ctc_weight) * total + self.ctc_weight * ctc
         return total, count, sums
