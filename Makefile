@@ -12,7 +12,7 @@ PAGE := $(WEB)/dist/.made
 train: $(VENV)/.train $(DATA)/metadata.json
 	$(BIN)/python -m aslx.train --config configs/quickstart.py --workdir $(RUN)
 	$(BIN)/python -m aslx.evaluate --workdir $(RUN) --split test
-	$(BIN)/python -m aslx.export --workdir $(RUN)
+	$(BIN)/python -m aslx.export --workdir $(RUN) --web
 
 live: $(VENV)/.serve $(PAGE) | $(RUN)/export/model.json
 	$(BIN)/python -m aslx.serve --workdir $(RUN)

@@ -24,6 +24,7 @@ EXTRAS = {
     "bench": ("keras", "psutil"),
     "export": ("ai_edge_litert", "flatbuffers", "tensorflow"),
     "gcs": ("gcsfs",),
+    "gpu-compile": ("jax_cuda13_plugin",),
     "pretrained": ("h5py", "safetensors"),
     "serve": (
         *("fastapi", "h11", "msgpack", "pydantic", "pydantic_core", "starlette", "uvicorn"),

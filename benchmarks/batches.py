@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+import benchmarks
 from aslx.describe import programs
 
 
@@ -28,3 +29,7 @@ def noise(
     batch["weight"][:] = 1
     batch["id"][:] = np.arange(rows)
     return batch
+
+
+if __name__ == "__main__":
+    benchmarks.no_command("train_step")

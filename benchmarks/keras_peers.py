@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+import benchmarks
 from benchmarks import turns
 
 # Makes a network from the module keras: the model, its loss, and shapes of inputs and targets.
@@ -172,3 +173,7 @@ def _repeated(backend: str, batch: tuple) -> Any:
         options.autotune.enabled = False
         return tf.data.Dataset.from_tensors(batch).repeat().with_options(options)
     return (batch for _ in itertools.repeat(None))
+
+
+if __name__ == "__main__":
+    benchmarks.no_command("train_step")

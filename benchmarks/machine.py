@@ -7,6 +7,7 @@ import platform
 import re
 from typing import Any
 
+import benchmarks
 from benchmarks import turns
 
 _PACKAGES = ("jax", "jaxlib", "flax", "keras", "tensorflow-cpu", "torch", "grain", "ai-edge-litert")
@@ -46,3 +47,7 @@ def product(size: int = 2048, dtype: str = "float32") -> turns.Work:
         jax.block_until_ready([dot(x, x) for _ in range(count)])
 
     return turns.Work(run, 2.0 * size**3)
+
+
+if __name__ == "__main__":
+    benchmarks.no_command("loader")

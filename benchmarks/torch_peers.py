@@ -7,12 +7,12 @@ Shape suffixes: B batch, S frames, M positions, T characters, N heads, H head wi
 """
 
 import functools
-import sys
 from typing import Any
 
+import benchmarks
+
 if __name__ == "__main__":  # Before torch, which may not be installed.
-    print("not a command: python -m benchmarks.train_step compares it with aslx", file=sys.stderr)
-    sys.exit(2)
+    benchmarks.no_command("train_step")
 
 import numpy as np
 import torch  # pyright: ignore[reportMissingImports]

@@ -17,6 +17,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+import benchmarks
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Options:
@@ -124,3 +126,7 @@ def race(contenders: list[Contender], *, turns: int, steps: int) -> dict[str, Ti
         name: Times([t[0] / steps for t in rows], [t[1] / steps for t in rows], *rows[-1][2:])
         for name, rows in found.items()
     }
+
+
+if __name__ == "__main__":
+    benchmarks.no_command("loader")

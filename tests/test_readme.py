@@ -132,6 +132,12 @@ def test_the_page_is_opened_by_make():
     assert "-m aslx.serve --workdir runs/quickstart" in said
 
 
+def test_make_train_exports_the_models_of_the_page_so_that_make_live_starts_at_once():
+    said = printed("make train", ROOT, "-n", "PYTHON=python3")
+    (export,) = [line for line in said.splitlines() if "-m aslx.export" in line]
+    assert "--workdir runs/quickstart --web" in export
+
+
 def test_one_test_runs():
     (command,) = job("run one test")
     assert "passed" in printed(command, ROOT)

@@ -38,8 +38,9 @@ class Shown:
 
 
 def draw(cfg: config_lib.Config, path: files.Path) -> None:
-    """Draws each augmentation of the config, at rate 1, and `data.join`, on a clip of the training
-    split. BadInput unless the config reads landmarks with texts."""
+    """Draws each augmentation, at the config's strengths, and two clips joined as by `data.join`,
+    on a clip of the training split. The titles also say to how many clips the config does it.
+    BadInput unless the config reads landmarks with texts."""
     landmarks_read = "landmarks" in cfg.features.source.reads and hasattr(cfg.features, "columns")
     if not landmarks_read or not isinstance(cfg.task, transcription.Task):
         what = "clips with classes" if "length" in cfg.features.source.reads else "images"
@@ -57,8 +58,9 @@ def draw(cfg: config_lib.Config, path: files.Path) -> None:
         rate = strengths.pop("rate")
         words = ", ".join(f"{k} {_word(v)}" for k, v in strengths.items())
         after = _augmented(cfg, field.name, augmentation, batch)
-        drawn[f"{field.name}   {words}   rate {rate:g}"] = after
-    drawn[f"data.join   share of the rows {cfg.data.join:g}"] = _shown(cfg, joined, joined)
+        drawn[f"{field.name} applied   {words}   {_often(rate)}"] = after
+    title = f"data.join: two clips joined   {_often(cfg.data.join)}"
+    drawn[title] = _shown(cfg, joined, joined)
     rows = -(-len(drawn) // _COLUMNS)
     figure = Figure((13.0, _HEIGHT * rows), layout="constrained")
     panels = figure.subfigures(rows, _COLUMNS, squeeze=False).ravel()
@@ -71,6 +73,10 @@ def draw(cfg: config_lib.Config, path: files.Path) -> None:
 def _features(cfg: config_lib.Config) -> Any:
     """The features of a config that `draw` did not refuse: of landmarks."""
     return cfg.features
+
+
+def _often(rate: float) -> str:
+    return f"(in the config: {f'{rate:.0%} of the clips' if rate else 'off'})"
 
 
 def _word(value: Any) -> str:

@@ -27,9 +27,11 @@ def convert(cfg: Any, model: Any, quantize: Quantize, rows: int | None = None) -
     shape = cfg.features.source.shape
     sizes = [n if isinstance(n, int) else rows for n in shape]
     spec = [tf.TensorSpec(sizes, tf.float32, name="inputs")]
-    words = [f"({', '.join(map(str, shape))})"] if rows is None else [None, None]
+    # The length is a symbol with `rows` too: only then the features compute what TFLite can.
+    words: list[str | None] = [f"({', '.join(map(str, shape))})"]
     if rows is not None:
         spec.append(tf.TensorSpec([1], tf.int32, name="frames"))
+        words.append(None)
     fn = jax2tf.convert(
         export_graph.answer(cfg, model, rows), polymorphic_shapes=words, with_gradient=False
     )

@@ -80,6 +80,8 @@ def export_run(workdir: str | files.Path, out: str = "", options: Options = Opti
     run = _opened(workdir, options)
     conversion.check_versions()
     evaluation = _evaluation(options, run)
+    if told := exports.replaced(folder):
+        print(told)
     models, every = _converted(options, run)
     report: dict[str, Any] = {"step": run.step, "quantize": options.quantize}
     report["model_bytes"] = len(models[options.quantize])

@@ -44,6 +44,17 @@ def check(out: files.Path) -> None:
             )
 
 
+def replaced(out: files.Path) -> str:
+    """A line that says which export a new one in `out` replaces; "" where there is none."""
+    if not files.exists(out / ABOUT):
+        return ""
+    try:
+        step = files.read_object(out / ABOUT).get("step")
+    except errors.BadInput:
+        return f"replacing a damaged export in {out}"
+    return f"replacing the export of step {step} in {out}"
+
+
 def _local(out: files.Path) -> pathlib.Path:
     """The folder itself if `out` is a link to it."""
     return pathlib.Path(os.path.realpath(out))

@@ -8,6 +8,7 @@ import matplotlib.colors
 import matplotlib.figure
 import numpy as np
 
+from aslx.figures import drawing
 from aslx.storage import files
 
 _CAPS: dict[str, Any] = {"ecolor": "tab:gray", "capsize": 2}  # Of error bars.
@@ -29,21 +30,61 @@ def new(
 
 def curves(lines: Sequence[dict], directory: files.Path) -> None:
     """loss.png, score.png and, of a classifier, accuracy.png from the lines of metrics.jsonl."""
-    figures = {"loss": ("loss", "eval_loss"), "score": ("score",)}
-    if any("accuracy" in line for line in lines):
-        figures["accuracy"] = ("accuracy", "eval_accuracy")
-    for name, series in figures.items():
+    for name in ("loss", "score", "accuracy"):
         figure, axes = new()
-        for key in series:
-            points = [(line["step"], line[key]) for line in lines if key in line]
-            if points:
-                marker = "o" if len(points) < 50 else None
-                axes.plot(*zip(*points, strict=True), marker=marker, markersize=3, label=key)
+        if name == "score":
+            _scores_by_step(axes, lines)
+        else:
+            _smoothed(axes, *_series(lines, name))
+            _line(axes, *_series(lines, f"eval_{name}"), label="evaluation", color="tab:orange")
         axes.set(xlabel="step", ylabel=name, title=f"{name} by step")
         axes.grid(alpha=0.3)
         if axes.lines:
             axes.legend()
-        save(figure, directory / f"{name}.png")
+        if axes.lines or name != "accuracy":
+            save(figure, directory / f"{name}.png")
+
+
+def _series(lines: Sequence[dict], *names: str) -> list[np.ndarray]:
+    """The steps of the lines that have all of these values, and the values."""
+    found = [[line[name] for name in ("step", *names)] for line in lines if {*names} <= {*line}]
+    return list(np.array(found, float).reshape(-1, 1 + len(names)).T)
+
+
+def _line(axes: Any, steps: np.ndarray, values: np.ndarray, **style: Any) -> None:
+    if len(steps):
+        axes.plot(steps, values, marker="o" if len(steps) < 50 else None, markersize=3, **style)
+
+
+def _smoothed(axes: Any, steps: np.ndarray, values: np.ndarray) -> None:
+    """The readings of training, each the mean since the one before, and above them, if there are
+    many, the mean of neighbours."""
+    beside = len(steps) // 40  # Readings on each side.
+    if not beside:
+        _line(axes, steps, values, label="training", color="tab:blue")
+        return
+    weights = np.where(np.isfinite(values), np.maximum(np.diff(steps, prepend=0), 1), 0)
+    window = np.ones(2 * beside + 1)
+    total = np.convolve(np.where(weights > 0, values, 0) * weights, window)[beside:-beside]
+    count = np.convolve(weights, window)[beside:-beside]
+    mean = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+    axes.plot(steps, values, color="tab:blue", alpha=0.3, linewidth=0.8, label="training")
+    label = f"training, mean of {len(window)} readings"
+    axes.plot(steps, mean, color="tab:blue", label=label)
+
+
+def _scores_by_step(axes: Any, lines: Sequence[dict]) -> None:
+    """The score of each evaluation with its 95 % interval. Clips of a single signer have none: its
+    ends are the score. Without intervals the axis has the whole range of scores, so that a small
+    change looks small."""
+    steps, scores = _series(lines, "score")
+    _line(axes, steps, scores, label="score", color="tab:blue")
+    at, low, high = _series(lines, "score_low", "score_high")
+    if (low < high).any():
+        style = {"color": "tab:blue", "alpha": 0.2, "linewidth": 2}
+        axes.fill_between(at, low, high, label="95 % interval", **style)
+    elif len(scores):
+        axes.set_ylim(min([0.0, *scores]), 1.0)
 
 
 def transcription(scores: dict, directory: files.Path) -> None:
@@ -117,7 +158,8 @@ def _characters(scores: dict, path: files.Path) -> None:
     image = left.imshow(np.where(share > 0, share, np.nan), cmap="viridis_r", norm=norm, zorder=3)
     figure.colorbar(image, ax=left, label="share of the row", shrink=0.7)
     of = [f"{_shown(c)} {int(n)}" for c, n in zip(place, counts.sum(1), strict=True)]
-    left.set_xticks(range(len(place)), [_shown(c) or "dropped" for c in place], rotation=90)
+    left.set_xticks(range(len(place)), [*map(drawing.visible, seen), "dropped"])
+    left.get_xticklabels()[-1].set_rotation(90)  # The one word.
     left.set_yticks(range(len(place)), [*of[:-1], f"added {int(counts[-1].sum())}"])
     left.tick_params(labelsize=7)
     left.grid(alpha=0.3)
@@ -155,7 +197,7 @@ def _calibration(found: dict, path: files.Path) -> None:
             align="edge",
             color="tab:gray",
             alpha=0.4,
-            label="how many characters",
+            label=f"how many {name} (highest bar: {weight.max(initial=0):,.0f})",
         )
         axes.plot([0, 1], [0, 1], color="black", linewidth=1, label="what it should be")
         sure, good = ([row[k] for row in bins] for k in ("confidence", "right"))
@@ -163,8 +205,7 @@ def _calibration(found: dict, path: files.Path) -> None:
         axes.set(xlim=(0, 1), ylim=(0, 1), xlabel=f"confidence of {name}", ylabel=ylabel)
         axes.set_title(f"{name}: ECE {found[name]['ece']:.3f}")
         axes.grid(alpha=0.3)
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=9)
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2, fontsize=7.5)
     save(figure, path)
 
 

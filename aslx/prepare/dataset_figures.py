@@ -1,6 +1,7 @@
 """Figures of a prepared data set: its characters or classes, its lengths, and some clips."""
 
 import collections
+import math
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -96,7 +97,8 @@ def classes(counts: Mapping[str, Mapping[str, int]], names: Sequence[str]) -> Fi
     if len(names) <= 60:
         ax.set_xticks(range(len(names)), names, rotation=45 if len(names) < 20 else 90)
     ax.margins(x=0.01)
-    ax.legend()
+    ax.set_ylabel("examples")
+    figure.legend(loc="outside right upper", frameon=False)
     return figure
 
 
@@ -120,7 +122,8 @@ def _histogram(values: np.ndarray, what: str) -> Figure:
     low, median, high = np.percentile(values, (25, 50, 75))
     half = f"half have {low:.3g} to {high:.3g} {what}, median {median:.3g}"
     figure, ax = _chart(7, f"{len(values):,} clips: {half}", fontsize=10)
-    counts, edges = np.histogram(values, bins=100, range=(0, values.max()))
+    bins = min(100, math.ceil(2 * len(values) ** (1 / 3)))  # Rice's rule.
+    counts, edges = np.histogram(values, bins)
     ax.stairs(counts, edges, fill=True, color=drawing.BLUE)
     ax.axvspan(low, high, color=drawing.GREY, alpha=0.25, lw=0, zorder=0)
     ax.locator_params(axis="y", integer=True)

@@ -12,6 +12,7 @@ COMMANDS = [
     for path in sorted((processes.ROOT / "benchmarks").glob("*.py"))
     if "cli.run(main)" in path.read_text()
 ]
+OTHERS = ("batches", "keras_peers", "machine", "torch_peers", "turns")
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -23,7 +24,13 @@ def test_a_benchmark_prints_its_options_without_extras(name, run, monkeypatch):
     assert "usage: " in run(module, "--help").succeeded()
 
 
-def test_the_torch_peers_name_the_benchmark_that_runs_them():
-    done = processes.run(processes.python("-m", "benchmarks.torch_peers", "--help"))
-    assert done.status == 2 and done.err.count("\n") == 1
-    assert "python -m benchmarks.train_step" in done.err
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_module_that_is_no_command_names_in_one_line_a_benchmark_that_uses_it(name):
+    done = processes.run(processes.python("-m", f"benchmarks.{name}", "--help"))
+    assert done.status == 2 and done.err.count("\n") == 1 and not done.out
+    assert "not a command: python -m benchmarks." in done.err
+
+
+def test_every_benchmark_is_a_command_or_says_that_it_is_none():
+    names = {path.stem for path in (processes.ROOT / "benchmarks").glob("[a-z]*.py")}
+    assert names == {*COMMANDS, *OTHERS}

@@ -40,6 +40,19 @@ def test_points_that_are_no_hands_are_pale_where_they_are_dropped(name, tmp_path
     assert [pale in colours for colours in shown] == [False, True]
 
 
+def test_titles_say_what_is_drawn_and_what_the_config_does(tmp_path, monkeypatch):
+    figures = []
+    monkeypatch.setattr(plots, "save", lambda figure, path: figures.append(figure))
+    clips = clip_augment.Clips(mirror=clip_augment.Mirror(rate=0.5))
+    cfg = dataclasses.replace(tiny.cfg(tiny.dataset(tmp_path)), augmentation=clips)
+    augmentation_figure.draw(cfg, tmp_path / "augment.png")
+    titles = [panel.get_suptitle() or "" for panel in figures[0].subfigs]
+    assert not any("rate" in title for title in titles)
+    (mirror,) = (title for title in titles if title.startswith("mirror applied"))
+    (joined,) = (title for title in titles if title.startswith("data.join: two clips joined"))
+    assert "in the config: 50% of the clips" in mirror and "in the config: off" in joined
+
+
 def test_strengths_are_the_configs(tmp_path):
     cfg = tiny.cfg(tiny.dataset(tmp_path))
     pictures = []

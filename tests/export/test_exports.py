@@ -10,7 +10,7 @@ import pytest
 
 from aslx import errors
 from aslx.export import __main__ as export
-from aslx.export import exported, exports
+from aslx.export import exported, exporting, exports
 from tests import killed, trees
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
@@ -45,6 +45,25 @@ def test_what_was_opened_outlives_the_export_that_replaces_it(tmp_path):
     assert {name: file.read() for name, file in found.files.items()} == killed.files(1)
     assert json.loads(found.described)["step"] == 1
     assert {path.name for path in tmp_path.iterdir()} == {"export"}
+
+
+def test_an_export_says_of_which_step_the_one_is_that_it_replaces(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(exporting, "_opened", lambda *_: None)
+    monkeypatch.setattr(exporting.conversion, "check_versions", lambda: None)
+    monkeypatch.setattr(exporting, "_evaluation", lambda *_: None)
+    monkeypatch.setattr(exporting, "_converted", lambda *_: {}["ends here"])
+    out = tmp_path / "export"
+
+    def said() -> str:
+        with pytest.raises(KeyError, match="ends here"):
+            exporting.export_run(tmp_path, str(out))
+        return capsys.readouterr().out
+
+    assert not said()
+    written(out, 7)
+    assert said() == f"replacing the export of step 7 in {out}\n"
+    (out / "model.json").write_text("{")
+    assert said() == f"replacing a damaged export in {out}\n"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="exchanges two names at once")

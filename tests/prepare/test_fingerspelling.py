@@ -199,6 +199,24 @@ def test_the_drawn_clips_show_hands_of_several_signers():
     assert dataset_figures.samples(kept[:1]) == kept[:1]
 
 
+def test_a_histogram_has_more_bins_of_more_clips(monkeypatch):
+    bins = []
+    histogram = np.histogram
+    monkeypatch.setattr(np, "histogram", lambda x, n: bins.append(n) or histogram(x, n))
+    for clips in (1, 44, 67_208, 10**6):
+        dataset_figures._histogram(np.arange(clips) % 300, "frames")
+    assert bins == [2, 8, 82, 100]
+
+
+def test_a_figure_of_classes_names_its_axis_and_has_its_legend_beside_the_bars():
+    counts = {"train": {"a": 5, "b": 7}, "test": {"a": 1, "b": 2}}
+    figure = dataset_figures.classes(counts, ["a", "b"])
+    figure.canvas.draw()
+    (ax,) = figure.axes
+    assert ax.get_ylabel() == "examples"
+    assert figure.legends[0].get_window_extent().x0 >= ax.get_window_extent().x1
+
+
 def test_figures_are_drawn_of_clips_without_a_hand_too(tmp_path):
     from PIL import Image, ImageSequence
 
