@@ -1,6 +1,7 @@
 """Accelerators: what their makers publish of them, and how to compile for them without one."""
 
 import dataclasses
+import importlib
 import math
 import os
 
@@ -110,7 +111,7 @@ def devices(topology: str) -> list:
 
         named = {"topology_name": topology}
     else:
-        import jax_cuda13_plugin  # noqa: F401 - aslx.cli says how to install it.
+        importlib.import_module("jax_cuda13_plugin")  # aslx.cli says how to install it.
 
         hosts, each = -(-math.prod(shape) // _GPUS_OF_A_HOST), min(math.prod(shape), 8)
         if math.prod(shape) != hosts * each:

@@ -4,10 +4,10 @@ XLA's own cost analysis counts the body of a loop once. Here an instruction coun
 loops around it run. A loop with an unknown number of trips counts once, and is also listed.
 """
 
-import collections
 import dataclasses
 import math
 import re
+from typing import Any
 
 from aslx.describe import hlo, products
 
@@ -48,10 +48,10 @@ class Collective:
 class Cost:
     """The cost of one run of a program on one chip."""
 
-    products: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
+    products: dict[str, float] = dataclasses.field(default_factory=dict)
     """FLOPs of matrix products and convolutions, two for each multiplication and addition, by kind:
     bf16, and f32 with its jax.lax.Precision: f32, f32 high, f32 highest."""
-    sources: collections.Counter[int] = dataclasses.field(default_factory=collections.Counter)
+    sources: dict[int, float] = dataclasses.field(default_factory=dict)
     """Bytes by the line of code that asked for them, as `hlo.sources` numbers it."""
     kernels: float = 0
     """Instructions that a GPU runs as kernels of their own, or as calls of a library."""
@@ -70,9 +70,8 @@ class Cost:
         return sum(self.sources.values())
 
     def add(self, other: "Cost", times: float = 1) -> None:
-        for mine, theirs in ((self.products, other.products), (self.sources, other.sources)):
-            for name, count in theirs.items():
-                mine[name] += count * times
+        _add(self.products, other.products, times)
+        _add(self.sources, other.sources, times)
         self.kernels += other.kernels * times
         for collective, count in other.collectives.items():
             # A collective that overlaps with other work appears in several fusions, and its parts
@@ -118,11 +117,11 @@ class _Walk:
             for name in i.called:
                 total.add(self.cost(name, fused or i.op == "fusion"))
         if count := products.multiplications(i, around):
-            total.products[products.kind(i, around)] += 2.0 * count
+            _add(total.products, {products.kind(i, around): 2.0 * count})
         if i.op.removesuffix("-start") in COLLECTIVES:
             total.collectives[_collective(i, around)] = 1
         if not fused and (moved := self._bytes(i, around)):
-            total.sources[i.frame] += moved
+            _add(total.sources, {i.frame: moved})
             total.kernels += 1
         return total
 
@@ -253,6 +252,11 @@ def _collective(i: hlo.Instruction, around: hlo.Computation) -> Collective:
         sum(a.bytes for a in moved),
         channel[1] if channel else i.name,
     )
+
+
+def _add(totals: dict[Any, float], more: dict[Any, float], times: float = 1) -> None:
+    for name, count in more.items():
+        totals[name] = totals.get(name, 0.0) + count * times
 
 
 def _has_scratch(i: hlo.Instruction) -> bool:

@@ -36,8 +36,8 @@ def multiplications(i: hlo.Instruction, around: hlo.Computation) -> int:
         found = re.search(r"lhs_contracting_dims=\{([\d,]*)\}", i.attributes)
         return _dot(i, around, found[1].split(",") if found else [])
     if i.op == "convolution":
-        shapes = (*(around[name].result[0] for name in i.operands), i.result[0])
-        return _convolution(i, *shapes)
+        left, right = (around[name].result[0] for name in i.operands)
+        return _convolution(i, left, right, i.result[0])
     if i.op != "custom-call":
         return 0
     target = _target(i)

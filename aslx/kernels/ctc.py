@@ -4,6 +4,7 @@ Shape suffixes: B batch, T frames, N labels, K classes, E both directions of eve
 """
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -105,7 +106,7 @@ class _Rows:
         # Between equal labels lies a blank.
         self.skips_EN = jnp.pad(labels_EN[:, 1:] != labels_EN[:, :-1], ((0, 0), (1, 0)))
 
-    def walk(self, unroll: int, keep: bool) -> tuple[jax.Array, jax.Array | None]:
+    def walk(self, unroll: int, keep: bool) -> tuple[jax.Array, Any]:
         """f32[E], of all alignments; with `keep`, f32[T,E,N], of all that are in a label."""
         rows, labels = self.skips_EN.shape
         at = jnp.arange(labels + 1)

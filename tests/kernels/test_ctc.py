@@ -68,5 +68,7 @@ def test_a_gradient_takes_one_loop():
     shapes = (2, 30, 7), (2, 30), (2, 5), (2, 5)
     kinds = (jnp.float32, bool, jnp.int32, bool)
     given = [jax.ShapeDtypeStruct(s, k) for s, k in zip(shapes, kinds, strict=True)]
-    grad = jax.grad(lambda *arrays: ctc.accelerator(*arrays, BLANK).sum())
+    grad = jax.grad(
+        lambda x, mask, labels, real: ctc.accelerator(x, mask, labels, real, BLANK).sum()
+    )
     assert str(jax.make_jaxpr(grad)(*given)).count("scan[") == 1
