@@ -111,11 +111,10 @@ def devices(topology: str) -> list:
 
         named = {"topology_name": topology}
     else:
-        importlib.import_module("jax_cuda13_plugin")  # aslx.cli says how to install it.
-
         hosts, each = -(-math.prod(shape) // _GPUS_OF_A_HOST), min(math.prod(shape), 8)
         if math.prod(shape) != hosts * each:
             raise errors.BadInput(f"no topology {topology!r}: more than 8 GPUs are hosts of 8")
+        importlib.import_module("jax_cuda13_plugin")  # aslx.cli says how to install it.
         named = {"topology": f"1x{hosts}x{each}", "target_config": _target(chip)}
     try:
         found = topologies.get_topology_desc(platform=chip.platform, **named).devices

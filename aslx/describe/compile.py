@@ -245,7 +245,8 @@ def changes(found: list[dict], before: list[dict]) -> str:
     return "\n".join(["changes", *rows])
 
 
-def _read(path: str) -> list[dict]:
+def read(path: str) -> list[dict]:
+    """The lines that this command printed into a file."""
     file = pathlib.Path(path)
     try:
         texts = [t for t in file.read_text(encoding="utf-8").splitlines() if t.startswith("{")]
@@ -258,7 +259,7 @@ def main() -> int:
     # A plugin for CUDA looks for a driver, and prints that there is none, before JAX is configured.
     os.environ["JAX_PLATFORMS"] = "cpu"
     command, cfg = config.parse(Command, lambda path: Command(config=path))
-    before = _read(command.against) if command.against else []
+    before = read(command.against) if command.against else []
     import jax
 
     jax.config.update("jax_platforms", "cpu")  # Uses no accelerator of this machine.

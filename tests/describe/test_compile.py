@@ -10,7 +10,7 @@ import re
 import jax
 import pytest
 
-from aslx import config, sharding
+from aslx import config, errors, sharding
 from aslx.describe import chips, compile, cost, programs
 from aslx.models import squeezeformer
 from aslx.runs import opening
@@ -146,11 +146,49 @@ def test_a_program_beyond_the_memory_does_not_fit():
     assert "does not fit" in compile.table([{"program": "train"} | line])
 
 
+LINE = {
+    "config": "a", "topology": "v5e:2x2", "program": "train", "batch_per_chip": 32, "frames": 384,
+    "fits": True, "memory_bytes": 1000, "flops": 1e9, "hbm_bytes": 1e6, "kernels": 10,
+    "least_seconds": 1e-3, "collective_seconds": 1e-4,
+}  # fmt: skip
+
+
+def test_an_epoch_and_a_run_cost_the_hours_of_all_chips():
+    asked = compile.Command(config="a", topology="v5e:2x2", clips=128 * 3600 * 1000, price=2.0)
+    said = compile.priced(LINE, asked, epochs=3)
+    assert "1.000 ms a step of 128 clips, 3,600.0 s an epoch" in said
+    assert "3.00 hours a run of 3 epochs: 12.00 chip-hours, 24.00 at 2 each" in said
+    # A GPU starts no kernel sooner than the one before it, and no step is shorter than its talk.
+    gpu = LINE | {"topology": "h200:4", "kernels": 2000}
+    asked = dataclasses.replace(asked, topology="h200:4", price=0.0)
+    assert compile.priced(gpu, asked, 1).startswith("at least 4.000 ms a step")
+
+
+def test_what_changed_since_is_told_of_each_program(tmp_path):
+    before = tmp_path / "before.jsonl"
+    before.write_text(f"a table\n{json.dumps(LINE | {'hbm_bytes': 2e6})}\n")
+    told = compile.changes([LINE, LINE | {"program": "predict"}], compile.read(str(before)))
+    assert "hbm_bytes 2e+06 -> 1e+06" in told and "predict: nothing to compare it with" in told
+    before.write_text("{")
+    with pytest.raises(errors.BadInput, match=r"--against .* cannot be read"):
+        compile.read(str(before))
+
+
+def test_an_unknown_program_is_named():
+    asked = compile.Command(config="a", programs=("trian",))
+    with pytest.raises(errors.BadInput, match="--programs trian: there are train, evaluate, predi"):
+        compile.lines(asked, TINY)
+
+
 def test_an_unknown_topology_is_an_error():
     with pytest.raises(
         ValueError, match="no figures for the chip of 'v9:2x2'; there are v5e, v6e, h"
     ):
         chips.of("v9:2x2")
+    with pytest.raises(ValueError, match="want one such as v5e:16x16 or h200:8"):
+        chips.devices("v5e:two")
+    with pytest.raises(ValueError, match="more than 8 GPUs are hosts of 8"):
+        chips.devices("h200:12")
     with pytest.raises(ValueError, match=r"no topology 'v5e:3x3': .*2x2x1"):
         chips.devices("v5e:3x3")
 
