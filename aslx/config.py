@@ -98,9 +98,12 @@ class Config:
     epochs: int = 10
     """May be more than a run in WORKDIR has had: it goes on, and from there on its learning rate
     follows the schedule of all of them."""
-    microbatches: int = 1
-    """Parts of a batch, each of one device, whose gradients are added up before a step; a multiple
-    of the devices, or 1: the whole batch at once."""
+    microbatch_rows: int = 0
+    """Rows of a part of a batch. Each device adds up the gradients of its parts, one after the
+    other, which takes less memory; 0: all of its rows at once."""
+    cached_rows: int = 0
+    """The same on CPUs and TPUs, where what lies between the layers of a few rows stays in the
+    processor's own memory, and which a GPU would not keep busy; 0: as `microbatch_rows`."""
     ema_decay: float = 0.0
     """Of the average of the parameters that is evaluated and exported; 0: none is kept."""
     eval_every: int = 1
@@ -111,6 +114,12 @@ class Config:
     """Steps between checkpoints, beside those at each evaluation."""
     log_every: int = 20
     """Steps between lines of metrics.jsonl."""
+
+    def rows_at_once(self, platform: str) -> int:
+        """Rows of a part of a batch on a platform, "cpu", "gpu" or "tpu"; 0: all of a device's."""
+        return (
+            self.microbatch_rows if platform == "gpu" else self.cached_rows or self.microbatch_rows
+        )
 
 
 # A run may go on with other values of these: they do not change what is computed.
@@ -225,8 +234,8 @@ def placed(cfg: Config, workdir: files.Path | None = None) -> Config:
         devices = there.mesh.cpu_devices
     else:
         power = 1 << ((os.cpu_count() or 1).bit_length() - 1)
-        parts = cfg.data.batching.multiple if cfg.microbatches == 1 else cfg.microbatches
-        devices = math.gcd(cfg.data.batching.multiple, parts, power)
+        parts = cfg.data.batching.multiple // (cfg.rows_at_once("cpu") or 1)
+        devices = math.gcd(parts, power)
     return dataclasses.replace(cfg, mesh=dataclasses.replace(cfg.mesh, cpu_devices=devices))
 
 

@@ -105,18 +105,16 @@ def step_options(mesh: jax.sharding.Mesh, deterministic: bool = False) -> Option
     return {"xla_disable_hlo_passes": ",".join(passes), "xla_cpu_prefer_vector_width": "512"}
 
 
-def check_rows(mesh: jax.sharding.Mesh, rows: int, microbatches: int = 1) -> None:
-    """BadInput where batches of `rows` rows do not divide over the devices and microbatches."""
-    if microbatches > 1 and microbatches % mesh.size:
-        raise errors.BadInput(
-            f"{microbatches} microbatches do not divide over {mesh.size} devices: make "
-            f"microbatches 1 or a multiple of {mesh.size}"
-        )
-    parts = max(mesh.size, microbatches)
+def check_rows(mesh: jax.sharding.Mesh, rows: int, at_once: int = 0) -> None:
+    """BadInput where batches of `rows` rows do not divide over the devices, or a device's rows into
+    parts of `at_once`."""
+    parts = mesh.size * (at_once or 1)
     if rows % parts:
+        said = f", {at_once} rows at once" if at_once else ""
         raise errors.BadInput(
-            f"a batch of {rows} rows does not divide over {mesh.size} devices and {microbatches} "
-            f"microbatches: make data.batching's rows a multiple of {parts}, or microbatches 1"
+            f"a batch of {rows} rows does not divide over {mesh.size} devices{said}: make "
+            f"data.batching's rows a multiple of {parts}"
+            + (", or microbatch_rows and cached_rows 0" if at_once else "")
         )
 
 

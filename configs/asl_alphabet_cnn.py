@@ -29,8 +29,6 @@ def get_config() -> config.Config:
         optim=optim.Config(
             peak_lr=1e-3, warmup=0.0, cosine=False, weight_decay=0.0, clip_norm=0.0, eps=1e-7
         ),
-        # One image at a time: what lies between its layers stays in a CPU's caches, and in the
-        # memory of a TPU's core.
-        microbatches=32,
+        cached_rows=1,
         epochs=40,
     )

@@ -42,7 +42,7 @@ def get_config() -> config.Config:
         ),
         # Muon learns the kernels, Adam the rest.
         optim=optim.Config(peak_lr=1.5e-3, warmup=0.05, weight_decay=0.02, muon_lr=0.02),
-        microbatches=8,
+        cached_rows=2,
         ema_decay=0.998,
         epochs=200,
         eval_every=50,

@@ -48,7 +48,7 @@ def trained(pictures, tmp_path_factory) -> pathlib.Path:
     assert made["clips"] == {"train": 42, "validation": 6, "test": 12}
     into = ("--config", "asl_alphabet_cnn", "--workdir", out / "run", *SMALL)
     data = ("--data.path", out / "data", "--task.classes", 3, "--data.batching.rows", 8)
-    result("train", *into, *data, "--microbatches", 8, "--epochs", 8, "--optim.peak-lr", 0.003)
+    result("train", *into, *data, "--cached-rows", 1, "--epochs", 8, "--optim.peak-lr", 0.003)
     return out
 
 

@@ -20,7 +20,7 @@ def of(
     cfg: config_lib.Config, mesh: jax.sharding.Mesh, rows: int, frames: int
 ) -> dict[str, tuple[Any, tuple]]:
     """The jitted step of each program and its abstract arguments, with batches of `rows` clips."""
-    sharding.check_rows(mesh, rows, cfg.microbatches)
+    sharding.check_rows(mesh, rows, cfg.rows_at_once(sharding.platform(mesh)))
     tx = optim.build(cfg.optim, _STEPS)
     state, _ = setup.state(cfg, mesh, tx)
     examples, key = batch(cfg, mesh, rows, frames), jax.eval_shape(lambda: jax.random.key(0))

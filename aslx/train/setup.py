@@ -85,7 +85,7 @@ def of(cfg: config_lib.Config) -> Setup:
     data = opening.training(cfg)
     shapes = data.shapes(cfg.data.batching, cfg.seed)
     for shape in shapes:
-        sharding.check_rows(mesh, shape.rows, cfg.microbatches)
+        sharding.check_rows(mesh, shape.rows, cfg.rows_at_once(sharding.platform(mesh)))
     steps_per_epoch = data.train(shapes, cfg.seed).steps_per_epoch
     tx = optim.build(cfg.optim, steps_per_epoch * cfg.epochs)
     stepped = frozen_cache.config(cfg) if cfg.cache_frozen else cfg
@@ -145,7 +145,7 @@ def train_step(
         task=cfg.task,
         features=cfg.features,
         augment=cfg.augmentation,
-        microbatches=cfg.microbatches,
+        rows_at_once=cfg.rows_at_once(sharding.platform(mesh)),
         devices=mesh.size,
         ema_decay=cfg.ema_decay,
         awp=cfg.awp,

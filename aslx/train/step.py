@@ -88,7 +88,8 @@ class Step:
     augment: config_lib.Augmentation | None
     tx: optax.GradientTransformation
     steps: int
-    microbatches: int = 1
+    rows_at_once: int = 0
+    """Of a part of a batch; 0: all."""
     devices: int = 1
     ema_decay: float = 0.0
     awp: optim.AWP = optim.AWP()
@@ -153,8 +154,8 @@ class Step:
     def accumulated(
         self, model: optax.Params, frozen: optax.Params, batch: Batch, key: jax.Array
     ) -> tuple[optax.Params, Metrics]:
-        """Mean gradient and metrics over the batch, in parts of `rows / microbatches` rows. Each
-        device adds up its own parts, one after the other; the devices' sums are added up once."""
+        """Mean gradient and metrics over the batch, in parts of `rows_at_once` rows. Each device
+        adds up its own parts, one after the other; the devices' sums are added up once."""
         of = functools.partial(self.gradients, model, frozen)
 
         def beside(rows: Batch, number: jax.Array) -> Gradient:
@@ -164,18 +165,17 @@ class Step:
         def add(total: Gradient, part: tuple[Batch, jax.Array]) -> tuple[Gradient, None]:
             return jax.tree.map(jnp.add, total, beside(*part)), None
 
-        if self.microbatches == 1:
+        parts = len(batch["weight"]) // self.rows_at_once if self.rows_at_once else 1
+        if parts == 1:
             grads, (count, sums) = of(batch, key)
         else:
             # A part has the same rows and key on every mesh.
-            split = self.devices, self.microbatches // self.devices
-            parts = {
-                k: v.reshape(*split, -1, *v.shape[1:]).swapaxes(0, 1) for k, v in batch.items()
-            }
-            numbers = jnp.arange(self.microbatches).reshape(split).T
-            first = jax.eval_shape(beside, {k: v[0] for k, v in parts.items()}, numbers[0])
+            split = self.devices, parts // self.devices
+            rows = {k: v.reshape(*split, -1, *v.shape[1:]).swapaxes(0, 1) for k, v in batch.items()}
+            numbers = jnp.arange(parts).reshape(split).T
+            first = jax.eval_shape(beside, {k: v[0] for k, v in rows.items()}, numbers[0])
             zero = self.spread(jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), first))
-            total, _ = jax.lax.scan(add, zero, (parts, numbers))
+            total, _ = jax.lax.scan(add, zero, (rows, numbers))
             grads, (count, sums) = jax.tree.map(lambda x: x.sum(0), total)
         count = jnp.maximum(count, 1)
         metrics = {name: total / jnp.maximum(n, 1) for name, (total, n) in sums.items()}

@@ -196,8 +196,7 @@ def test_an_unknown_topology_is_an_error():
 @pytest.mark.slow
 @pytest.mark.parametrize("path", processes.CONFIGS, ids=lambda path: path.stem)
 def test_every_config_fits_on_v5e(path):
-    # The microbatches of some configs are for two cores, and do not divide over 256 chips.
-    options = ("--topology", "v5e:16x16", "--microbatches", 1)
+    options = ("--topology", "v5e:16x16")
     words = processes.python("-m", "aslx", "compile", "--config", path, *options)
     printed = processes.run(words).succeeded()
     print(printed)  # pytest -rP shows the figures of all configs.

@@ -108,25 +108,31 @@ def test_batches_and_microbatches_must_divide_over_the_devices(cfg):
     three = plan.Bucketed(frames=512, buckets=2, multiple=3)
     with pytest.raises(ValueError, match="multiple of 8"):
         setup.of(tiny.with_data(cfg, batching=three))
-    with pytest.raises(ValueError, match="make microbatches 1 or a multiple of 8"):
-        setup.of(dataclasses.replace(cfg, microbatches=4))
+    with pytest.raises(ValueError, match=r"5 rows at once: make .* multiple of 40, or micro"):
+        setup.of(dataclasses.replace(cfg, microbatch_rows=5))
+
+
+def test_few_rows_at_once_are_for_caches_which_a_gpu_has_not(cfg):
+    both = dataclasses.replace(cfg, microbatch_rows=8, cached_rows=2)
+    assert [both.rows_at_once(platform) for platform in ("cpu", "tpu", "gpu")] == [2, 2, 8]
+    assert dataclasses.replace(cfg, microbatch_rows=8).rows_at_once("cpu") == 8
 
 
 def accumulated(s: setup.Setup, microbatches: int, devices: int, spread=step.where_it_is):
     """The program that accumulates gradients, as text, and its results for the first batch."""
-    state = s.init()
+    state, rows = s.init(), runs.first_batch(s)
     bound = step.Step(
         task=s.cfg.task,
         features=s.cfg.features,
         augment=None,
         tx=optim.build(s.cfg.optim, 8),
         steps=8,
-        microbatches=microbatches,
+        rows_at_once=0 if microbatches == 1 else len(rows["weight"]) // microbatches,
         devices=devices,
         spread=spread,
     )
     run = jax.jit(functools.partial(bound.accumulated, frozen=state.frozen))
-    arrays = {"model": state.model, "batch": runs.first_batch(s), "key": s.key}
+    arrays = {"model": state.model, "batch": rows, "key": s.key}
     return run.lower(**arrays).compile().as_text() or "", run(**arrays)
 
 
