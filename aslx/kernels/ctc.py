@@ -1,6 +1,7 @@
 """Connectionist temporal classification (Graves et al. 2006), with a gradient of its own.
 
-Shape suffixes: B batch, T frames, N labels, K classes, E both directions of every row (2 B).
+Shape suffixes: B batch, T frames, N labels, K classes, E the batch, or [2, B]: every row in both
+directions. On several devices the two lie beside each other, and nothing is sent.
 """
 
 import functools
@@ -41,8 +42,8 @@ def _loss(unroll: int, logits_BTK, mask_BT, labels_BN, real_BN, blank: int) -> j
     """`plain`. Autodiff of its loop is a second loop, and both write many small arrays at each
     frame. Here one loop goes from both ends of a clip at once, and keeps one array."""
     log_BTK = jax.nn.log_softmax(logits_BTK)
-    emitted_BTN, real_BT1 = _emitted(log_BTK, labels_BN), mask_BT[..., None]
-    rows = _Rows(emitted_BTN, log_BTK[..., blank], real_BT1, labels_BN, real_BN.sum(1))
+    emitted_BTN = _emitted(log_BTK, labels_BN)
+    rows = _Rows(emitted_BTN, log_BTK[..., blank], mask_BT, labels_BN, real_BN.sum(1))
     return -rows.walk(unroll, keep=False)[0]
 
 
@@ -52,20 +53,19 @@ def _forward(unroll, logits_BTK, mask_BT, labels_BN, real_BN, blank):
 
     def both(x: jax.Array, back: jax.Array) -> jax.Array:
         """The rows, and the same rows from their last frame and label to their first."""
-        return jnp.concatenate([x, back])
+        return jnp.stack([x, back])
 
     turned_BTN = emitted_BTN[:, ::-1, ::-1]
     rows = _Rows(
         both(emitted_BTN, turned_BTN),
         both(log_BTK[..., blank], log_BTK[:, ::-1, blank]),
-        both(mask_BT, mask_BT[:, ::-1])[..., None],
+        both(mask_BT, mask_BT[:, ::-1]),
         both(labels_BN, labels_BN[:, ::-1]),
         both(count_B, count_B),
         start_E=both(jnp.zeros_like(count_B), labels_BN.shape[1] - count_B),
     )
-    total_E, reached_TEN = rows.walk(unroll, keep=True)
-    total_B = total_E[: len(count_B)]
-    to_TBN, from_TBN = jnp.split(reached_TEN, 2, 1)
+    (total_B, _), reached_TEN = rows.walk(unroll, keep=True)
+    to_TBN, from_TBN = reached_TEN.swapaxes(0, 1)
     # Both ways have passed the frame that they meet in.
     met_BTN = (to_TBN + from_TBN[::-1, :, ::-1]).swapaxes(0, 1) - emitted_BTN
     share_BTN = jnp.exp(met_BTN - total_B[:, None, None]) * real_BN[:, None]
@@ -99,31 +99,35 @@ class _Rows:
     """The sum over alignments, frame by frame: probabilities, as logarithms, that the frames so far
     end in a label, or in the blank before or after it."""
 
-    def __init__(self, emitted_ETN, blank_ET, mask_ET1, labels_EN, count_E, start_E=None):
-        self.frames = tuple(x.swapaxes(0, 1) for x in (emitted_ETN, blank_ET[..., None], mask_ET1))
+    def __init__(self, emitted_ETN, blank_ET, mask_ET, labels_EN, count_E, start_E=None):
+        by_frame = emitted_ETN, blank_ET[..., None], mask_ET[..., None]
+        self.frames = tuple(jnp.moveaxis(x, -2, 0) for x in by_frame)
         self.count_E = count_E
         self.start_E = jnp.zeros_like(count_E) if start_E is None else start_E
         # Between equal labels lies a blank.
-        self.skips_EN = jnp.pad(labels_EN[:, 1:] != labels_EN[:, :-1], ((0, 0), (1, 0)))
+        self.skips_EN = _after(False, labels_EN[..., 1:] != labels_EN[..., :-1])
 
     def walk(self, unroll: int, keep: bool) -> tuple[jax.Array, Any]:
         """f32[E], of all alignments; with `keep`, f32[T,E,N], of all that are in a label."""
-        rows, labels = self.skips_EN.shape
-        at = jnp.arange(labels + 1)
-        blanks = jnp.where(at == self.start_E[:, None], 0.0, _NEVER)
-        first = blanks, jnp.full((rows, labels), _NEVER)
+        at = jnp.arange(self.skips_EN.shape[-1] + 1)
+        blanks = jnp.where(at == self.start_E[..., None], 0.0, _NEVER)
+        first = blanks, jnp.full(self.skips_EN.shape, _NEVER)
 
         def add(carry, frame):
             (blanks, inside), (emitted, blank, real) = carry, frame
-            before = jnp.pad(inside, ((0, 0), (1, 0)), constant_values=_NEVER)
-            skipped = jnp.where(self.skips_EN, before[:, :-1], _NEVER)
-            entered = jnp.logaddexp(jnp.logaddexp(inside, blanks[:, :-1]), skipped)
+            before = _after(_NEVER, inside)
+            skipped = jnp.where(self.skips_EN, before[..., :-1], _NEVER)
+            entered = jnp.logaddexp(jnp.logaddexp(inside, blanks[..., :-1]), skipped)
             new = jnp.logaddexp(blanks, before) + blank, entered + emitted
             carry = tuple(jnp.where(real, a, b) for a, b in zip(new, carry, strict=True))
             return carry, carry[1] if keep else None
 
         (blanks, inside), reached = jax.lax.scan(add, first, self.frames, unroll=unroll)
-        inside = jnp.pad(inside, ((0, 0), (1, 0)), constant_values=_NEVER)
         # A phrase ends in its last label, or in the blank after it.
-        ends = at == (self.start_E + self.count_E)[:, None]
-        return jnp.where(ends, jnp.logaddexp(blanks, inside), 0).sum(1), reached
+        ends = at == (self.start_E + self.count_E)[..., None]
+        return jnp.where(ends, jnp.logaddexp(blanks, _after(_NEVER, inside)), 0).sum(-1), reached
+
+
+def _after(first: float, x: jax.Array) -> jax.Array:
+    """x with one more value before the others of its last axis."""
+    return jnp.pad(x, [(0, 0)] * (x.ndim - 1) + [(1, 0)], constant_values=first)
