@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from aslx import config, errors
+from aslx.kernels import mode as modes
 from aslx.runs import trained_run
 from aslx.storage import config_json
 
@@ -31,6 +32,11 @@ class Ensemble:
     members: tuple[Any, ...]
     widths: tuple[int, ...] = dataclasses.field(metadata={"static": True})
     """Widths of the members' memories; () for networks that encode nothing."""
+
+    @property
+    def mode(self) -> modes.Mode:
+        """The kernels' forms, which are those of its members."""
+        return self.members[0].mode
 
     def encode(
         self, features_BSF: jax.Array, mask_BS: jax.Array, key: jax.Array | None = None
