@@ -96,14 +96,11 @@ class Config:
     mesh: sharding.Config = sharding.Config()
     seed: int = 0
     epochs: int = 10
-    """May be more than a run in WORKDIR has had: it goes on, and from there on its learning rate
-    follows the schedule of all of them."""
+    """May grow: a run goes on, and its learning rate follows the schedule of all of them."""
     microbatch_rows: int = 0
-    """Rows of a part of a batch. Each device adds up the gradients of its parts, one after the
-    other, which takes less memory; 0: all of its rows at once."""
+    """Rows whose gradients a device computes at once, and adds up part by part; 0: all of its."""
     cached_rows: int = 0
-    """The same on CPUs and TPUs, where what lies between the layers of a few rows stays in the
-    processor's own memory, and which a GPU would not keep busy; 0: as `microbatch_rows`."""
+    """The same on CPUs and TPUs, which keep few rows in caches; 0: as `microbatch_rows`."""
     ema_decay: float = 0.0
     """Of the average of the parameters that is evaluated and exported; 0: none is kept."""
     eval_every: int = 1
@@ -116,10 +113,8 @@ class Config:
     """Steps between lines of metrics.jsonl."""
 
     def rows_at_once(self, platform: str) -> int:
-        """Rows of a part of a batch on a platform, "cpu", "gpu" or "tpu"; 0: all of a device's."""
-        return (
-            self.microbatch_rows if platform == "gpu" else self.cached_rows or self.microbatch_rows
-        )
+        """Rows of a part of a batch on "cpu", "gpu" or "tpu"; 0: all of a device's."""
+        return (self.cached_rows if platform != "gpu" else 0) or self.microbatch_rows
 
 
 # A run may go on with other values of these: they do not change what is computed.
@@ -248,8 +243,7 @@ def trained(workdir: files.Path) -> bool:
 
 
 def of_run(workdir: files.Path) -> Config | None:
-    """The config of the run that was trained in a directory. One without a checkpoint was not: it
-    loses nothing if another config takes its place."""
+    """The config of the run in a directory; one without a checkpoint has nothing to lose."""
     path = workdir / "config.json"
     return read(path) if files.exists(path) and trained(workdir) else None
 
