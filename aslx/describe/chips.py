@@ -111,8 +111,9 @@ def devices(topology: str) -> list:
 
         named = {"topology_name": topology}
     else:
-        hosts, each = -(-math.prod(shape) // _GPUS_OF_A_HOST), min(math.prod(shape), 8)
-        if math.prod(shape) != hosts * each:
+        count = math.prod(shape)
+        hosts, each = -(-count // _GPUS_OF_A_HOST), min(count, _GPUS_OF_A_HOST)
+        if count != hosts * each:
             raise errors.BadInput(f"no topology {topology!r}: more than 8 GPUs are hosts of 8")
         importlib.import_module("jax_cuda13_plugin")  # aslx.cli says how to install it.
         named = {"topology": f"1x{hosts}x{each}", "target_config": _target(chip)}

@@ -92,14 +92,14 @@ def _figures(found: Any, chip: chips.Chip) -> dict[str, Any]:
     compute, memory = chip.compute_seconds(found.products), found.bytes / chip.bandwidth
     return {
         "flops": found.flops,
-        "products": dict(found.products),
+        "products": found.products,
         "hbm_bytes": found.bytes,
         "kernels": found.kernels,
         "compute_seconds": compute,
         "hbm_seconds": memory,
         "least_seconds": max(compute, memory),
         "unknown_loops": [
-            {"products": dict(u.products), "hbm_bytes": u.bytes, "kernels": u.kernels}
+            {"products": u.products, "hbm_bytes": u.bytes, "kernels": u.kernels}
             for u in found.unknown
         ],
         "collectives": [
@@ -135,7 +135,6 @@ def lines(command: Command, cfg: config.Config) -> list[dict[str, Any]]:
     if chip.platform == "cuda":
         # XLA cannot time Triton's tiles here, and some of those that it takes untimed do not fit.
         options = sharding.options(mesh, False) | {"xla_gpu_enable_triton_gemm": False}
-    needed = model_flops.of(cfg, rows, command.frames)
     found = []
     for name, (step, arguments) in programs.of(cfg, mesh, rows * mesh.size, command.frames).items():
         if name not in command.programs:
@@ -155,6 +154,7 @@ def lines(command: Command, cfg: config.Config) -> list[dict[str, Any]]:
             told = chips.collective_seconds(line["collectives"], command.topology)
             line["collective_seconds"] = told
             if name == "train":
+                needed = model_flops.of(cfg, rows, command.frames)
                 line["model_flops"] = needed
                 kind = "bf16" if getattr(cfg.model, "dtype", "") == "bfloat16" else "f32"
                 line["share_of_peak"] = needed / chip.flops[kind] / line["least_seconds"]
