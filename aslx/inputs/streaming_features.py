@@ -102,8 +102,10 @@ class Streaming:
     ) -> tuple[jax.Array, State]:
         """The features f32[B,T,D] of the next frames, 0 where the mask is false, and the state
         behind them. Frames that are no real ones come last."""
-        x_BTC = resampling.coordinates(landmarks_BTN3).astype(jnp.float32)
-        x_BTN3 = jnp.where(mask_BT[..., None, None], x_BTC.reshape(landmarks_BTN3.shape), jnp.nan)
+        # As in records, so that serving sees the values of training; TFLite computes no float16.
+        x_BTN3 = landmarks_BTN3.astype(jnp.float16).astype(jnp.float32)
+        known = mask_BT[..., None, None] & (jnp.abs(x_BTN3) < jnp.inf)
+        x_BTN3 = jnp.where(known, x_BTN3, jnp.nan)
         sums_BT2K = self._running(state["sums"], x_BTN3, mask_BT)
         seen_BT2 = sums_BT2K[..., 0]
         left_BT = seen_BT2[..., 1] > seen_BT2[..., 0]
