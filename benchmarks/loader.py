@@ -47,7 +47,7 @@ def prepare(folder: pathlib.Path, clips: int, frames: int) -> None:
     import tensorflow_datasets as tfds
 
     from aslx.prepare import shards, workers
-    from aslx.schema import landmarks
+    from aslx.schema import landmarks, vocab
 
     shape = (frames, len(landmarks.HOLISTIC130.points), 3)
     encoding = tfds.features.Encoding.BYTES
@@ -80,7 +80,7 @@ def ours(folder: pathlib.Path, rows: int, workers: int) -> Any:
     """Batches as training reads them: planned and shuffled, with texts and signers."""
     from aslx.data import loader, plan, record_fields, records
     from aslx.kernels import malloc_tuning
-    from aslx.schema import landmarks
+    from aslx.schema import landmarks, vocab
 
     malloc_tuning.keep()
     data, points = records.Records(folder, "train"), landmarks.HOLISTIC130
@@ -88,7 +88,7 @@ def ours(folder: pathlib.Path, rows: int, workers: int) -> Any:
     wanted = (
         record_fields.landmarks_clip(points, points),
         record_fields.SIGNER,
-        record_fields.Text(64),
+        record_fields.Text(64, vocab.KAGGLE),
     )
     planned = plan.Train(data.index.frames, shapes, 0)
     batches = iter(loader.stream(loader.Batches(data, planned, 1 << 30, wanted), workers=workers))
@@ -130,7 +130,7 @@ def baselines(folder: pathlib.Path, rows: int) -> Any:
     import tensorflow as tf
 
     from aslx.data import records
-    from aslx.schema import landmarks
+    from aslx.schema import landmarks, vocab
 
     columns, path = landmarks.HOLISTIC130.columns, str(folder / "baselines.tfrecord")
     data = records.Records(folder, "train")

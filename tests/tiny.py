@@ -63,7 +63,7 @@ def dataset(
     selection=SELECTION,
     seed: int = 0,
     frames=(4, 60),
-    alphabet: str = vocab.CHARACTERS,
+    alphabet: str = vocab.KAGGLE.characters,
     characters=(1, 6),
 ) -> pathlib.Path:
     """Writes shards of clips that spell random phrases; `counts`: the clips in each shard of each

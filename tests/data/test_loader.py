@@ -22,7 +22,7 @@ from aslx.schema import landmarks, vocab
 from tests import tiny
 
 WANTED = phrase_features.Modern().selection
-FIELDS = (record_fields.landmarks_clip(tiny.SELECTION, WANTED), record_fields.Text(8))
+FIELDS = (record_fields.landmarks_clip(tiny.SELECTION, WANTED), record_fields.Text(8, vocab.KAGGLE))
 
 
 def batches(directory, epochs: int = 3, **changes) -> loader.Batches:
@@ -55,7 +55,7 @@ def test_the_rows_of_a_batch_are_the_planned_records(dataset, data):
     some = data.draw(st.lists(st.sampled_from(points), unique=True, min_size=1) | st.just(points))
     field = record_fields.landmarks_clip(tiny.SELECTION, landmarks.Selection("some", tuple(some)))
     one = plan.Batch(plan.Shape(120, count), first, second)
-    read = (field, record_fields.SIGNER, record_fields.Text(16))
+    read = (field, record_fields.SIGNER, record_fields.Text(16, vocab.KAGGLE))
     batch = loader.Batches(found, [one], 1, read)[0]
     assert batch["landmarks"].shape == (count, 120, len(some), 3)
     np.testing.assert_array_equal(batch["id"], first)
@@ -68,7 +68,7 @@ def test_the_rows_of_a_batch_are_the_planned_records(dataset, data):
         assert batch["landmarks"][row].tobytes() == padded.tobytes()
         assert batch["length"][row] == len(clip) and batch["weight"][row] == bool(parsed)
         phrases = [features["phrase"].bytes_list.value[0].decode() for features in parsed]
-        assert vocab.decode(batch["tokens"][row]) == " ".join(phrases)
+        assert vocab.KAGGLE.decode(batch["tokens"][row]) == " ".join(phrases)
         signers = [features["signer"].int64_list.value[0] for features in parsed]
         assert batch["signer"][row] == (signers or [-1])[-1]
 
@@ -107,15 +107,18 @@ def test_a_corrupt_record_has_weight_zero_where_it_may_be_skipped(corrupt, caplo
 
 def test_too_long_phrases_are_an_error_that_names_their_number_the_longest_and_the_option(dataset):
     records = batches(dataset).records
-    record_fields.Text(5).check(records)
+    record_fields.Text(5, vocab.KAGGLE).check_fits(records)
     message = r"^\d+ of the 80 phrases of train in .*=1, the longest has 5 .* --task.max-tokens 5$"
     with pytest.raises(ValueError, match=message):
-        record_fields.Text(1).check(records)
+        record_fields.Text(1, vocab.KAGGLE).check_fits(records)
 
 
 @pytest.mark.parametrize(
     ("field", "column", "name"),
-    [(record_fields.Text(8), "characters", "phrase"), (record_fields.LABEL, "label", "label")],
+    [
+        (record_fields.Text(8, vocab.KAGGLE), "characters", "phrase"),
+        (record_fields.LABEL, "label", "label"),
+    ],
 )
 def test_records_that_lack_what_the_task_needs_are_an_error(dataset, field, column, name):
     records = batches(dataset).records

@@ -41,7 +41,7 @@ AUTOREGRESSIVE = pytest.mark.parametrize(
 def build(cfg: Any) -> Any:
     """A network as if trained: with its biases at zero, padding would do no harm that shows."""
     rng = np.random.default_rng(1)
-    model = jax.jit(lambda: cfg.build(6, rngs=nnx.Rngs(0)))()
+    model = jax.jit(lambda: cfg.build(6, 59, rngs=nnx.Rngs(0)))()
     return jax.tree.map(lambda x: x + 0.1 * rng.normal(size=x.shape).astype(np.float32), model)
 
 

@@ -21,7 +21,7 @@ from tests.models import test_networks as networks
 @networks.MODERN
 def test_a_reversed_decoder_is_another_one_and_changes_no_other_weight(cfg):
     plain, both = (
-        stored.flatten(dataclasses.replace(cfg, reverse=reverse).build(6, rngs=nnx.Rngs(0)))
+        stored.flatten(dataclasses.replace(cfg, reverse=reverse).build(6, 59, rngs=nnx.Rngs(0)))
         for reverse in (False, True)
     )
     more = set(both) - set(plain)
@@ -64,5 +64,5 @@ def test_the_exported_file_is_the_same_with_and_without_it(tmp_path):
 def test_a_text_that_is_not_decoded_has_no_reverse():
     with pytest.raises(ValueError, match="no decoder to reverse"):
         dataclasses.replace(networks.SQUEEZEFORMER, decoder_layers=0, reverse=True).build(
-            6, rngs=nnx.Rngs(0)
+            6, 59, rngs=nnx.Rngs(0)
         )

@@ -170,7 +170,7 @@ def test_the_csv_lists_every_sequence_of_the_files_once(whole):
             assert list(held) == [int(r["sequence_id"]) for r in rows if r["path"] == path]
         assert all(pathlib.Path(r["path"]).stem == r["file_id"] for r in rows)
     assert listed == {str(p.relative_to(whole)) for p in whole.rglob("*.parquet")}
-    vocab.check(whole / "character_to_prediction_index.json")
+    assert vocab.read(whole / "character_to_prediction_index.json") == vocab.KAGGLE
 
 
 def test_sequence_ids_of_the_full_sets_differ():
@@ -224,7 +224,7 @@ def _letters(count: int, signers: int = 200) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng((0, 2))
     crowd = people.draw(rng, signers)
     who, label = rng.integers(signers, size=count), rng.integers(len(AZ), size=count)
-    char = vocab.encode(AZ).astype(int)[label]
+    char = vocab.KAGGLE.encode(AZ).astype(int)[label]
     stroke = handshapes.STROKES[char, rng.integers(strokes.STEPS, size=count)]
     angles = crowd.angles[who, char] + np.radians(3.5) * rng.normal(size=(count, handshapes.JOINTS))
     palms = crowd.palms[who, char] + np.radians(4) * rng.normal(size=(count, 3))
