@@ -47,7 +47,7 @@ def prepare(folder: pathlib.Path, clips: int, frames: int) -> None:
     import tensorflow_datasets as tfds
 
     from aslx.prepare import shards, workers
-    from aslx.schema import landmarks, vocab
+    from aslx.schema import landmarks
 
     shape = (frames, len(landmarks.HOLISTIC130.points), 3)
     encoding = tfds.features.Encoding.BYTES
@@ -130,7 +130,7 @@ def baselines(folder: pathlib.Path, rows: int) -> Any:
     import tensorflow as tf
 
     from aslx.data import records
-    from aslx.schema import landmarks, vocab
+    from aslx.schema import landmarks
 
     columns, path = landmarks.HOLISTIC130.columns, str(folder / "baselines.tfrecord")
     data = records.Records(folder, "train")

@@ -88,8 +88,8 @@ def prepare(
     """
     from aslx.prepare import dataset_figures
 
-    every_row, alphabet = table(source, asked)
-    rows, split = divide(every_row, asked)
+    rows, split = divide(table(source, asked), asked)
+    alphabet = mapped(source) or vocab.of_phrases([row.phrase for row in rows])
     if split.note:
         print(f"split: {split.note}")
     folder = scratch / "spool"
@@ -111,9 +111,8 @@ def prepare(
     return summary.summarise(every, split, same)
 
 
-def table(source: files.Path, asked: Options) -> tuple[list[phrase_clips.Row], vocab.Alphabet]:
-    """The rows of the csv files wanted, and the alphabet of their phrases: that of the map beside
-    the csv files or, without one, the characters that occur. BadInput names file and line."""
+def table(source: files.Path, asked: Options) -> list[phrase_clips.Row]:
+    """The rows of the csv files wanted; BadInput names file and line."""
     wanted = [TRAIN] * asked.train + [SUPPLEMENTAL] * asked.supplemental
     tables = [source / name for name in wanted if files.exists(source / name)]
     if asked.phrases is not None:
@@ -123,15 +122,12 @@ def table(source: files.Path, asked: Options) -> tuple[list[phrase_clips.Row], v
     if not tables:
         names = " and no ".join(wanted) or "csv left to read"
         raise errors.BadInput(f"{source} has no {names}: point --source at Kaggle's folder")
-    mapped = None
-    if files.exists(source / MAP):
-        with remote_files.here(source, [MAP]) as here:
-            mapped = vocab.read(here / MAP)
+    alphabet = mapped(source)
     lines, numbers, names = _lines(tables, (*_CLIP, "phrase"))
     if not lines:
         raise errors.BadInput(f"{' and '.join(map(str, tables))} list no sequence")
     of = zip(lines, numbers, strict=True)
-    rows = [_row(line, number, names, mapped) for line, number in of]
+    rows = [_row(line, number, names, alphabet) for line, number in of]
     counts = collections.Counter((row.path, row.sequence_id) for row in rows)
     ((path, sequence_id), times) = counts.most_common(1)[0]
     if times > 1:
@@ -141,7 +137,15 @@ def table(source: files.Path, asked: Options) -> tuple[list[phrase_clips.Row], v
     for path in dict.fromkeys(row.path for row in rows):
         if not files.is_file(source / path):
             raise errors.BadInput(f"{source / path} is missing, and a csv beside it lists it")
-    return rows, mapped or vocab.of_phrases([row.phrase for row in rows])
+    return rows
+
+
+def mapped(source: files.Path) -> vocab.Alphabet | None:
+    """The alphabet of the map beside the csv files; None where there is no map."""
+    if not files.exists(source / MAP):
+        return None
+    with remote_files.here(source, [MAP]) as here:
+        return vocab.read(here / MAP)
 
 
 def signers(source: pathlib.Path) -> dict[tuple[str, int], int]:

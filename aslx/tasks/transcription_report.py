@@ -116,8 +116,8 @@ class Report:
         if scores["too_long"]:
             lines.append(
                 f"{scores['too_long']} phrases have more than task.max_tokens={self.max_tokens} "
-                "characters: decoding stops there, so the rest counts as left out, and the losses are "
-                "without these clips"
+                "characters: decoding stops there, so the rest counts as left out, and the losses "
+                "are without these clips"
             )
         if scores.get("eval_unaligned"):
             lines.append(

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aslx import errors
 from aslx.data import framing, loader, plan, record_fields, records
 from aslx.inputs import phrase_features
 from aslx.schema import landmarks, vocab
@@ -103,6 +104,43 @@ def test_a_corrupt_record_has_weight_zero_where_it_may_be_skipped(corrupt, caplo
     assert "damaged payload" in caplog.text
     for batch in epoch:  # And nothing of its clip remains.
         assert not batch["landmarks"][batch["weight"] == 0].any()
+
+
+def test_phrases_of_another_alphabet_are_read_and_longer_ones_are_marked(tmp_path):
+    letters = "їжґ"
+    data = records.Records(tiny.dataset(tmp_path, alphabet=letters), "train")
+    alphabet = vocab.of_metadata(data.metadata)
+    text = record_fields.Text(3, alphabet)
+    text.check(data)
+    assert alphabet.characters == letters and text.between == ""
+    batch, rows = text.allocate(80, 1), np.arange(80)
+    text.write(batch, rows, data, rows)
+    long = 0
+    for i, features in enumerate(data):
+        phrase = features["phrase"].bytes_list.value[0].decode()
+        assert data.index.characters[i] == len(phrase)
+        long += len(phrase) > 3
+        if len(phrase) > 3:
+            assert (batch["tokens"][i] == vocab.LONG).all()
+        else:
+            assert alphabet.decode(batch["tokens"][i]) == phrase
+    assert 0 < long == text.long(data).sum() < 80
+    joined = record_fields.Text(10, alphabet)
+    batch = joined.allocate(1, 1)
+    for i in (0, 1):
+        joined.write(batch, np.array([0]), data, np.array([i]))
+    both = b"".join(data[i]["phrase"].bytes_list.value[0] for i in (0, 1)).decode()
+    assert alphabet.decode(batch["tokens"][0]) == both
+
+
+def test_a_character_outside_of_the_alphabet_is_named_with_both_sizes(tmp_path):
+    data = records.Records(tiny.dataset(tmp_path, alphabet="abї"), "train")
+    message = (
+        r"^train in .* has phrases with 'ї': its alphabet has 3 characters, and the model's 59 are "
+        r"without it: [^\n]*$"
+    )
+    with pytest.raises(errors.BadInput, match=message):
+        record_fields.Text(8, vocab.KAGGLE).check(data)
 
 
 def test_too_long_phrases_are_an_error_that_names_their_number_the_longest_and_the_option(dataset):

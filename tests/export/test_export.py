@@ -14,10 +14,11 @@ import pytest
 
 from aslx import errors
 from aslx.export import comparison, conversion, exporting, float16_weights, tflite
+from aslx.export import exported as exported_lib
 from aslx.models import fingerspelling_lstm
-from aslx.runs import evaluator, trained_run
+from aslx.runs import evaluator, opening, trained_run
 from aslx.schema import landmarks, vocab
-from tests import tiny_runs
+from tests import tiny, tiny_runs
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 HOSTILE = (0, 1, 2, 5, 31, 32, 33, 128, 807, 2000)
@@ -219,3 +220,20 @@ def test_a_zip_that_kaggle_would_refuse_is_not_made(monkeypatch):
     noise = np.random.default_rng(0).bytes(5000)
     with pytest.raises(errors.BadInput, match="--quantize float16 or int8"):
         exporting.submission(noise, {})
+
+
+def test_another_alphabet_is_exported_with_its_characters_and_without_a_submission(
+    tmp_path, capsys
+):
+    (tmp_path / "data").mkdir()
+    data = tiny.dataset(tmp_path / "data", {"train": [2], "test": [3]}, alphabet="їжґ")
+    workdir = tiny_runs.untrained(opening.settled(tiny.cfg(data)), tmp_path / "run")
+    done = exporting.export_run(workdir)
+    assert "no submission.zip: the competition reads 59 characters" in capsys.readouterr().out
+    assert done.file == "model.tflite" and not (done.folder / "submission.zip").exists()
+    export = exported_lib.open_export(str(done.folder))
+    assert export.about.answers == ["ї", "ж", "ґ"]
+    run = trained_run.open_run(workdir)
+    clips = list(evaluator.Evaluation(run.cfg, run.mesh, "test").clips())
+    for outputs in export.answers(clips):
+        assert outputs.shape[1] == 4 and set(export.report(outputs)["text"]) <= set("їжґ")

@@ -185,6 +185,38 @@ def test_class_weights_scale_the_losses_of_characters():
     assert total([9], class_weights=weights) == pytest.approx(total([9]))
     assert total([5], class_weights=weights) == pytest.approx(total([5]) * 1.5)
 
+    with pytest.raises(errors.BadInput, match="61 class_weights: the alphabet has 62 ids"):
+        total([5], class_weights=weights[1:])
+
+
+@pytest.mark.parametrize(
+    ("head", "positions", "more"),
+    [(heads.CTC(), 6, 1), (heads.Autoregressive(), 5, 3), (heads.PerPosition(), 6, 3)],
+)
+def test_a_phrase_too_long_for_its_row_counts_nothing_in_the_loss(head, positions, more):
+    task = transcription.Task(head=head, max_tokens=4, alphabet=vocab.Alphabet(characters="жїґ"))
+    width = len(task.alphabet) + more
+    logits = np.random.default_rng(0).normal(size=(2, positions, width))
+    mask, x = jnp.ones((2, positions), bool), jnp.zeros((2, positions, 1))
+    tokens = jnp.array([[0, 2, vocab.NONE, vocab.NONE], [vocab.LONG] * 4])
+
+    def loss(n):
+        rows = {"tokens": tokens[:n], "weight": jnp.ones(n)}
+        return task.loss(Scores(logits[:n]), x[:n], mask[:n], rows, None)
+
+    both, alone = (jax.tree.map(float, loss(n)) for n in (2, 1))
+    assert both == alone and both[0] > 0
+
+
+def test_the_data_set_decides_the_alphabet_and_a_run_that_goes_on_keeps_its_own():
+    task = transcription.Task(fallback="ab", fallback_below=0.1)
+    settled = task.settled({"alphabet": "abї"})
+    assert settled.alphabet.characters == "abї" and settled.kept == {"alphabet": "abї"}
+    assert task.settled({"alphabet": "cba"} | settled.kept) == settled
+    assert task.settled({}).alphabet == vocab.KAGGLE
+    with pytest.raises(errors.BadInput, match="'b', which no id stands for"):
+        task.settled({"alphabet": "aї"})
+
 
 def test_an_option_decodes_a_network_with_both_heads_by_ctc_alone():
     both = transcription.Task(head=heads.Autoregressive(ctc_weight=0.3), beams=4)
