@@ -30,7 +30,7 @@ class Report:
 
     alphabet: vocab.Alphabet
     max_tokens: int
-    """Characters after which decoding stops."""
+    """Characters after which a decoder stops, and a search."""
 
     def beside(self) -> dict[str, bytes]:
         return {}
@@ -61,8 +61,7 @@ class Report:
     def score(
         self, targets: Sequence[str], answers: Sequence[Answer], signers: np.ndarray
     ) -> dict[str, float]:
-        """`too_long` counts the clips whose phrases have more than `max_tokens` characters: what is
-        not decoded counts as left out."""
+        """`too_long` counts the phrases of more than `max_tokens` characters."""
         scores = metrics.transcription(targets, list(map(self.text, answers)), signers)
         return scores | {"too_long": sum(len(target) > self.max_tokens for target in targets)}
 
@@ -113,11 +112,11 @@ class Report:
                 f"never seen in training: {scores['unseen_signers']} of the signers and "
                 f"{scores['unseen_phrases']} of the {scores['phrases']} phrases"
             )
-        if scores["too_long"]:
+        if scores.get("too_long"):
             lines.append(
                 f"{scores['too_long']} phrases have more than task.max_tokens={self.max_tokens} "
-                "characters: decoding stops there, so the rest counts as left out, and the losses "
-                "are without these clips"
+                "characters: the losses are without them, and what a decoder or a search did not "
+                "write, because they stop there, counts as left out"
             )
         if scores.get("eval_unaligned"):
             lines.append(
