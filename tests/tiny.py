@@ -3,9 +3,11 @@
 import dataclasses
 import json
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 from PIL import Image
@@ -145,6 +147,22 @@ def config_file(
         f"    return tiny.{make.__name__}(pathlib.Path({str(data)!r}){values})\n"
     )
     return path
+
+
+def filled(make: Callable[[], Any], seed: int = 1) -> Any:
+    """The network that `make` makes with other values, as if trained: with biases at zero, padding
+    would do no harm that shows. The initialisers need not be compiled, which takes seconds."""
+    rng = np.random.default_rng(seed)
+
+    def value(path: tuple, leaf: jax.ShapeDtypeStruct) -> jax.Array:
+        x = rng.normal(size=leaf.shape)
+        if len(leaf.shape) > 1 and "bias" not in jax.tree_util.keystr(path):
+            x = x / leaf.size**0.25  # About the square root of a square matrix' inputs.
+        else:
+            x = 0.1 * x + ("scale" in jax.tree_util.keystr(path))
+        return jnp.asarray(x, leaf.dtype)
+
+    return jax.tree_util.tree_map_with_path(value, jax.eval_shape(make))
 
 
 def pictures(folder: pathlib.Path, classes: Mapping[str, tuple[int, int]], count: int) -> None:

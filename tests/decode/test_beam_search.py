@@ -14,6 +14,7 @@ from flax import nnx
 from aslx.decode import beam_search, decoding, ngrams
 from aslx.models import lstm, transformer
 from aslx.schema import vocab
+from tests import tiny
 
 RNG = np.random.default_rng(0)
 CLIPS, FRAMES, LENGTH, BEAMS = 100, 14, 6, 4
@@ -134,7 +135,7 @@ def slow_beams(
 
 @pytest.fixture(params=[TRANSFORMER, LSTM], ids=["transformer", "lstm"])
 def model(request):
-    model = jax.jit(lambda: request.param.build(6, rngs=nnx.Rngs(3)))()
+    model = tiny.filled(lambda: request.param.build(6, rngs=nnx.Rngs(3)))
     # Trained models do not write these tokens, but an untrained one may under greedy decoding.
     bias = model.head.bias[...].at[jnp.array([vocab.PAD, vocab.START])].set(-1e4)
     model.head.bias[...] = bias
