@@ -81,7 +81,7 @@ def test_greedy_stops_when_every_row_has_ended():
 
 @pytest.mark.parametrize("cfg", [TRANSFORMER, LSTM], ids=["transformer", "lstm"])
 def test_greedy_is_the_argmax_of_teacher_forcing(cfg):
-    model = jax.jit(lambda: cfg.build(6, rngs=nnx.Rngs(3)))()
+    model = tiny.filled(lambda: cfg.build(6, rngs=nnx.Rngs(3)))
     features = RNG.normal(size=(3, 11, 6)).astype(np.float32)
     mask = jnp.arange(11) < jnp.array([[11], [6], [2]])
 
@@ -153,7 +153,7 @@ def test_the_fallback_replaces_texts_of_little_confidence():
 def _built(cfg):
     """A network as if trained: every value is moved from its start, biases too."""
     rng = np.random.default_rng(3)
-    model = jax.jit(lambda: cfg.build(6, rngs=nnx.Rngs(3)))()
+    model = tiny.filled(lambda: cfg.build(6, rngs=nnx.Rngs(3)))
     return jax.tree.map(lambda x: x + 0.1 * rng.normal(size=x.shape).astype(np.float32), model)
 
 

@@ -19,12 +19,17 @@ from tests import tiny
 from tests.train import runs
 
 ALWAYS = optim.AWP(radius=0.3, start=0.0)
-WIDE = plan.Bucketed(frames=1024, buckets=1, multiple=16)
 
 
 @pytest.fixture(scope="module")
 def cfg(dataset) -> config.Config:
     return tiny.cfg(dataset)
+
+
+@pytest.fixture(scope="module")
+def small(dataset) -> config.Config:
+    """For tests in which a step draws nothing: it compiles fast."""
+    return tiny.small(dataset)
 
 
 def advanced(cfg: config.Config, **changes) -> tuple[dict, dict]:
@@ -50,11 +55,15 @@ def test_every_matrix_moves_by_the_radius_along_its_gradient_and_nothing_else_mo
     np.testing.assert_array_equal(still["kernel"], w)
 
 
-def test_the_gradient_at_the_perturbed_weights_is_applied(cfg):
-    s = setup.of(cfg)
+def test_the_gradient_at_the_perturbed_weights_is_applied(small):
+    s = setup.of(small)
     batch, state = runs.first_batch(s), s.init()
     bound = step.Step(
-        task=cfg.task, features=cfg.features, augment=None, tx=optim.build(cfg.optim, 8), steps=8
+        task=small.task,
+        features=small.features,
+        augment=None,
+        tx=optim.build(small.optim, 8),
+        steps=8,
     )
     key = jax.random.fold_in(s.key, 0)
 
@@ -64,21 +73,21 @@ def test_the_gradient_at_the_perturbed_weights_is_applied(cfg):
     clean, _ = jax.jit(mean)(state.model)
     worse = ALWAYS.perturbed(state.model, clean)
     grads, metrics = jax.jit(mean)(worse)
-    moments, found = advanced(cfg, awp=ALWAYS, optim=optim.Config(clip_norm=0.0))
+    moments, found = advanced(small, awp=ALWAYS, optim=optim.Config(clip_norm=0.0))
     # Adam's first moment is a tenth of the first gradient.
     for name, g in stored.flatten(grads).items():
         (mu,) = (v for k, v in moments.items() if k.endswith("mu/" + name))
         wanted = 0.1 * np.asarray(g)
         assert np.linalg.norm(mu - wanted) <= 1e-4 * np.linalg.norm(wanted), name
     # The reported loss is that of the unperturbed weights.
-    _, plain = advanced(cfg)
+    _, plain = advanced(small)
     assert float(found["loss"]) == float(plain["loss"]) < float(metrics["loss"])
 
 
-def test_perturbation_begins_at_its_start_within_one_program(cfg):
+def test_perturbation_begins_at_its_start_within_one_program(small):
     # Programs that differ in a constant alone round alike.
     never, late = (optim.AWP(radius=0.3, start=start) for start in (2.0, 0.5))
-    a, b = (setup.of(dataclasses.replace(cfg, awp=awp)) for awp in (never, late))
+    a, b = (setup.of(dataclasses.replace(small, awp=awp)) for awp in (never, late))
     one, other = flat.Flat(a.init()), flat.Flat(b.init())
     with a.batches(0, 0) as batches:
         for i, batch in enumerate(batches):
@@ -89,9 +98,8 @@ def test_perturbation_begins_at_its_start_within_one_program(cfg):
     assert programs == len(b.shapes)
 
 
-def test_neither_microbatches_nor_the_mesh_change_an_adversarial_step(cfg):
-    model = dataclasses.replace(cfg.model, dropout=0.0, dim=32)
-    still = dataclasses.replace(tiny.with_data(cfg, batching=WIDE), awp=ALWAYS, model=model)
+def test_neither_microbatches_nor_the_mesh_change_an_adversarial_step(small):
+    still = dataclasses.replace(small, awp=ALWAYS)
     one, _ = advanced(still)
     both = {"microbatch_rows": 1, "mesh": sharding.Config(fsdp=8)}
     other, _ = advanced(still, **both)
@@ -108,8 +116,8 @@ def test_dropout_draws_the_same_with_and_without_an_augmentation(cfg):
     assert float(other["loss"]) != pytest.approx(float(plain["loss"]), rel=1e-3)
 
 
-def test_an_adversarial_step_without_a_finite_gradient_is_skipped(cfg):
-    s = setup.of(dataclasses.replace(runs.poisoned(cfg, *range(80)), awp=ALWAYS))
+def test_an_adversarial_step_without_a_finite_gradient_is_skipped(small):
+    s = setup.of(dataclasses.replace(runs.poisoned(small, *range(80)), awp=ALWAYS))
     first = s.init()
     before = jax.device_get(first.model)
     held, metrics = s.train(flat.Flat(first), runs.first_batch(s), s.key)
@@ -144,11 +152,11 @@ class Told:
         return (batch["progress"] * batch["weight"]).sum() + unused, batch["weight"].sum(), {}
 
 
-def test_losses_know_the_progress_of_the_training(cfg):
-    s = setup.of(cfg)
+def test_losses_know_the_progress_of_the_training(small):
+    s = setup.of(small)
     state, batch = s.init(), runs.first_batch(s)
     at = dataclasses.replace(state, step=jnp.asarray(6))
-    _, metrics = trained_with(cfg, Told(), rows_at_once=2)(at, batch, s.key)
+    _, metrics = trained_with(small, Told(), rows_at_once=2)(at, batch, s.key)
     assert float(metrics["loss"]) == 0.75
 
 
@@ -165,7 +173,8 @@ class Spelled:
 
 
 def test_clips_are_mixed_alike_on_every_mesh_and_in_microbatches_of_every_size(cfg):
-    s = setup.of(tiny.with_data(cfg, batching=WIDE))
+    wide = plan.Bucketed(frames=1024, buckets=1, multiple=16)
+    s = setup.of(tiny.with_data(cfg, batching=wide))
     state, batch = s.init(), runs.first_batch(s)
 
     def spelled(rate: float, rows_at_once: int, devices: int) -> float:
