@@ -1,7 +1,7 @@
 """Landmarks of MediaPipe Holistic out of .pose files, the format of the package pose-format.
 
 A file has the points of Holistic, or some of them; irises and world landmarks are left out. A
-stranger's file is held to `_MOST` bytes, and takes no more memory than a few times its size.
+stranger's file is held to `_MOST` bytes and `_MOST_FRAMES`, which take 2 GB at most.
 """
 
 import pathlib
@@ -14,6 +14,7 @@ from aslx.schema import landmarks
 from aslx.storage import files
 
 _MOST = 256 << 20  # Bytes of a file: 15 minutes of 30 frames a second with all points.
+_MOST_FRAMES = 1 << 17  # 72 minutes; a file of one point has 16 bytes a frame, and a clip 6,500.
 _MOST_HEADER = 1 << 18  # Bytes; the header that names all points of Holistic has 15,000.
 _PARTS = {
     "FACE_LANDMARKS": "face",
@@ -127,6 +128,10 @@ def _body(
         frames += max(there - frames, 0) >> 16 << 16
     if over or there != frames:
         raise errors.BadInput(f"{path} is cut off or damaged: {there} frames of {frames} are there")
+    if frames > _MOST_FRAMES:
+        raise errors.BadInput(
+            f"{path} has {frames} frames, and at most {_MOST_FRAMES} are read: cut it"
+        )
     if not frames:
         raise errors.BadInput(f"{path} has no frames")
     values = np.frombuffer(raw, "<f4", 4 * points * frames, first)

@@ -104,6 +104,10 @@ FAULTS = {
     "two people": ({"body": struct.pack("<fIH", 25, 1, 2)}, "shows 2 people, and one is wanted"),
     "nobody": ({"body": struct.pack("<fIH", 25, 2**32 - 1, 0)}, "shows 0 people"),
     "frames that are not there": ({"body": struct.pack("<fIH", 25, 2**32 - 1, 1)}, "0 frames of"),
+    "more frames than there is memory": (
+        {"components": {"POSE_LANDMARKS": ["NOSE"]}, "frames": 2**17 + 1},
+        "has 131073 frames, and at most 131072 are read",
+    ),
     "no frames": ({"frames": 0}, "a.pose has no frames"),
 }
 
