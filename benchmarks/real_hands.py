@@ -1,0 +1,190 @@
+"""Real people's hands, read by what was trained on synthetic ones: letters and phrases by signer.
+
+python -m benchmarks.real_hands --data DIR                       a linear reader of single hands
+python -m benchmarks.real_hands --data DIR --workdir runs/NAME   and a run: held letters, phrases
+
+DIR has letter_hands/*.npz, single hands (N, 21, 3) with the letter and the signer of each, and
+fingerspelling_sample/, phrases in Kaggle's layout. Intervals are of 95 %, over letters or phrases:
+other hands of the same people. Nothing here may be trained on.
+"""
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+import tyro
+
+import aslx
+from aslx import cli, errors
+from aslx.readers import csv_files
+from aslx.schema import landmarks
+from aslx.storage import npy_files
+from aslx.tasks import metrics
+from benchmarks import machine
+
+_LETTERS, _PHRASES = "letter_hands", "fingerspelling_sample"
+_TABLES = ("train.csv", "supplemental_metadata.csv")
+_HELD = 10  # Frames for which a hand is shown to a run, about Kaggle's frames a character.
+_MOST = 10  # Hands of a letter and signer that a run is shown.
+_PLACE = (0.35, 0.6, 0.0)  # Of the wrist, in the picture, of hands that are stored about it.
+MOVING = "jz"  # A held hand does not show them.
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Command:
+    """Reads real hands."""
+
+    data: pathlib.Path
+    """The folder of letter_hands/ and fingerspelling_sample/."""
+    workdir: str = ""
+    """A run that transcribes."""
+    signers: tuple[int, ...] = ()
+    """Read these alone; by default all."""
+    hands: int = 12_000
+    """Synthetic hands that train the linear reader."""
+    seed: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Hands:
+    """Single hands of known letters."""
+
+    landmarks: np.ndarray  # f32[N, 21, 3], in fractions of the image or about the wrist.
+    letter: np.ndarray  # str[N]
+    signer: np.ndarray  # int[N]
+
+    def __getitem__(self, rows: np.ndarray) -> "Hands":
+        return Hands(self.landmarks[rows], self.letter[rows], self.signer[rows])
+
+
+def hands(data: pathlib.Path) -> Hands:
+    """All hands of letters in `data`; BadInput where there are none."""
+    found = [
+        npy_files.npz(path, ("landmarks", "letter", "signer"))
+        for path in sorted((data / _LETTERS).glob("*.npz"))
+    ]
+    if not found:
+        raise errors.BadInput(f"{data / _LETTERS} has no .npz of hands: --data names its folder")
+    points, letter, signer = (np.concatenate([f[k] for f in found]) for k in found[0])
+    every = Hands(points, letter, signer)
+    return every[np.char.isalpha(every.letter)]
+
+
+def letters_line(letter: np.ndarray, read: np.ndarray) -> dict:
+    """The share of hands that are read right, and its interval over letters."""
+    wrong = (letter != read).astype(float)
+    low, high = metrics.bootstrap(np.ones(len(wrong)), wrong, letter)
+    return {"hands": len(wrong), "right": round(1 - wrong.mean(), 3)} | _interval(low, high)
+
+
+def phrases_line(phrases: Sequence[str], read: Sequence[str], ending: str = "") -> dict:
+    """Kaggle's score of phrases, and its interval over them."""
+    length = np.array([len(p) for p in phrases])
+    distance = metrics.distances(phrases, read)
+    low, high = metrics.bootstrap(length, distance, np.arange(len(phrases)))
+    score = round(metrics.normalized_levenshtein(length, distance), 3)
+    found = {"score": score} | _interval(low, high)
+    return {f"{name}{ending}": value for name, value in found.items()}
+
+
+def _interval(low: float, high: float) -> dict:
+    return {"low": round(low, 3), "high": round(high, 3)}
+
+
+def by_letter(title: str, real: Hands, read: np.ndarray) -> str:
+    """A Markdown table: the share of each letter's hands that are read right, by signer, and what
+    most of the others are read as."""
+    signers, rows = np.unique(real.signer), []
+    for letter in np.unique(real.letter):
+        row = [letter]
+        for signer in signers:
+            mine = read[(real.letter == letter) & (real.signer == signer)]
+            others, counts = np.unique(mine[mine != letter], return_counts=True)
+            most = f" {others[counts.argmax()]}" if len(others) else ""
+            row.append(f"{(mine == letter).mean():.2f}{most}" if len(mine) else "")
+        rows.append(tuple(row))
+    return machine.table((title, *(f"signer {s}" for s in signers)), rows)
+
+
+def _each(reader: str, real: Hands, read: np.ndarray) -> None:
+    """Prints a line for each signer, the mean of signers, and the table of letters."""
+    shares = []
+    for signer in np.unique(real.signer):
+        mine = real.signer == signer
+        line = letters_line(real.letter[mine], read[mine])
+        shares.append(line["right"])
+        _print(reader=reader, signer=int(signer), **line)
+    _print(reader=reader, signers=len(shares), mean=round(float(np.mean(shares)), 3))
+    print(by_letter(reader, real, read), flush=True)
+
+
+def _print(**line: object) -> None:
+    print(json.dumps({"benchmark": "real_hands"} | line), flush=True)
+
+
+def held(real: Hands) -> tuple[Hands, list[np.ndarray]]:
+    """Up to `_MOST` hands of each letter that does not move, and clips f32[_HELD, 543, 3] of them:
+    one hand, held."""
+    rows = []
+    for signer in np.unique(real.signer):
+        for letter in np.unique(real.letter):
+            mine = np.flatnonzero((real.signer == signer) & (real.letter == letter))
+            if len(mine) and letter not in MOVING:
+                rows += np.unique(mine[np.linspace(0, len(mine) - 1, _MOST).astype(int)]).tolist()
+    kept = real[np.array(rows)]
+    right, clips = landmarks.ALL.part("right_hand"), []
+    for points in kept.landmarks:
+        clip = np.full((_HELD, len(landmarks.POINTS), 3), np.nan, np.float32)
+        centred = not points[0].any()
+        clip[:, right] = points + np.array(_PLACE, np.float32) * centred
+        clips.append(clip)
+    return kept, clips
+
+
+def phrases(data: pathlib.Path, signers: Sequence[int]) -> list[csv_files.Line]:
+    """The lines of the sample's tables, of these signers or of all; BadInput where there is no
+    sample."""
+    columns = ("path", "sequence_id", "participant_id", "phrase")
+    found = [line for t in _TABLES for line in csv_files.read(data / _PHRASES / t, columns)]
+    return [line for line in found if not signers or line.integer("participant_id") in signers]
+
+
+def _read_by(workdir: str, real: Hands, lines: Sequence[csv_files.Line], data: pathlib.Path):
+    """Prints what a run reads of held hands, and of phrases with and without their spaces."""
+    run = aslx.open_run(workdir)
+    kept, clips = held(real)
+    texts = [aslx.read(run, clip)[0].text for clip in clips]
+    _each(f"{workdir}, held letters", kept, np.array(texts))
+    texts = {}
+    for path in sorted({line.path() for line in lines}):
+        texts |= {p.name: p.text for p in aslx.read(run, data / _PHRASES / path)}
+    for signer in sorted({line.integer("participant_id") for line in lines}):
+        mine = [line for line in lines if line.integer("participant_id") == signer]
+        told = [line["phrase"] for line in mine]
+        read = [texts[line.integer("sequence_id")] for line in mine]
+        bare = [[text.replace(" ", "") for text in side] for side in (told, read)]
+        found = phrases_line(told, read) | phrases_line(*bare, ", no spaces")
+        _print(reader=f"{workdir}, phrases", signer=signer, phrases=len(mine), **found)
+        for pair in zip(told, read, strict=True):
+            print(json.dumps({"phrase": pair[0], "read": pair[1]}), flush=True)
+
+
+def main() -> None:
+    from benchmarks import linear_reader
+
+    command = tyro.cli(Command, description=__doc__)
+    real = hands(command.data)
+    if command.signers:
+        real = real[np.isin(real.signer, command.signers)]
+    trained = linear_reader.letters(command.hands, seed=command.seed)
+    read = linear_reader.read(linear_reader.fit(*trained), real.landmarks)
+    _each("linear reader", real, read)
+    if command.workdir:
+        lines = phrases(command.data, command.signers)
+        _read_by(command.workdir, real, lines, command.data)
+
+
+if __name__ == "__main__":
+    cli.run(main)
