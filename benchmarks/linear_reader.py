@@ -7,6 +7,8 @@ import numpy as np
 from scipy import optimize
 
 import benchmarks
+from aslx.prepare.many_hands import camera as many_hands
+from aslx.prepare.many_hands import signers as many_people
 from aslx.prepare.synthetic_hand import body, handshapes, kinematics, strokes
 from aslx.prepare.synthetic_hand import signers as people
 from aslx.schema import vocab
@@ -15,11 +17,24 @@ AZ = "abcdefghijklmnopqrstuvwxyz"
 _DECAY, _STEPS = 5e-4, 60
 
 
-def letters(count: int, signers: int = 200, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Still right hands of generator 1.0.0: landmarks float32[count, 21, 3] in fractions of the
-    image, and int[count] positions in `AZ`. A letter that moves is shown anywhere along its
-    stroke."""
+def letters(
+    count: int, *, generator: str = "1.0.0", signers: int = 0, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Still right hands of a generator: landmarks float32[count, 21, 3] in fractions of the image,
+    and int[count] positions in `AZ`. Each hand is of one of `signers` people, as many as are worth
+    drawing where 0."""
     rng = np.random.default_rng((seed, 2))
+    if generator == "2.0.0":
+        crowd = many_people.draw(rng, signers or 600)
+        label = rng.integers(len(AZ), size=count)
+        return many_hands.stills(rng, crowd, vocab.encode(AZ).astype(int)[label]), label
+    return _first_letters(rng, count, signers or 200)
+
+
+def _first_letters(
+    rng: np.random.Generator, count: int, signers: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Of generator 1.0.0. A letter that moves is shown anywhere along its stroke."""
     crowd = people.draw(rng, signers)
     who, label = rng.integers(signers, size=count), rng.integers(len(AZ), size=count)
     char = vocab.encode(AZ).astype(int)[label]

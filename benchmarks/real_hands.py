@@ -18,6 +18,7 @@ import tyro
 
 import aslx
 from aslx import cli, errors
+from aslx.prepare import synthetic
 from aslx.readers import csv_files
 from aslx.schema import landmarks
 from aslx.storage import npy_files
@@ -44,6 +45,8 @@ class Command:
     """Read these alone; by default all."""
     hands: int = 12_000
     """Synthetic hands that train the linear reader."""
+    generator: synthetic.Version = "1.0.0"
+    """What makes these hands."""
     seed: int = 0
 
 
@@ -165,7 +168,7 @@ def _read_by(workdir: str, real: Hands, lines: Sequence[csv_files.Line], data: p
         told = [line["phrase"] for line in mine]
         read = [texts[line.integer("sequence_id")] for line in mine]
         bare = [[text.replace(" ", "") for text in side] for side in (told, read)]
-        found = phrases_line(told, read) | phrases_line(*bare, ", no spaces")
+        found = phrases_line(told, read) | phrases_line(bare[0], bare[1], ", no spaces")
         _print(reader=f"{workdir}, phrases", signer=signer, phrases=len(mine), **found)
         for pair in zip(told, read, strict=True):
             print(json.dumps({"phrase": pair[0], "read": pair[1]}), flush=True)
@@ -178,9 +181,9 @@ def main() -> None:
     real = hands(command.data)
     if command.signers:
         real = real[np.isin(real.signer, command.signers)]
-    trained = linear_reader.letters(command.hands, seed=command.seed)
+    trained = linear_reader.letters(command.hands, generator=command.generator, seed=command.seed)
     read = linear_reader.read(linear_reader.fit(*trained), real.landmarks)
-    _each("linear reader", real, read)
+    _each(f"linear reader, generator {command.generator}", real, read)
     if command.workdir:
         lines = phrases(command.data, command.signers)
         _read_by(command.workdir, real, lines, command.data)
