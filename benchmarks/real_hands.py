@@ -27,7 +27,9 @@ from benchmarks import machine
 
 _LETTERS, _PHRASES = "letter_hands", "fingerspelling_sample"
 _TABLES = ("train.csv", "supplemental_metadata.csv")
-_HELD = 10  # Frames for which a hand is shown to a run, about Kaggle's frames a character.
+# A run is shown words of held hands, each for so many frames and then on its way for so many:
+# together about Kaggle's frames a character. It was trained on phrases, not on lone hands.
+_HELD, _WAY, _WORD = 6, 3, 8
 _MOST = 10  # Hands of a letter and signer that a run is shown.
 _PLACE = (0.35, 0.6, 0.0)  # Of the wrist, in the picture, of hands that are stored about it.
 MOVING = "jz"  # A held hand does not show them.
@@ -147,23 +149,39 @@ def _print(**line: object) -> None:
     print(json.dumps({"benchmark": "real_hands"} | line), flush=True)
 
 
-def held(real: Hands) -> tuple[Hands, list[np.ndarray]]:
-    """Up to `_MOST` hands of each letter that does not move, and clips f32[_HELD, 543, 3] of them:
-    one hand, held."""
-    rows = []
+def strings(real: Hands) -> list[tuple[Hands, np.ndarray]]:
+    """Words of up to `_WORD` held hands of one signer, and clips f32[T, 543, 3] that show them one
+    after the other. Every letter that does not move occurs up to `_MOST` times, never twice in a
+    word."""
+    rng, found = np.random.default_rng(0), []
     for signer in np.unique(real.signer):
-        for letter in np.unique(real.letter):
-            mine = np.flatnonzero((real.signer == signer) & (real.letter == letter))
-            if len(mine) and letter not in MOVING:
-                rows += np.unique(mine[np.linspace(0, len(mine) - 1, _MOST).astype(int)]).tolist()
-    kept = real[np.array(rows)]
-    right, clips = landmarks.ALL.part("right_hand"), []
-    for points in kept.landmarks:
-        clip = np.full((_HELD, len(landmarks.POINTS), 3), np.nan, np.float32)
-        centred = not points[0].any()
-        clip[:, right] = points + np.array(_PLACE, np.float32) * centred
-        clips.append(clip)
-    return kept, clips
+        own = [
+            np.flatnonzero((real.signer == signer) & (real.letter == letter))
+            for letter in np.unique(real.letter)
+            if letter not in MOVING
+        ]
+        every = [
+            rows[np.linspace(0, len(rows) - 1, _MOST).astype(int)] for rows in own if len(rows)
+        ]
+        for once in np.array(every).T:
+            mixed = rng.permutation(once)
+            words = (real[mixed[i : i + _WORD]] for i in range(0, len(mixed), _WORD))
+            found += [(word, _shown(word.landmarks)) for word in words]
+    return found
+
+
+def _shown(hands: np.ndarray) -> np.ndarray:
+    """Hands f32[n, 21, 3], each held and then turned into the next: f32[T, 543, 3]."""
+    centred = (hands[:, :1] == 0).all(-1, keepdims=True)
+    hands = hands + np.array(_PLACE, np.float32) * centred
+    each = _HELD + _WAY
+    at = np.arange(each * len(hands) - _WAY)
+    now, step = np.divmod(at, each)
+    part = np.clip((step - _HELD + 1) / (_WAY + 1), 0, 1)[:, None, None]
+    after = hands[np.minimum(now + 1, len(hands) - 1)]
+    clip = np.full((len(at), len(landmarks.POINTS), 3), np.nan, np.float32)
+    clip[:, landmarks.ALL.part("right_hand")] = hands[now] * (1 - part) + after * part
+    return clip
 
 
 def phrases(data: pathlib.Path, signers: Sequence[int]) -> list[csv_files.Line]:
@@ -177,9 +195,17 @@ def phrases(data: pathlib.Path, signers: Sequence[int]) -> list[csv_files.Line]:
 def _read_by(workdir: str, real: Hands, lines: Sequence[csv_files.Line], data: pathlib.Path):
     """Prints what a run reads of held hands, and of phrases with and without their spaces."""
     run = aslx.open_run(workdir)
-    kept, clips = held(real)
-    texts = [aslx.read(run, clip)[0].text for clip in clips]
-    _each(f"{workdir}, held letters", kept, np.array(texts))
+    words, clips = zip(*strings(real), strict=True)
+    kept = Hands(
+        np.concatenate([word.landmarks for word in words]),
+        np.concatenate([word.letter for word in words]),
+        np.concatenate([word.signer for word in words]),
+    )
+    found = []
+    for word, clip in zip(words, clips, strict=True):
+        pairs = metrics.align("".join(word.letter), aslx.read(run, clip)[0].text)
+        found += [read for letter, read in pairs if letter]
+    _each(f"{workdir}, held letters", kept, np.array(found))
     texts = {}
     for path in sorted({line.path() for line in lines}):
         texts |= {p.name: p.text for p in aslx.read(run, data / _PHRASES / path)}

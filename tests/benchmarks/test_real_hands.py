@@ -43,11 +43,15 @@ def test_phrases_are_scored_as_kaggle_scores_them():
     assert found["score, no spaces"] == round((6 - 2) / 6, 3)
 
 
-def test_a_held_hand_stays_as_it_is_and_j_and_z_are_left_out(data):
-    kept, clips = real_hands.held(real_hands.hands(data))
-    assert not set(kept.letter) & set("jz") and len(clips) == len(kept.letter)
-    right = clips[0][:, real_hands.landmarks.ALL.part("right_hand")]
-    np.testing.assert_array_equal(right, np.broadcast_to(kept.landmarks[0], right.shape))
+def test_a_run_is_shown_words_of_held_hands_without_j_and_z_and_without_doubles(data):
+    words = real_hands.strings(real_hands.hands(data))
+    right = real_hands.landmarks.ALL.part("right_hand")
+    for word, clip in words:
+        assert len(set(word.letter)) == len(word.letter) <= 8 and len(set(word.signer)) == 1
+        assert not set(word.letter) & set("jz")
+        assert len(clip) == 9 * len(word.letter) - 3
+        np.testing.assert_allclose(clip[[0, 5, 9, 14]][:, right], word.landmarks[[0, 0, 1, 1]])
+    assert sum(len(word.letter) for word, _ in words) == 2 * 24 * 10
 
 
 def test_a_folder_without_hands_is_named(run, tmp_path):
