@@ -1,12 +1,14 @@
 """The ways in which people make a character: one or several forms, each a range of every angle.
 
 Angles, palms and strokes are those of `synthetic_hand.handshapes`, in degrees; a pair is a range,
-and a signer's habit lies anywhere in it. The forms and their names follow charts of the manual
-alphabet, which differ from each other just there (palms that face the viewer or the side, an open
-and a closed E, K and P, G and Q at several tilts), Keane, Brentari and Riggle 2012 on the forms of
-E, and Wager 2012 on styles of fingerspelling. Limits of joints are anatomy's: 90 degrees at the
-knuckle, 110 and 80 at the joints after it. Trackers see folded fingers bent less at the knuckle and
-more after it, so a fist reaches from one to the other.
+and a signer's habit lies anywhere in it. A range's ends are in the order in which the joints of a
+finger go together: a fist bends more at the knuckle and less after it, or the other way round.
+
+The forms are those in which charts of the manual alphabet differ (palms that face the viewer or
+the side, an open and a closed E, K and P, G and Q at several tilts), and the variants of E of
+Keane, Brentari and Riggle 2013. A range reaches from what charts show to what was measured on two
+signers, with the tracker's depth corrected, and 10 to 20 degrees beyond. So folded fingers pass
+anatomy's 110 degrees at the second joint: trackers see them so.
 """
 
 from typing import NamedTuple
