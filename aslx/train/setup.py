@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import functools
-import itertools
 from collections.abc import Callable, Iterator
 
 import jax
@@ -17,7 +16,7 @@ from aslx.data import loader, plan, records, training_data
 from aslx.kernels import mode as modes
 from aslx.kernels import random_streams
 from aslx.runs import evaluator, flat, initial_weights, opening, partition
-from aslx.train import frozen_cache, step, stopping
+from aslx.train import frozen_cache, step
 
 FlatState = flat.Flat[step.State]
 
@@ -66,13 +65,8 @@ class Setup:
             num_shards=jax.process_count(),
             skip_corrupt=self.cfg.data.skip_corrupt,
         )
-        workers = self.cfg.data.workers
-        stream = loader.stream(rows, start=start, workers=workers)
-        with contextlib.ExitStack() as stack:
-            with stopping.kept_from_children() if workers else contextlib.nullcontext():
-                it = stack.enter_context(contextlib.closing(iter(stream)))
-                first = list(itertools.islice(it, 1))  # Workers start with the first batch.
-            every = itertools.chain(first, it)
+        stream = loader.stream(rows, start=start, workers=self.cfg.data.workers)
+        with contextlib.closing(iter(stream)) as every:
             yield sharding.put(self.mesh, map(self._from_cache, map(tally, every)))
 
     def _from_cache(self, rows: dict) -> dict:
