@@ -58,6 +58,7 @@ SIZES = {
     "sign_mnist_resnet50_upright": (26_223_000, 13_139_768, 3_327_344),
     "squeezeformer": (13_386_362, 6_699_898, 1_685_050),
     "squeezeformer_large": (42_240_634, 21_128_186, 5_293_850),
+    "squeezeformer_xl": (314_934_394, 157_471_098, 39_373_626),
     "squeezeformer_small": (2_236_572, 1_126_956, 294_744),
     "squeezeformer_small_pretrain": (2_323_808, 1_170_800, 306_044),
 }

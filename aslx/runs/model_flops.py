@@ -36,7 +36,7 @@ def of(cfg: config_lib.Config, batch: Mapping[str, Any]) -> float:
 
 def kind(cfg: config_lib.Config) -> str:
     """The kind of product that the network computes, as `peaks.Chip.flops` names it."""
-    return "bf16" if getattr(cfg.model, "dtype", "") == "bfloat16" else "f32"
+    return "bf16" if opening.dtype(cfg) == "bfloat16" else "f32"
 
 
 def counted(jaxpr: Any) -> float:

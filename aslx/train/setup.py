@@ -134,18 +134,28 @@ def train_step(
     """The jitted step, of `steps`, on flat states placed as `abstract` is; it takes the old state's
     memory. `mode`: the kernels', or None for that of the mesh's platform."""
     place = jax.tree.map(lambda x: x.sharding, abstract)
+    rows_at_once = cfg.rows_at_once(sharding.platform(mesh))
+    gather, mode = (
+        functools.partial(sharding.whole, mesh),
+        mode or modes.of(sharding.platform(mesh)),
+    )
+    if mesh.shape["fsdp"] > 1 and not rows_at_once:  # Parts of a batch would gather again.
+        gather = functools.partial(sharding.whole_but_stacks, mesh)
+        block = functools.partial(sharding.whole_block, mesh, opening.dtype(cfg))
+        scan = functools.partial(mode.scan, gather=block)
+        mode = dataclasses.replace(mode, scan=scan)
     train = step.Step(
         tx=tx,
         task=cfg.task,
         features=cfg.features,
         augment=cfg.augmentation,
-        rows_at_once=cfg.rows_at_once(sharding.platform(mesh)),
+        rows_at_once=rows_at_once,
         devices=mesh.size,
         ema_decay=cfg.ema_decay,
         awp=cfg.awp,
         steps=steps,
-        mode=mode or modes.of(sharding.platform(mesh)),
-        gather=functools.partial(sharding.whole, mesh),
+        mode=mode,
+        gather=gather,
         scatter=functools.partial(jax.lax.with_sharding_constraint, shardings=place.model),
         spread=functools.partial(jax.lax.with_sharding_constraint, shardings=sharding.batch(mesh)),
     )
