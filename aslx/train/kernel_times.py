@@ -1,14 +1,25 @@
 """The kernels of a trace of jax.profiler: which took longest, and how long devices had none."""
 
 import collections
-from collections.abc import Iterator
-from typing import Any
+import itertools
+from collections.abc import Iterable, Iterator
+from typing import Protocol
 
 import jax
 
 from aslx.storage import files
 
+Kernel = tuple[float, float, str]  # Its begin and its end, in seconds, and its name.
 _LONGEST = 10
+
+
+class Event(Protocol):
+    """Of jax.profiler.ProfileData."""
+
+    name: str
+    start_ns: float
+    duration_ns: float
+    stats: Iterable[tuple]
 
 
 def told(folder: files.Path, steps: int) -> str:
@@ -18,16 +29,11 @@ def told(folder: files.Path, steps: int) -> str:
     total, calls = collections.defaultdict(float), collections.defaultdict(int)
     busy = span = 0.0
     for plane in data.planes:
-        lines = [
-            events
-            for line in plane.lines
-            if (events := sorted(_kernels(plane, line), key=_outer_first))
-        ]
-        for events in lines:
-            for name, seconds in _own(events):
-                total[name] += seconds
-                calls[name] += 1
-        intervals = sorted((begin, end) for events in lines for begin, end, _ in events)
+        lines = [_kernels(plane.name, line.name, line.events) for line in plane.lines]
+        for name, seconds in itertools.chain(*map(_own, lines)):
+            total[name] += seconds
+            calls[name] += 1
+        intervals = sorted((begin, end) for begin, end, _ in itertools.chain(*lines))
         if intervals:
             busy += _covered(intervals)
             span += max(end for _, end in intervals) - intervals[0][0]
@@ -43,41 +49,33 @@ def told(folder: files.Path, steps: int) -> str:
     return "\n".join([head, *rows])
 
 
-def _kernels(plane: Any, line: Any) -> Iterator[tuple[float, float, str]]:
-    """(begin, end, name), in seconds, of each kernel of a line.
-
-    TPUs list them as "XLA Ops" and GPUs by streams; a CPU's threads do other work too.
-    """
-    cpu = plane.name == "/host:CPU"
-    if not cpu and not (plane.name.startswith("/device:") and _of_device(line.name)):
-        return
-    for event in line.events:
-        if not cpu or any(name == "hlo_op" for name, _ in event.stats):
+def _kernels(plane: str, line: str, events: Iterable[Event]) -> list[Kernel]:
+    """Those of a line of a trace, in the order in which they begin; a loop comes before its trips.
+    TPUs list them as "XLA Ops", GPUs by streams; a CPU's threads do other work too."""
+    cpu = plane == "/host:CPU"
+    lists = line == "XLA Ops" or line.startswith("Stream")
+    found = []
+    if not cpu and not (plane.startswith("/device:") and lists):
+        return found
+    for event in events:
+        if not cpu or any(stat[0] == "hlo_op" for stat in event.stats):
             begin = event.start_ns * 1e-9
-            yield begin, begin + event.duration_ns * 1e-9, event.name
+            found.append((begin, begin + event.duration_ns * 1e-9, event.name))
+    return sorted(found, key=lambda kernel: (kernel[0], -kernel[1]))
 
 
-def _outer_first(event: tuple[float, float, str]) -> tuple[float, float]:
-    begin, end, _ = event
-    return begin, -end
-
-
-def _of_device(line: str) -> bool:
-    return line == "XLA Ops" or line.startswith("Stream")
-
-
-def _own(events: list[tuple[float, float, str]]) -> Iterator[tuple[str, float]]:
-    """The name and the seconds of each kernel, without those of the kernels within it: a loop has
-    its trips within. Events are sorted by their begin."""
-    open_: list[list[Any]] = []  # [end, name, seconds of its own]
-    for begin, end, name in events:
-        while open_ and open_[-1][0] <= begin:
-            yield tuple(open_.pop()[1:])
-        if open_:
-            open_[-1][2] -= min(end, open_[-1][0]) - begin
-        open_.append([end, name, end - begin])
-    for _, name, seconds in open_:
-        yield name, seconds
+def _own(kernels: list[Kernel]) -> Iterator[tuple[str, float]]:
+    """The name and the seconds of each kernel of a line, without those of kernels within it."""
+    around: list[tuple[float, str]] = []  # The ends and names of those that have not ended.
+    own: list[float] = []
+    for begin, end, name in kernels:
+        while around and around[-1][0] <= begin:
+            yield around.pop()[1], own.pop()
+        if around:
+            own[-1] -= min(end, around[-1][0]) - begin
+        around.append((end, name))
+        own.append(end - begin)
+    yield from ((name, seconds) for (_, name), seconds in zip(around, own, strict=True))
 
 
 def _covered(intervals: list[tuple[float, float]]) -> float:

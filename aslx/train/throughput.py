@@ -3,7 +3,6 @@
 import dataclasses
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import jax
 import numpy as np
@@ -21,7 +20,7 @@ class Throughput:
     """
 
     hosts: int
-    flops: Callable[[Mapping[str, Any]], float]
+    flops: Callable[[Mapping[str, jax.Array]], float]
     """FLOPs of the network for a batch; 0 where nothing is known to compare them with."""
     peak: float
     """FLOP/s of all devices together; 0: not known."""
@@ -89,7 +88,7 @@ def of(cfg: config_lib.Config, mesh: jax.sharding.Mesh) -> Throughput:
     """For a run of `cfg`, with layers that are computed once left out."""
     chip = peaks.of(mesh.devices.flat[0].device_kind)
 
-    def flops(batch: Mapping[str, Any]) -> float:
+    def flops(batch: Mapping[str, jax.Array]) -> float:
         with jax.transfer_guard("allow"):  # The loop forbids constants that tracing makes.
             return model_flops.of(cfg, batch)
 
