@@ -80,7 +80,10 @@ format: $(VENV)/.test
 BUNDLE := build/gpu-bundle
 gpu-bundle: $(VENV)/.train
 	rm -rf $(BUNDLE)
-	$(BIN)/python -m pip download -q -c constraints.txt -r benchmarks/on_gpu.txt -d $(BUNDLE)/wheels \
+	mkdir -p $(BUNDLE)
+	# Pip reads what depends on a version for the Python that it runs on, and not for 3.12.
+	sed "/python_version < '3.12'/d; s/; python_version >= '3.12'//" constraints.txt >$(BUNDLE)/constraints.txt
+	$(BIN)/python -m pip download -q -c $(BUNDLE)/constraints.txt -r benchmarks/on_gpu.txt -d $(BUNDLE)/wheels \
 	  --no-deps --only-binary :all: --implementation cp --python-version 3.12 \
 	  $(foreach n,2_28 2_17 2_5,--platform manylinux_$(n)_x86_64) --platform manylinux2014_x86_64
 	$(BIN)/python -m aslx.prepare synthetic --out $(BUNDLE)/data --sequences 100 --whole-hands

