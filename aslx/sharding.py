@@ -147,8 +147,8 @@ def whole_but_stacks(mesh: jax.sharding.Mesh, model: Tree) -> Tree:
 
 
 def whole_block(mesh: jax.sharding.Mesh, dtype: str, block: Tree, depth: int) -> Tree:
-    """Gathers one block of a stack of `depth` blocks. Of its gradient, in turn, each device keeps
-    its part, added up in the type of the parameter.
+    """Gathers one block of a stack of `depth` blocks. Of the sum of its gradients, in turn, each
+    device keeps its part.
 
     Matrices are sent in `dtype`, in which the network multiplies by them; what has one axis is
     small, and may be used in float32.

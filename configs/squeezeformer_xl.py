@@ -4,7 +4,8 @@ python -m aslx.train --config configs/squeezeformer_xl.py --workdir runs/squeeze
     --data.path data/fingerspelling --mesh.fsdp 8
 
 Hardware and time: made for eight chips or more, over which `--mesh.fsdp` splits the parameters;
-neither its time nor its score has been measured. 315 million parameters.
+neither its time nor its score has been measured. Compiled for 16 TPU v5e chips, a step of 40 clips
+a chip takes 52 ms at least and 4.0 GiB a chip. 315 million parameters.
 """
 
 from aslx import config, optim

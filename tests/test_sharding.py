@@ -133,3 +133,8 @@ def test_moments_and_the_average_lie_where_their_parameters_do(fsdp):
         twins = [v for k, v in leaves.items() if k.endswith("/" + name)]
         assert len(twins) == 4, name  # Itself, two moments, the average.
         assert {twin.sharding for twin in twins} == {parameter.sharding}, name
+
+
+def test_a_copy_lies_on_devices_that_follow_one_another_as_those_of_a_host_do():
+    mesh = sharding.make_mesh(sharding.Config(fsdp=4), jax.devices()[:8])
+    assert [[device.id for device in row] for row in mesh.devices] == [[0, 1, 2, 3], [4, 5, 6, 7]]
