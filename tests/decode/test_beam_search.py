@@ -25,7 +25,7 @@ PRIOR = ngrams.count(PHRASES, 3).weighted(0.7)
 LSTM = lstm.Config(dim=16, num_layers=1, decoder_layers=1, num_heads=2, stride=1, ctc=True)
 
 
-def texts(found_BKL: jax.Array) -> list[list[tuple[int, ...]]]:
+def texts(found_BKL: jax.Array | np.ndarray) -> list[list[tuple[int, ...]]]:
     return [
         [tuple(int(c) for c in text if c != vocab.PAD) for text in row]
         for row in np.asarray(found_BKL)

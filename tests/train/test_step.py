@@ -1,6 +1,8 @@
 """The training step: adversarial weights, progress, and clips that are mixed."""
 
 import dataclasses
+import math
+import re
 from typing import Any
 
 import jax
@@ -13,12 +15,14 @@ from aslx.augment import clip_augment
 from aslx.augment import cutmix as cutmix_lib
 from aslx.checkpoints import stored
 from aslx.data import plan
+from aslx.kernels import blocks
 from aslx.runs import flat
 from aslx.train import setup, step
 from tests import tiny
 from tests.train import runs
 
 ALWAYS = optim.AWP(radius=0.3, start=0.0)
+WIDE = plan.Bucketed(frames=1024, buckets=1, multiple=16)
 
 
 @pytest.fixture(scope="module")
@@ -173,8 +177,7 @@ class Spelled:
 
 
 def test_clips_are_mixed_alike_on_every_mesh_and_in_microbatches_of_every_size(cfg):
-    wide = plan.Bucketed(frames=1024, buckets=1, multiple=16)
-    s = setup.of(tiny.with_data(cfg, batching=wide))
+    s = setup.of(tiny.with_data(cfg, batching=WIDE))
     state, batch = s.init(), runs.first_batch(s)
 
     def spelled(rate: float, rows_at_once: int, devices: int) -> float:
@@ -186,3 +189,30 @@ def test_clips_are_mixed_alike_on_every_mesh_and_in_microbatches_of_every_size(c
     assert whole != pytest.approx(spelled(0.0, 0, 1), rel=1e-2)
     for devices in (1, 8):  # Microbatches of one row.
         assert spelled(1.0, 1, devices) == pytest.approx(whole, rel=1e-4)
+
+
+def deep(cfg: config.Config, **changes) -> config.Config:
+    """A config of three blocks, whose arrays are large enough to be split."""
+    model = dataclasses.replace(cfg.model, dim=32, num_layers=3, dropout=0.0, **changes)
+    return dataclasses.replace(tiny.with_data(cfg, batching=WIDE), model=model)
+
+
+def test_blocks_that_are_gathered_one_by_one_are_those_of_whole_parameters(cfg):
+    one, metrics = advanced(deep(cfg, remat=True))
+    split, others = advanced(deep(cfg, remat=True), mesh=sharding.Config(fsdp=8))
+    assert float(others["loss"]) == pytest.approx(float(metrics["loss"]), rel=1e-5)
+    for name in (name for name in one if "/mu/" in name):
+        np.testing.assert_allclose(one[name], split[name], atol=1e-5, rtol=1e-3, err_msg=name)
+
+
+def test_no_device_makes_a_stack_of_blocks_whole(cfg):
+    s = setup.of(dataclasses.replace(deep(cfg), mesh=sharding.Config(fsdp=8)))
+    step: Any = s.train
+    text = step.lower(flat.Flat(s.abstract), runs.first_batch(s), s.key).compile().as_text()
+    found = re.findall(r"= \(?\w+\[([\d,]+)\]\S* all-gather", text)
+    gathered = {math.prod(map(int, shape.split(","))) for shape in found}
+    variables = jax.tree.leaves(s.abstract.model, is_leaf=blocks.is_variable)
+    stacked = [leaf for x in variables if blocks.is_stacked(x) for leaf in jax.tree.leaves(x)]
+    stacks = {leaf.size for leaf in stacked if not leaf.sharding.is_fully_replicated}
+    assert stacks and {size // 3 for size in stacks} <= gathered
+    assert not gathered & stacks
