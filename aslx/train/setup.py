@@ -135,10 +135,8 @@ def train_step(
     memory. `mode`: the kernels', or None for that of the mesh's platform."""
     place = jax.tree.map(lambda x: x.sharding, abstract)
     rows_at_once = cfg.rows_at_once(sharding.platform(mesh))
-    gather, mode = (
-        functools.partial(sharding.whole, mesh),
-        mode or modes.of(sharding.platform(mesh)),
-    )
+    mode = mode or modes.of(sharding.platform(mesh))
+    gather = functools.partial(sharding.whole, mesh)
     if mesh.shape["fsdp"] > 1 and not rows_at_once:  # Parts of a batch would gather again.
         gather = functools.partial(sharding.whole_but_stacks, mesh)
         block = functools.partial(sharding.whole_block, mesh, opening.dtype(cfg))
