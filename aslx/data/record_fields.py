@@ -5,8 +5,6 @@ and the fields write its rows. The first field reads a record into its row, whic
 The other fields take their values from the index; `check` tells whether every record has them, and
 `check_fits` whether a run can be trained on all of them.
 Where a row joins two records, the second begins where the first ends.
-
-Loader workers import this module, so it needs NumPy alone, not JAX.
 """
 
 import dataclasses
@@ -45,7 +43,7 @@ class Clip:
 
     def take(self, clip: np.ndarray) -> np.ndarray:
         """A stored clip [T, *stored_shape] -> what is wanted, [T, *wanted_shape]."""
-        return clip if self.places is None else clip[:, self.places]
+        return clip if self.places is None else clip.take(self.places, 1)
 
     def allocate(self, rows: int, frames: int, make: Make = np.zeros) -> Batch:
         clips = make((rows, frames, *self.wanted_shape), "<f2")

@@ -180,6 +180,7 @@ def _row(
         phrase,
         confidence=line.number("confidence") if "confidence" in line else None,
         name=names.get(signer, ""),
+        holds=phrase_clips.holds(line, phrase),
         mended=tuple(mended),
     )
 
@@ -226,6 +227,8 @@ def _write(
     }
     if any(waiting.clip.row.confidence is not None for waiting in stored):
         features["confidence"] = np.float32
+    if held := all(waiting.clip.row.holds for waiting in stored):
+        features["holds"] = shards.array((None, 2), np.int32)
     how = {name: getattr(asked, name) for name in ("validation", "test", "seed")}
     metadata = {
         "task": "transcription",
@@ -245,7 +248,7 @@ def _write(
         features=features,
         metadata=metadata,
         parts=splits.grouped(stored, lambda waiting: waiting.clip.row.part),
-        example=spool.Stored.example,
+        example=functools.partial(spool.Stored.example, holds=held),
         size=lambda waiting: waiting.size,
         run=run,
         shards=asked.shards,

@@ -16,6 +16,11 @@ from aslx.models import stateless
 from aslx.storage import files
 
 
+def dtype(cfg: config_lib.Config) -> str:
+    """The type in which the network multiplies."""
+    return getattr(cfg.model, "dtype", "float32")
+
+
 def network(cfg: config_lib.Config) -> nnx.Module:
     """The config's network; BadInput where it keeps more than parameters."""
     key = random_streams.named(jax.random.key(cfg.seed), "parameters")

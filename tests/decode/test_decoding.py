@@ -81,7 +81,7 @@ def test_greedy_stops_when_every_row_has_ended():
 
 @pytest.mark.parametrize("cfg", [TRANSFORMER, LSTM], ids=["transformer", "lstm"])
 def test_greedy_is_the_argmax_of_teacher_forcing(cfg):
-    model = jax.jit(lambda: cfg.build(6, 59, rngs=nnx.Rngs(3)))()
+    model = tiny.filled(lambda: cfg.build(6, 59, rngs=nnx.Rngs(3)))
     features = RNG.normal(size=(3, 11, 6)).astype(np.float32)
     mask = jnp.arange(11) < jnp.array([[11], [6], [2]])
 
@@ -168,7 +168,7 @@ def test_texts_that_differ_in_one_character_lower_the_confidence_there_alone():
 def _built(cfg):
     """A network as if trained: every value is moved from its start, biases too."""
     rng = np.random.default_rng(3)
-    model = jax.jit(lambda: cfg.build(6, 59, rngs=nnx.Rngs(3)))()
+    model = tiny.filled(lambda: cfg.build(6, 59, rngs=nnx.Rngs(3)))
     return jax.tree.map(lambda x: x + 0.1 * rng.normal(size=x.shape).astype(np.float32), model)
 
 

@@ -20,7 +20,7 @@ STEPS = 50
 @pytest.fixture(scope="module")
 def config_file(dataset, tmp_path_factory) -> pathlib.Path:
     path = tmp_path_factory.mktemp("config") / "tiny.py"
-    return tiny.config_file(path, dataset, save_every=7, epochs=8, eval_every=8)
+    return tiny.config_file(path, dataset, tiny.small, save_every=10, epochs=10, eval_every=10)
 
 
 def train(count: int, config_file: pathlib.Path, workdir: pathlib.Path, *more: object) -> list:
@@ -47,7 +47,7 @@ def test_several_hosts_read_the_batches_of_one(config_file, tmp_path, count):
     hosts.ended(hosts.start(count, "tests.hosts", config_file, tmp_path / "hashes.json"))
     found = json.loads((tmp_path / "hashes.json").read_text())
     assert found == hosts.hashes(config.load(config_file))
-    assert len(set(found)) == len(found) > 5
+    assert len(set(found)) == len(found) > 3
 
 
 @pytest.mark.parametrize("count", [2, pytest.param(4, marks=pytest.mark.slow)])
