@@ -15,6 +15,7 @@ from aslx.data import records
 from aslx.figures import plots
 from aslx.runs import opening
 from aslx.storage import files
+from aslx.tasks import transcription
 from tests import tiny, tiny_runs, trees
 
 
@@ -160,6 +161,7 @@ def test_a_run_that_goes_on_or_begins_from_another_keeps_its_alphabet(tmp_path):
     first = tiny_runs.untrained(opening.settled(tiny.cfg(tmp_path / "first")), tmp_path / "run")
     for changes, workdir in (({}, first), ({"weights": str(first)}, None)):
         less = opening.settled(tiny.cfg(tmp_path / "less", **changes), workdir)
+        assert isinstance(less.task, transcription.Task)
         assert less.task.alphabet.characters == "їжak"
         opening.training(less)
         more = opening.settled(tiny.cfg(tmp_path / "more", **changes), workdir)

@@ -113,8 +113,8 @@ def test_phrases_of_another_alphabet_are_read_and_longer_ones_are_marked(tmp_pat
     batch, rows = text.allocate(80, 1), np.arange(80)
     text.write(batch, rows, data, rows)
     long = 0
-    for i, features in enumerate(data):
-        phrase = features["phrase"].bytes_list.value[0].decode()
+    for i in range(len(data)):
+        phrase = data[i]["phrase"].bytes_list.value[0].decode()
         assert data.index.characters[i] == len(phrase)
         long += len(phrase) > 3
         if len(phrase) > 3:

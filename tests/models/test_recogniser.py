@@ -13,6 +13,7 @@ from flax import nnx
 from aslx.checkpoints import stored
 from aslx.export import conversion
 from aslx.runs import opening
+from aslx.schema import vocab
 from aslx.tasks import heads, transcription
 from tests import tiny
 from tests.models import test_networks as networks
@@ -42,7 +43,7 @@ def test_every_parameter_of_both_directions_learns(cfg):
 
     @jax.jit
     def gradient(model):
-        return jax.grad(lambda m: head.loss(m, features, mask, rows, None)[0])(model)
+        return jax.grad(lambda m: head.loss(m, features, mask, rows, None, vocab.KAGGLE)[0])(model)
 
     for name, g in stored.flatten(gradient(model)).items():
         assert np.isfinite(g).all() and np.abs(g).max() > 0, name
