@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aslx import errors
 from aslx.data import framing, loader, plan, record_fields, records
 from aslx.inputs import phrase_features
 from aslx.schema import landmarks, vocab
@@ -121,6 +122,11 @@ def test_records_that_lack_what_the_task_needs_are_an_error(dataset, field, colu
     records.index = dataclasses.replace(records.index, **{column: values})
     with pytest.raises(ValueError, match=rf"^2 of the 80 records of train in .* have no {name}: "):
         field.check(records)
+
+
+def test_a_negative_number_of_threads_is_refused(dataset):
+    with pytest.raises(errors.BadInput, match="data.workers -1: give 0 or more"):
+        loader.stream(batches(dataset), workers=-1)
 
 
 def test_threads_that_ask_at_once_are_answered_as_one_that_asks_in_order(dataset):
