@@ -125,7 +125,7 @@ def test_records_that_lack_what_the_task_needs_are_an_error(dataset, field, colu
 
 
 def test_a_negative_number_of_threads_is_refused(dataset):
-    with pytest.raises(errors.BadInput, match="data.workers -1: give 0 or more"):
+    with pytest.raises(errors.BadInput, match=r"data\.workers -1: give 0 or more"):
         loader.stream(batches(dataset), workers=-1)
 
 
