@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from absl import flags
 
+from aslx import errors
 from aslx.data import framing
 from aslx.data import plan as plan_lib
 from aslx.data import record_fields as fields_lib
@@ -112,6 +113,8 @@ def stream(batches: Batches, *, start: int = 0, workers: int = 0) -> "grain.Iter
     `workers` threads read besides the first, each a batch of its own. They run at once: copies of
     large clips and their CRCs hold no lock of Python's.
     """
+    if workers < 0:
+        raise errors.BadInput(f"data.workers {workers}: give 0 or more threads")
     import grain  # Late: commands that read single clips need not spend the memory.
 
     if not flags.FLAGS.is_parsed():

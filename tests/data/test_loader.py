@@ -164,6 +164,11 @@ def test_records_that_lack_what_the_task_needs_are_an_error(dataset, field, colu
         field.check(records)
 
 
+def test_a_negative_number_of_threads_is_refused(dataset):
+    with pytest.raises(errors.BadInput, match=r"data\.workers -1: give 0 or more"):
+        loader.stream(batches(dataset), workers=-1)
+
+
 def test_threads_that_ask_at_once_are_answered_as_one_that_asks_in_order(dataset):
     source, again = batches(dataset, epochs=6), batches(dataset, epochs=6)
     order = np.random.default_rng(0).permutation(len(source)).tolist()

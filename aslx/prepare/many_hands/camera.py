@@ -5,6 +5,7 @@ import numpy as np
 from aslx.prepare.many_hands import handshapes, signers, spelling, timing
 from aslx.prepare.synthetic_hand import body, kinematics
 from aslx.prepare.synthetic_hand import signers as people
+from aslx.prepare.synthetic_hand import spelling as one_hand
 
 # Medians of the tracker's noise, a share of the palm: white and drifting. Still hands before a
 # studio's camera tremble by 0.001 to 0.005, those of asl-signs' phones by 0.004 to 0.037.
@@ -20,7 +21,7 @@ def _burst(rng, batch: spelling.Batch, chance: float, most: float) -> np.ndarray
     count = len(batch.frames)
     begin = rng.random(count)
     length = np.where(rng.random(count) < chance, most * rng.random(count), 0)
-    at = (timing.numbers(batch.frames) + 0.5) / batch.frames[batch.sequence]
+    at = (one_hand.frame_numbers(batch.frames) + 0.5) / batch.frames[batch.sequence]
     return (at >= begin[batch.sequence]) & (at < (begin + length)[batch.sequence])
 
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from aslx.prepare.many_hands import handshapes, signers, timing
 from aslx.prepare.synthetic_hand import kinematics, strokes
+from aslx.prepare.synthetic_hand import spelling as one_hand
 from aslx.schema import vocab
 
 _WHOLE = 0.7  # Share of the clips whose hand is hardly lost; the others lose it as Kaggle's do.
@@ -87,11 +88,7 @@ def _aims(rng, crowd: signers.Signers, who: np.ndarray, poses: timing.Poses):
     shake = crowd.shake[owner, None].astype(np.float32)
     angles = angles + shake * rng.standard_normal(angles.shape, dtype=np.float32)
     _spaces(crowd, who, poses, angles)
-    # Coarticulation: a share of each neighbour, but never of the resting hand.
-    near = np.zeros_like(angles)
-    for step in (1, -1):
-        other, idle = np.roll(angles, step, 0), np.roll(resting, step)
-        near += np.where((idle | resting)[:, None], 0, other - angles)
+    near = one_hand.towards_neighbours(angles, resting)
     angles = angles + crowd.slur[owner, None].astype(np.float32) * near
     mood = np.radians(5) * rng.standard_normal((len(who), 3), dtype=np.float32)
     palms = crowd.palms[owner, poses.character] + mood[poses.sequence]
@@ -130,7 +127,7 @@ def _seen(rng, poses: timing.Poses, clock: np.ndarray, trouble: np.ndarray) -> n
     share = np.where(whole, 1 - rng.beta(*_LOST, count), rng.beta(*_KAGGLE_SEEN, count))
     score = trouble + 1.1 * wander(rng, clock, (), 0.3) + 0.6 * wander(rng, clock, (), 0.07)
     rank = np.empty(len(clock), int)
-    rank[np.lexsort((score, poses.of_frame))] = timing.numbers(poses.frames)
+    rank[np.lexsort((score, poses.of_frame))] = one_hand.frame_numbers(poses.frames)
     return rank < np.ceil(share * poses.frames)[poses.of_frame]
 
 

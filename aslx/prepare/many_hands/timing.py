@@ -9,6 +9,7 @@ import dataclasses
 import numpy as np
 
 from aslx.prepare.many_hands import handshapes, signers
+from aslx.prepare.synthetic_hand import spelling as one_hand
 
 # Frames a second of webcams in poor light, films, phones and phones at double speed.
 RATES = np.array([10, 12, 15, 20, 24, 25, 30, 50, 60])
@@ -40,7 +41,7 @@ class Poses:
     @property
     def seconds(self) -> np.ndarray:
         """[F], from the sequence's beginning to the middle of the frame."""
-        return (numbers(self.frames) + 0.5) / self.rate[self.of_frame]
+        return (one_hand.frame_numbers(self.frames) + 0.5) / self.rate[self.of_frame]
 
     @property
     def begin(self) -> np.ndarray:
@@ -55,11 +56,6 @@ class Poses:
         return np.clip(np.stack([first, last], 1), 0, most[:, None]).astype(int)
 
 
-def numbers(counts: np.ndarray) -> np.ndarray:
-    """int[sum]: 0, 1, ... for each of `counts` int[S]."""
-    return np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-
-
 def poses(
     rng: np.random.Generator, crowd: signers.Signers, who: np.ndarray, texts: list[np.ndarray]
 ) -> Poses:
@@ -68,7 +64,7 @@ def poses(
     rate = rng.choice(RATES, len(texts), p=_RATES).astype(float)
     pace = np.clip(crowd.pace[who] * rng.lognormal(0, 0.2, len(texts)), 0.1, 1.5)
     counts = count + 2
-    number, sequence = numbers(counts), np.repeat(np.arange(len(texts)), counts)
+    number, sequence = one_hand.frame_numbers(counts), np.repeat(np.arange(len(texts)), counts)
     character = np.concatenate([part for t in texts for part in ([REST], t, [REST])]).astype(int)
     first, last = number == 0, number == counts[sequence] - 1
     weight = rng.lognormal(0, 0.28, len(character))
