@@ -27,7 +27,7 @@ def letters(
     if generator == "2.0.0":
         crowd = many_people.draw(rng, signers or 600)
         label = rng.integers(len(AZ), size=count)
-        return many_hands.stills(rng, crowd, vocab.encode(AZ).astype(int)[label]), label
+        return many_hands.stills(rng, crowd, vocab.KAGGLE.encode(AZ).astype(int)[label]), label
     return _first_letters(rng, count, signers or 200)
 
 
@@ -37,7 +37,7 @@ def _first_letters(
     """Of generator 1.0.0. A letter that moves is shown anywhere along its stroke."""
     crowd = people.draw(rng, signers)
     who, label = rng.integers(signers, size=count), rng.integers(len(AZ), size=count)
-    char = vocab.encode(AZ).astype(int)[label]
+    char = vocab.KAGGLE.encode(AZ).astype(int)[label]
     stroke = handshapes.STROKES[char, rng.integers(strokes.STEPS, size=count)]
     angles = crowd.angles[who, char] + np.radians(3.5) * rng.normal(size=(count, handshapes.JOINTS))
     palms = crowd.palms[who, char] + np.radians(4) * rng.normal(size=(count, 3))

@@ -84,7 +84,7 @@ def ours(folder: pathlib.Path, rows: int, threads: int) -> Any:
     """Batches as training reads them: planned and shuffled, with texts and signers."""
     from aslx.data import loader, plan, record_fields, records
     from aslx.kernels import malloc_tuning
-    from aslx.schema import landmarks
+    from aslx.schema import landmarks, vocab
 
     malloc_tuning.keep()
     data, points = records.Records(folder, "train"), landmarks.HOLISTIC130
@@ -92,7 +92,7 @@ def ours(folder: pathlib.Path, rows: int, threads: int) -> Any:
     wanted = (
         record_fields.landmarks_clip(points, points),
         record_fields.SIGNER,
-        record_fields.Text(64),
+        record_fields.Text(64, vocab.KAGGLE),
     )
     planned = plan.Train(data.index.frames, shapes, 0)
     every = loader.Batches(data, planned, 1 << 30, wanted)

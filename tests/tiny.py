@@ -65,11 +65,12 @@ def dataset(
     selection=SELECTION,
     seed: int = 0,
     frames=(4, 60),
-    alphabet: str = vocab.CHARACTERS,
+    alphabet: str = vocab.KAGGLE.characters,
     characters=(1, 6),
 ) -> pathlib.Path:
     """Writes shards of clips that spell random phrases; `counts`: the clips in each shard of each
-    split. `frames` and `characters` are ranges whose end is excluded."""
+    split. `frames` and `characters` are ranges whose end is excluded. Metadata name the alphabet
+    where Kaggle's lacks one of its characters."""
     counts = counts or {"train": [50, 30], "validation": [24]}
     rng, info, number = np.random.default_rng(seed), [], 0
     for split, shards in counts.items():
@@ -84,6 +85,8 @@ def dataset(
         info.append({"name": split, "shardLengths": [str(c) for c in shards]})
     (directory / "dataset_info.json").write_text(json.dumps({"splits": info}))
     metadata = {"task": "transcription", "selection": selection.name}
+    if not set(alphabet) <= set(vocab.KAGGLE.characters):
+        metadata["alphabet"] = alphabet
     (directory / "metadata.json").write_text(json.dumps(metadata))
     return directory
 

@@ -78,15 +78,17 @@ class Keep:
         return ""
 
 
-def phrase(line: csv_files.Line, where: str) -> str:
-    """The phrase of a line; BadInput where it is empty or has a character without an id."""
+def phrase(line: csv_files.Line, where: str, alphabet: vocab.Alphabet | None) -> str:
+    """The phrase of a line, in NFC; BadInput where it is empty, or has a character that is not in
+    the alphabet or, if none is known, that can be in none."""
+    text = vocab.normal(line["phrase"])
     try:
-        if not line["phrase"]:
+        if not text:
             raise errors.BadInput("an empty phrase")
-        vocab.encode(line["phrase"])
+        (alphabet or vocab.of_phrases([text])).encode(text)
     except errors.BadInput as error:
         raise errors.BadInput(f"{where}: {error}; correct or remove the line") from error
-    return line["phrase"]
+    return text
 
 
 def written(holds: Iterable[Sequence[int]]) -> str:

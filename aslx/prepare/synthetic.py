@@ -213,7 +213,7 @@ def write(
             jobs += [_Job(out, folder, number, file_id, *about)]
     tasks, counts = [(job,) for job in jobs], [len(job.sequences) for job in jobs]
     written = workers.gathered(run, _write_file, tasks, counts, "spelling", "clips")
-    ids = {c: i for i, c in enumerate(vocab.CHARACTERS)}
+    ids = {c: i for i, c in enumerate(vocab.KAGGLE.characters)}
     files.write(out / fingerspelling.MAP, json.dumps(ids))
     found = {}
     for folder in sets:

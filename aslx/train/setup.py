@@ -87,6 +87,7 @@ def of(cfg: config_lib.Config) -> Setup:
     if cfg.weights:
         init = functools.partial(_with_weights, init, cfg.weights)
     evaluation = evaluator.Evaluation(cfg, mesh, cfg.data.eval_split)
+    opening.fields_to_train(cfg, evaluation.data)
     _ = evaluation.batches  # A batch that does not divide over the devices is refused now.
     return Setup(
         cfg=cfg,

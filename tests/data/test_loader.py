@@ -19,7 +19,7 @@ from aslx.schema import landmarks, vocab
 from tests import tiny
 
 WANTED = phrase_features.Modern().selection
-FIELDS = (record_fields.landmarks_clip(tiny.SELECTION, WANTED), record_fields.Text(8))
+FIELDS = (record_fields.landmarks_clip(tiny.SELECTION, WANTED), record_fields.Text(8, vocab.KAGGLE))
 
 
 def batches(directory, epochs: int = 3, **changes) -> loader.Batches:
@@ -52,7 +52,7 @@ def test_the_rows_of_a_batch_are_the_planned_records(dataset, data):
     some = data.draw(st.lists(st.sampled_from(points), unique=True, min_size=1) | st.just(points))
     field = record_fields.landmarks_clip(tiny.SELECTION, landmarks.Selection("some", tuple(some)))
     one = plan.Batch(plan.Shape(120, count), first, second)
-    read = (field, record_fields.SIGNER, record_fields.Text(16))
+    read = (field, record_fields.SIGNER, record_fields.Text(16, vocab.KAGGLE))
     batch = loader.Batches(found, [one], 1, read)[0]
     assert batch["landmarks"].shape == (count, 120, len(some), 3)
     np.testing.assert_array_equal(batch["id"], first)
@@ -65,7 +65,7 @@ def test_the_rows_of_a_batch_are_the_planned_records(dataset, data):
         assert batch["landmarks"][row].tobytes() == padded.tobytes()
         assert batch["length"][row] == len(clip) and batch["weight"][row] == bool(parsed)
         phrases = [features["phrase"].bytes_list.value[0].decode() for features in parsed]
-        assert vocab.decode(batch["tokens"][row]) == " ".join(phrases)
+        assert vocab.KAGGLE.decode(batch["tokens"][row]) == " ".join(phrases)
         signers = [features["signer"].int64_list.value[0] for features in parsed]
         assert batch["signer"][row] == (signers or [-1])[-1]
 
@@ -103,17 +103,57 @@ def test_a_corrupt_record_has_weight_zero_where_it_may_be_skipped(corrupt, caplo
         assert not batch["landmarks"][batch["weight"] == 0].any()
 
 
+def test_phrases_of_another_alphabet_are_read_and_longer_ones_are_marked(tmp_path):
+    letters = "їжґ"
+    data = records.Records(tiny.dataset(tmp_path, alphabet=letters), "train")
+    alphabet = vocab.of_metadata(data.metadata)
+    text = record_fields.Text(3, alphabet)
+    text.check(data)
+    assert alphabet.characters == letters and text.between == ""
+    batch, rows = text.allocate(80, 1), np.arange(80)
+    text.write(batch, rows, data, rows)
+    long = 0
+    for i in range(len(data)):
+        phrase = data[i]["phrase"].bytes_list.value[0].decode()
+        assert data.index.characters[i] == len(phrase)
+        long += len(phrase) > 3
+        if len(phrase) > 3:
+            assert (batch["tokens"][i] == vocab.LONG).all()
+        else:
+            assert alphabet.decode(batch["tokens"][i]) == phrase
+    assert 0 < long == text.long(data).sum() < 80
+    joined = record_fields.Text(10, alphabet)
+    batch = joined.allocate(1, 1)
+    for i in (0, 1):
+        joined.write(batch, np.array([0]), data, np.array([i]))
+    both = b"".join(data[i]["phrase"].bytes_list.value[0] for i in (0, 1)).decode()
+    assert alphabet.decode(batch["tokens"][0]) == both
+
+
+def test_a_character_outside_of_the_alphabet_is_named_with_both_sizes(tmp_path):
+    data = records.Records(tiny.dataset(tmp_path, alphabet="abї"), "train")
+    message = (
+        r"^train in .* has phrases with 'ї': its alphabet has 3 characters, and the model's 59 are "
+        r"without it: [^\n]*$"
+    )
+    with pytest.raises(errors.BadInput, match=message):
+        record_fields.Text(8, vocab.KAGGLE).check(data)
+
+
 def test_too_long_phrases_are_an_error_that_names_their_number_the_longest_and_the_option(dataset):
     records = batches(dataset).records
-    record_fields.Text(5).check(records)
+    record_fields.Text(5, vocab.KAGGLE).check_fits(records)
     message = r"^\d+ of the 80 phrases of train in .*=1, the longest has 5 .* --task.max-tokens 5$"
     with pytest.raises(ValueError, match=message):
-        record_fields.Text(1).check(records)
+        record_fields.Text(1, vocab.KAGGLE).check_fits(records)
 
 
 @pytest.mark.parametrize(
     ("field", "column", "name"),
-    [(record_fields.Text(8), "characters", "phrase"), (record_fields.LABEL, "label", "label")],
+    [
+        (record_fields.Text(8, vocab.KAGGLE), "characters", "phrase"),
+        (record_fields.LABEL, "label", "label"),
+    ],
 )
 def test_records_that_lack_what_the_task_needs_are_an_error(dataset, field, column, name):
     records = batches(dataset).records

@@ -40,7 +40,7 @@ AUTOREGRESSIVE = pytest.mark.parametrize(
 
 @functools.cache
 def build(cfg: Any) -> Any:
-    return tiny.filled(lambda: cfg.build(6, rngs=nnx.Rngs(0)))
+    return tiny.filled(lambda: cfg.build(6, 59, rngs=nnx.Rngs(0)))
 
 
 @jax.jit

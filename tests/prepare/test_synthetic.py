@@ -168,7 +168,7 @@ def test_the_csv_lists_every_sequence_of_the_files_once(whole):
             assert list(held) == [int(r["sequence_id"]) for r in rows if r["path"] == path]
         assert all(pathlib.Path(r["path"]).stem == r["file_id"] for r in rows)
     assert listed == {str(p.relative_to(whole)) for p in whole.rglob("*.parquet")}
-    vocab.check(whole / "character_to_prediction_index.json")
+    assert vocab.read(whole / "character_to_prediction_index.json") == vocab.KAGGLE
 
 
 def test_sequence_ids_of_the_full_sets_differ():

@@ -181,7 +181,7 @@ def _ends(form: Form) -> np.ndarray:
     return np.array(ranges, float)
 
 
-NAMES = (*vocab.CHARACTERS, "rest")
+NAMES = (*vocab.KAGGLE.characters, "rest")
 FORMS = [
     (number, form)
     for number, name in enumerate(NAMES)

@@ -134,7 +134,7 @@ def _seen(rng, poses: timing.Poses, clock: np.ndarray, trouble: np.ndarray) -> n
 def spell(rng: np.random.Generator, crowd: signers.Signers, texts: list[str]) -> Batch:
     """A signer spells each text."""
     who = rng.integers(len(crowd), size=len(texts))
-    poses = timing.poses(rng, crowd, who, [vocab.encode(t).astype(int) for t in texts])
+    poses = timing.poses(rng, crowd, who, [vocab.KAGGLE.encode(t).astype(int) for t in texts])
     at = _moments(poses)
     owner = who[poses.sequence][at.now]
     angles, palms, wrists, doubled = _aims(rng, crowd, who, poses)

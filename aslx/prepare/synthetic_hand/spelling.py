@@ -193,7 +193,7 @@ def _hands(rng, signers, who: np.ndarray, poses: _Poses, at: _Moments) -> np.nda
 def spell(rng: np.random.Generator, signers: people.Signers, texts: list[str]) -> Batch:
     """A signer, drawn by weight, spells each text."""
     who = rng.choice(len(signers), len(texts), p=signers.weight)
-    ids = [vocab.encode(t).astype(int) for t in texts]
+    ids = [vocab.KAGGLE.encode(t).astype(int) for t in texts]
     count = np.array([len(t) for t in texts])
     pace = PACE * signers.pace[who] * np.clip(rng.normal(1, PACE_SPREAD, len(texts)), 0.06, 3)
     pace *= np.where(rng.random(len(texts)) < DAWDLING, rng.uniform(1.4, 2.8, len(texts)), 1)

@@ -59,7 +59,7 @@ def test_version_2_0_0_is_frozen_whatever_the_number_of_processes(tmp_path):
 
 
 def test_every_character_has_a_form_and_j_and_z_move():
-    assert {handshapes.NAMES[i] for i in handshapes.CHARACTER} == {*vocab.CHARACTERS, "rest"}
+    assert {handshapes.NAMES[i] for i in handshapes.CHARACTER} == {*vocab.KAGGLE.characters, "rest"}
     for letter in "jz":
         assert handshapes.MOVES[handshapes.forms(handshapes.NAMES.index(letter))].all()
     several = [c for c in "egkpqx" if len(handshapes.forms(handshapes.NAMES.index(c))) < 2]
@@ -79,7 +79,7 @@ def test_joints_stay_within_anatomy(crowd):
 
 def test_cameras_take_from_10_to_60_frames_a_second_in_all_aspects(crowd):
     rng = np.random.default_rng(2)
-    texts = [vocab.encode("abc").astype(int)] * 300
+    texts = [vocab.KAGGLE.encode("abc").astype(int)] * 300
     poses = timing.poses(rng, crowd, rng.integers(60, size=300), texts)
     assert (poses.rate.min(), poses.rate.max()) == (10, 60)
     scale = signers.cameras(rng, 300).scale
@@ -115,7 +115,7 @@ def test_a_hand_is_stiller_while_a_letter_is_held_than_on_its_way(batch):
 
 def test_a_space_can_leave_the_hand_as_it_was(crowd):
     rng, who = np.random.default_rng(4), np.arange(60)
-    poses = timing.poses(rng, crowd, who, [vocab.encode("a b").astype(int)] * 60)
+    poses = timing.poses(rng, crowd, who, [vocab.KAGGLE.encode("a b").astype(int)] * 60)
     angles, turns, _, _ = spelling._aims(rng, crowd, who, poses)
     angles, turns = angles.reshape(60, 5, 20), turns.reshape(60, 5, 4)
     still = crowd.space == signers.NOTHING
