@@ -7,7 +7,7 @@ DATA := data/synthetic
 BIN := $(VENV)/bin
 WEB := aslx/serve/web
 PAGE := $(WEB)/dist/.made
-.PHONY: train live web docs test test-slow format clean
+.PHONY: train live web docs test test-slow format clean gpu-bundle
 
 train: $(VENV)/.train $(DATA)/metadata.json
 	$(BIN)/python -m aslx.train --config configs/quickstart.py --workdir $(RUN)
@@ -53,8 +53,9 @@ $(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/bin/python
 # Without Node.js the page's tests skip.
 TESTED := $(VENV)/.test $(if $(shell command -v npm),$(PAGE))
 
-# Most of the tests' time is compiling, and LLVM's optimising was half of that.
-test: export XLA_FLAGS ?= --xla_backend_optimization_level=0
+# Most of the tests' time is compiling. LLVM's optimising was half of that, and what writes fusions by
+# MLIR is twice as slow as what writes them for LLVM.
+test: export XLA_FLAGS ?= --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false
 test: $(TESTED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -74,6 +75,21 @@ format: $(VENV)/.test
 	$(BIN)/python -m tests.test_docs
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# What benchmarks/on_gpu.sh needs beside Python 3.12 and jax for CUDA. Hosts with a GPU may have no
+# network, and take few megabytes.
+BUNDLE := build/gpu-bundle
+gpu-bundle: $(VENV)/.train
+	rm -rf $(BUNDLE)
+	mkdir -p $(BUNDLE)
+	# Pip reads what depends on a version for the Python that it runs on, and not for 3.12.
+	sed "/python_version < '3.12'/d; s/; python_version >= '3.12'//" constraints.txt >$(BUNDLE)/constraints.txt
+	$(BIN)/python -m pip download -q -c $(BUNDLE)/constraints.txt -r benchmarks/on_gpu.txt -d $(BUNDLE)/wheels \
+	  --no-deps --only-binary :all: --implementation cp --python-version 3.12 \
+	  $(foreach n,2_28 2_17 2_5,--platform manylinux_$(n)_x86_64) --platform manylinux2014_x86_64
+	$(BIN)/python -m aslx.prepare synthetic --out $(BUNDLE)/data --sequences 100 --whole-hands
+	@test $$(du -s --block-size=1000000 $(BUNDLE) | cut -f 1) -le 66 || { echo "$(BUNDLE) is larger \
+	than 66 MB" >&2; exit 1; }
 
 clean:
 	rm -rf $(VENV) .cache runs data site $(WEB)/node_modules $(WEB)/dist

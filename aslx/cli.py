@@ -25,6 +25,7 @@ EXTRAS = {
     "export": ("ai_edge_litert", "flatbuffers", "tensorflow"),
     "gcs": ("gcsfs",),
     "gpu-compile": ("jax_cuda13_plugin",),
+    "pose": ("pose_format",),
     "pretrained": ("h5py", "safetensors"),
     "serve": (
         *("fastapi", "h11", "msgpack", "pydantic", "pydantic_core", "starlette", "uvicorn"),

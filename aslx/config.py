@@ -63,7 +63,7 @@ class Data:
     batching: Batching = plan.Bucketed()
     """plan.Bucketed or plan.Fixed."""
     workers: int = 0
-    """Processes that read; 0: a thread."""
+    """Threads that read besides the first."""
     train_split: str = "train"
     limit: int = 0
     """How many records of the train split are used, spread evenly over it; 0: all."""

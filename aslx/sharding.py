@@ -3,14 +3,15 @@
 import dataclasses
 import math
 from collections.abc import Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
+import jax.numpy as jnp
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from aslx import errors
-from aslx.kernels import storing
+from aslx.kernels import blocks, storing
 
 Tree = TypeVar("Tree")
 Options = dict[str, str | bool | int]
@@ -135,6 +136,43 @@ def whole(mesh: jax.sharding.Mesh, arrays: Tree) -> Tree:
     return jax.lax.with_sharding_constraint(arrays, replicated(mesh))
 
 
+def whole_but_stacks(mesh: jax.sharding.Mesh, model: Tree) -> Tree:
+    """As `whole`, except for stacks of blocks, which stay as they are placed until `whole_block`
+    gathers them."""
+
+    def gathered(leaf: Any) -> Any:
+        return leaf if blocks.is_stacked(leaf) else whole(mesh, leaf)
+
+    return jax.tree.map(gathered, model, is_leaf=blocks.is_variable)
+
+
+def whole_block(mesh: jax.sharding.Mesh, dtype: str, block: Tree, depth: int) -> Tree:
+    """Gathers one block of a stack of `depth` blocks. Of the sum of its gradients, in turn, each
+    device keeps its part.
+
+    Matrices are sent in `dtype`, in which the network multiplies by them; what has one axis is
+    small, and may be used in float32.
+    """
+
+    def gathered(leaf: jax.Array) -> jax.Array:
+        stored, kept = leaf.dtype, spec(mesh, (depth, *leaf.shape))[1:]
+        sent = jnp.dtype(dtype) if leaf.ndim > 1 else stored
+
+        @jax.custom_vjp
+        def gather(x: jax.Array) -> jax.Array:
+            part = jax.lax.with_sharding_constraint(x.astype(sent), NamedSharding(mesh, P(*kept)))
+            return whole(mesh, part)
+
+        def scatter(_: None, g: jax.Array) -> tuple[jax.Array]:
+            place = NamedSharding(mesh, P(*kept))
+            return (jax.lax.with_sharding_constraint(g.astype(stored), place),)
+
+        gather.defvjp(lambda x: (gather(x), None), scatter)
+        return gather(leaf)
+
+    return jax.tree.map(gathered, block)
+
+
 def put(mesh: jax.sharding.Mesh, batches: Iterator[dict]) -> Iterator[dict[str, jax.Array]]:
     """Each host's rows, as global arrays over the mesh."""
     place = batch(mesh)
@@ -154,10 +192,16 @@ def place(mesh: jax.sharding.Mesh, abstract: Tree) -> Tree:
     """Gives every abstract array its sharding: the widest divisible axis is split over "fsdp"."""
 
     def with_sharding(x: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
-        spec: list[str | None] = [None] * x.ndim
-        divisible = [i for i in range(x.ndim) if x.shape[i] % mesh.shape["fsdp"] == 0]
-        if divisible and x.size >= MIN_SHARD_SIZE and mesh.shape["fsdp"] > 1:
-            spec[max(divisible, key=lambda i: x.shape[i])] = "fsdp"
-        return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=NamedSharding(mesh, P(*spec)))
+        placed = NamedSharding(mesh, P(*spec(mesh, x.shape)))
+        return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=placed)
 
     return jax.tree.map(with_sharding, abstract)
+
+
+def spec(mesh: jax.sharding.Mesh, shape: tuple[int, ...]) -> list[str | None]:
+    """The axis of the mesh over which each axis of an array is split, or None."""
+    axes: list[str | None] = [None] * len(shape)
+    divisible = [i for i, n in enumerate(shape) if n % mesh.shape["fsdp"] == 0]
+    if divisible and math.prod(shape) >= MIN_SHARD_SIZE and mesh.shape["fsdp"] > 1:
+        axes[max(divisible, key=lambda i: shape[i])] = "fsdp"
+    return axes

@@ -52,7 +52,7 @@ def turn(cfg: Any, steps: int) -> float:
     from etils import epath
 
     from aslx.checkpoints import checkpoint
-    from aslx.train import logs, loop, setup
+    from aslx.train import logs, loop, setup, throughput
 
     # Neither an evaluation nor a checkpoint falls among the steps.
     cfg = dataclasses.replace(cfg, epochs=1 + _WARM + steps, eval_every=10**6, save_every=10**6)
@@ -76,7 +76,8 @@ def turn(cfg: Any, steps: int) -> float:
             checkpoint.Checkpoints(workdir / "checkpoints") as saved,
             contextlib.suppress(_Measured),
         ):
-            around = loop.Loop(s, workdir, saved, log, logs.Clock(), stop, 0)
+            speed = throughput.of(s.cfg, s.mesh)
+            around = loop.Loop(s, workdir, saved, log, logs.Clock(), speed, stop, 0)
             around.run_until_stopped(s.init(), checkpoint.Progress())
     return statistics.median(b - a for a, b in zip(at[_WARM:], at[_WARM + 1 :], strict=False))
 

@@ -1,12 +1,14 @@
 """Padded batches from a warm page cache: clips a second of the loader and of other ways to read.
 
 python -m benchmarks.loader
-python -m benchmarks.loader --workers 2
+python -m benchmarks.loader --no-others
 
 All contenders read the same random clips, verify their CRCs, and pad 64 clips to a batch. Each runs
-in a process of its own, and they take turns.
+in a process of its own, and they take turns. Threads that only copy clips from memory and compute
+their CRCs say what the machine can do.
 """
 
+import concurrent.futures
 import dataclasses
 import functools
 import itertools
@@ -28,15 +30,17 @@ _PHRASE = "3 creekhouse road"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Command(turns.Options):
-    """Times the loader, a bare loop over the records, and two ways of tf.data."""
+    """Times the loader with one thread and with several, and other ways to read."""
 
     clips: int = 2000
     frames: int = 148
     """Frames of every clip; the default is the median of Kaggle's."""
     rows: int = 64
     """Clips in a batch."""
-    workers: int = 0
-    """Processes that read for aslx; 0 is a thread, as in training."""
+    threads: int = 2
+    """Threads where there are several."""
+    others: bool = True
+    """A bare loop over the records, and two ways of tf.data."""
     steps: int = 200
     folder: str = ""
     """A folder for the clips, which are removed again; empty for the folder of temporary files."""
@@ -76,11 +80,11 @@ def prepare(folder: pathlib.Path, clips: int, frames: int) -> None:
     )
 
 
-def ours(folder: pathlib.Path, rows: int, workers: int) -> Any:
+def ours(folder: pathlib.Path, rows: int, threads: int) -> Any:
     """Batches as training reads them: planned and shuffled, with texts and signers."""
     from aslx.data import loader, plan, record_fields, records
     from aslx.kernels import malloc_tuning
-    from aslx.schema import landmarks
+    from aslx.schema import landmarks, vocab
 
     malloc_tuning.keep()
     data, points = records.Records(folder, "train"), landmarks.HOLISTIC130
@@ -88,15 +92,40 @@ def ours(folder: pathlib.Path, rows: int, workers: int) -> Any:
     wanted = (
         record_fields.landmarks_clip(points, points),
         record_fields.SIGNER,
-        record_fields.Text(64),
+        record_fields.Text(64, vocab.KAGGLE),
     )
     planned = plan.Train(data.index.frames, shapes, 0)
-    batches = iter(loader.stream(loader.Batches(data, planned, 1 << 30, wanted), workers=workers))
+    every = loader.Batches(data, planned, 1 << 30, wanted)
+    batches = iter(loader.stream(every, workers=threads - 1))
 
     def run(count: int) -> None:
         # The loader has already read some batches ahead; they do not count.
-        for _ in range(count + loader.BATCHES_AHEAD * max(1, workers)):
+        for _ in range(count + loader.BATCHES_AHEAD * threads):
             next(batches)
+
+    return turns.Work(run)
+
+
+def limit(clips: int, frames: int, rows: int, threads: int) -> Any:
+    """Copies of clips in memory into new batches, and their CRCs: nothing is read or planned."""
+    import crc32c
+
+    from aslx.kernels import malloc_tuning
+
+    malloc_tuning.keep()
+    source = np.random.default_rng(0).integers(256, size=(clips, frames * 130 * 6), dtype=np.uint8)
+    order = np.random.default_rng(1).permutation(clips).tolist()
+
+    def copy(batch: int) -> None:
+        out = np.empty((rows, source.shape[1]), np.uint8)
+        for row in range(rows):
+            out[row] = source[order[(batch * rows + row) % clips]]
+            crc32c.crc32c(out[row])
+
+    pool = concurrent.futures.ThreadPoolExecutor(threads)
+
+    def run(count: int) -> None:
+        list(pool.map(copy, range(count)))
 
     return turns.Work(run)
 
@@ -195,12 +224,19 @@ def _reading(batches: Iterator) -> Any:
 
 def contenders(command: Command, folder: pathlib.Path) -> list[Any]:
     quiet = {"TF_CPP_MIN_LOG_LEVEL": "2", "CUDA_VISIBLE_DEVICES": ""}
+    size = command.clips, command.frames, command.rows
     builds = {
-        "aslx": functools.partial(ours, folder, command.rows, command.workers),
+        "aslx": functools.partial(ours, folder, command.rows, 1),
+        "aslx, threads": functools.partial(ours, folder, command.rows, command.threads),
+        "copy and CRC": functools.partial(limit, *size, 1),
+        "copy and CRC, threads": functools.partial(limit, *size, command.threads),
+    }
+    others = {
         "bare loop": functools.partial(bare, folder, command.rows),
         "tf.data, the baselines'": functools.partial(baselines, folder, command.rows),
         "tf.data, tuned": functools.partial(tuned, folder, command.rows),
     }
+    builds |= others if command.others else {}
     return [turns.Contender(name, build, quiet) for name, build in builds.items()]
 
 
@@ -219,7 +255,7 @@ def main() -> None:
         against = np.divide(found.seconds, times["aslx"].seconds)
         cpu = float(np.median(found.cpu_seconds)) / command.rows
         line = {"benchmark": "loader", "contender": name, "rows": command.rows}
-        line |= {"frames": command.frames, "workers": command.workers}
+        line |= {"frames": command.frames, "threads": command.threads}
         line |= {"seq_per_s": rate, "seq_per_s_min": low, "seq_per_s_max": high}
         line |= {"mb_per_s": round(rate * megabytes), "cpu_us_per_seq": round(cpu * 1e6, 1)}
         line |= {"ratio": round(float(np.median(against)), 2)}

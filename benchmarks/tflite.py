@@ -63,8 +63,8 @@ def ending(model: Any) -> Any:
 
 def _ending(advance: Callable[..., Any], tokens_B: jax.Array, cache: Any) -> tuple[jax.Array, Any]:
     logits_BV, after = advance(tokens_B, cache)
-    wanted = jnp.where(cache["index"] < CHARACTERS, 0, vocab.END)
-    return logits_BV + 100 * jax.nn.one_hot(wanted, vocab.SIZE), after
+    wanted = jnp.where(cache["index"] < CHARACTERS, 0, vocab.KAGGLE.end)
+    return logits_BV + 100 * jax.nn.one_hot(wanted, vocab.KAGGLE.size), after
 
 
 def milliseconds(model: bytes, clip: np.ndarray, repeat: int) -> dict[str, float]:

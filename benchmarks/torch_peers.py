@@ -134,11 +134,14 @@ class Squeezeformer(nn.Module):
         self.reduce = nn.Linear(cfg.stride * dim, dim)
         self.blocks = nn.ModuleList(Block(cfg) for _ in range(cfg.num_layers))
         self.halve = nn.Linear(2 * dim, dim) if cfg.halve_after else None
-        self.norm_memory, self.ctc_head = nn.LayerNorm(dim), nn.Linear(dim, vocab.BLANK + 1)
+        self.norm_memory, self.ctc_head = nn.LayerNorm(dim), nn.Linear(dim, vocab.KAGGLE.blank + 1)
         self.decoder = nn.ModuleList(DecoderBlock(cfg) for _ in range(cfg.decoder_layers))
         if cfg.decoder_layers:
             self.drop, self.norm_out = nn.Dropout(cfg.dropout), nn.LayerNorm(dim)
-            self.embed, self.head = nn.Embedding(vocab.SIZE, dim), nn.Linear(dim, vocab.SIZE)
+            self.embed, self.head = (
+                nn.Embedding(vocab.KAGGLE.size, dim),
+                nn.Linear(dim, vocab.KAGGLE.size),
+            )
 
     def forward(self, features_BSF: Any, mask_BS: Any, tokens_BT: Any) -> tuple:
         parts = features_BSF.split(list(self.cfg.groups), -1)
@@ -186,7 +189,7 @@ def build(words: str, rows: int, frames: int, characters: int = 18) -> turns.Wor
         with torch.autocast(device, torch.bfloat16, enabled=network.dtype == "bfloat16"):
             ctc, decoded, mask_BM = compiled(x_BSF, mask_BS, target_BT.roll(1, 1))
         logs_MBV = functional.log_softmax(ctc.float(), -1).transpose(0, 1)
-        loss = functional.ctc_loss(logs_MBV, target_BT, mask_BM.sum(1), lengths, vocab.BLANK)
+        loss = functional.ctc_loss(logs_MBV, target_BT, mask_BM.sum(1), lengths, vocab.KAGGLE.blank)
         if decoded is not None:
             spelled, target = decoded.float().flatten(0, 1), target_BT.flatten()
             loss = loss + functional.cross_entropy(spelled, target, label_smoothing=0.1)

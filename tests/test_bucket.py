@@ -43,7 +43,7 @@ def listed(environment: dict) -> dict[str, str]:
 
 def test_a_run_in_a_bucket_is_stopped_goes_on_and_is_evaluated(environment, dataset, tmp_path):
     config = tmp_path / "tiny.py"
-    tiny.config_file(config, dataset, save_every=3, epochs=2)
+    tiny.config_file(config, dataset, tiny.small, save_every=3, epochs=2)
 
     def run(module: str, *args: object) -> dict:
         done = processes.ran(module, "--workdir", "gs://bucket/run", *args, env=environment)

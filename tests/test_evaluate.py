@@ -7,12 +7,15 @@ import pathlib
 import shutil
 import subprocess
 
+import numpy as np
 import pytest
 
-from aslx import evaluate
+from aslx import errors, evaluate
 from aslx.data import records
 from aslx.figures import plots
+from aslx.runs import opening
 from aslx.storage import files
+from aslx.tasks import transcription
 from tests import tiny, tiny_runs, trees
 
 
@@ -118,3 +121,49 @@ def test_a_read_only_run_is_scored_and_the_error_says_what_was_not_written(run, 
         assert evaluated(run, there, *searched, "--out", tmp_path / "scored")["clips"] == 6
     finally:
         subprocess.run(["umount", there], check=True)
+
+
+def test_phrases_too_long_to_be_decoded_are_scored_counted_and_named(run, workdir, tmp_path):
+    own, long = evaluated(run, workdir), tmp_path / "long"
+    long.mkdir()
+    tiny.dataset(long, {"train": [1], "validation": [4, 2]}, characters=(5, 12))
+    done = run(evaluate, "--workdir", workdir, "--split", "validation", "--data", long)
+    scores, phrases = done.last(), records.Records(long, "validation").index.characters
+    assert own["too_long"] == 0 and scores["clips"] == 6
+    assert scores["too_long"] == (phrases > 8).sum() > 0
+    assert f"{scores['too_long']} phrases have more than task.max_tokens=8 characters" in done.out
+    assert np.isfinite(scores["eval_loss"])
+
+
+def test_a_run_of_an_alphabet_refuses_data_of_another_in_one_line(run, workdir, tmp_path):
+    tiny.dataset(tmp_path, {"train": [2], "validation": [4]}, alphabet="їжak")
+    done = run(evaluate, "--workdir", workdir, "--split", "validation", "--data", tmp_path)
+    assert "its alphabet has 4 characters, and the model's 59 are without it" in done.refusal()
+    cfg = tiny.cfg(tmp_path)
+    own = tiny_runs.untrained(opening.settled(cfg), tmp_path / "run")
+    scores = evaluated(run, own)
+    assert scores["clips"] == 4
+    assert (
+        "has phrases with"
+        in run(
+            evaluate, "--workdir", own, "--split", "validation", "--data", workdir.parent / "set"
+        ).refusal()
+    )
+    (tmp_path / "few").mkdir()
+    few = tiny.dataset(tmp_path / "few", {"train": [2], "validation": [3]}, alphabet="ak")
+    assert evaluated(run, own, "--data", few)["clips"] == 3
+
+
+def test_a_run_that_goes_on_or_begins_from_another_keeps_its_alphabet(tmp_path):
+    for name, letters in (("first", "їжak"), ("less", "ka"), ("more", "kaq")):
+        (tmp_path / name).mkdir()
+        tiny.dataset(tmp_path / name, {"train": [9], "validation": [2]}, alphabet=letters)
+    first = tiny_runs.untrained(opening.settled(tiny.cfg(tmp_path / "first")), tmp_path / "run")
+    for changes, workdir in (({}, first), ({"weights": str(first)}, None)):
+        less = opening.settled(tiny.cfg(tmp_path / "less", **changes), workdir)
+        assert isinstance(less.task, transcription.Task)
+        assert less.task.alphabet.characters == "їжak"
+        opening.training(less)
+        more = opening.settled(tiny.cfg(tmp_path / "more", **changes), workdir)
+        with pytest.raises(errors.BadInput, match=r"phrases with 'q': .* model's 4 are without"):
+            opening.training(more)

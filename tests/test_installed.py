@@ -80,7 +80,7 @@ def test_every_optional_package_that_is_imported_belongs_to_an_extra():
     found = {name.split(".")[0] for module in modules for name in test_house.imports(module)}
     # aslx.readers.video installs the last two itself.
     ours = {"aslx", "benchmarks", "tests", "msvcrt", "cv2", "mediapipe"}
-    base = {"PIL", "absl", "editdistance", "etils", "flax", "fsspec", "google", "google_crc32c"}
+    base = {"PIL", "absl", "editdistance", "etils", "flax", "fsspec", "google", "crc32c"}
     base |= {"grain", "jax", "jaxlib", "matplotlib", "numpy", "optax", "orbax", "pyarrow"}
     base |= {"rapidfuzz", "scipy", "tensorboardX", "tensorflow_datasets", "tensorstore"}
     base |= {"tqdm", "tyro"}

@@ -267,11 +267,17 @@ case "$*" in *aslx.train*) echo "$PWD $(stat -c %a .) $*" > "$FAKES/trained" ;; 
 """
 
 
-def test_a_slurm_process_gets_all_gpus_of_its_node_and_a_signal_before_the_time_limit(fakes):
-    launch(fakes, "slurm.sbatch", *ARGUMENTS["slurm.sbatch"], SLURM_GPUS_ON_NODE="4")
-    assert "JAX_LOCAL_DEVICE_IDS=0,1,2,3\n" in (fakes / "environment").read_text()
+def test_slurm_starts_a_process_for_each_gpu_and_copies_once_on_each_node(fakes):
+    launch(fakes, "slurm.sbatch", *ARGUMENTS["slurm.sbatch"], SLURM_NNODES="3")
+    # JAX gives a process of Slurm the GPU of its number on the node, unless it is told others.
+    assert "JAX_LOCAL_DEVICE_IDS" not in (fakes / "environment").read_text()
+    made = [line for line in (fakes / "calls").read_text().splitlines() if line.startswith("srun")]
+    (train,) = (line for line in made if "aslx.train" in line)
+    assert "--ntasks" not in train
+    once = "srun --ntasks=3 --ntasks-per-node=1 "
+    assert len(made) == 6 and all(line.startswith(once) for line in made if line != train)
     head = (LAUNCH / "slurm.sbatch").read_text()
-    for option in ("--ntasks-per-node=1", "--requeue", "--signal=TERM@120"):
+    for option in ("--ntasks-per-node=8", "--requeue", "--signal=TERM@120"):
         assert f"#SBATCH {option}\n" in head
 
 

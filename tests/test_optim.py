@@ -55,13 +55,17 @@ def random_like(tree: Any, seed: int = 0) -> Any:
     return jax.tree.map(lambda x: jnp.asarray(rng.normal(size=x.shape), jnp.float32), tree)
 
 
+# Of an update of about 1e-2, after the five products of its iteration.
+ROUNDING = 1e-6
+
+
 def test_muon_moves_each_of_stacked_blocks_as_it_would_alone():
     each = [nnx.Linear(12, 8, rngs=nnx.Rngs(i)) for i in range(3)]
     grads = [random_like(block, i) for i, block in enumerate(each)]
     found = first_update(blocks.stack(each), blocks.stack(grads))
     for i in range(3):
         alone = first_update(each[i], grads[i])
-        np.testing.assert_allclose(found.kernel[i], alone.kernel[...], rtol=1e-5, atol=1e-7)
+        np.testing.assert_allclose(found.kernel[i], alone.kernel[...], rtol=1e-5, atol=ROUNDING)
 
 
 @pytest.mark.parametrize(("into", "out"), [((12,), (2, 5)), ((2, 5), (12,))])
@@ -74,7 +78,7 @@ def test_muon_moves_a_kernel_of_heads_as_one_matrix(into, out):
         matrix = {"kernel": grads[i].kernel[...].reshape(np.prod(into), -1)}
         alone = first_update(jax.tree.map(jnp.zeros_like, matrix), matrix)["kernel"]
         for found in (first_update(heads[i], grads[i]).kernel[...], together.kernel[i]):
-            np.testing.assert_allclose(found.reshape(alone.shape), alone, rtol=1e-5, atol=1e-7)
+            np.testing.assert_allclose(found.reshape(alone.shape), alone, rtol=1e-5, atol=ROUNDING)
 
 
 def test_muon_leaves_the_taps_of_a_depthwise_convolution_to_adam_even_when_stacked():

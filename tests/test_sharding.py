@@ -58,6 +58,7 @@ SIZES = {
     "sign_mnist_resnet50_upright": (26_223_000, 13_139_768, 3_327_344),
     "squeezeformer": (13_386_362, 6_699_898, 1_685_050),
     "squeezeformer_large": (42_240_634, 21_128_186, 5_293_850),
+    "squeezeformer_xl": (314_934_394, 157_471_098, 39_373_626),
     "squeezeformer_small": (2_236_572, 1_126_956, 294_744),
     "squeezeformer_small_pretrain": (2_323_808, 1_170_800, 306_044),
 }
@@ -132,3 +133,8 @@ def test_moments_and_the_average_lie_where_their_parameters_do(fsdp):
         twins = [v for k, v in leaves.items() if k.endswith("/" + name)]
         assert len(twins) == 4, name  # Itself, two moments, the average.
         assert {twin.sharding for twin in twins} == {parameter.sharding}, name
+
+
+def test_a_copy_lies_on_devices_that_follow_one_another_as_those_of_a_host_do():
+    mesh = sharding.make_mesh(sharding.Config(fsdp=4), jax.devices()[:8])
+    assert [[device.id for device in row] for row in mesh.devices] == [[0, 1, 2, 3], [4, 5, 6, 7]]

@@ -25,11 +25,11 @@ def batch(rows: int = 6, seed: int = 0) -> dict:
     rng, out = np.random.default_rng(seed), {}
     out["landmarks"] = np.zeros((rows, FRAMES, len(SELECTION.points), 3), np.float16)
     out["length"] = rng.integers(12, FRAMES + 1, rows).astype(np.int32)
-    out["tokens"] = np.full((rows, 10), vocab.PAD, np.int32)
+    out["tokens"] = np.full((rows, 10), vocab.NONE, np.int32)
     for i, length in enumerate(out["length"]):
         phrase = "".join(rng.choice(list("abcdefgh"), rng.integers(2, 10)))
         out["landmarks"][i, :length] = tiny.clip(rng, phrase, length, SELECTION)
-        out["tokens"][i, : len(phrase)] = vocab.encode(phrase)
+        out["tokens"][i, : len(phrase)] = vocab.KAGGLE.encode(phrase)
     out["signer"] = (np.arange(rows) * 2 // rows).astype(np.int32)
     out["weight"] = np.ones(rows, np.float32)
     return out

@@ -204,7 +204,7 @@ class TokenMask:
         del features
         tokens_BL = batch["tokens"]
         hidden_BL = jax.random.bernoulli(key, self.share, tokens_BL.shape)
-        return batch | {"given": jnp.where(hidden_BL, vocab.PAD, tokens_BL)}
+        return batch | {"given": jnp.where(hidden_BL, vocab.NONE, tokens_BL)}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -28,7 +28,7 @@ class CutMix:
         `landmarks` becomes [B,2T,N,3], the row's own frames and those of the row beside it, and
         `frames` i32[B,T] is added."""
         x_BTN3, length_B, tokens = batch["landmarks"], batch["length"], batch["tokens"]
-        count_B = (tokens != vocab.PAD).sum(1)
+        count_B = (tokens != vocab.NONE).sum(1)
         signer_B = jnp.where(batch["weight"] > 0, batch["signer"], -1)
         fits = (signer_B >= 0) & (signer_B == jnp.roll(signer_B, 1))
         before_B, after_B = fits, jnp.roll(fits, -1)
@@ -45,7 +45,7 @@ class CutMix:
         frames_BT, length_B = _joined(x_BTN3.shape[1], length_B, beside(length_B), cut_B)
         from_BL, count_B = _joined(tokens.shape[1], count_B, beside(count_B), cut_B)
         tokens = jnp.take_along_axis(jnp.concatenate([tokens, beside(tokens)], 1), from_BL, 1)
-        tokens = jnp.where(jnp.arange(tokens.shape[1]) < count_B[:, None], tokens, vocab.PAD)
+        tokens = jnp.where(jnp.arange(tokens.shape[1]) < count_B[:, None], tokens, vocab.NONE)
         both = jnp.concatenate([x_BTN3, beside(x_BTN3)], 1)
         joined = {"landmarks": both, "frames": frames_BT, "length": length_B, "tokens": tokens}
         return batch | joined

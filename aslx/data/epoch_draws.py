@@ -49,13 +49,14 @@ class Part:
 class Join:
     """Joins two records in one row, in `share` of a pass's rows.
 
-    Pairs longer than the longest clip, or than `max_tokens` with a space between the phrases, stay
+    Pairs longer than the longest clip, or than `max_tokens` with what separates the phrases, stay
     apart. Both records are by one signer, since the features decide once per clip which hand
     spells, and where.
     """
 
     share: float
     max_tokens: int
+    between: int  # Characters that separate two phrases.
     characters: np.ndarray  # i64[n]
     signer: np.ndarray  # i64[n]; records of unknown signers, -1, are not joined.
 
@@ -67,7 +68,7 @@ class Join:
         by = self.signer[pairs]
         fits = (by[:, 0] == by[:, 1]) & (by[:, 0] != -1) & (pairs[:, 0] != pairs[:, 1])
         fits &= lengths[pairs].sum(1) <= lengths.max()
-        fits &= self.characters[pairs].sum(1) + 1 <= self.max_tokens
+        fits &= self.characters[pairs].sum(1) + self.between <= self.max_tokens
         alone = np.concatenate([pairs[~fits].ravel(), rest])
         single = np.stack([alone, np.full_like(alone, NOTHING)], 1)
         return np.concatenate([pairs[fits], single])

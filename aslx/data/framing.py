@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterator
 from typing import Any
 
-import google_crc32c
+import crc32c
 
 from aslx import errors
 
@@ -26,7 +26,7 @@ class CorruptRecord(errors.BadInput):
 
 def masked_crc(data: bytes) -> int:
     """CRC-32C, rotated and offset: plain CRCs of data that contains CRCs would be weak."""
-    crc = google_crc32c.value(data)
+    crc = crc32c.crc32c(data)
     return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
 
 

@@ -13,12 +13,12 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-import google_crc32c
+import crc32c
 import numpy as np
 
 from aslx import errors
 from aslx.data import framing
-from aslx.schema import landmarks
+from aslx.schema import landmarks, vocab
 from aslx.storage import files, npy_files
 
 _FRAME_KEYS = {"landmarks": "selection", "keypoints": "values"}  # What metadata says of a frame.
@@ -163,13 +163,13 @@ def row(features: Any, framed: bytes, offset: int, metadata: dict, where: str) -
     return {
         "offset": offset,
         "length": len(framed),
-        "crc": google_crc32c.value(framed),
+        "crc": crc32c.crc32c(framed),
         "begin": begin,
         "end": begin + len(value),
         "frames": len(value) // size if size else 1,
         "text": texts[0] if texts else b"",
-        "phrase": google_crc32c.value(texts[0]) if texts else -1,
-        "characters": len(texts[0]) if texts else -1,  # Each is a byte.
+        "phrase": crc32c.crc32c(texts[0]) if texts else -1,
+        "characters": len(vocab.text(texts[0])) if texts else -1,
         "confidence": sure[0],
     } | {name: value[0] if value else -1 for name, value in numbers.items()}
 
@@ -229,7 +229,7 @@ def _texts_agree(index: Index) -> bool:
         return False
     texts = index.text[some].tolist()
     return (
-        index.characters[some].tolist() == list(map(len, texts))
-        and index.phrase[some].tolist() == list(map(google_crc32c.value, texts))
+        index.characters[some].tolist() == [len(vocab.text(text)) for text in texts]
+        and index.phrase[some].tolist() == list(map(crc32c.crc32c, texts))
         and not index.text[~some].any()
     )

@@ -1,15 +1,15 @@
-"""Plan -> read -> decode -> pad -> host batches. Without JAX, so that workers start fast."""
+"""Plan -> read -> pad -> host batches, without JAX."""
 
 import dataclasses
 import functools
 import logging
-import signal
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from absl import flags
 
-from aslx.data import framing, parent_watch
+from aslx import errors
+from aslx.data import framing
 from aslx.data import plan as plan_lib
 from aslx.data import record_fields as fields_lib
 from aslx.data import records as records_lib
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("aslx")
 
-BATCHES_AHEAD = 4  # Read while the device computes.
+BATCHES_AHEAD = 4  # Read by each thread while the device computes.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,25 +108,18 @@ class Batches:
 
 
 def stream(batches: Batches, *, start: int = 0, workers: int = 0) -> "grain.IterDataset":
-    """Batches start, start + 1, ...: the same ones for any number of workers."""
+    """Batches start, start + 1, ...: the same ones for any number of workers.
+
+    `workers` threads read besides the first, each a batch of its own. They run at once: copies of
+    large clips and their CRCs hold no lock of Python's.
+    """
+    if workers < 0:
+        raise errors.BadInput(f"data.workers {workers}: give 0 or more threads")
     import grain  # Late: commands that read single clips need not spend the memory.
 
     if not flags.FLAGS.is_parsed():
-        flags.FLAGS.mark_as_parsed()  # Grain's worker pool reads absl flags.
+        flags.FLAGS.mark_as_parsed()  # Grain's threads read absl flags.
     source: Any = batches  # Grain needs __len__ and __getitem__ only.
-    dataset = grain.MapDataset.source(source)[start:]
-    if workers:
-        options = grain.MultiprocessingOptions(workers, per_worker_buffer_size=BATCHES_AHEAD)
-        one = grain.ReadOptions(num_threads=1, prefetch_buffer_size=1)
-        return dataset.to_iter_dataset(one).mp_prefetch(options, _serve)
-    ahead = grain.ReadOptions(num_threads=1, prefetch_buffer_size=BATCHES_AHEAD)
-    return dataset.to_iter_dataset(ahead)
-
-
-def _serve(worker: int, workers: int) -> None:
-    """Lets a worker ignore signals to the process group: the trainer saves and then ends it. When
-    the trainer is killed, the worker ends too."""
-    del worker, workers
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent_watch.end_with_parent()
+    threads = 1 + workers
+    ahead = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=threads * BATCHES_AHEAD)
+    return grain.MapDataset.source(source)[start:].to_iter_dataset(ahead)

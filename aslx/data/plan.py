@@ -9,6 +9,7 @@ another without a gap. An epoch is a fixed number of steps: the batches of the f
 
 import bisect
 import dataclasses
+import threading
 from typing import Protocol
 
 import numpy as np
@@ -132,7 +133,8 @@ def epoch(lengths: np.ndarray, shapes: list[Shape], order: np.ndarray) -> list[B
 
 
 class Train:
-    """An endless sequence of shuffled batches, `plan[i]`, with one shuffle per pass.
+    """An endless sequence of shuffled batches, `plan[i]`, with one shuffle per pass. Any number of
+    threads may ask at once.
 
     `salt` is part of the order's seed; it stays 0 until a run rolls back and needs other batches.
     Rows of a batch are sorted by `signers` i64[n], so that CutMix partners are adjacent, which
@@ -154,15 +156,17 @@ class Train:
         self._signers = np.zeros_like(lengths) if signers is None else signers
         self.steps_per_epoch = len(self._drawn(0, salt=0)[-1])
         self._starts = [0]  # The number of each pass's first batch.
-        self._last: tuple[int, list[Batch]] = (-1, [])  # The pass in memory, and its batches.
+        self._made: dict[int, list[Batch]] = {}  # The batches of the last passes asked for.
+        self._lock = threading.Lock()
 
     def __getitem__(self, i: int) -> Batch:
-        number = self._pass(i)
-        last, batches = self._last
-        if last != number:
-            batches = self._shuffle(number)
-            self._last = number, batches
-        return batches[i - self._starts[number]]
+        with self._lock:
+            number = self._pass(i)
+            if number not in self._made:
+                # Two passes: at the border of two, threads ask for batches of both in turn.
+                newest = list(self._made.items())[-1:]
+                self._made = dict(newest) | {number: self._shuffle(number)}
+            return self._made[number][i - self._starts[number]]
 
     def _pass(self, i: int) -> int:
         """The pass that contains batch i. Counts the batches of the passes up to it, once."""

@@ -2,10 +2,9 @@
 
 A task names its fields; the first is the clip or the image. The loader allocates each batch once,
 and the fields write its rows. The first field reads a record into its row, which checks the bytes.
-The other fields take their values from the index; `check` tells whether every record has them.
+The other fields take their values from the index; `check` tells whether every record has them, and
+`check_fits` whether a run can be trained on all of them.
 Where a row joins two records, the second begins where the first ends.
-
-Loader workers import this module, so it needs NumPy alone, not JAX.
 """
 
 import dataclasses
@@ -22,9 +21,6 @@ Records = records_lib.Records
 # Makes a batch's one large array: np.empty, which `pad` completes, or np.zeros. Zeroing memory that
 # is then overwritten would move it through the processor twice.
 Make = Callable[..., np.ndarray]
-
-# A space separates two joined phrases: the hand rests there as it does between two words.
-SPACE = int(vocab.encode(" ")[0])
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -47,7 +43,7 @@ class Clip:
 
     def take(self, clip: np.ndarray) -> np.ndarray:
         """A stored clip [T, *stored_shape] -> what is wanted, [T, *wanted_shape]."""
-        return clip if self.places is None else clip[:, self.places]
+        return clip if self.places is None else clip.take(self.places, 1)
 
     def allocate(self, rows: int, frames: int, make: Make = np.zeros) -> Batch:
         clips = make((rows, frames, *self.wanted_shape), "<f2")
@@ -149,6 +145,9 @@ class Number:
         if self.required:
             _check_known(records, getattr(records.index, self.name), self.name)
 
+    def check_fits(self, records: Records) -> None:
+        """Every number does."""
+
     def write(self, batch: Batch, rows: np.ndarray, records: Records, numbers: np.ndarray) -> None:
         batch[self.name][rows] = getattr(records.index, self.name)[numbers]
 
@@ -159,19 +158,39 @@ SIGNER = Number("signer", fill=-1, required=False)
 
 @dataclasses.dataclass(frozen=True)
 class Text:
-    """`tokens` i32[B, max_tokens]: the characters of the phrase, then PAD."""
+    """`tokens` i32[B, max_tokens]: the characters of the phrase, then `vocab.NONE`; a row of
+    `vocab.LONG` for a phrase of more characters."""
 
     max_tokens: int
+    alphabet: vocab.Alphabet
+
+    @property
+    def between(self) -> str:
+        """What separates two joined phrases: the hand rests there as it does between two words. An
+        alphabet may have no space."""
+        return " " if " " in self.alphabet.characters else ""
 
     def allocate(self, rows: int, frames: int) -> Batch:
         del frames
-        return {"tokens": np.full((rows, self.max_tokens), vocab.PAD, np.int32)}
+        return {"tokens": np.full((rows, self.max_tokens), vocab.NONE, np.int32)}
 
     def check(self, records: Records) -> None:
-        """BadInput where a record has no phrase, or one of more than `max_tokens` characters."""
+        """BadInput where a record has no phrase, or one with a character that has no id."""
+        _check_known(records, records.index.characters, "phrase")
+        used = set().union(*map(vocab.text, records.index.text.tolist()))
+        foreign = sorted(used.difference(self.alphabet.characters))
+        if foreign:
+            theirs = vocab.of_metadata(records.metadata)
+            raise errors.BadInput(
+                f"{records.split} in {records.directory} has phrases with {foreign[0]!r}: its "
+                f"alphabet has {len(theirs)} characters, and the model's {len(self.alphabet)} are "
+                "without it: take a model of that alphabet, or other data"
+            )
+
+    def check_fits(self, records: Records) -> None:
+        """BadInput where a phrase has more than `max_tokens` characters."""
         characters = records.index.characters
-        _check_known(records, characters, "phrase")
-        count, longest = int((characters > self.max_tokens).sum()), characters.max(initial=0)
+        count, longest = int(self.long(records).sum()), characters.max(initial=0)
         if count:
             raise errors.BadInput(
                 f"{count} of the {len(records)} phrases of {records.split} in {records.directory} "
@@ -179,14 +198,21 @@ class Text:
                 f"characters: train with --task.max-tokens {longest}"
             )
 
+    def long(self, records: Records) -> np.ndarray:
+        """bool[n]: the records whose phrase has more than `max_tokens` characters."""
+        return records.index.characters > self.max_tokens
+
     def write(self, batch: Batch, rows: np.ndarray, records: Records, numbers: np.ndarray) -> None:
+        tokens, long = batch["tokens"], self.long(records)[numbers]
+        tokens[rows[long]] = vocab.LONG
+        rows, numbers = rows[~long], numbers[~long]
         count = records.index.characters[numbers]
-        tokens = batch["tokens"]
-        at = (tokens[rows] != vocab.PAD).sum(1)
-        at += at > 0
-        tokens[rows[at > 0], at[at > 0] - 1] = SPACE
-        row, character = np.nonzero(np.arange(count.max()) < count[:, None])
-        ids = vocab.encode(b"".join(records.index.text[numbers].tolist()))
+        at = (tokens[rows] != vocab.NONE).sum(1)
+        if self.between:
+            at += at > 0
+            tokens[rows[at > 0], at[at > 0] - 1] = self.alphabet.encode(self.between)
+        row, character = np.nonzero(np.arange(count.max(initial=0)) < count[:, None])
+        ids = self.alphabet.encode("".join(map(vocab.text, records.index.text[numbers].tolist())))
         tokens[rows[row], at[row] + character] = ids
 
 

@@ -82,7 +82,11 @@ class Pool:
             )
         characters = np.concatenate([data.index.characters for data, _ in self.sources])
         join = epoch_draws.Join(
-            share=share, max_tokens=text.max_tokens, characters=characters, signer=self.signers
+            share=share,
+            max_tokens=text.max_tokens,
+            between=len(text.between),
+            characters=characters,
+            signer=self.signers,
         )
         return dataclasses.replace(self, join=join)
 

@@ -1,8 +1,9 @@
 """Beam searches for the likeliest text, where greedy decoding takes the likeliest character.
 
 They are batched and jitted: a row has K hypotheses side by side, scored in log-probabilities. Texts
-are i32[..., L], `vocab.PAD` after their last character, without END. A prior's log-probabilities,
-already weighted, are added to the network's: shallow fusion (Gulcehre et al. 2015).
+are i32[..., L], the alphabet's pad after their last character, without end. A prior's
+log-probabilities, already weighted, are added to the network's: shallow fusion (Gulcehre et al.
+2015).
 Shape suffixes: B batch, K beams, L characters, M memory, V classes, N hypotheses.
 """
 
@@ -16,7 +17,6 @@ from aslx.decode import decoding, ngrams
 from aslx.schema import networks, vocab
 
 _NEVER = -jnp.inf
-_CHARACTERS = len(vocab.CHARACTERS)
 
 
 def _rows(x: jax.Array, beams: int) -> jax.Array:
@@ -47,7 +47,7 @@ def _with_character(text_BKL: jax.Array, at_BK: jax.Array, character_BK: jax.Arr
 
 
 def _prior_logp(prior: ngrams.Prior, state_BK: jax.Array) -> jax.Array:
-    """f32[B, K, 60]: the prior's log-probability of each character, and of the end."""
+    """f32[B, K, N + 1]: the prior's log-probability of each character, and of the end."""
     return jnp.asarray(prior.logp)[state_BK]
 
 
@@ -55,23 +55,27 @@ def _next_state(prior: ngrams.Prior | None, state_BK: jax.Array, id_BK: jax.Arra
     """The prior's states after a character; after an end they mean nothing."""
     if prior is None:
         return state_BK
-    symbol_BK = jnp.minimum(id_BK, ngrams.END)
-    return jnp.asarray(prior.after).reshape(-1)[state_BK * ngrams.SYMBOLS + symbol_BK]
+    symbol_BK = jnp.minimum(id_BK, prior.end)
+    return jnp.asarray(prior.after).reshape(-1)[state_BK * (prior.end + 1) + symbol_BK]
 
 
 def _allowed(
-    logp_BKV: jax.Array, ended_BK: jax.Array, prior: ngrams.Prior | None, expects_BK: jax.Array
+    logp_BKV: jax.Array,
+    ended_BK: jax.Array,
+    alphabet: vocab.Alphabet,
+    prior: ngrams.Prior | None,
+    expects_BK: jax.Array,
 ) -> jax.Array:
     """f32[B, K, V]: the score of each token that may come next. PAD and START may not, but a text
     that has ended goes on with PAD at a score of 0."""
     if prior is not None:
         symbols_BKS = _prior_logp(prior, expects_BK)
-        no_BK2 = jnp.zeros((*ended_BK.shape, vocab.END - vocab.PAD))
-        ways = [symbols_BKS[..., : ngrams.END], no_BK2, symbols_BKS[..., ngrams.END :]]
+        no_BK2 = jnp.zeros((*ended_BK.shape, alphabet.end - alphabet.pad))
+        ways = [symbols_BKS[..., : prior.end], no_BK2, symbols_BKS[..., prior.end :]]
         logp_BKV += jnp.concatenate(ways, 2)
     ids_V = jnp.arange(logp_BKV.shape[-1])
-    logp_BKV = jnp.where((ids_V == vocab.PAD) | (ids_V == vocab.START), _NEVER, logp_BKV)
-    idle_V = jnp.where(ids_V == vocab.PAD, 0.0, _NEVER)
+    logp_BKV = jnp.where((ids_V == alphabet.pad) | (ids_V == alphabet.start), _NEVER, logp_BKV)
+    idle_V = jnp.where(ids_V == alphabet.pad, 0.0, _NEVER)
     return jnp.where(ended_BK[..., None], idle_V, logp_BKV)
 
 
@@ -79,6 +83,7 @@ def autoregressive(
     model: networks.Decoder,
     memory_BMD: jax.Array,
     mask_BM: jax.Array,
+    alphabet: vocab.Alphabet,
     max_tokens: int,
     beams: int,
     prior: ngrams.Prior | None = None,
@@ -97,12 +102,12 @@ def autoregressive(
         t, last_BK, text_BKL, score_BK, ended_BK, expects_BK, cache = state
         logits, after = model.advance(last_BK.reshape(-1), cache)
         logp_BKV = jax.nn.log_softmax(logits).reshape(b, beams, -1)
-        logp_BKV = _allowed(logp_BKV, ended_BK, prior, expects_BK)
+        logp_BKV = _allowed(logp_BKV, ended_BK, alphabet, prior, expects_BK)
         every_BN = (score_BK[..., None] + logp_BKV).reshape(b, -1)
         score_BK, at_BK = _likeliest(every_BN, beams)
         parent_BK, last_BK = jnp.divmod(at_BK, logp_BKV.shape[-1])
-        ended_BK = _take(ended_BK, parent_BK) | (last_BK == vocab.END)
-        written_BK = jnp.where(ended_BK, vocab.PAD, last_BK)
+        ended_BK = _take(ended_BK, parent_BK) | (last_BK == alphabet.end)
+        written_BK = jnp.where(ended_BK, alphabet.pad, last_BK)
         expects_BK = _next_state(prior, _take(expects_BK, parent_BK), last_BK)
         text_BKL = _with_character(_take(text_BKL, parent_BK), jnp.full_like(at_BK, t), written_BK)
         row = (parent_BK + beams * jnp.arange(b)[:, None]).reshape(-1)
@@ -115,8 +120,8 @@ def autoregressive(
     cache = model.start(_rows(memory_BMD, beams), _rows(mask_BM, beams), max_tokens)
     first = (
         jnp.int32(0),
-        jnp.full((b, beams), vocab.START, jnp.int32),
-        jnp.full((b, beams, max_tokens), vocab.PAD, jnp.int32),
+        jnp.full((b, beams), alphabet.start, jnp.int32),
+        jnp.full((b, beams, max_tokens), alphabet.pad, jnp.int32),
         jnp.where(jnp.arange(beams) == 0, jnp.zeros((b, 1)), _NEVER),
         jnp.zeros((b, beams), bool),
         jnp.zeros((b, beams), jnp.int32),
@@ -140,38 +145,40 @@ class _Prefixes(NamedTuple):
         at_BK1 = jnp.maximum(self.size - 1, 0)[..., None]
         return jnp.take_along_axis(self.text, at_BK1, 2)[..., 0]
 
-    def parents(self) -> jax.Array:
+    def parents(self, pad: int) -> jax.Array:
         """bool[B, K, K]: whether the second text is the first with one more character."""
         before = jnp.arange(self.text.shape[2]) < self.size[..., None] - 1
-        shorter_BKL = jnp.where(before, self.text, vocab.PAD)
+        shorter_BKL = jnp.where(before, self.text, pad)
         same_BKK = (self.text[:, :, None] == shorter_BKL[:, None]).all(-1)
         return same_BKK & (self.size[:, :, None] + 1 == self.size[:, None])
 
 
-def _frame(old: _Prefixes, logp_BV: jax.Array, prior: ngrams.Prior | None) -> _Prefixes:
+def _frame(
+    old: _Prefixes, logp_BV: jax.Array, alphabet: vocab.Alphabet, prior: ngrams.Prior | None
+) -> _Prefixes:
     """The likeliest prefixes after one more frame."""
     b, beams, max_tokens = old.text.shape
     last_BK, total_BK = old.last(), jnp.logaddexp(old.blank, old.character)
-    last_BKV = jax.nn.one_hot(last_BK, _CHARACTERS, dtype=bool)
+    last_BKV = jax.nn.one_hot(last_BK, len(alphabet), dtype=bool)
     # The same character again counts only after a blank.
     from_BKV = jnp.where(last_BKV, old.blank[..., None], total_BK[..., None])
-    longer_BKV = from_BKV + logp_BV[:, None, :_CHARACTERS]
+    longer_BKV = from_BKV + logp_BV[:, None, : len(alphabet)]
     if prior is not None:
-        longer_BKV += _prior_logp(prior, old.expects)[..., :_CHARACTERS]
+        longer_BKV += _prior_logp(prior, old.expects)[..., : len(alphabet)]
     longer_BKV = jnp.where((old.size < max_tokens)[..., None], longer_BKV, _NEVER)
     # A longer text that is among the prefixes already adds its paths to that prefix.
-    known_BKKV = old.parents()[..., None] & last_BKV[:, None]
+    known_BKKV = old.parents(alphabet.pad)[..., None] & last_BKV[:, None]
     joins_BK = jax.nn.logsumexp(longer_BKV[:, :, None], (1, 3), where=known_BKKV)
     longer_BKV = jnp.where(known_BKKV.any(2), _NEVER, longer_BKV)
     again_BK = jnp.take_along_axis(logp_BV, last_BK, 1)
     again_BK = jnp.where(old.size > 0, old.character + again_BK, _NEVER)
     character_BK = jnp.logaddexp(again_BK, joins_BK)
-    blank_BK = total_BK + logp_BV[:, None, vocab.BLANK]
+    blank_BK = total_BK + logp_BV[:, None, alphabet.blank]
     same_BK = jnp.logaddexp(blank_BK, character_BK)
     every_BN = jnp.concatenate([same_BK, longer_BKV.reshape(b, -1)], 1)
     score_BK, at_BK = _likeliest(every_BN, beams)
     grown_BK = at_BK >= beams
-    parent_BK, new_BK = jnp.divmod(at_BK - beams, _CHARACTERS)
+    parent_BK, new_BK = jnp.divmod(at_BK - beams, len(alphabet))
     parent_BK = jnp.where(grown_BK, parent_BK, at_BK)
     size_BK = _take(old.size, parent_BK)
     place_BK = jnp.where(grown_BK, size_BK, max_tokens)
@@ -189,6 +196,7 @@ def _frame(old: _Prefixes, logp_BV: jax.Array, prior: ngrams.Prior | None) -> _P
 def ctc(
     logits_BMV: jax.Array,
     mask_BM: jax.Array,
+    alphabet: vocab.Alphabet,
     max_tokens: int,
     beams: int,
     prior: ngrams.Prior | None = None,
@@ -206,11 +214,11 @@ def ctc(
         def where_real(new: jax.Array, old: jax.Array) -> jax.Array:
             return jnp.where(real_B.reshape(-1, *(1,) * (new.ndim - 1)), new, old)
 
-        return jax.tree.map(where_real, _frame(old, logp_BV, prior), old), None
+        return jax.tree.map(where_real, _frame(old, logp_BV, alphabet, prior), old), None
 
     shape = (len(logits_BMV), beams)
     first = _Prefixes(
-        jnp.full((*shape, max_tokens), vocab.PAD, jnp.int32),
+        jnp.full((*shape, max_tokens), alphabet.pad, jnp.int32),
         jnp.broadcast_to(jnp.where(jnp.arange(beams) == 0, 0, -1), shape),
         jnp.broadcast_to(jnp.where(jnp.arange(beams) == 0, 0.0, _NEVER), shape),
         jnp.full(shape, _NEVER),
@@ -220,31 +228,16 @@ def ctc(
     score_BK = jnp.logaddexp(found.blank, found.character)
     if prior is None:
         return found.text, score_BK
-    score_BK += _prior_logp(prior, found.expects)[..., ngrams.END]
+    score_BK += _prior_logp(prior, found.expects)[..., prior.end]
     score_BK, at_BK = _likeliest(score_BK, beams)
     return _take(found.text, at_BK), score_BK
-
-
-def agreed(text_BKL: jax.Array, share_BK: jax.Array) -> jax.Array:
-    """f32[B, L]: the confidence in each character of the first text: the share of the texts that
-    agree with it from their beginning up to the character, or from their end down to it. So a text
-    that differs in one character, or has one more or one less, lowers the confidence there alone.
-    """
-    best_B1L, at_L = text_BKL[:, :1], jnp.arange(text_BKL.shape[2])
-    size_BK = decoding.characters(text_BKL)
-    before_BKL = jnp.cumsum(text_BKL != best_B1L, 2)
-    at_BKL = at_L + (size_BK - size_BK[:, :1])[..., None]
-    from_end_BKL = jnp.take_along_axis(text_BKL, jnp.clip(at_BKL, 0, len(at_L) - 1), 2)
-    differ_BKL = ((from_end_BKL != best_B1L) | (at_BKL < 0)) & (at_L < size_BK[:, :1, None])
-    after_BKL = differ_BKL.sum(2, keepdims=True) - jnp.cumsum(differ_BKL, 2) + differ_BKL
-    same_BKL = (before_BKL == 0) | (after_BKL == 0)
-    return (same_BKL * share_BK[..., None]).sum(1)
 
 
 def joint(
     model: networks.Transcriber,
     memory_BMD: jax.Array,
     mask_BM: jax.Array,
+    alphabet: vocab.Alphabet,
     max_tokens: int,
     beams: int,
     ctc_weight: float,
@@ -254,47 +247,53 @@ def joint(
     mean of its log-probabilities under both heads, where CTC has `ctc_weight`, plus the prior's
     (Watanabe et al. 2017, by rescoring)."""
     logits_BMV = model.ctc(memory_BMD)
-    attended_BKL, _ = autoregressive(model, memory_BMD, mask_BM, max_tokens, beams, prior)
-    aligned_BKL, _ = ctc(logits_BMV, mask_BM, max_tokens, beams, prior)
+    attended_BKL, _ = autoregressive(model, memory_BMD, mask_BM, alphabet, max_tokens, beams, prior)
+    aligned_BKL, _ = ctc(logits_BMV, mask_BM, alphabet, max_tokens, beams, prior)
     text_BNL = jnp.concatenate([attended_BKL, aligned_BKL], 1)
     b, n, _ = text_BNL.shape
     text = text_BNL.reshape(b * n, max_tokens)
     memory, mask, logits = (_rows(x, n) for x in (memory_BMD, mask_BM, logits_BMV))
-    score = (1 - ctc_weight) * _decoded(model, text, memory, mask).sum(1)
-    score += ctc_weight * _ctc_score(logits, mask, text)
+    score = (1 - ctc_weight) * _decoded(model, text, memory, mask, alphabet).sum(1)
+    score += ctc_weight * _ctc_score(logits, mask, text, alphabet)
     if prior is not None:
-        score += _prior_score(prior, text)
+        score += _prior_score(prior, text, alphabet)
     best_B1 = score.reshape(b, n).argmax(1, keepdims=True)
     return _take(text_BNL, best_B1)[:, 0]
 
 
-def confidence(model: networks.Decoder, text_NL, memory_NMD, mask_NM) -> jax.Array:
+def confidence(
+    model: networks.Decoder, text_NL, memory_NMD, mask_NM, alphabet: vocab.Alphabet
+) -> jax.Array:
     """f32[N, L]: the decoder's probability of each character after the characters before it."""
-    return jnp.exp(_decoded(model, text_NL, memory_NMD, mask_NM)[:, :-1])
+    return jnp.exp(_decoded(model, text_NL, memory_NMD, mask_NM, alphabet)[:, :-1])
 
 
-def _decoded(model: networks.Decoder, text_NL, memory_NMD, mask_NM) -> jax.Array:
+def _decoded(
+    model: networks.Decoder, text_NL, memory_NMD, mask_NM, alphabet: vocab.Alphabet
+) -> jax.Array:
     """f32[N, L + 1]: the decoder's log-probability of each character and of END; 0 at pads."""
-    logits_NTV = model.decode(decoding.with_start(text_NL), memory_NMD, mask_NM)
-    target_NT = decoding.with_end(text_NL)
+    logits_NTV = model.decode(decoding.with_start(text_NL, alphabet), memory_NMD, mask_NM)
+    target_NT = decoding.with_end(text_NL, alphabet)
     logp_NTV = jax.nn.log_softmax(logits_NTV)
     each_NT = jnp.take_along_axis(logp_NTV, target_NT[..., None], 2)[..., 0]
-    return jnp.where(target_NT != vocab.PAD, each_NT, 0.0)
+    return jnp.where(target_NT != alphabet.pad, each_NT, 0.0)
 
 
-def _ctc_score(logits_NMV: jax.Array, mask_NM: jax.Array, text_NL: jax.Array) -> jax.Array:
+def _ctc_score(
+    logits_NMV: jax.Array, mask_NM: jax.Array, text_NL: jax.Array, alphabet: vocab.Alphabet
+) -> jax.Array:
     """f32[N]: the CTC head's log-probability of each text."""
-    gone, pads = (1.0 - x.astype(jnp.float32) for x in (mask_NM, text_NL != vocab.PAD))
-    return -optax.ctc_loss(logits_NMV, gone, text_NL, pads, blank_id=vocab.BLANK)
+    gone, pads = (1.0 - x.astype(jnp.float32) for x in (mask_NM, text_NL != alphabet.pad))
+    return -optax.ctc_loss(logits_NMV, gone, text_NL, pads, blank_id=alphabet.blank)
 
 
-def _prior_score(prior: ngrams.Prior, text_NL: jax.Array) -> jax.Array:
+def _prior_score(prior: ngrams.Prior, text_NL: jax.Array, alphabet: vocab.Alphabet) -> jax.Array:
     """f32[N]: the prior's log-probability of each text, its end included."""
 
     def step(state_N: jax.Array, id_N: jax.Array) -> tuple[jax.Array, jax.Array]:
-        at_N1 = jnp.minimum(id_N, ngrams.END)[:, None]
+        at_N1 = jnp.minimum(id_N, prior.end)[:, None]
         each_N = jnp.take_along_axis(_prior_logp(prior, state_N), at_N1, 1)[:, 0]
-        return _next_state(prior, state_N, id_N), jnp.where(id_N == vocab.PAD, 0.0, each_N)
+        return _next_state(prior, state_N, id_N), jnp.where(id_N == alphabet.pad, 0.0, each_N)
 
     first_N = jnp.zeros(len(text_NL), jnp.int32)
-    return jax.lax.scan(step, first_N, decoding.with_end(text_NL).T)[1].sum(0)
+    return jax.lax.scan(step, first_N, decoding.with_end(text_NL, alphabet).T)[1].sum(0)

@@ -75,6 +75,11 @@ def _features(cfg: config_lib.Config) -> Any:
     return cfg.features
 
 
+def _task(cfg: config_lib.Config) -> Any:
+    """The task of a config that `draw` did not refuse: a transcription."""
+    return cfg.task
+
+
 def _often(rate: float) -> str:
     return f"(in the config: {f'{rate:.0%} of the clips' if rate else 'off'})"
 
@@ -89,7 +94,6 @@ def sample(cfg: config_lib.Config) -> list[dict[str, np.ndarray]]:
     In the second batch another clip follows the first one in its row, if both phrases fit.
     """
     data = opening.split(cfg, cfg.data.train_split)
-    task: Any = cfg.task  # A transcription: `draw` refuses others.
     signer, selection = data.index.signer, _features(cfg).source.selection
     field = cfg.features.source.field(data.metadata)
     wrist = selection.indices("right_hand_0")[0]
@@ -97,14 +101,15 @@ def sample(cfg: config_lib.Config) -> list[dict[str, np.ndarray]]:
     first = max(tried, key=lambda i: np.isfinite(field.read(data[i])[:, wrist, 0]).mean())
     others = [i for i in tried if i != first and signer[i] == signer[first] != -1]
     rows = np.array([first, *others])
+    *fields, text = _task(cfg).fields(data.metadata, cfg.features)
     length = data.index.characters
-    fits = [i for i in others if length[first] + 1 + length[i] <= task.max_tokens]
+    most = text.max_tokens - len(text.between) - length[first]
+    fits = [i for i in others if length[i] <= most]
     second = np.full_like(rows, plan.NOTHING)
     second[0] = fits[0] if fits else plan.NOTHING
     (shape,) = plan.Fixed(rows=len(rows)).shapes(2 * data.index.frames[rows])
     planned = [plan.Batch(shape, rows), plan.Batch(shape, rows, second)]
-    fields = cfg.task.fields(data.metadata, cfg.features)
-    batches = loader.Batches(data, planned, len(planned), fields)
+    batches = loader.Batches(data, planned, len(planned), (*fields, text))
     return [batches[i] for i in range(len(planned))]
 
 
@@ -140,8 +145,9 @@ def _shown(
                 column = features.columns.index(name)
                 dropped_TN[:, n] = ~kept_SF[real_S][near_T, column]
     ids = after.get("given", after["tokens"])[0]
-    length = (batch["tokens"][0] if "given" in after else ids) != vocab.PAD
-    text = "".join("·" if i == vocab.PAD else vocab.CHARACTERS[i] for i in ids[length])
+    there = (batch["tokens"][0] if "given" in after else ids) >= 0
+    characters = _task(cfg).alphabet.characters
+    text = "".join("·" if i == vocab.NONE else characters[i] for i in ids[there])
     return Shown(points_TN2, text, dropped_TN)
 
 

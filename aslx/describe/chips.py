@@ -1,79 +1,12 @@
-"""Accelerators: what their makers publish of them, and how to compile for them without one."""
+"""Accelerators by their topologies: how to compile for them without one."""
 
-import dataclasses
 import importlib
 import math
 import os
 
 from aslx import cli, errors
+from aslx.kernels import peaks
 
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Chip:
-    """Published peaks of a chip."""
-
-    platform: str
-    """tpu or cuda."""
-    name: str
-    flops: dict[str, float]
-    """FLOP/s of each kind of product, as `cost.Cost.products` names them."""
-    bandwidth: float
-    """Bytes/s of main memory."""
-    usable: int
-    """Bytes of main memory that a program may use."""
-    link: float
-    """Bytes/s to a neighbour, one way: of a TPU's four in a plane; of a GPU to the others of its
-    host together."""
-    network: float = 0.0
-    """Bytes/s of a GPU to other hosts."""
-    launch: float = 0.0
-    """Seconds that no kernel is shorter than; an estimate."""
-
-    def compute_seconds(self, products: dict[str, float]) -> float:
-        """The least time of these FLOPs."""
-        return sum(n / self.flops[kind] for kind, n in products.items())
-
-
-def _tpu(name: str, bf16: float, bandwidth: float, gib: float, link: float) -> Chip:
-    # A product of float32 is made of products of bfloat16: three with precision high, six with
-    # highest (jax.lax.Precision).
-    passes = {"bf16": 1, "f32": 1, "f32 high": 3, "f32 highest": 6}
-    return Chip(
-        platform="tpu",
-        name=name,
-        flops={kind: bf16 / n for kind, n in passes.items()},
-        bandwidth=bandwidth,
-        usable=int(gib * 2**30),
-        link=link,
-    )
-
-
-def _gpu(name: str, bandwidth: float, memory: float) -> Chip:
-    # Of both: NVIDIA's data sheets of the SXM parts, dense products. TF32 is half of bfloat16;
-    # float32 of the highest precision is computed by CUDA cores.
-    peaks = {"bf16": 989e12, "f32": 494.5e12, "f32 high": 494.5e12 / 3, "f32 highest": 67e12}
-    return Chip(
-        platform="cuda",
-        name=name,
-        flops=peaks,
-        bandwidth=bandwidth,
-        usable=int(0.95 * memory),  # A driver's context takes the rest; an estimate.
-        link=450e9,  # NVLink 4: 900 GB/s in both ways together.
-        network=50e9,  # One port of 400 Gbit/s for each GPU.
-        launch=2e-6,
-    )
-
-
-CHIPS = {
-    # cloud.google.com/tpu/docs/v5e: 197 TFLOPs, 16 GB, 819 GBps. Links of both chips:
-    # jax-ml.github.io/scaling-book, "How to Think About TPUs". The usable memory is from the
-    # compiler's message for a program that does not fit ("exceeds available HBM (15.75G)").
-    "v5e": _tpu("TPU v5e", 197e12, 819e9, 15.75, 45e9),
-    # cloud.google.com/tpu/docs/v6e: 918 TFLOPs, 32 GB, 1638 GBps.
-    "v6e": _tpu("TPU v6e", 918e12, 1638e9, 31.25, 90e9),
-    "h100": _gpu("NVIDIA H100 80GB HBM3", 3.35e12, 80e9),
-    "h200": _gpu("NVIDIA H200", 4.8e12, 141e9),
-}
 _GPUS_OF_A_HOST = 8
 WHOLE_RING = 16  # TPUs of an axis that is a ring; a shorter one is a line, half as fast.
 # Bytes that a chip sends for each byte of an array, in the bandwidth-optimal algorithms on a ring
@@ -81,13 +14,13 @@ WHOLE_RING = 16  # TPUs of an axis that is a ring; a shorter one is a line, half
 _SENT = {"all-reduce": 2.0, "all-to-all": 0.25, "ragged-all-to-all": 0.25}
 
 
-def of(topology: str) -> Chip:
+def of(topology: str) -> peaks.Chip:
     name = topology.split(":")[0]
-    if name not in CHIPS:
+    if name not in peaks.CHIPS:
         raise errors.BadInput(
-            f"no figures for the chip of {topology!r}; there are {', '.join(CHIPS)}"
+            f"no figures for the chip of {topology!r}; there are {', '.join(peaks.CHIPS)}"
         )
-    return CHIPS[name]
+    return peaks.CHIPS[name]
 
 
 def sides(topology: str) -> list[int]:
@@ -134,7 +67,7 @@ def collective_seconds(collectives: list[dict], topology: str) -> float:
     return sent / (chip.network if math.prod(shape) > _GPUS_OF_A_HOST else chip.link)
 
 
-def _target(chip: Chip) -> str:
+def _target(chip: peaks.Chip) -> str:
     """XLA's description of a GPU, a stream_executor.GpuTargetConfigProto as text: limits of compute
     capability 9.0 (CUDA C++ Programming Guide), the rest from the data sheet."""
     return f"""

@@ -16,6 +16,7 @@ from typing import Any
 
 from aslx import cli, config, errors
 from aslx.describe import chips
+from aslx.kernels import peaks
 
 _PROGRAMS = ("train", "evaluate", "predict")
 # The compiler's error for a program that does not fit.
@@ -51,7 +52,7 @@ class Command:
 
 
 def measure(
-    step: Any, arguments: tuple, chip: chips.Chip, options: dict[str, Any]
+    step: Any, arguments: tuple, chip: peaks.Chip, options: dict[str, Any]
 ) -> dict[str, Any]:
     """Compiles a program and returns its cost on one chip; `fits` tells whether memory suffices."""
     from aslx.describe import cost, graphs, hlo
@@ -88,7 +89,7 @@ def _asked(message: str) -> int:
     return int(float(found[1]) * 2 ** _UNITS[found[2]]) if found else 0
 
 
-def _figures(found: Any, chip: chips.Chip) -> dict[str, Any]:
+def _figures(found: Any, chip: peaks.Chip) -> dict[str, Any]:
     compute, memory = chip.compute_seconds(found.products), found.bytes / chip.bandwidth
     return {
         "flops": found.flops,
@@ -123,7 +124,8 @@ def lines(command: Command, cfg: config.Config) -> list[dict[str, Any]]:
     import jax
 
     from aslx import sharding
-    from aslx.describe import model_flops, programs
+    from aslx.describe import programs
+    from aslx.runs import model_flops
 
     unknown = set(command.programs) - set(_PROGRAMS)
     if unknown:
@@ -154,10 +156,10 @@ def lines(command: Command, cfg: config.Config) -> list[dict[str, Any]]:
             told = chips.collective_seconds(line["collectives"], command.topology)
             line["collective_seconds"] = told
             if name == "train":
-                needed = model_flops.of(cfg, rows, command.frames)
+                needed = model_flops.of(cfg, programs.batch(cfg, mesh, rows, command.frames))
                 line["model_flops"] = needed
-                kind = "bf16" if getattr(cfg.model, "dtype", "") == "bfloat16" else "f32"
-                line["share_of_peak"] = needed / chip.flops[kind] / line["least_seconds"]
+                peak = chip.flops[model_flops.kind(cfg)]
+                line["share_of_peak"] = needed / peak / line["least_seconds"]
         found.append(line)
         print(json.dumps(line), flush=True)
     return found

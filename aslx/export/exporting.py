@@ -175,7 +175,10 @@ def _converted(options: Options, run: Any) -> tuple[dict[str, bytes], dict[str, 
     every = dict(zip([exports.MODEL, *names], models.values(), strict=True))
     source = run.cfg.features.source
     every |= run.cfg.task.report.beside() | (source.submission or {})
-    if source.submission is not None:
+    unsuited = run.cfg.task.report.unsuited()
+    if source.submission is not None and unsuited:
+        print(f"no {_ZIP}: {unsuited}")
+    elif source.submission is not None:
         try:
             every[_ZIP] = submission(models[options.quantize], source.submission)
         except errors.BadInput as error:

@@ -7,6 +7,7 @@ Each is a `schema.features.Source`, which says what its functions give. The comm
 import collections
 import dataclasses
 import json
+import pathlib
 import sys
 from collections.abc import Callable, Iterator
 from typing import ClassVar
@@ -18,7 +19,15 @@ import numpy as np
 from aslx import errors
 from aslx.data import record_fields
 from aslx.inputs import model_inputs
-from aslx.readers import file_kinds, images, keypoint_files, mending, parquet, sign_parquet
+from aslx.readers import (
+    file_kinds,
+    images,
+    keypoint_files,
+    mending,
+    parquet,
+    pose_files,
+    sign_parquet,
+)
 from aslx.schema import landmarks
 
 Clips = Iterator[tuple[int | str, np.ndarray]]  # What a file calls it, and the clip or image.
@@ -58,7 +67,10 @@ class _Landmarks(_Given):
 
     selection: landmarks.Selection
     reads: ClassVar[tuple[str, ...]] = ("landmarks", "length")
-    takes: ClassVar[dict[str, str]] = {file_kinds.PARQUET: "parquet files of landmarks"}
+    takes: ClassVar[dict[str, str]] = {
+        file_kinds.PARQUET: "parquet files of landmarks",
+        file_kinds.POSE: ".pose files",
+    }
 
     def field(self, metadata: dict | None = None) -> record_fields.Clip:
         if metadata is None:
@@ -74,6 +86,11 @@ class _Landmarks(_Given):
     def tracked(self, values_TD: np.ndarray) -> np.ndarray:
         """A clip from a video's frames, whose values are in `landmarks.holistic`'s order."""
         return landmarks.holistic(values_TD)[:, landmarks.ALL.indices(*self.selection.points)]
+
+    def posed(self, path: str) -> np.ndarray:
+        """The clip of a .pose file."""
+        clip = pose_files.read(pathlib.Path(path))
+        return clip[:, landmarks.ALL.indices(*self.selection.points)]
 
     def points(self, clip: np.ndarray) -> tuple[landmarks.Selection, np.ndarray]:
         """The points of a clip that can be drawn, and their places, f[T, N, 3]."""
@@ -99,7 +116,9 @@ class Columns(_Landmarks):
 
     def clips(self, path: str) -> Clips:
         """All clips of a file. Repairs are reported on stderr."""
-
+        if file_kinds.kind(path) == file_kinds.POSE:
+            yield path, self.posed(path)
+            return
         counts = collections.Counter()
         for sequence in parquet.read(path, self.selection):
             counts.update(sequence.mended)
@@ -135,6 +154,9 @@ class Frames(_Landmarks):
         return {"kind": "frames", "shape": self.shape}
 
     def clips(self, path: str) -> Clips:
+        if file_kinds.kind(path) == file_kinds.POSE:
+            yield path, self.posed(path)
+            return
         clip = sign_parquet.clip(path)
         if not len(clip.points):
             raise errors.BadInput(f"{path} is a clip of no frames")

@@ -28,10 +28,10 @@ _DROPOUT, _SELF_DROPOUT = 0.1, 0.5
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
     """Three convolutions, two encoder layers and one decoder layer, post-norm, 200 wide; 4,132,062
-    parameters with 78 features."""
+    parameters with 78 features and 59 characters."""
 
-    def build(self, num_features: int, *, rngs: nnx.Rngs) -> "Transformer":
-        return Transformer(num_features, rngs=rngs)
+    def build(self, num_features: int, characters: int, *, rngs: nnx.Rngs) -> "Transformer":
+        return Transformer(num_features, characters, rngs=rngs)
 
 
 def _uniform(limit: float) -> nnx.Initializer:
@@ -122,13 +122,14 @@ class DecoderLayer(nnx.Module):
 class Transformer(nnx.Module):
     """It has the methods of `recogniser.Recogniser` but for CTC; the memory is f32[B, S, 200]."""
 
-    def __init__(self, num_features: int, *, rngs: nnx.Rngs):
+    def __init__(self, num_features: int, characters: int, *, rngs: nnx.Rngs):
+        ids = characters + vocab.MARKS
         widths = [num_features] + [_DIM] * (_CONVOLUTIONS - 1)
         self.stem = nnx.List([Convolution(w, rngs) for w in widths])
         self.encoder = nnx.List([EncoderLayer(rngs) for _ in range(_ENCODER_LAYERS)])
-        self.embed = nnx.Embed(vocab.SIZE, _DIM, embedding_init=_uniform(0.05), rngs=rngs)
+        self.embed = nnx.Embed(ids, _DIM, embedding_init=_uniform(0.05), rngs=rngs)
         self.decoder = DecoderLayer(rngs)
-        self.head = nnx.Linear(_DIM, vocab.SIZE, kernel_init=layers.GLOROT, rngs=rngs)
+        self.head = nnx.Linear(_DIM, ids, kernel_init=layers.GLOROT, rngs=rngs)
 
     def encode(
         self, features_BSF: jax.Array, mask_BS: jax.Array, key: jax.Array | None = None
@@ -143,7 +144,7 @@ class Transformer(nnx.Module):
         return x_BSD, jnp.ones_like(mask_BS)
 
     def decode(self, tokens_BT, memory_BSD, mask_BS, key=None) -> jax.Array:
-        """f32[B, T, 62]: logits of the character after each token, given the tokens up to it."""
+        """f32[B, T, V]: logits of the character after each token, given the tokens up to it."""
         cross = self.decoder.cross_attention.keys_values(memory_BSD)
         return self.head(self.decoder(self._with_positions(tokens_BT), cross, mask_BS, key))
 
@@ -166,7 +167,7 @@ class Transformer(nnx.Module):
         }
 
     def advance(self, tokens_B: jax.Array, cache: Cache) -> tuple[jax.Array, Cache]:
-        """f32[B, 62]: logits of the character after `tokens_B`, and the next cache."""
+        """f32[B, V]: logits of the character after `tokens_B`, and the next cache."""
         index = cache["index"]
         place_1D = jax.lax.dynamic_slice_in_dim(cache["places"], index, 1)
         y_B1D = self._embed(tokens_B[:, None]) + place_1D

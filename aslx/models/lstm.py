@@ -33,9 +33,9 @@ class Config(recogniser.Config):
         if self.bidirectional and self.dim % 2:
             raise errors.BadInput(f"dim {self.dim} has no half for each direction; make it even")
 
-    def build(self, num_features: int, *, rngs: nnx.Rngs) -> recogniser.Recogniser:
+    def build(self, num_features: int, characters: int, *, rngs: nnx.Rngs) -> recogniser.Recogniser:
         encoder = Encoder(self, num_features, rngs=rngs)
-        return recogniser.Recogniser(self, encoder, DecoderLayer, "float32", rngs=rngs)
+        return recogniser.Recogniser(self, encoder, DecoderLayer, "float32", characters, rngs=rngs)
 
 
 class EncoderLayer(nnx.Module):

@@ -115,10 +115,20 @@ class Recogniser(layers.Layer):
     """An encoder under a CTC head, a decoder, or both.
 
     `block` is the class of the decoder's blocks: `DecoderBlock` or one with the same functions.
-    `stream` is the type of the residual stream, and of the memory [B, M, D].
+    `stream` is the type of the residual stream, and of the memory [B, M, D]; `characters` are those
+    of the alphabet.
     """
 
-    def __init__(self, cfg: Config, encoder: Any, block: Any, stream: str, *, rngs: nnx.Rngs):
+    def __init__(
+        self,
+        cfg: Config,
+        encoder: Any,
+        block: Any,
+        stream: str,
+        characters: int,
+        *,
+        rngs: nnx.Rngs,
+    ):
         if not cfg.decoder_layers and not cfg.ctc:
             raise errors.BadInput(
                 "decoder_layers=0 leaves no head; set ctc=True or decoder_layers=1"
@@ -127,16 +137,17 @@ class Recogniser(layers.Layer):
             raise errors.BadInput(
                 "reverse=True and decoder_layers=0: there is no decoder to reverse"
             )
+        ids = characters + vocab.MARKS
         dim, dtype, wide = cfg.dim, jnp.dtype(cfg.dtype), jnp.dtype(stream)
         self.rate, self.encoder = cfg.dropout, encoder
         self.norm_memory = nnx.LayerNorm(dim, dtype=wide, rngs=rngs)
         if cfg.ctc:
-            self.ctc_head = nnx.Linear(dim, vocab.BLANK + 1, dtype=dtype, rngs=rngs)
+            self.ctc_head = nnx.Linear(dim, characters + 1, dtype=dtype, rngs=rngs)
         if cfg.decoder_layers:
-            self.embed = nnx.Embed(vocab.SIZE, dim, dtype=wide, rngs=rngs)
+            self.embed = nnx.Embed(ids, dim, dtype=wide, rngs=rngs)
             self.decoder = nnx.List([block(cfg, rngs=rngs) for _ in range(cfg.decoder_layers)])
             self.norm_out = nnx.LayerNorm(dim, dtype=wide, rngs=rngs)
-            self.head = nnx.Linear(dim, vocab.SIZE, dtype=dtype, rngs=rngs)
+            self.head = nnx.Linear(dim, ids, dtype=dtype, rngs=rngs)
         if cfg.reverse:  # Comes last, so that it changes no other initial weight.
             blocks = [block(cfg, rngs=rngs) for _ in range(cfg.decoder_layers)]
             self.reverse_decoder = nnx.List(blocks)
@@ -149,11 +160,11 @@ class Recogniser(layers.Layer):
         return layers.masked(self.norm_memory(x_BMD), mask_BM), mask_BM
 
     def ctc(self, memory_BMD: jax.Array) -> jax.Array:
-        """f32[B, M, 60] logits; the blank is `vocab.BLANK`."""
+        """f32[B, M, V] logits of the characters and, last, the blank."""
         return self.ctc_head(memory_BMD).astype(jnp.float32)
 
     def decode(self, tokens_BT, memory_BMD, mask_BM, key=None) -> jax.Array:
-        """f32[B, T, 62]: logits of the character after each token, given the tokens up to it."""
+        """f32[B, T, V]: logits of the character after each token, given the tokens up to it."""
         return self._decode(self.decoder, tokens_BT, memory_BMD, mask_BM, key)
 
     def decode_backwards(self, tokens_BT, memory_BMD, mask_BM, key=None) -> jax.Array:
@@ -184,7 +195,7 @@ class Recogniser(layers.Layer):
         return {"index": jnp.zeros((), jnp.int32), "past": past, "cross": cross, "mask": mask_BM}
 
     def advance(self, tokens_B: jax.Array, cache: Cache) -> tuple[jax.Array, Cache]:
-        """f32[B, 62]: logits of the character after `tokens_B`, and the next cache."""
+        """f32[B, V]: logits of the character after `tokens_B`, and the next cache."""
         y_B1D, past = self.embed(tokens_B[:, None]), []
         for block, old, cross in zip(self.decoder, cache["past"], cache["cross"], strict=True):
             y_B1D, new = block.advance(y_B1D, old, cache["index"], cross, cache["mask"])

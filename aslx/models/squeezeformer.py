@@ -46,14 +46,14 @@ class Config(recogniser.Config):
                 f"halve_after {self.halve_after} is not below {self.num_layers} layers"
             )
 
-    def build(self, num_features: int, *, rngs: nnx.Rngs) -> recogniser.Recogniser:
+    def build(self, num_features: int, characters: int, *, rngs: nnx.Rngs) -> recogniser.Recogniser:
         if self.groups and sum(self.groups) != num_features:
             raise errors.BadInput(
                 f"groups of {sum(self.groups)} values, and {num_features} features"
             )
         encoder = Encoder(self, num_features, rngs=rngs)
         block = recogniser.DecoderBlock
-        return recogniser.Recogniser(self, encoder, block, self.dtype, rngs=rngs)
+        return recogniser.Recogniser(self, encoder, block, self.dtype, characters, rngs=rngs)
 
 
 class Groups(nnx.Module):

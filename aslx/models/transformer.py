@@ -31,10 +31,10 @@ class Config(recogniser.Config):
     """Keep only a block's products with its weights, and compute the rest again in the backward
     pass: it takes a fraction of the memory, and on accelerators of the time."""
 
-    def build(self, num_features: int, *, rngs: nnx.Rngs) -> recogniser.Recogniser:
+    def build(self, num_features: int, characters: int, *, rngs: nnx.Rngs) -> recogniser.Recogniser:
         encoder = Encoder(self, num_features, rngs=rngs)
         block = recogniser.DecoderBlock
-        return recogniser.Recogniser(self, encoder, block, self.dtype, rngs=rngs)
+        return recogniser.Recogniser(self, encoder, block, self.dtype, characters, rngs=rngs)
 
 
 class Convolution(nnx.Module):

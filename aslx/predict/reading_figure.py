@@ -40,6 +40,12 @@ class Reading:
     evidence: dict[str, np.ndarray]  # The task's evidence for this clip, without the batch axis.
     at: np.ndarray  # f32[M]: the frame of the clip at each position of the memory.
     clip: np.ndarray  # In the form of the features' source.
+    names: tuple[str, ...]  # Of the model's classes; or the characters of its alphabet.
+
+    @functools.cached_property
+    def alphabet(self) -> vocab.Alphabet:
+        """Of a model that writes."""
+        return vocab.Alphabet(characters="".join(self.names))
 
     @functools.cached_property
     def seen(self) -> np.ndarray:
@@ -57,7 +63,7 @@ class Reading:
     def tokens(self) -> np.ndarray:
         """The ids that a decoder wrote: up to END, inclusive, or all."""
         tokens_L = self.evidence["tokens"]
-        ended = np.flatnonzero(tokens_L == vocab.END)
+        ended = np.flatnonzero(tokens_L == self.alphabet.end)
         return tokens_L[: ended[0] + 1] if len(ended) else tokens_L
 
     @property
@@ -71,7 +77,7 @@ class Reading:
         when = self.at[self.evidence["attention"][: len(ids)].argmax(1)]
         # Attention may jump ahead or back; the characters keep their order.
         timed = zip(np.maximum.accumulate(when), ids, strict=True)
-        return [(float(at), vocab.CHARACTERS[i]) for at, i in timed if i < vocab.PAD]
+        return [(float(at), self.names[i]) for at, i in timed if i < self.alphabet.pad]
 
     @functools.cached_property
     def aligned(self) -> list[tuple[float, str]]:
@@ -81,7 +87,7 @@ class Reading:
         path, found = self.evidence["path"], []
         for b in np.flatnonzero(self.evidence["begins"]):
             n = int(np.cumprod(path[b:] == path[b]).sum())
-            found.append((float(self.at[b : b + n].mean()), vocab.CHARACTERS[path[b]]))
+            found.append((float(self.at[b : b + n].mean()), self.names[path[b]]))
         return found
 
     def text(self, frame: int) -> str:
@@ -110,7 +116,8 @@ def read(run: trained_run.Run, clip: np.ndarray, answer: Any, track: video.Track
         rate, aspect = track.rate, track.width / track.height
         selection = landmarks.HOLISTIC130
         points = track.points[:, landmarks.ALL.indices(*selection.points)]
-    return Reading(text, selection, points, rate, aspect, evidence, at, clip)
+    names = tuple(run.cfg.task.report.about()["answers"])
+    return Reading(text, selection, points, rate, aspect, evidence, at, clip, names)
 
 
 def places(shown_S: np.ndarray, real_S: np.ndarray, positions: int) -> np.ndarray:
@@ -193,21 +200,21 @@ def _strip(ax: Axes, reading: Reading) -> None:
 
 def _posteriors(ax: Axes, reading: Reading) -> None:
     """CTC's probability of the blank, and of each character that is ever likely, over time."""
-    real = reading.evidence["mask"]
+    real, blank = reading.evidence["mask"], reading.alphabet.blank
     at, posteriors_MV = reading.at[real], reading.evidence["posteriors"][real]
     if not len(at):
-        at, posteriors_MV = np.zeros(1), np.zeros((1, vocab.BLANK + 1))
+        at, posteriors_MV = np.zeros(1), np.zeros((1, blank + 1))
     # Lines are broken at frames without a hand, of which the model has seen nothing.
     far = np.flatnonzero(np.diff(at) > 3 * _step(at)) + 1
     at = np.insert(at, far, np.nan)
     posteriors_MV = np.insert(posteriors_MV, far, np.nan, axis=0)
-    ax.fill_between(at, posteriors_MV[:, vocab.BLANK], color="#e3e6ea", lw=0, label="nothing")
-    likely = np.flatnonzero(np.nanmax(posteriors_MV[:, : vocab.BLANK], 0) > 0.1).tolist()
+    ax.fill_between(at, posteriors_MV[:, blank], color="#e3e6ea", lw=0, label="nothing")
+    likely = np.flatnonzero(np.nanmax(posteriors_MV[:, :blank], 0) > 0.1).tolist()
     colour = {v: _COLOURS[i % len(_COLOURS)] for i, v in enumerate(likely)}
     for v in likely:
         ax.plot(at, posteriors_MV[:, v], color=colour[v], lw=1.3, marker=".", ms=3)
     for when, character in reading.aligned:
-        v = vocab.CHARACTERS.index(character)
+        v = reading.names.index(character)
         ax.text(when, 1.06, drawing.visible(character), color=colour.get(v, "black"), fontsize=11,
                 fontfamily="monospace", fontweight="bold", ha="center")  # fmt: skip
     _probability_axis(ax, 1.4, "CTC probability")
@@ -225,8 +232,10 @@ def _attention(ax: Axes, reading: Reading) -> None:
     image = np.where(np.abs(frames - at[near]) <= _step(at), shares_LM[:, near], np.nan)
     ax.imshow(image, aspect="auto", cmap="Blues", vmin=0, interpolation="nearest",
               extent=(0, len(frames), len(tokens) - 0.5, -0.5))  # fmt: skip
+    alphabet = reading.alphabet
     names = [
-        "end" if t[0] == vocab.END else drawing.visible(vocab.decode(t)) for t in tokens[:, None]
+        "end" if t[0] == alphabet.end else drawing.visible(alphabet.decode(t))
+        for t in tokens[:, None]
     ]
     ax.set_yticks(range(len(tokens)), names, fontfamily="monospace")
     ax.tick_params(axis="y", length=0, labelsize=9)
@@ -243,9 +252,8 @@ def _classes(ax: Axes, reading: Reading, run: trained_run.Run) -> None:
     most = len(reading.clip)
     frames = np.unique(np.linspace(1, most, min(_STEPS, most)).round().astype(int))
     grown_KC = np.stack(run.answers([reading.clip[:n] for n in frames]))
-    names = run.cfg.task.report.about()["answers"]
     for i, c in enumerate(np.argsort(-grown_KC[-1])[:_BEST]):
-        label = f"{names[c]}  {grown_KC[-1, c]:.2f}"
+        label = f"{reading.names[c]}  {grown_KC[-1, c]:.2f}"
         ax.plot(frames, grown_KC[:, c], color=_COLOURS[i], lw=1.6, label=label)
     _probability_axis(ax, 1.02, "probability after\nthe frames so far")
     ax.legend(loc="center left", fontsize=8, frameon=False)

@@ -42,12 +42,14 @@ def draw(
     kept: Sequence[phrase_clips.Clip],
     drawn: Sequence[Sample],
     selection: landmarks.Selection,
+    alphabet: vocab.Alphabet,
 ) -> None:
     """characters.png, frames_per_character.png, clip_lengths.png, hands.png and clips.gif."""
     folder.mkdir(exist_ok=True)
     lengths = np.array([len(clip.row.phrase) for clip in kept])
     frames = np.array([clip.frames for clip in kept])
-    _characters([clip.row.phrase for clip in kept]).savefig(folder / "characters.png")
+    figure = _characters([clip.row.phrase for clip in kept], alphabet)
+    figure.savefig(folder / "characters.png")
     figure = _histogram(frames / lengths, "frames a character")
     figure.savefig(folder / "frames_per_character.png")
     _histogram(frames, "frames").savefig(folder / "clip_lengths.png")
@@ -69,8 +71,8 @@ def _chart(width: float, title: str, **style: Any) -> tuple[Figure, Axes]:
     return figure, ax
 
 
-def _characters(phrases: Sequence[str]) -> Figure:
-    counts = collections.Counter(dict.fromkeys(vocab.CHARACTERS, 0))
+def _characters(phrases: Sequence[str], alphabet: vocab.Alphabet) -> Figure:
+    counts = collections.Counter(dict.fromkeys(alphabet.characters, 0))
     for phrase in phrases:
         counts.update(phrase)
     names, numbers = zip(*counts.most_common(), strict=True)

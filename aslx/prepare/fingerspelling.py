@@ -70,7 +70,8 @@ class Fingerspelling(Options):
 
     source: str
     """The folder, or gs://..., of train.csv or supplemental_metadata.csv and the parquet that they
-    list."""
+    list. The alphabet is that of character_to_prediction_index.json in the folder or, without one,
+    the characters of the phrases."""
 
     def prepare(self, scratch: files.Path) -> dict:
         source, run = options.source(self.source, self.out), self.runner(scratch)
@@ -88,6 +89,7 @@ def prepare(
     from aslx.prepare import dataset_figures
 
     rows, split = divide(table(source, asked), asked)
+    alphabet = mapped(source) or vocab.of_phrases([row.phrase for row in rows])
     if split.note:
         print(f"split: {split.note}")
     folder = scratch / "spool"
@@ -100,12 +102,12 @@ def prepare(
         reasons = collections.Counter(clip.dropped for clip in every).most_common()
         words = ", ".join(f"{n} dropped: {reason}" for reason, n in reasons)
         raise errors.BadInput(f"{source} leaves nothing to train on: {words}")
-    same = _write(scratch / "out", stored, split, asked, origin, run)
+    same = _write(scratch / "out", stored, split, asked, alphabet, origin, run)
     at = {waiting.clip: waiting for waiting in stored}
     drawn = [(clip, at[clip].load()) for clip in dataset_figures.samples([*at])]
     with files.replacing_folder(scratch / "out" / "figures") as figures:
         selection = landmarks.selection(asked.keep.selection)
-        dataset_figures.draw(figures, [*at], drawn, selection)
+        dataset_figures.draw(figures, [*at], drawn, selection, alphabet)
     return summary.summarise(every, split, same)
 
 
@@ -120,13 +122,12 @@ def table(source: files.Path, asked: Options) -> list[phrase_clips.Row]:
     if not tables:
         names = " and no ".join(wanted) or "csv left to read"
         raise errors.BadInput(f"{source} has no {names}: point --source at Kaggle's folder")
-    if files.exists(source / MAP):
-        with remote_files.here(source, [MAP]) as here:
-            vocab.check(here / MAP)
+    alphabet = mapped(source)
     lines, numbers, names = _lines(tables, (*_CLIP, "phrase"))
     if not lines:
         raise errors.BadInput(f"{' and '.join(map(str, tables))} list no sequence")
-    rows = [_row(line, number, names) for line, number in zip(lines, numbers, strict=True)]
+    of = zip(lines, numbers, strict=True)
+    rows = [_row(line, number, names, alphabet) for line, number in of]
     counts = collections.Counter((row.path, row.sequence_id) for row in rows)
     ((path, sequence_id), times) = counts.most_common(1)[0]
     if times > 1:
@@ -137,6 +138,14 @@ def table(source: files.Path, asked: Options) -> list[phrase_clips.Row]:
         if not files.is_file(source / path):
             raise errors.BadInput(f"{source / path} is missing, and a csv beside it lists it")
     return rows
+
+
+def mapped(source: files.Path) -> vocab.Alphabet | None:
+    """The alphabet of the map beside the csv files; None where there is no map."""
+    if not files.exists(source / MAP):
+        return None
+    with remote_files.here(source, [MAP]) as here:
+        return vocab.read(here / MAP)
 
 
 def signers(source: pathlib.Path) -> dict[tuple[str, int], int]:
@@ -156,9 +165,14 @@ def _lines(
     return lines, *csv_files.signers([line["participant_id"] for line in lines])
 
 
-def _row(line: csv_files.Line, signer: int, names: Mapping[int, str]) -> phrase_clips.Row:
+def _row(
+    line: csv_files.Line, signer: int, names: Mapping[int, str], alphabet: vocab.Alphabet | None
+) -> phrase_clips.Row:
     path, sequence_id = line.path(), line.integer("sequence_id")
-    phrase = phrase_clips.phrase(line, f"{line.where}, sequence {sequence_id}")
+    phrase = phrase_clips.phrase(line, f"{line.where}, sequence {sequence_id}", alphabet)
+    written = line.values["phrase"]
+    mended = [mending.SPACES] if line["phrase"] != written else []
+    mended += [mending.COMPOSED] if phrase != line["phrase"] else []
     return phrase_clips.Row(
         path,
         sequence_id,
@@ -166,7 +180,8 @@ def _row(line: csv_files.Line, signer: int, names: Mapping[int, str]) -> phrase_
         phrase,
         confidence=line.number("confidence") if "confidence" in line else None,
         name=names.get(signer, ""),
-        mended=(mending.SPACES,) if phrase != line.values["phrase"] else (),
+        holds=phrase_clips.holds(line, phrase),
+        mended=tuple(mended),
     )
 
 
@@ -192,6 +207,7 @@ def _write(
     stored: Sequence[spool.Stored],
     split: splits.Split,
     asked: Options,
+    alphabet: vocab.Alphabet,
     origin: str,
     run: workers.Run,
 ) -> dict[str, int]:
@@ -211,9 +227,12 @@ def _write(
     }
     if any(waiting.clip.row.confidence is not None for waiting in stored):
         features["confidence"] = np.float32
+    if held := all(waiting.clip.row.holds for waiting in stored):
+        features["holds"] = shards.array((None, 2), np.int32)
     how = {name: getattr(asked, name) for name in ("validation", "test", "seed")}
     metadata = {
         "task": "transcription",
+        "alphabet": alphabet.characters,
         "selection": asked.keep.selection,
         "source": origin,
         "split": {"asked": asked.split, "done": split.method, "note": split.note} | how,
@@ -229,7 +248,7 @@ def _write(
         features=features,
         metadata=metadata,
         parts=splits.grouped(stored, lambda waiting: waiting.clip.row.part),
-        example=spool.Stored.example,
+        example=functools.partial(spool.Stored.example, holds=held),
         size=lambda waiting: waiting.size,
         run=run,
         shards=asked.shards,

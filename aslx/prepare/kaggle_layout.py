@@ -45,10 +45,14 @@ def table(
     return pa.Table.from_arrays([*arrays, pa.array(ids)], schema=schema(columns))
 
 
-def write_csv(path: files.Path, rows: Iterable[Iterable[str | int]]) -> None:
-    """Writes (path of the parquet, file_id, sequence_id, participant_id, phrase) of each clip."""
+def write_csv(
+    path: files.Path, rows: Iterable[Iterable[str | int]], *, holds: bool = False
+) -> None:
+    """Writes (path of the parquet, file_id, sequence_id, participant_id, phrase) of each clip; with
+    `holds` also a column of `phrase_clips.written`, which Kaggle's files lack."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["path", "file_id", "sequence_id", "participant_id", "phrase"])
+    names = ["path", "file_id", "sequence_id", "participant_id", "phrase"]
+    writer.writerow(names + ["holds"] * holds)
     writer.writerows(rows)
     files.write(path, text.getvalue())

@@ -5,7 +5,8 @@ Functions take and answer values that can be pickled, for a process pool or anot
 
 import dataclasses
 import os
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -18,6 +19,7 @@ NO_LANDMARK = "not one landmark in any frame"
 NO_PART = "signer and phrase fell into different parts"
 FEW_HANDS = "too few frames with a whole hand"
 FEW_FRAMES = "too few frames a character"
+_HOLD = re.compile(r"(\d{1,9})-(\d{1,9})", re.ASCII)
 _INFINITY = 0x7C00  # Of IEEE 754 binary16; NaN lies above.
 
 
@@ -32,6 +34,7 @@ class Row:
     part: str | None = None  # One of splits.PARTS, once divided; None where it fits in none.
     confidence: float | None = None  # Of the model that read the phrase; None where it is known.
     name: str = ""  # The signer's, where the csv has a name and no number.
+    holds: tuple[tuple[int, int], ...] = ()  # Each character's first and last frame, where known.
     mended: tuple[str, ...] = ()  # Words of `mending`.
 
 
@@ -75,15 +78,39 @@ class Keep:
         return ""
 
 
-def phrase(line: csv_files.Line, where: str) -> str:
-    """The phrase of a line; BadInput where it is empty or has a character without an id."""
+def phrase(line: csv_files.Line, where: str, alphabet: vocab.Alphabet | None) -> str:
+    """The phrase of a line, in NFC; BadInput where it is empty, or has a character that is not in
+    the alphabet or, if none is known, that can be in none."""
+    text = vocab.normal(line["phrase"])
     try:
-        if not line["phrase"]:
+        if not text:
             raise errors.BadInput("an empty phrase")
-        vocab.encode(line["phrase"])
+        (alphabet or vocab.of_phrases([text])).encode(text)
     except errors.BadInput as error:
         raise errors.BadInput(f"{where}: {error}; correct or remove the line") from error
-    return line["phrase"]
+    return text
+
+
+def written(holds: Iterable[Sequence[int]]) -> str:
+    """Characters' first and last frames, int[L, 2], as a csv has them: 3-7 9-12."""
+    return " ".join(f"{first}-{last}" for first, last in holds)
+
+
+def holds(line: csv_files.Line, phrase: str) -> tuple[tuple[int, int], ...]:
+    """The frames in which each character of the phrase is held, where the csv tells; BadInput where
+    they are not a range of frames for each character, in order."""
+    text = line.values.get("holds", "").strip()
+    if not text:
+        return ()
+    found = [_HOLD.fullmatch(part) for part in text.split()]
+    ranges = [(int(m[1]), int(m[2])) for m in found if m]
+    flat = [frame for pair in ranges for frame in pair]
+    if len(ranges) != len(phrase) or len(found) != len(phrase) or flat != sorted(flat):
+        raise errors.BadInput(
+            f"{line.where}: holds is {text[:40]!r}, and a range of frames for each of the "
+            f"{len(phrase)} characters is wanted, in order, such as 3-7 9-12"
+        )
+    return tuple(ranges)
 
 
 def read(
@@ -103,6 +130,11 @@ def read(
             lost_TN3 = _magnitudes(half_TN3) > _INFINITY
             right, left = (~lost_TN3[:, hand].any(axis=(1, 2)) for hand in hands)
             row = waiting.pop(found.id)
+            if row.holds and row.holds[-1][1] >= len(half_TN3):
+                raise errors.BadInput(
+                    f"{path}, sequence {found.id} has {len(half_TN3)} frames, and its csv says that"
+                    f" a character is held until frame {row.holds[-1][1]}"
+                )
             clip = Clip(
                 row,
                 frames=len(half_TN3),

@@ -29,8 +29,8 @@ class Stored:
         raw = remote_files.read(self.file, self.offset, self.size)
         return np.frombuffer(raw, "<f2").reshape(self.clip.frames, -1, 3)
 
-    def example(self) -> dict[str, Any]:
-        """The fields of a record."""
+    def example(self, holds: bool) -> dict[str, Any]:
+        """The fields of a record, with the frames in which each character is held or without."""
         row = self.clip.row
         fields = {
             "landmarks": self.load(),
@@ -39,6 +39,8 @@ class Stored:
             "signer": row.signer,
             "file": row.path,
         }
+        if holds:
+            fields["holds"] = np.array(row.holds, "<i4")
         return fields if row.confidence is None else fields | {"confidence": row.confidence}
 
 

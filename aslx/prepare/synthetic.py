@@ -1,4 +1,4 @@
-"""A kinematic hand that spells, written in the layout of Kaggle's asl-fingerspelling.
+"""Kinematic hands that spell, written in the layout of Kaggle's asl-fingerspelling.
 
 Kinematics and published statistics make the landmarks, and no recogniser. Each file depends on its
 number and the random seed alone, whatever the number of processes.
@@ -6,19 +6,34 @@ number and the random seed alone, whatever the number of processes.
 
 import dataclasses
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pyarrow.parquet as pq
 
 from aslx import errors
-from aslx.prepare import fingerspelling, kaggle_layout, summary, workers
-from aslx.prepare.synthetic_hand import camera, phrases, spelling
-from aslx.prepare.synthetic_hand import signers as people
+from aslx.prepare import fingerspelling, kaggle_layout, phrase_clips, summary, workers
+from aslx.prepare.many_hands import clips as many_hands
+from aslx.prepare.synthetic_hand import clips as one_hand
+from aslx.prepare.synthetic_hand import phrases, spelling
 from aslx.schema import landmarks, vocab
 from aslx.storage import files
 
-VERSION = "1.0.0"
+Version = Literal["1.0.0", "2.0.0"]
+
+
+class _Generator(NamedTuple):
+    """What makes the clips."""
+
+    signers: Callable[[int], int]  # For a number of sequences.
+    make: Callable[..., one_hand.Clips]
+
+
+_GENERATORS = {
+    "1.0.0": _Generator(one_hand.signers, one_hand.make),
+    "2.0.0": _Generator(many_hands.signers, many_hands.make),
+}
 _TRAIN, _SUPPLEMENTAL = "train_landmarks", "supplemental_landmarks"
 _CSV = {_TRAIN: fingerspelling.TRAIN, _SUPPLEMENTAL: fingerspelling.SUPPLEMENTAL}
 _CHUNK = 100  # Sequences in memory at a time, which are a row group.
@@ -34,6 +49,9 @@ class Synthetic(fingerspelling.Options):
     """Clips in train.csv."""
     sentences: int = 0
     """Clips in supplemental_metadata.csv, of some 500 sentences."""
+    generator: Version = "1.0.0"
+    """1.0.0: one way to make each character, and Kaggle's lengths and gaps. 2.0.0: several ways,
+    and many people, speeds and cameras; records have the frames in which each character is held."""
 
     def prepare(self, scratch: files.Path) -> dict:
         kaggle, run = scratch / "out" / "kaggle", self.runner(scratch)
@@ -43,9 +61,10 @@ class Synthetic(fingerspelling.Options):
             seed=self.seed,
             columns=landmarks.selection(self.keep.selection).columns,
             supplemental=self.sentences,
+            generator=self.generator,
             run=run,
         )
-        origin = f"synthetic {VERSION}, seed {self.seed}"
+        origin = f"synthetic {self.generator}, seed {self.seed}"
         return fingerspelling.prepare(kaggle, scratch, self, origin, run)
 
 
@@ -84,6 +103,7 @@ class _Job:
     total: int  # Sequences of the set.
     seed: int
     signers: int
+    generator: Version
     columns: tuple[str, ...]
 
     @property
@@ -104,9 +124,9 @@ def _sequence_id(index: int, seed: int, folder: str) -> int:
 
 
 def _write_file(job: _Job) -> list[tuple]:
-    """Writes one parquet; answers (sequence_id, participant_id, phrase, frames, left, right, both)
-    of each of its sequences."""
-    crowd = people.draw(np.random.default_rng((job.seed, 1)), job.signers)
+    """Writes one parquet; answers (sequence_id, participant_id, phrase, holds, frames, left, right,
+    both) of each of its sequences."""
+    make = _GENERATORS[job.generator].make
     schema, wanted, rows = kaggle_layout.schema(job.columns), _wanted(job.columns), []
     # Splitting floats into streams of bytes makes the files a quarter smaller, and faster.
     packing = {"compression": "zstd", "use_dictionary": False, "use_byte_stream_split": True}
@@ -120,19 +140,19 @@ def _write_file(job: _Job) -> list[tuple]:
             rng = np.random.default_rng((job.seed, stream, job.number, first))
             texts = [job.text(rng) for _ in chunk]
             ids = np.array([_sequence_id(i, job.seed, job.folder) for i in chunk])
-            batch = spelling.spell(rng, crowd, texts)
-            parts = camera.record(rng, crowd, batch, wanted)
-            frame = spelling.frame_numbers(batch.frames)
-            values = _values(job.columns, wanted, parts)
-            table = kaggle_layout.table(job.columns, frame, values, ids[batch.sequence])
+            clips = make(rng, job.seed, job.signers, texts, wanted)
+            frame = spelling.frame_numbers(clips.frames)
+            values = _values(job.columns, wanted, clips.parts)
+            table = kaggle_layout.table(job.columns, frame, values, ids[clips.sequence])
             writer.write_table(table)
-            hands = [np.isfinite(parts[hand][:, 0, 0]) for hand in ("left_hand", "right_hand")]
+            hands = [np.isfinite(clips.parts[h][:, 0, 0]) for h in ("left_hand", "right_hand")]
             counts = [
-                np.bincount(batch.sequence, seen, len(texts)).astype(int).tolist()
+                np.bincount(clips.sequence, seen, len(texts)).astype(int).tolist()
                 for seen in (*hands, hands[0] & hands[1])
             ]
-            who = crowd.participant[batch.signer].tolist()
-            rows += zip(ids.tolist(), who, texts, batch.frames.tolist(), *counts, strict=True)
+            holds = [phrase_clips.written(held) for held in clips.holds]
+            who, frames = clips.participant.tolist(), clips.frames.tolist()
+            rows += zip(ids.tolist(), who, texts, holds, frames, *counts, strict=True)
     return rows
 
 
@@ -164,6 +184,7 @@ def write(
     columns: tuple[str, ...],
     supplemental: int = 0,
     sequences_per_file: int = 1000,
+    generator: Version = "1.0.0",
     run: workers.Run,
 ) -> None:
     """Writes `sequences` clips of phrases, and `supplemental` clips of sentences, under `out`, with
@@ -176,7 +197,7 @@ def write(
             f"{sequences} sequences, {supplemental} supplemental, {sequences_per_file} a file, seed"
             f" {seed}: needs at least 1, 0, 1 and 0"
         )
-    signers = min(94, max(4, sequences // 50))  # Kaggle's 94 sign large sets.
+    signers = _GENERATORS[generator].signers(sequences)
     sets = {_TRAIN: sequences} | ({_SUPPLEMENTAL: supplemental} if supplemental else {})
     jobs = []
     for folder, total in sets.items():
@@ -188,17 +209,19 @@ def write(
         file_ids = np.cumsum(rng.integers(1_000, 30_000_000, len(starts))) % 2**31 + len(starts)
         for number, (first, file_id) in enumerate(zip(starts, file_ids.tolist(), strict=True)):
             mine = range(first, min(first + size, total))
-            jobs += [_Job(out, folder, number, file_id, mine, total, seed, signers, columns)]
+            about = (mine, total, seed, signers, generator, columns)
+            jobs += [_Job(out, folder, number, file_id, *about)]
     tasks, counts = [(job,) for job in jobs], [len(job.sequences) for job in jobs]
     written = workers.gathered(run, _write_file, tasks, counts, "spelling", "clips")
-    ids = {c: i for i, c in enumerate(vocab.CHARACTERS)}
+    ids = {c: i for i, c in enumerate(vocab.KAGGLE.characters)}
     files.write(out / fingerspelling.MAP, json.dumps(ids))
     found = {}
     for folder in sets:
         mine = [pair for pair in zip(jobs, written, strict=True) if pair[0].folder == folder]
         rows = [(job.path, job.file_id, *row) for job, of in mine for row in of]
-        kaggle_layout.write_csv(out / _CSV[folder], [row[:5] for row in rows])
-        texts, *numbers = list(zip(*rows, strict=True))[4:]
+        told = any(row[5] for row in rows)
+        kaggle_layout.write_csv(out / _CSV[folder], [row[: 5 + told] for row in rows], holds=told)
+        texts, _, *numbers = list(zip(*rows, strict=True))[4:]
         found[folder] = statistics(texts, *map(np.array, numbers))
-    facts = {"version": VERSION, "seed": seed, "signers": signers, "columns": len(columns)}
+    facts = {"version": generator, "seed": seed, "signers": signers, "columns": len(columns)}
     files.write(out / "synthetic.json", json.dumps(facts | {"statistics": found}, indent=1))

@@ -96,7 +96,7 @@ def lines(source: pathlib.Path, name: str) -> list[Line]:
             raise errors.BadInput(
                 f"{row.where}: {path} is a link that leads out of {source}: copy it"
             )
-        phrase = phrase_clips.phrase(row, row.where)
+        phrase = phrase_clips.phrase(row, row.where, None)
         if path in found:
             raise errors.BadInput(f"{table} lists {path} more than once")
         found[path] = Line(path, phrase, row.values.get("participant_id", "").strip())

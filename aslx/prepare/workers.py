@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import tqdm
 
 from aslx import errors
-from aslx.data import parent_watch
+from aslx.prepare import parent_watch
 
 Result = TypeVar("Result")
 # Answers (position, function(*task)) of every task, in any order: `run` here, or an engine's.

@@ -46,7 +46,7 @@ _WORDS = {
     AVIF: "is an AVIF image, which cannot be read here: save it as JPEG or PNG",
     PAGE: "is a web page, not the file that it links to: download the file itself",
     FOLDER: "is a folder",
-    POSE: "is a .pose file, which cannot be read here yet",
+    POSE: "is a .pose file of landmarks",
     POINTER: "is a Git LFS pointer, not the file: run git lfs pull",
 }
 

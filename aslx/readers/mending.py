@@ -8,6 +8,7 @@ from aslx import errors
 from aslx.schema import landmarks
 
 SORTED = "frames out of order: sorted"
+COMPOSED = "letters and accents apart in the phrase: taken together (Unicode's NFC)"
 TWICE = "frames that come twice: taken once"
 SPACES = "spaces at the ends of the phrase: left out"
 ZEROS = "zeros for a part that was lost: taken for missing"

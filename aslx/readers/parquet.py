@@ -4,12 +4,16 @@ import dataclasses
 import functools
 import itertools
 from collections.abc import Collection, Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from aslx import errors
-from aslx.readers import file_kinds, mending, parquet_bounds, parquet_rows
+from aslx.readers import file_kinds, mending
 from aslx.schema import landmarks
+
+if TYPE_CHECKING:
+    from aslx.readers import parquet_bounds
 
 # The file's own column, or pandas' name for an index that was stored without a name.
 _KEYS = ("sequence_id", "__index_level_0__")
@@ -28,7 +32,7 @@ class Sequence:
 def read(
     path: file_kinds.File,
     selection: landmarks.Selection,
-    bounds: parquet_bounds.Bounds | None = None,
+    bounds: "parquet_bounds.Bounds | None" = None,
 ) -> Iterator[Sequence]:
     """Every sequence, in file order.
 
@@ -57,11 +61,13 @@ def read(
 
 
 def _pieces(
-    path: file_kinds.File, selection: landmarks.Selection, bounds: parquet_bounds.Bounds | None
+    path: file_kinds.File, selection: landmarks.Selection, bounds: "parquet_bounds.Bounds | None"
 ) -> Iterator[tuple[int, list[np.ndarray]]]:
     """Consecutive rows of one sequence: its id, the points float32[T, N, 3] and, where the file has
     them, frame numbers float64[T]."""
     choose = functools.partial(_choose, path, selection)
+    from aslx.readers import parquet_rows  # Late: a training reads no table, and pyarrow is large.
+
     for batch in parquet_rows.batches(path, choose, bounds):
         names = batch.columns.schema.names
         columns_TC = batch.floats(selection.columns)

@@ -3,12 +3,16 @@
 import dataclasses
 import functools
 from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from aslx import errors
-from aslx.readers import file_kinds, mending, parquet_bounds, parquet_rows
+from aslx.readers import file_kinds, mending
 from aslx.schema import landmarks
+
+if TYPE_CHECKING:
+    from aslx.readers import parquet_bounds, parquet_rows
 
 _PLACE = ("frame", "type", "landmark_index")
 _POINTS, _ORDER = len(landmarks.POINTS), np.arange(len(landmarks.POINTS))
@@ -24,7 +28,7 @@ class Clip:
     mended: tuple[str, ...]  # What was put right, in words of `mending`.
 
 
-def clip(path: file_kinds.File, bounds: parquet_bounds.Bounds | None = None) -> Clip:
+def clip(path: file_kinds.File, bounds: "parquet_bounds.Bounds | None" = None) -> Clip:
     """The clip of a parquet with one row for each landmark, in any order.
 
     `frame`, `type` and `landmark_index` tell which landmark a row is. Without these three columns,
@@ -33,6 +37,8 @@ def clip(path: file_kinds.File, bounds: parquet_bounds.Bounds | None = None) -> 
     unknown, missing from a frame, or there twice with different values.
     """
     choose = functools.partial(_choose, path)
+    from aslx.readers import parquet_rows  # Late: a training reads no table, and pyarrow is large.
+
     batches = list(parquet_rows.batches(path, choose, bounds, texts=("type",)))
     if not batches:
         return Clip(np.zeros((0, _POINTS, 3), np.float32), ())
@@ -62,7 +68,7 @@ def _choose(path: file_kinds.File, names: Collection[str]) -> list[str]:
 
 
 def _placed(
-    path: file_kinds.File, batches: Sequence[parquet_rows.Batch], values_R3: np.ndarray
+    path: file_kinds.File, batches: "Sequence[parquet_rows.Batch]", values_R3: np.ndarray
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """Points f[T, N, 3] in the order of frames and landmarks, and what was put right."""
     frame_R = np.concatenate([batch.numbers("frame") for batch in batches])
@@ -98,7 +104,7 @@ def _placed(
     return points_TN3, (*mended, *([mending.TWICE] if (count_TN > 1).any() else ()))
 
 
-def _points(batch: parquet_rows.Batch) -> np.ndarray:
+def _points(batch: "parquet_rows.Batch") -> np.ndarray:
     """int[R]: the landmark of each row, -1 for a row that is left out."""
     codes, words = batch.texts("type")
     index_R = batch.integers("landmark_index")

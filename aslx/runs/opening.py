@@ -5,6 +5,7 @@ import functools
 import pathlib
 
 import jax
+from etils import epath
 from flax import nnx
 
 from aslx import config as config_lib
@@ -12,6 +13,12 @@ from aslx import errors
 from aslx.data import records, training_data
 from aslx.kernels import random_streams
 from aslx.models import stateless
+from aslx.storage import files
+
+
+def dtype(cfg: config_lib.Config) -> str:
+    """The type in which the network multiplies."""
+    return getattr(cfg.model, "dtype", "float32")
 
 
 def network(cfg: config_lib.Config) -> nnx.Module:
@@ -20,9 +27,15 @@ def network(cfg: config_lib.Config) -> nnx.Module:
     return stateless.checked(cfg.task.build(cfg.model, cfg.features, nnx.Rngs(key)))
 
 
-def settled(cfg: config_lib.Config) -> config_lib.Config:
-    """The config with what the data set decides: the names of classes, the size of images."""
+def settled(cfg: config_lib.Config, workdir: files.Path | None = None) -> config_lib.Config:
+    """The config with what the data set decides: the names of classes, the alphabet, the size of
+    images. A run that stands in `workdir`, or whose weights are taken, keeps its alphabet."""
     metadata = records.read_metadata(pathlib.Path(cfg.data.path))
+    before = config_lib.of_run(workdir) if workdir else None
+    weights = epath.Path(cfg.weights) / "config.json"
+    if before is None and cfg.weights and files.exists(weights):
+        before = config_lib.read(weights)
+    metadata |= before.task.kept if before else {}
     features = dataclasses.replace(cfg.features, **cfg.features.source.settled(metadata))
     return dataclasses.replace(cfg, task=cfg.task.settled(metadata), features=features)
 
@@ -52,9 +65,17 @@ def fields(cfg: config_lib.Config, data: records.Records) -> tuple:
     return clip, *others
 
 
+def fields_to_train(cfg: config_lib.Config, data: records.Records) -> tuple:
+    """`fields`; BadInput also where a phrase is longer than the config's."""
+    clip, *others = fields(cfg, data)
+    for field in others:
+        field.check_fits(data)
+    return clip, *others
+
+
 def training(cfg: config_lib.Config) -> training_data.Pool:
     """All data sets that a config trains on."""
-    read = functools.partial(fields, cfg)
+    read = functools.partial(fields_to_train, cfg)
     main = training_data.evenly(split(cfg, cfg.data.train_split), cfg.data.limit)
     found = training_data.Pool(((main, read(main)),))
     for source in cfg.data.also:

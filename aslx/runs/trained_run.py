@@ -21,6 +21,7 @@ from aslx.kernels import mode as modes
 from aslx.models import layers
 from aslx.runs import evaluator, flat, opening, partition
 from aslx.schema import features as features_lib
+from aslx.schema import vocab
 from aslx.storage import files
 
 log = logging.getLogger("aslx")
@@ -126,11 +127,12 @@ def _prior(
 ) -> ngrams.Prior:
     """Of the phrases of the training split: counted once, then a file of the run's."""
     path = workdir / f"prior-{order}.npz"
+    alphabet = vocab.Alphabet(characters="".join(cfg.task.report.about()["answers"]))
     if files.exists(path):
-        return ngrams.read(path)
+        return ngrams.read(path, alphabet)
     moved = not files.exists(trained_on)
     data = records.Records(cfg.data.path if moved else trained_on, cfg.data.train_split)
-    prior = ngrams.count(cfg.task.report.targets(data, len(data)), order)
+    prior = ngrams.count(cfg.task.report.targets(data, len(data)), order, alphabet)
     try:
         files.write(path, prior.dumps())
     except OSError as error:  # The run may be another's, or on a disk that cannot be written.

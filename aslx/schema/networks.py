@@ -24,8 +24,8 @@ class Config(Protocol):
 
     @property
     def build(self) -> Callable[..., nnx.Module]:
-        """Of the features' `num_features` and, of a classifier, the number of classes; `rngs` is
-        given by name."""
+        """Of the features' `num_features` and the number of classes, or of the alphabet's
+        characters; `rngs` is given by name."""
         ...
 
 
@@ -57,7 +57,7 @@ class CTC(Protocol):
     mode: modes.Mode
 
     def ctc(self, memory_BMD: Array, /) -> Array:
-        """f32[B, M, V]: logits of characters and the blank, `vocab.BLANK`."""
+        """f32[B, M, V]: logits of the characters and, last, the blank."""
         ...
 
 

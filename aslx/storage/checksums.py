@@ -4,7 +4,7 @@ import json
 import pathlib
 from typing import Any
 
-import google_crc32c
+import crc32c
 
 from aslx.storage import files
 
@@ -38,5 +38,5 @@ def _sum(path: files.Path) -> list[int]:
     size = crc = 0
     with path.open("rb") as f:
         while block := f.read(_BLOCK):
-            size, crc = size + len(block), google_crc32c.extend(crc, block)
+            size, crc = size + len(block), crc32c.crc32c(block, crc)
     return [size, crc]

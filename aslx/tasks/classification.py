@@ -52,6 +52,10 @@ class Task:
             )
         return dataclasses.replace(self, names=names)
 
+    @property
+    def kept(self) -> dict:
+        return {}
+
     def searching(self, options: decoding_options.Options) -> "Task":
         raise errors.BadInput(
             "a classifier reads no texts: leave out --ctc, --beams, --prior and --fallback"

@@ -28,6 +28,9 @@ class Report:
     def about(self) -> dict:
         return {"task": "classification", "answers": list(self.names)}
 
+    def unsuited(self) -> str:
+        return ""
+
     def text(self, answer: np.ndarray) -> str:
         return self.names[int(answer.argmax())]
 

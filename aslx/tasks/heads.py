@@ -40,9 +40,16 @@ class PerPosition:
         return self
 
     def loss(
-        self, model: networks.Positions, inputs: Array, mask: Array, batch: dict, key: Array | None
+        self,
+        model: networks.Positions,
+        inputs: Array,
+        mask: Array,
+        batch: dict,
+        key: Array | None,
+        alphabet: vocab.Alphabet,
     ) -> tuple[Array, Array, Sums]:
-        target_BT = decoding.with_start(decoding.with_end(batch["tokens"]))
+        target_BT = decoding.with_end(batch["tokens"], alphabet)
+        target_BT = decoding.with_start(target_BT, alphabet)
         logits_BTV = model.positions(inputs, mask, key=key)
         weight_BT = jnp.broadcast_to(batch["weight"][:, None], target_BT.shape)
         loss_BT = losses.cross_entropy(logits_BTV, target_BT, 0.0) * weight_BT
@@ -54,17 +61,23 @@ class PerPosition:
         model: networks.Positions,
         inputs: Array,
         mask: Array,
+        alphabet: vocab.Alphabet,
         max_tokens: int,
         beams: int,
         prior: Prior,
     ) -> tuple[Array, Array]:
         del max_tokens, beams, prior  # The network has as many positions as it has, each by itself.
-        return decoding.positions_greedy(model.positions(inputs, mask))
+        return decoding.positions_greedy(model.positions(inputs, mask), alphabet)
 
     def evidence(
-        self, model: networks.Positions, inputs: Array, mask: Array, max_tokens: int
+        self,
+        model: networks.Positions,
+        inputs: Array,
+        mask: Array,
+        alphabet: vocab.Alphabet,
+        max_tokens: int,
     ) -> attributions.Found:
-        del model, inputs, mask, max_tokens
+        del model, inputs, mask, alphabet, max_tokens
         return {}  # Every position reads the same state of the whole clip.
 
 
@@ -76,7 +89,7 @@ class Autoregressive:
     ctc_weight: float = 0.0
     """Share of a CTC loss on the encoder, for a model with a CTC head."""
     class_weights: tuple[float, ...] = ()
-    """A weight in the loss for each of the 62 ids; empty: 1 for all."""
+    """A weight in the loss for each of the alphabet's ids; empty: 1 for all."""
     mean_over_pads: bool = False
     """Divide by all positions, pads included: Keras' mean under a sample_weight mask."""
     reverse_weight: float = 0.0
@@ -104,21 +117,24 @@ class Autoregressive:
         mask: Array,
         batch: dict,
         key: Array | None,
+        alphabet: vocab.Alphabet,
     ) -> tuple[Array, Array, Sums]:
         encode_key, decode_key = (None, None) if key is None else jax.random.split(key)
         memory, memory_mask = model.encode(inputs, mask, key=encode_key)
         memory = self.late_dropout(memory, batch, encode_key)
-        total, count, hits = self._forced(model.decode, batch, memory, memory_mask, decode_key)
+        total, count, hits = self._forced(
+            model.decode, batch, memory, memory_mask, decode_key, alphabet
+        )
         sums = {"token_accuracy": hits}
         if self.reverse_weight:
-            turned = losses.backwards(batch["tokens"])
+            turned = losses.backwards(batch["tokens"], alphabet)
             turned = batch | {"tokens": turned, "given": turned}
             decode = model.decode_backwards
-            more, n, _ = self._forced(decode, turned, memory, memory_mask, decode_key)
+            more, n, _ = self._forced(decode, turned, memory, memory_mask, decode_key, alphabet)
             sums["reverse_loss"] = more, n
             total = total + self.reverse_weight * more
         if self.ctc_weight:
-            ctc, ctc_count, beside = losses.ctc(model, memory, memory_mask, batch)
+            ctc, ctc_count, beside = losses.ctc(model, memory, memory_mask, batch, alphabet)
             sums |= {"ctc_loss": (ctc, ctc_count)} | beside
             total = (1 - self.ctc_weight) * total + self.ctc_weight * ctc
         return total, count, sums
@@ -130,14 +146,19 @@ class Autoregressive:
         memory: Array,
         mask: Array,
         key: Array | None,
+        alphabet: vocab.Alphabet,
     ) -> tuple[Array, Array, tuple[Array, Array]]:
         """Loss, count and hits of a decoder by teacher forcing."""
-        target_BT = decoding.with_end(batch["tokens"])
-        tokens_BT = decoding.with_start(batch.get("given", batch["tokens"]))
+        target_BT = decoding.with_end(batch["tokens"], alphabet)
+        tokens_BT = decoding.with_start(batch.get("given", batch["tokens"]), alphabet)
         logits_BTV = decode(tokens_BT, memory, mask, key=key)
-        weight_BT = (target_BT != vocab.PAD) * batch["weight"][:, None]
+        weight_BT = (target_BT != alphabet.pad) * batch["weight"][:, None]
         loss_BT = losses.cross_entropy(logits_BTV, target_BT, self.label_smoothing) * weight_BT
         if self.class_weights:
+            if len(self.class_weights) != alphabet.size:
+                raise errors.BadInput(
+                    f"{len(self.class_weights)} class_weights: the alphabet has {alphabet.size} ids"
+                )
             loss_BT = loss_BT * jnp.asarray(self.class_weights)[target_BT]
         count = weight_BT.sum()
         if self.mean_over_pads:
@@ -149,30 +170,35 @@ class Autoregressive:
         model: networks.Transcriber,
         inputs: Array,
         mask: Array,
+        alphabet: vocab.Alphabet,
         max_tokens: int,
         beams: int,
         prior: Prior,
     ) -> tuple[Array, Array]:
         memory, memory_mask = model.encode(inputs, mask)
         if beams == 1:
-            return decoding.greedy(model, memory, memory_mask, max_tokens)
+            return decoding.greedy(model, memory, memory_mask, alphabet, max_tokens)
+        of = model, memory, memory_mask, alphabet, max_tokens, beams
         if self.ctc_weight:
-            share = self.ctc_weight
-            text = beam_search.joint(model, memory, memory_mask, max_tokens, beams, share, prior)
+            text = beam_search.joint(*of, self.ctc_weight, prior)
         else:
-            found = beam_search.autoregressive(model, memory, memory_mask, max_tokens, beams, prior)
-            text = found[0][:, 0]
-        return text, beam_search.confidence(model, text, memory, memory_mask)
+            text = beam_search.autoregressive(*of, prior)[0][:, 0]
+        return text, beam_search.confidence(model, text, memory, memory_mask, alphabet)
 
     def evidence(
-        self, model: networks.Transcriber, inputs: Array, mask: Array, max_tokens: int
+        self,
+        model: networks.Transcriber,
+        inputs: Array,
+        mask: Array,
+        alphabet: vocab.Alphabet,
+        max_tokens: int,
     ) -> attributions.Found:
         memory, memory_mask = model.encode(inputs, mask)
-        tokens_BL, _ = decoding.greedy(model, memory, memory_mask, max_tokens)
-        found = attributions.attended(model, memory, memory_mask, tokens_BL)
-        return (
-            found | attributions.aligned(model, memory, memory_mask) if self.ctc_weight else found
-        )
+        tokens_BL, _ = decoding.greedy(model, memory, memory_mask, alphabet, max_tokens)
+        found = attributions.attended(model, memory, memory_mask, tokens_BL, alphabet)
+        if self.ctc_weight:
+            found |= attributions.aligned(model, memory, memory_mask, alphabet)
+        return found
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -188,17 +214,24 @@ class CTC:
         return self
 
     def loss(
-        self, model: networks.Aligner, inputs: Array, mask: Array, batch: dict, key: Array | None
+        self,
+        model: networks.Aligner,
+        inputs: Array,
+        mask: Array,
+        batch: dict,
+        key: Array | None,
+        alphabet: vocab.Alphabet,
     ) -> tuple[Array, Array, Sums]:
         memory, memory_mask = model.encode(inputs, mask, key=key)
         memory = self.late_dropout(memory, batch, key)
-        return losses.ctc(model, memory, memory_mask, batch)
+        return losses.ctc(model, memory, memory_mask, batch, alphabet)
 
     def read(
         self,
         model: networks.Aligner,
         inputs: Array,
         mask: Array,
+        alphabet: vocab.Alphabet,
         max_tokens: int,
         beams: int,
         prior: Prior,
@@ -206,15 +239,20 @@ class CTC:
         memory, memory_mask = model.encode(inputs, mask)
         logits = model.ctc(memory)
         if beams == 1:
-            return decoding.ctc_greedy(logits, memory_mask)
-        texts, scores = beam_search.ctc(logits, memory_mask, max_tokens, beams, prior)
-        return texts[:, 0], beam_search.agreed(texts, jax.nn.softmax(scores))
+            return decoding.ctc_greedy(logits, memory_mask, alphabet)
+        texts, scores = beam_search.ctc(logits, memory_mask, alphabet, max_tokens, beams, prior)
+        return texts[:, 0], decoding.agreed(texts, jax.nn.softmax(scores), alphabet)
 
     def evidence(
-        self, model: networks.Aligner, inputs: Array, mask: Array, max_tokens: int
+        self,
+        model: networks.Aligner,
+        inputs: Array,
+        mask: Array,
+        alphabet: vocab.Alphabet,
+        max_tokens: int,
     ) -> attributions.Found:
         del max_tokens
-        return attributions.aligned(model, *model.encode(inputs, mask))
+        return attributions.aligned(model, *model.encode(inputs, mask), alphabet)
 
 
 def _no_two_heads(options: decoding_options.Options) -> None:

@@ -33,9 +33,10 @@ class LateDropout:
         return jnp.where(late_B[:, None, None], less_BMD, memory_BMD)
 
 
-def backwards(tokens_BL: Array) -> Array:
+def backwards(tokens_BL: Array, alphabet: vocab.Alphabet) -> Array:
     """Each row's characters in reverse order, then its pads."""
-    last_B1, at_L = decoding.characters(tokens_BL)[:, None] - 1, jnp.arange(tokens_BL.shape[1])
+    last_B1 = decoding.characters(tokens_BL, alphabet)[:, None] - 1
+    at_L = jnp.arange(tokens_BL.shape[1])
     return jnp.take_along_axis(tokens_BL, (last_B1 - at_L) % len(at_L), axis=1)
 
 
@@ -56,7 +57,11 @@ def hits(logits_BTV: Array, target_BT: Array, weight_BT: Array) -> tuple[Array, 
 
 
 def ctc(
-    model: networks.CTC, memory_BMD: Array, mask_BM: Array, batch: dict
+    model: networks.CTC,
+    memory_BMD: Array,
+    mask_BM: Array,
+    batch: dict,
+    alphabet: vocab.Alphabet,
 ) -> tuple[Array, Array, dict[str, tuple[Array, Array]]]:
     """Summed over the clips that have enough frames for the phrase; the count is of characters and
     ends.
@@ -66,9 +71,10 @@ def ctc(
     """
     tokens_BL = batch["tokens"]
     logits_BMV = model.ctc(memory_BMD)
-    loss_B = model.mode.ctc(logits_BMV, mask_BM, tokens_BL, tokens_BL != vocab.PAD, vocab.BLANK)
-    repeats_B = ((tokens_BL[:, 1:] == tokens_BL[:, :-1]) & (tokens_BL[:, 1:] != vocab.PAD)).sum(-1)
-    length_B = decoding.characters(tokens_BL)
+    there_BL = tokens_BL != alphabet.pad
+    loss_B = model.mode.ctc(logits_BMV, mask_BM, tokens_BL, there_BL, alphabet.blank)
+    repeats_B = ((tokens_BL[:, 1:] == tokens_BL[:, :-1]) & there_BL[:, 1:]).sum(-1)
+    length_B = there_BL.sum(-1)
     # An alignment needs a frame for each character and for a blank between equal characters.
     fits_B = mask_BM.sum(-1) >= length_B + repeats_B
     weight_B = batch["weight"] * fits_B

@@ -77,6 +77,10 @@ class Task:
         del metadata
         return self
 
+    @property
+    def kept(self) -> dict:
+        return {}
+
     def searching(self, options: decoding_options.Options) -> "Task":
         raise errors.BadInput(
             "pretraining reads no texts: leave out --ctc, --beams, --prior and --fallback"
@@ -85,8 +89,8 @@ class Task:
     def build(
         self, model: networks.Config, features: features_lib.Features, rngs: nnx.Rngs
     ) -> nnx.Module:
-        # Checked first: the guesser has the network encode.
-        network = stateless.checked(model.build(features.num_features, rngs=rngs))
+        # Checked first: the guesser has the network encode. It takes no head, of whatever size.
+        network = stateless.checked(model.build(features.num_features, 1, rngs=rngs))
         return recogniser.FrameGuesser(network, features.num_features, self.codes, rngs=rngs)
 
     def fields(self, metadata: dict, features: features_lib.Features) -> tuple:

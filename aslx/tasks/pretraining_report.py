@@ -28,6 +28,9 @@ class Report:
     def about(self) -> NoReturn:
         nothing()
 
+    def unsuited(self) -> NoReturn:
+        nothing()
+
     def line(self, answer: np.ndarray) -> NoReturn:
         del answer
         nothing()

@@ -33,6 +33,10 @@ class Report(Protocol[Given]):
         """Files that stand beside the exported model."""
         ...
 
+    def unsuited(self) -> str:
+        """Why the competition of the features' source does not take the answers; "" if it does."""
+        ...
+
     def about(self) -> dict:
         """What model.json says of the exported outputs."""
         ...
@@ -93,6 +97,12 @@ class Task(Protocol[Network, Features, Answer]):
 
     def settled(self, metadata: dict) -> Self:
         """The task with what the data set decides filled in."""
+        ...
+
+    @property
+    def kept(self) -> dict:
+        """What a run that goes on, or begins from this task's weights, has from this task and not
+        from its own data set; as metadata names it."""
         ...
 
     def searching(self, options: decoding_options.Options) -> Self:

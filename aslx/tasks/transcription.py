@@ -47,13 +47,14 @@ class Task:
     """A phrase to answer where a clip is read with less confidence than `fallback_below`."""
     fallback_below: float = 0.0
     """The confidence of a clip is the mean of its characters' probabilities."""
+    alphabet: Annotated[vocab.Alphabet, tyro.conf.Suppress] = vocab.KAGGLE
+    """The characters of the texts: those of the data set, noted when training starts."""
     prior: Annotated[heads.Prior, tyro.conf.Suppress] = None
     """Weighted log-probabilities of texts for the search. No run is trained with a prior: it comes
     from `decoding_options.Options`."""
     pretrains: ClassVar[bool] = False
 
     def __post_init__(self):
-        vocab.encode(self.fallback)  # Says which character has no id.
         if bool(self.fallback) != bool(self.fallback_below):
             raise errors.BadInput(
                 f"fallback {self.fallback!r}, fallback_below {self.fallback_below}: give both"
@@ -71,19 +72,26 @@ class Task:
         given = {name: value for name, value in given.items() if value is not None}
         if options.fallback == "":
             given["fallback_below"] = 0.0
-        return dataclasses.replace(self, head=self.head.searching(options), **given)
+        return dataclasses.replace(self, head=self.head.searching(options), **given)._spelled()
 
     def settled(self, metadata: dict) -> "Task":
-        """The task itself: the data set decides no field."""
-        del metadata
+        return dataclasses.replace(self, alphabet=vocab.of_metadata(metadata))._spelled()
+
+    def _spelled(self) -> "Task":
+        """The task; BadInput names a character of the fallback that is not in the alphabet."""
+        self.alphabet.encode(self.fallback)
         return self
 
+    @property
+    def kept(self) -> dict:
+        return {"alphabet": self.alphabet.characters}
+
     def build(self, model: networks.Config, features: Features, rngs: nnx.Rngs) -> nnx.Module:
-        return model.build(features.num_features, rngs=rngs)
+        return model.build(features.num_features, len(self.alphabet), rngs=rngs)
 
     def fields(self, metadata: dict, features: Features) -> tuple:
         landmarks = features.source.field(metadata)
-        return landmarks, fields_lib.SIGNER, fields_lib.Text(self.max_tokens)
+        return landmarks, fields_lib.SIGNER, fields_lib.Text(self.max_tokens, self.alphabet)
 
     def unaligned(self, model: Network, features: Features, data: records_lib.Records) -> int:
         """Clips from which CTC learns nothing: their frames make fewer positions than there are
@@ -97,40 +105,50 @@ class Task:
         least = np.where(index.frames > 0, features.min_frames, 0)
         seen = np.clip(index.frames, least, features.max_frames)
         positions = -(-seen * memory.shape[1] // frames)
-        letters_NL = index.text.view(np.uint8).reshape(len(data), -1)
-        twins = (letters_NL[:, 1:] == letters_NL[:, :-1]) & (letters_NL[:, 1:] > 0)
-        return int((positions < index.characters + twins.sum(1)).sum())
+        codes = vocab.codes("".join(map(vocab.text, index.text.tolist())))
+        row = np.repeat(np.arange(len(data)), index.characters)
+        twin = (codes[1:] == codes[:-1]) & (row[1:] == row[:-1])
+        twins = np.bincount(row[1:][twin], minlength=len(data))
+        return int((positions < index.characters + twins).sum())
 
     def loss(
         self, model: Network, inputs: Array, mask: Array, batch: dict, key: Array | None
     ) -> tuple[Array, Array, heads.Sums]:
-        return self.head.loss(model, inputs, mask, batch, key)
+        """A phrase of more than `max_tokens` characters counts nothing."""
+        given = {name: batch[name] for name in ("tokens", "given") if name in batch}
+        ids = {name: jnp.where(x < 0, self.alphabet.pad, x) for name, x in given.items()}
+        weight_B = batch["weight"] * (batch["tokens"][:, 0] != vocab.LONG)
+        batch = batch | ids | {"weight": weight_B}
+        return self.head.loss(model, inputs, mask, batch, key, self.alphabet)
 
     def predict(self, model: Network, inputs: Array, mask: Array) -> Array:
         """`decoding.answers` of every clip, f32[B,2,L]."""
-        read = self.head.read(model, inputs, mask, self.max_tokens, self.beams, self.prior)
+        alphabet, most = self.alphabet, self.max_tokens
+        read = self.head.read(model, inputs, mask, alphabet, most, self.beams, self.prior)
         if self.fallback:
-            text = vocab.encode(self.fallback)
-            read = decoding.fallback(*read, mask, text, self.fallback_below)
-        return decoding.answers(*read)
+            text = alphabet.encode(self.fallback)
+            read = decoding.fallback(*read, mask, alphabet, text, self.fallback_below)
+        return decoding.answers(*read, alphabet)
 
     def evidence(self, model: Network, inputs: Array, mask: Array) -> attributions.Found:
-        return self.head.evidence(model, inputs, mask, self.max_tokens)
+        return self.head.evidence(model, inputs, mask, self.alphabet, self.max_tokens)
 
     def decode(self, answers_B2L: np.ndarray) -> list[Answer]:
         return [
-            Answer(vocab.decode(ids.astype(int)), tuple(sure[ids < vocab.PAD].tolist()))
+            Answer(
+                self.alphabet.decode(ids.astype(int)), tuple(sure[ids < self.alphabet.pad].tolist())
+            )
             for ids, sure in answers_B2L
         ]
 
     def outputs(self, model: Network, inputs: Array, mask: Array) -> Array:
-        """`decoding.rows`, f32[L,60]."""
-        return decoding.rows(self.predict(model, inputs, mask))[0]
+        """`decoding.rows`, f32[L,N+1] of N characters."""
+        return decoding.rows(self.predict(model, inputs, mask), self.alphabet)[0]
 
     def read(self, outputs: np.ndarray) -> Answer:
-        found = vocab.characters(outputs)
+        found = vocab.characters(outputs, self.alphabet.characters)
         return Answer("".join(c for c, _ in found), tuple(confidence for _, confidence in found))
 
     @property
     def report(self) -> transcription_report.Report:
-        return transcription_report.Report()
+        return transcription_report.Report(self.alphabet, self.max_tokens)

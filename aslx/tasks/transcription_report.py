@@ -24,15 +24,25 @@ class Answer:
         return sum(self.sure) / max(1, len(self.sure))
 
 
+@dataclasses.dataclass(frozen=True)
 class Report:
     """`task.Report` of transcription."""
+
+    alphabet: vocab.Alphabet
+    max_tokens: int
+    """Characters after which a decoder stops, and a search."""
 
     def beside(self) -> dict[str, bytes]:
         return {}
 
     def about(self) -> dict:
         """`answers`: the character of each index of a row."""
-        return {"task": "transcription", "answers": list(vocab.CHARACTERS)}
+        return {"task": "transcription", "answers": list(self.alphabet.characters)}
+
+    def unsuited(self) -> str:
+        if self.alphabet == vocab.KAGGLE:
+            return ""
+        return f"the competition reads 59 characters, and not this alphabet of {len(self.alphabet)}"
 
     def text(self, answer: Answer) -> str:
         return answer.text
@@ -51,7 +61,9 @@ class Report:
     def score(
         self, targets: Sequence[str], answers: Sequence[Answer], signers: np.ndarray
     ) -> dict[str, float]:
-        return metrics.transcription(targets, list(map(self.text, answers)), signers)
+        """`too_long` counts the phrases of more than `max_tokens` characters."""
+        scores = metrics.transcription(targets, list(map(self.text, answers)), signers)
+        return scores | {"too_long": sum(len(target) > self.max_tokens for target in targets)}
 
     def rank(self, scores: dict[str, float]) -> float:
         return scores["score"]
@@ -99,6 +111,12 @@ class Report:
             lines.append(
                 f"never seen in training: {scores['unseen_signers']} of the signers and "
                 f"{scores['unseen_phrases']} of the {scores['phrases']} phrases"
+            )
+        if scores.get("too_long"):
+            lines.append(
+                f"{scores['too_long']} phrases have more than task.max_tokens={self.max_tokens} "
+                "characters: the losses are without them, and what a decoder or a search did not "
+                "write, because they stop there, counts as left out"
             )
         if scores.get("eval_unaligned"):
             lines.append(

@@ -27,7 +27,7 @@ class Command:
     distributed: bool = False
     """One process on each of several hosts: jax.distributed finds the others."""
     profile: int = 0
-    """Steps to trace with jax.profiler into WORKDIR/profile."""
+    """Steps to trace with jax.profiler into WORKDIR/profile; prints their longest kernels."""
     other_data: bool = False
     """Go on even if a data set is not the one that the run began with. From there on it is another
     run than the unbroken one."""

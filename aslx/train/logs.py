@@ -70,10 +70,11 @@ class Log:
         self._events = tensorboardX.SummaryWriter(str(self._workdir / "events"), purge_step=start)
         self._closing.callback(self._events.close)
 
-    def step(self, loss: float | None) -> None:
+    def step(self, text: str | None) -> None:
+        """Moves the bar by a step, and changes the text beside it."""
         self._bar.update()
-        if loss is not None:
-            self._bar.set_postfix_str(f"loss {loss:.3f}", refresh=False)
+        if text is not None:
+            self._bar.set_postfix_str(text, refresh=False)
 
     def write(self, step: int, values: dict) -> None:
         if not self._enabled:

@@ -7,7 +7,6 @@ was interrupted; the host never waits for the step that it has just started.
 import contextlib
 import dataclasses
 import math
-import time
 from collections.abc import Callable
 
 import jax
@@ -18,8 +17,9 @@ from aslx.checkpoints import checkpoint, hosts
 from aslx.data import plan
 from aslx.runs import flat
 from aslx.storage import files
-from aslx.train import data_seen, frozen_cache, guard, lock, logs, notes, step
+from aslx.train import data_seen, frozen_cache, guard, kernel_times, lock, logs, notes, step
 from aslx.train import setup as setups
+from aslx.train import throughput as throughputs
 
 MIN_GAIN = 1e-4  # A smaller gain does not reset the patience: a loss may fall for ever.
 _SAMPLES = 8
@@ -76,7 +76,9 @@ def run(
                 f"{cfg.epochs} epochs, and it was {before.epochs}: from here on the learning rate "
                 f"follows the schedule of {s.steps} steps"
             )
-        loop = Loop(s, workdir, saved, writer, clock, stop, profile)
+        stepped = frozen_cache.config(cfg) if cfg.cache_frozen else cfg
+        speed = throughputs.of(stepped, s.mesh)
+        loop = Loop(s, workdir, saved, writer, clock, speed, stop, profile)
         while True:
             try:
                 scores, ended = loop.run_until_stopped(first, progress)
@@ -101,14 +103,12 @@ class Loop:
     saved: checkpoint.Checkpoints
     writer: logs.Log
     clock: logs.Clock
+    speed: throughputs.Throughput
     stop: Callable[[int], bool]
     profile: int
-    _seen: set = dataclasses.field(default_factory=set)
     _skipped: int = 0
     _streak: int = 0
     _corrupt: int = 0
-    _clips: int = 0
-    _since: float = dataclasses.field(default_factory=time.perf_counter)
 
     def run_until_stopped(
         self, state: step.State, progress: checkpoint.Progress
@@ -128,7 +128,7 @@ class Loop:
                 self.trace(i - start)
                 with self.clock("input"):
                     batch = next(batches)
-                name = "compile" if self.new_shape(batch) else "step"
+                name = "compile" if self.speed.step(batch) else "step"
                 if name == "compile":  # It takes seconds: the last loss is logged before.
                     late = self.report(late)
                 with self.clock(name), jax.profiler.StepTraceAnnotation("train", step_num=i):
@@ -160,18 +160,13 @@ class Loop:
         return scores, True
 
     def tally(self, rows: dict) -> dict:
-        """Counts this host's records that were left out for being corrupt."""
+        """Counts this host's rows, and its records that were left out for being corrupt."""
+        self.speed.rows(rows)
         corrupt = int(((rows["id"] != plan.NOTHING) & (rows["weight"] == 0)).sum())
         if corrupt:
             self._corrupt += corrupt
             self.writer.say(f"{self._corrupt} corrupt records skipped so far")
         return rows
-
-    def new_shape(self, batch: step.Batch) -> bool:
-        """Whether the step will compile."""
-        shapes = tuple(sorted((k, v.shape) for k, v in batch.items()))
-        self._clips += len(batch["weight"])
-        return shapes not in self._seen and not self._seen.add(shapes)
 
     def report(self, late: tuple[int, step.Metrics] | None) -> None:
         """Logs a step, if there is one to log."""
@@ -184,18 +179,13 @@ class Loop:
             guard.watch(i, self._streak)
             return
         values = {k: v.item() for k, v in jax.device_get(metrics).items()}
-        self.writer.step(values["loss"])
-        self.writer.write(i, values | self.rate() | {"corrupt": self._corrupt})
+        figures = self.speed.figures(self.clock.seconds.get("input", 0.0))
+        self.writer.step(throughputs.line(values["loss"], figures))
+        self.writer.write(i, values | figures | {"corrupt": self._corrupt})
         if values["skipped"] > self._skipped:
             self.writer.say(f"step {i}: {values['skipped']} steps skipped, gradient not finite")
             self._skipped = values["skipped"]
         guard.watch(i, self._streak)
-
-    def rate(self) -> dict[str, float]:
-        """Clips a second since the last call."""
-        clips, self._clips = self._clips, 0
-        since, self._since = self._since, time.perf_counter()
-        return {"seq_per_s": round(clips / (self._since - since), 1)}
 
     def evaluate(self, i: int, state: step.State) -> dict[str, float]:
         evaluation = self.setup.evaluation
@@ -215,6 +205,7 @@ class Loop:
         if self.profile and done == _PROFILE_FROM + self.profile:
             jax.profiler.stop_trace()
             self.writer.say(f"traced {self.profile} steps into {self.workdir / 'profile'}")
+            self.writer.say(kernel_times.told(self.workdir / "profile", self.profile))
 
 
 def better(progress: checkpoint.Progress, score: float) -> checkpoint.Progress:

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import functools
-import itertools
 from collections.abc import Callable, Iterator
 
 import jax
@@ -17,7 +16,7 @@ from aslx.data import loader, plan, records, training_data
 from aslx.kernels import mode as modes
 from aslx.kernels import random_streams
 from aslx.runs import evaluator, flat, initial_weights, opening, partition
-from aslx.train import frozen_cache, step, stopping
+from aslx.train import frozen_cache, step
 
 FlatState = flat.Flat[step.State]
 
@@ -66,13 +65,8 @@ class Setup:
             num_shards=jax.process_count(),
             skip_corrupt=self.cfg.data.skip_corrupt,
         )
-        workers = self.cfg.data.workers
-        stream = loader.stream(rows, start=start, workers=workers)
-        with contextlib.ExitStack() as stack:
-            with stopping.kept_from_children() if workers else contextlib.nullcontext():
-                it = stack.enter_context(contextlib.closing(iter(stream)))
-                first = list(itertools.islice(it, 1))  # Workers start with the first batch.
-            every = itertools.chain(first, it)
+        stream = loader.stream(rows, start=start, workers=self.cfg.data.workers)
+        with contextlib.closing(iter(stream)) as every:
             yield sharding.put(self.mesh, map(self._from_cache, map(tally, every)))
 
     def _from_cache(self, rows: dict) -> dict:
@@ -93,6 +87,7 @@ def of(cfg: config_lib.Config) -> Setup:
     if cfg.weights:
         init = functools.partial(_with_weights, init, cfg.weights)
     evaluation = evaluator.Evaluation(cfg, mesh, cfg.data.eval_split)
+    opening.fields_to_train(cfg, evaluation.data)
     _ = evaluation.batches  # A batch that does not divide over the devices is refused now.
     return Setup(
         cfg=cfg,
@@ -140,18 +135,26 @@ def train_step(
     """The jitted step, of `steps`, on flat states placed as `abstract` is; it takes the old state's
     memory. `mode`: the kernels', or None for that of the mesh's platform."""
     place = jax.tree.map(lambda x: x.sharding, abstract)
+    rows_at_once = cfg.rows_at_once(sharding.platform(mesh))
+    mode = mode or modes.of(sharding.platform(mesh))
+    gather = functools.partial(sharding.whole, mesh)
+    if mesh.shape["fsdp"] > 1 and not rows_at_once:  # Parts of a batch would gather again.
+        gather = functools.partial(sharding.whole_but_stacks, mesh)
+        block = functools.partial(sharding.whole_block, mesh, opening.dtype(cfg))
+        scan = functools.partial(mode.scan, gather=block)
+        mode = dataclasses.replace(mode, scan=scan)
     train = step.Step(
         tx=tx,
         task=cfg.task,
         features=cfg.features,
         augment=cfg.augmentation,
-        rows_at_once=cfg.rows_at_once(sharding.platform(mesh)),
+        rows_at_once=rows_at_once,
         devices=mesh.size,
         ema_decay=cfg.ema_decay,
         awp=cfg.awp,
         steps=steps,
-        mode=mode or modes.of(sharding.platform(mesh)),
-        gather=functools.partial(sharding.whole, mesh),
+        mode=mode,
+        gather=gather,
         scatter=functools.partial(jax.lax.with_sharding_constraint, shardings=place.model),
         spread=functools.partial(jax.lax.with_sharding_constraint, shardings=sharding.batch(mesh)),
     )

@@ -6,14 +6,12 @@ SIGTERM of a process manager changes nothing, nor does a Ctrl-C that a wrapper p
 terminal has sent it to every process.
 """
 
-import contextlib
 import os
 import signal
 import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
 
 _SIGNALS = signal.SIGINT, signal.SIGTERM
 _SAME = 0.5  # Seconds within which a second Ctrl-C is the first, passed on by a wrapper.
@@ -87,17 +85,3 @@ def _say(text: str) -> None:
     """A line on stderr, below a bar that may stand there."""
     sys.stderr.write(f"\n{text}\n" if sys.stderr.isatty() else f"{text}\n")
     sys.stderr.flush()
-
-
-@contextlib.contextmanager
-def kept_from_children() -> Iterator[None]:
-    """What is started within, threads and processes, gets no signal of a terminal: a worker that
-    still imports could not ignore one. This thread gets its own at the end."""
-    if sys.platform == "win32":
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

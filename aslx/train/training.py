@@ -36,5 +36,5 @@ def train_run(
     sharding.use_cpu_devices(cfg.mesh)
     if distributed:
         jax.distributed.initialize()
-    cfg = hosts.together(lambda: opening.settled(cfg))
+    cfg = hosts.together(lambda: opening.settled(cfg, workdir))
     return loop.run(cfg, workdir, stop=stop, profile=profile, other_data=other_data)

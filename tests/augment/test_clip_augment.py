@@ -149,17 +149,17 @@ def test_cutmix_joins_the_beginning_and_the_end_of_two_clips_of_one_signer_and_t
     rows = ways.batch(seed=seed % 7)
     # The values and tokens of each clip are its number.
     rows["landmarks"][:] = np.arange(6)[:, None, None, None]
-    rows["tokens"] = np.where(rows["tokens"] == vocab.PAD, vocab.PAD, np.arange(6)[:, None])
+    rows["tokens"] = np.where(rows["tokens"] == vocab.NONE, vocab.NONE, np.arange(6)[:, None])
     after = ways.changed(ways.only("cutmix"), rows, seed)
     for i in range(6):
         whose = after["landmarks"][i, : after["length"][i], 0, 0].astype(int)
-        spelled = after["tokens"][i][after["tokens"][i] != vocab.PAD]
+        spelled = after["tokens"][i][after["tokens"][i] != vocab.NONE]
         (other,) = set(whose.tolist()) - {i}
         assert rows["signer"][other] == rows["signer"][i] and abs(other - i) == 1
         assert (np.diff(whose != i) * 1 >= 0).all()  # Its own frames first.
         assert (np.diff(spelled != i) * 1 >= 0).all() and set(spelled.tolist()) <= {i, other}
         share = (whose == i).sum() / rows["length"][i]
-        count = (rows["tokens"][i] != vocab.PAD).sum()
+        count = (rows["tokens"][i] != vocab.NONE).sum()
         assert abs((spelled == i).sum() - share * count) <= 1
         assert after["length"][i] <= max(rows["length"][i], rows["length"][other]) + 1
 
@@ -172,6 +172,7 @@ def test_clips_of_unknown_signers_or_without_another_clip_of_theirs_are_not_mixe
     ways.assert_same(fillers, ways.changed(ways.only("cutmix"), fillers))
 
 
+@pytest.mark.usefixtures("every_device")
 def test_no_clip_of_a_batch_is_sent_to_all_devices():
     mesh = sharding.make_mesh(sharding.Config())
     (rows,) = sharding.put(mesh, iter([ways.batch(rows=32)]))
@@ -193,7 +194,7 @@ def test_no_clip_of_a_batch_is_sent_to_all_devices():
 def test_hidden_characters_are_padding_for_the_decoder_and_remain_targets():
     rows = ways.batch()
     after = ways.changed(ways.only("tokens", share=0.5), rows)
-    hidden = (after["given"] == vocab.PAD) & (rows["tokens"] != vocab.PAD)
+    hidden = (after["given"] == vocab.NONE) & (rows["tokens"] != vocab.NONE)
     assert hidden.any()
     np.testing.assert_array_equal(np.where(hidden, rows["tokens"], after["given"]), rows["tokens"])
 

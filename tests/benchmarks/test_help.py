@@ -12,7 +12,7 @@ COMMANDS = [
     for path in sorted((processes.ROOT / "benchmarks").glob("*.py"))
     if "cli.run(main)" in path.read_text()
 ]
-OTHERS = ("batches", "keras_peers", "machine", "torch_peers", "turns")
+OTHERS = ("batches", "keras_peers", "linear_reader", "machine", "torch_peers", "turns")
 
 
 @pytest.mark.parametrize("name", COMMANDS)

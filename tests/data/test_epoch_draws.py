@@ -30,6 +30,7 @@ def mixtures(draw, share=st.sampled_from([0.0, 0.3, 1.0])):
         join = epoch_draws.Join(
             share=share,
             max_tokens=MOST,
+            between=1,
             characters=rng.integers(1, 31, total),
             signer=rng.integers(-1, 3, total),
         )
@@ -95,7 +96,9 @@ def test_where_all_records_fit_the_share_of_the_rows_is_joined():
     lengths = np.full(1000, 10)
     ones = np.ones(1000, int)
     for share in (0.1, 0.5, 1.0):
-        join = epoch_draws.Join(share=share, max_tokens=MOST, characters=ones, signer=ones)
+        join = epoch_draws.Join(
+            share=share, max_tokens=MOST, between=1, characters=ones, signer=ones
+        )
         lengths[0] = 20
         _, second = epoch_draws.Rows(lengths, (), join).drawn(np.random.default_rng(0), 0, 0, 0)
         assert (second != plan.NOTHING).mean() == pytest.approx(share, abs=0.005)
@@ -150,6 +153,7 @@ def test_at_kaggles_size_epochs_and_passes_differ_by_less_than_one_step_in_two_h
     join = epoch_draws.Join(
         share=0.2,
         max_tokens=MOST,
+        between=1,
         characters=rng.integers(5, 31, sum(counts)),
         signer=rng.integers(0, 94, sum(counts)),
     )

@@ -68,7 +68,7 @@ def test_rows_contain_the_records_of_their_source_whatever_points_it_stores(data
                 clip = clip_of(splits[number], at)
                 assert batch["length"][row] == len(clip)
                 np.testing.assert_array_equal(batch["landmarks"][row, : len(clip)], clip)
-                assert vocab.decode(batch["tokens"][row]) == phrase_of(splits[number], at)
+                assert vocab.KAGGLE.decode(batch["tokens"][row]) == phrase_of(splits[number], at)
                 seen.append((int(number), int(at)))
     assert sorted(seen) == [(0, i) for i in range(80)] + [(1, i) for i in range(40)]
 
@@ -89,7 +89,7 @@ def test_a_joined_row_contains_both_clips_and_both_phrases_with_a_space_between(
             np.testing.assert_array_equal(batch["landmarks"][row, : len(both)], both)
             assert not batch["landmarks"][row, len(both) :].any()
             text = f"{phrase_of(data, a)} {phrase_of(data, b)}"
-            assert vocab.decode(batch["tokens"][row]) == text
+            assert vocab.KAGGLE.decode(batch["tokens"][row]) == text
             joined += 1
     assert joined > 10
 

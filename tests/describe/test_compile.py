@@ -12,6 +12,7 @@ import pytest
 
 from aslx import config, errors, sharding
 from aslx.describe import chips, compile, cost, programs
+from aslx.kernels import peaks
 from aslx.models import squeezeformer
 from aslx.runs import opening
 from aslx.tasks import heads, transcription
@@ -69,7 +70,7 @@ def test_the_line_of_a_real_step_says_that_it_fits_and_what_it_sends():
     mesh = sharding.make_mesh(cfg.mesh, chips.devices("v5e:16x16"))
     rows = programs.rows_per_chip(cfg, 384)
     step, arguments = programs.of(cfg, mesh, rows * mesh.size, 384)["train"]
-    line = compile.measure(step, arguments, chips.CHIPS["v5e"], {})
+    line = compile.measure(step, arguments, peaks.CHIPS["v5e"], {})
     assert rows == 32 and line["fits"] and line["unknown_loops"] == []
     assert {c["op"] for c in line["collectives"]} == {"all-reduce"}
     assert sum(c["bytes"] * c["times"] for c in line["collectives"]) == 4 * (595_388 + 3)
@@ -138,7 +139,7 @@ def test_a_decoder_that_stops_by_itself_is_a_loop_of_unknown_length():
 
 
 def test_a_program_beyond_the_memory_does_not_fit():
-    chip = chips.CHIPS["v5e"]
+    chip = peaks.CHIPS["v5e"]
     place = jax.sharding.SingleDeviceSharding(chips.devices("v5e:2x2")[0])
     large = jax.ShapeDtypeStruct((chip.usable // 4,), jax.numpy.float32, sharding=place)
     line = compile.measure(jax.jit(jax.numpy.sin), (large,), chip, {})

@@ -19,6 +19,7 @@ from aslx.export import ensemble
 from aslx.inputs import phrase_features
 from aslx.models import lstm, transformer
 from aslx.runs import trained_run
+from aslx.schema import vocab
 from aslx.tasks import heads, transcription
 from tests import tiny, tiny_runs
 from tests.models import test_networks as networks
@@ -67,7 +68,7 @@ def test_a_network_paired_with_itself_writes_what_it_writes_alone(members):
     @jax.jit
     def write(model):
         memory, mask = model.encode(FEATURES, MASK)
-        return decoding.greedy(model, memory, mask, 9)[0]
+        return decoding.greedy(model, memory, mask, vocab.KAGGLE, 9)[0]
 
     np.testing.assert_array_equal(write(twice), write(members[0]))
 
@@ -76,7 +77,7 @@ def a_run(workdir: str, model: Any, **changes: Any) -> trained_run.Run:
     task = transcription.Task(head=heads.CTC())
     values = {"task": task, "features": phrase_features.Baseline(), "model": model} | changes
     cfg, mesh = config.Config(**values), sharding.make_mesh(sharding.Config())
-    network = jax.eval_shape(lambda: model.build(cfg.features.num_features, rngs=nnx.Rngs(0)))
+    network = jax.eval_shape(lambda: model.build(cfg.features.num_features, 59, rngs=nnx.Rngs(0)))
     return trained_run.Run(epath.Path(workdir), cfg, mesh, network, 0, "")
 
 

@@ -14,10 +14,11 @@ import pytest
 
 from aslx import errors
 from aslx.export import comparison, conversion, exporting, float16_weights, tflite
+from aslx.export import exported as exported_lib
 from aslx.models import fingerspelling_lstm
-from aslx.runs import evaluator, trained_run
+from aslx.runs import evaluator, opening, trained_run
 from aslx.schema import landmarks, vocab
-from tests import tiny_runs
+from tests import tiny, tiny_runs
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 HOSTILE = (0, 1, 2, 5, 31, 32, 33, 128, 807, 2000)
@@ -72,7 +73,7 @@ def test_int8_weights_make_a_file_that_answers_and_names_the_runtime_it_needs(
     assert len(model) < len(exported)
     assert conversion.runtime(exported) < "2.14" < conversion.runtime(model) < "3"
     outputs = tflite.runner(model)(inputs=np.zeros((20, len(columns)), np.float32))["outputs"]
-    assert outputs.shape[1] == vocab.PAD + 1
+    assert outputs.shape[1] == vocab.KAGGLE.pad + 1
 
 
 @pytest.mark.parametrize("kind", ["nan", "zeros", "random", "huge"])
@@ -86,8 +87,8 @@ def test_hostile_clips_of_any_length_are_answered_with_characters(exported, colu
     }
     for t in HOSTILE:
         outputs = answer(inputs=clips[kind]((t, len(columns))).astype(np.float32))["outputs"]
-        assert np.isfinite(outputs).all() and outputs.shape[1] == vocab.PAD + 1
-        assert set(vocab.of_rows(outputs)) <= set(vocab.CHARACTERS)
+        assert np.isfinite(outputs).all() and outputs.shape[1] == vocab.KAGGLE.pad + 1
+        assert set(vocab.KAGGLE.of_rows(outputs)) <= set(vocab.KAGGLE.characters)
 
 
 @pytest.mark.parametrize("rows", tiny_runs.WEB_FRAMES)
@@ -107,8 +108,8 @@ def test_a_model_of_fixed_length_reads_every_shorter_clip_as_the_other_does(
             inputs = np.full((rows, len(columns)), padding, np.float32)
             inputs[:t] = clip
             found = fixed(inputs=inputs, frames=frames)["outputs"]
-            assert vocab.of_rows(found) == vocab.of_rows(expected), t
-        texts.add(vocab.of_rows(expected))
+            assert vocab.KAGGLE.of_rows(found) == vocab.KAGGLE.of_rows(expected), t
+        texts.add(vocab.KAGGLE.of_rows(expected))
     # The published LSTM says much the same of every clip.
     assert len(texts) > 5 or isinstance(run.cfg.model, fingerspelling_lstm.Config)
 
@@ -127,7 +128,7 @@ def test_model_json_describes_inputs_and_outputs(run, columns):
         },
         "max_frames": cfg.features.max_frames,
         "task": "transcription",
-        "answers": list(vocab.CHARACTERS),
+        "answers": list(vocab.KAGGLE.characters),
     }
     said = exporting.about(cfg, run.step, [], web=True)
     assert said["web"][0] == {"frames": 64, "file": "web/64.tflite"}
@@ -147,7 +148,7 @@ def competition(run, columns, tmp_path_factory) -> pathlib.Path:
     pd.concat(tables).to_parquet(source / "clips.parquet")
     with open(source / "train.csv", "w", newline="") as f:
         csv.writer(f).writerows([("path", "sequence_id", "phrase"), *rows])
-    index = {c: i for i, c in enumerate(vocab.CHARACTERS)}
+    index = {c: i for i, c in enumerate(vocab.KAGGLE.characters)}
     (source / "character_to_prediction_index.json").write_text(json.dumps(index))
     return source
 
@@ -219,3 +220,20 @@ def test_a_zip_that_kaggle_would_refuse_is_not_made(monkeypatch):
     noise = np.random.default_rng(0).bytes(5000)
     with pytest.raises(errors.BadInput, match="--quantize float16 or int8"):
         exporting.submission(noise, {})
+
+
+def test_another_alphabet_is_exported_with_its_characters_and_without_a_submission(
+    tmp_path, capsys
+):
+    (tmp_path / "data").mkdir()
+    data = tiny.dataset(tmp_path / "data", {"train": [2], "test": [3]}, alphabet="їжґ")
+    workdir = tiny_runs.untrained(opening.settled(tiny.cfg(data)), tmp_path / "run")
+    done = exporting.export_run(workdir)
+    assert "no submission.zip: the competition reads 59 characters" in capsys.readouterr().out
+    assert done.file == "model.tflite" and not (done.folder / "submission.zip").exists()
+    export = exported_lib.open_export(str(done.folder))
+    assert export.about.answers == ["ї", "ж", "ґ"]
+    run = trained_run.open_run(workdir)
+    clips = list(evaluator.Evaluation(run.cfg, run.mesh, "test").clips())
+    for outputs in export.answers(clips):
+        assert outputs.shape[1] == 4 and set(export.report(outputs)["text"]) <= set("їжґ")

@@ -38,7 +38,7 @@ def built(cfg: config.Config, seed: int = 0):
     rng = np.random.default_rng(seed)
     model = tiny_runs.network(dataclasses.replace(cfg, seed=seed))
     model = jax.tree.map(lambda x: x + 0.1 * rng.normal(size=x.shape).astype(np.float32), model)
-    model.head.bias[...] = model.head.bias[...].at[vocab.END].add(1.0)
+    model.head.bias[...] = model.head.bias[...].at[vocab.KAGGLE.end].add(1.0)
     return model
 
 
@@ -75,7 +75,7 @@ def test_a_clip_is_answered_at_its_own_length_as_at_the_longest(head):
     for clip in clips():
         outputs = found(*padded(clip))
         np.testing.assert_allclose(outputs, expected(*padded(clip)), atol=1e-4)
-        texts.add(vocab.of_rows(np.asarray(outputs)))
+        texts.add(vocab.KAGGLE.of_rows(np.asarray(outputs)))
     assert len(texts) > 5
 
 
@@ -88,7 +88,9 @@ def test_the_lengths_are_those_that_a_clip_can_need():
     assert export_graph.lengths(cfg(CTC), model, rows=24) == [24]
     assert export_graph.lengths(cfg(CTC), model, rows=25) == [24, 32]
     # The published networks read padding too.
-    baseline = fingerspelling_transformer.Config().build(FEATURES.num_features, rngs=nnx.Rngs(0))
+    baseline = fingerspelling_transformer.Config().build(
+        FEATURES.num_features, 59, rngs=nnx.Rngs(0)
+    )
     assert export_graph.lengths(cfg(CTC), baseline) == [48]
 
 
@@ -127,7 +129,7 @@ def test_a_converted_ensemble_answers_at_each_length_as_jax_does(reader, float32
         outputs = expected(*padded(clip))
         np.testing.assert_allclose(run(inputs=clip)["outputs"], outputs, atol=1e-3)
         np.testing.assert_allclose(half(inputs=clip)["outputs"], outputs, atol=0.1)
-        texts.add(vocab.of_rows(np.asarray(outputs)))
+        texts.add(vocab.KAGGLE.of_rows(np.asarray(outputs)))
     assert len(texts) > 5
 
 

@@ -18,13 +18,16 @@ KINDS = [
 ]
 
 
+compiled = jax.jit(lambda kind, *arguments: kind(*arguments), static_argnums=(0, 3))
+
+
 def run(kind, clip_TN3: np.ndarray, padded: int | None = None, filler=0.0):
     """Features and mask of one clip, padded to `padded` frames."""
     t = len(clip_TN3)
     padded = padded or t
     batch = np.full((1, padded, *clip_TN3.shape[1:]), filler, np.float16)
     batch[0, :t] = clip_TN3
-    x, mask = kind(jnp.asarray(batch), jnp.array([t]), kind.frames(padded))
+    x, mask = compiled(kind, batch, np.array([t]), kind.frames(padded))
     return np.asarray(x)[0], np.asarray(mask)[0]
 
 

@@ -76,7 +76,7 @@ def test_a_linear_map_is_flaxs_with_its_initial_values():
 
 def test_bound_layers_compute_in_another_mode_and_the_given_ones_stay_plain():
     cfg = squeezeformer.Config(dim=16, num_layers=3, halve_after=2, num_heads=2, kernel=5)
-    network = cfg.build(6, rngs=nnx.Rngs(0))
+    network = cfg.build(6, 59, rngs=nnx.Rngs(0))
     bound = layers.bound((network, None), modes.CPU)[0]
     for model, mode in ((bound, modes.CPU), (network, modes.PLAIN)):
         parts = [part for _, part in nnx.iter_modules(model) if isinstance(part, layers.Layer)]

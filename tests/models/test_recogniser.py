@@ -13,6 +13,7 @@ from flax import nnx
 from aslx.checkpoints import stored
 from aslx.export import conversion
 from aslx.runs import opening
+from aslx.schema import vocab
 from aslx.tasks import heads, transcription
 from tests import tiny
 from tests.models import test_networks as networks
@@ -21,7 +22,7 @@ from tests.models import test_networks as networks
 @networks.MODERN
 def test_a_reversed_decoder_is_another_one_and_changes_no_other_weight(cfg):
     plain, both = (
-        stored.flatten(dataclasses.replace(cfg, reverse=reverse).build(6, rngs=nnx.Rngs(0)))
+        stored.flatten(dataclasses.replace(cfg, reverse=reverse).build(6, 59, rngs=nnx.Rngs(0)))
         for reverse in (False, True)
     )
     more = set(both) - set(plain)
@@ -42,7 +43,7 @@ def test_every_parameter_of_both_directions_learns(cfg):
 
     @jax.jit
     def gradient(model):
-        return jax.grad(lambda m: head.loss(m, features, mask, rows, None)[0])(model)
+        return jax.grad(lambda m: head.loss(m, features, mask, rows, None, vocab.KAGGLE)[0])(model)
 
     for name, g in stored.flatten(gradient(model)).items():
         assert np.isfinite(g).all() and np.abs(g).max() > 0, name
@@ -64,5 +65,5 @@ def test_the_exported_file_is_the_same_with_and_without_it(tmp_path):
 def test_a_text_that_is_not_decoded_has_no_reverse():
     with pytest.raises(ValueError, match="no decoder to reverse"):
         dataclasses.replace(networks.SQUEEZEFORMER, decoder_layers=0, reverse=True).build(
-            6, rngs=nnx.Rngs(0)
+            6, 59, rngs=nnx.Rngs(0)
         )

@@ -65,7 +65,7 @@ def test_files_after_one_that_cannot_be_read_are_read(run, images, picture, tmp_
 def test_a_file_of_another_kind_is_called_what_it_is(run, images, clips, picture, tmp_path):
     files = {
         "hand.mp4": (picture.read_bytes(), "is an image, and this model reads folders of frames"),
-        "x.pose": (b"\0\0\0\0", "is a .pose file, which cannot be read here yet"),
+        "x.pose": (b"\0\0\0\0", "is a .pose file of landmarks, and this model reads"),
         "x.parquet": (b"PAR1", "is a parquet file, and this model reads"),
         "x.npy": (b"<html>", "is a web page, not the file that it links to"),
     }

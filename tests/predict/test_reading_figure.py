@@ -64,10 +64,12 @@ def test_shares_are_those_by_which_attention_mixes(places):
 def test_attention_is_that_of_the_text_that_the_decoder_wrote_itself():
     task, model = AUTOREGRESSIVE, networks.build(networks.TRANSFORMER)
     found = jax.jit(task.evidence)(model, networks.FEATURES, networks.MASK)
-    read = functools.partial(task.head.read, max_tokens=task.max_tokens, beams=1, prior=None)
+    read = functools.partial(
+        task.head.read, alphabet=task.alphabet, max_tokens=task.max_tokens, beams=1, prior=None
+    )
     tokens_BL, _ = jax.jit(read)(model, networks.FEATURES, networks.MASK)
     np.testing.assert_array_equal(found["tokens"], tokens_BL)
-    before_BL = np.pad(tokens_BL, ((0, 0), (1, 0)), constant_values=vocab.START)[:, :-1]
+    before_BL = np.pad(tokens_BL, ((0, 0), (1, 0)), constant_values=vocab.KAGGLE.start)[:, :-1]
     expected, _ = attended(model, before_BL)
     np.testing.assert_allclose(found["attention"], expected, atol=1e-5)
 

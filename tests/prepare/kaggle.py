@@ -62,7 +62,7 @@ def write(folder: pathlib.Path, sequences: Sequence[Line]) -> pathlib.Path:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         pq.write_table(table([s for s in sequences if s.path == path]), folder / path)
     write_csv(folder / "train.csv", sequences)
-    ids = {c: i for i, c in enumerate(vocab.CHARACTERS)}
+    ids = {c: i for i, c in enumerate(vocab.KAGGLE.characters)}
     (folder / "character_to_prediction_index.json").write_text(json.dumps(ids))
     return folder
 

@@ -1,12 +1,15 @@
 """Kaggle's files become records that hold the same numbers, or an error that names the fault."""
 
 import dataclasses
+import json
+import unicodedata
 from typing import cast
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from aslx import errors
 from aslx.data import records
 from aslx.prepare import (
     building,
@@ -18,7 +21,8 @@ from aslx.prepare import (
     summary,
     workers,
 )
-from aslx.schema import landmarks
+from aslx.readers import mending
+from aslx.schema import landmarks, vocab
 from tests.prepare import kaggle
 
 KEEP = phrase_clips.Keep(selection="hands_arms")
@@ -226,7 +230,7 @@ def test_figures_are_drawn_of_clips_without_a_hand_too(tmp_path):
     arms = np.full((12, len(selection.points), 3), np.nan, np.float16)
     arms[:, selection.part("pose")] = np.random.default_rng(0).random((12, 12, 3))
     drawn = [(clip, arms), (clip, arms * np.nan)]
-    dataset_figures.draw(tmp_path, [clip, clip], drawn, selection)
+    dataset_figures.draw(tmp_path, [clip, clip], drawn, selection, vocab.KAGGLE)
     names = {"characters.png", "frames_per_character.png", "clip_lengths.png", "hands.png"}
     assert set(kaggle.left(tmp_path)) == names | {"clips.gif"}
     for path in tmp_path.iterdir():
@@ -248,3 +252,35 @@ def test_the_real_sample_goes_through(shared, tmp_path):
     lost = records.Records(tmp_path / "out", "train")[0]["landmarks"].bytes_list.value[0]
     clip = np.frombuffer(lost, "<f2").reshape(-1, 130, 3)
     assert np.isnan(clip).any() and not np.isnan(clip).all()
+
+
+def test_without_a_map_the_alphabet_is_that_of_the_phrases_composed(tmp_path):
+    words = ["їжак", "ґава", unicodedata.normalize("NFD", "їжа"), "ja"]
+    lines = [
+        dataclasses.replace(line, phrase=words[i % 4]) for i, line in enumerate(kaggle.some(24))
+    ]
+    source = kaggle.write(tmp_path / "kaggle", lines)
+    (source / fingerspelling.MAP).unlink()
+    report = prepare(source, tmp_path / "out", split="none")
+    assert records.read_metadata(tmp_path / "out")["alphabet"] == "".join(
+        sorted({*"".join((words[0], words[1], words[3]))})
+    )
+    data = records.Records(tmp_path / "out", "train")
+    phrases = {features["phrase"].bytes_list.value[0].decode() for features in data}
+    assert phrases == {"їжак", "ґава", "їжа", "ja"}
+    assert report["mended"] == {mending.COMPOSED: 6}
+    assert sorted(set(data.index.characters.tolist())) == [2, 3, 4]
+
+
+def test_a_map_beside_the_data_decides_the_alphabet_and_its_order(tmp_path, whole):
+    assert records.read_metadata(whole[1])["alphabet"] == vocab.KAGGLE.characters
+    lines = [dataclasses.replace(line, phrase="їжак") for line in kaggle.some(24)]
+    source = kaggle.write(tmp_path / "kaggle", lines)
+    ids = {c: i for i, c in enumerate("каїжґ")}
+    (source / fingerspelling.MAP).write_text(json.dumps(ids))
+    prepare(source, tmp_path / "out", split="none")
+    assert records.read_metadata(tmp_path / "out")["alphabet"] == "каїжґ"
+    del ids["ґ"], ids["ж"]
+    (source / fingerspelling.MAP).write_text(json.dumps(ids))
+    with pytest.raises(errors.BadInput, match=r"line 2, sequence 1000: phrase 'їжак' has .* 'ж'"):
+        prepare(source, tmp_path / "again", split="none")

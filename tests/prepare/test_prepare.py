@@ -161,7 +161,7 @@ FAULTS = {
     "a parquet of other sequences": (unlisted, (), "nothing to train on: 16 dropped: no frames"),
     "another map of characters": (
         lambda s: rewrite(s / "character_to_prediction_index.json", ('"a": 32', '"a": 33')), (),
-        "maps 'a' to 33, not 32"),
+        "maps 'a' to 33, and no character to 32"),
     "an unknown selection": (
         lambda s: None, ("--selection", "hands"), "no selection 'hands'; there are hands_arms"),
     "a share that cannot be": (

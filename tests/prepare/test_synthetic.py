@@ -11,14 +11,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from scipy import optimize
 
 from aslx.prepare import synthetic, workers
-from aslx.prepare.synthetic_hand import body, camera, handshapes, kinematics, strokes
-from aslx.prepare.synthetic_hand import signers as people
+from aslx.prepare.synthetic_hand import camera
 from aslx.schema import landmarks, vocab
+from benchmarks import linear_reader
 
-AZ = "abcdefghijklmnopqrstuvwxyz"
 HANDS = ("x_left_hand_0", "x_right_hand_0")
 # Of random seed 0 and 24 sequences: the csv's hash, the frames, the sum of a column. Quoted scores
 # are of this version; other data need a new version.
@@ -95,7 +93,7 @@ def test_the_statistics_are_those_of_the_files(whole):
     told = json.loads((whole / "synthetic.json").read_text())
     texts = [row["phrase"] for row in rows]
     assert told["statistics"]["train_landmarks"] == synthetic.statistics(texts, *np.array(counts).T)
-    assert (told["version"], told["seed"]) == (synthetic.VERSION, 0)
+    assert (told["version"], told["seed"]) == ("1.0.0", 0)
 
 
 def test_the_number_of_processes_changes_no_byte(tmp_path):
@@ -124,7 +122,7 @@ def test_version_1_0_0_is_frozen(tmp_path):
     digests = _digests(_write(tmp_path))
     frames = pa.concat_tables([pq.read_table(p) for p in sorted(tmp_path.rglob("*.parquet"))])
     digest, count, total = FROZEN
-    assert synthetic.VERSION == "1.0.0"
+    assert synthetic.Synthetic(out="").generator == "1.0.0"
     assert (digests["train.csv"][:16], len(frames)) == (digest, count)
     assert np.nansum(frames[HANDS[1]].to_numpy()) == pytest.approx(total, abs=0.02)
 
@@ -170,7 +168,7 @@ def test_the_csv_lists_every_sequence_of_the_files_once(whole):
             assert list(held) == [int(r["sequence_id"]) for r in rows if r["path"] == path]
         assert all(pathlib.Path(r["path"]).stem == r["file_id"] for r in rows)
     assert listed == {str(p.relative_to(whole)) for p in whole.rglob("*.parquet")}
-    vocab.check(whole / "character_to_prediction_index.json")
+    assert vocab.read(whole / "character_to_prediction_index.json") == vocab.KAGGLE
 
 
 def test_sequence_ids_of_the_full_sets_differ():
@@ -218,59 +216,10 @@ def test_what_cannot_be_written_is_named(tmp_path, changes, words):
         _write(tmp_path, **changes)
 
 
-def _letters(count: int, signers: int = 200) -> tuple[np.ndarray, np.ndarray]:
-    """Still right hands: landmarks float32[count, 21, 3] in fractions of the image, and int[count]
-    positions in `AZ`. A letter that moves is shown anywhere along its stroke."""
-    rng = np.random.default_rng((0, 2))
-    crowd = people.draw(rng, signers)
-    who, label = rng.integers(signers, size=count), rng.integers(len(AZ), size=count)
-    char = vocab.encode(AZ).astype(int)[label]
-    stroke = handshapes.STROKES[char, rng.integers(strokes.STEPS, size=count)]
-    angles = crowd.angles[who, char] + np.radians(3.5) * rng.normal(size=(count, handshapes.JOINTS))
-    palms = crowd.palms[who, char] + np.radians(4) * rng.normal(size=(count, 3))
-    tilt = kinematics.quaternions(stroke[:, [4, 3, 5]])
-    turn = kinematics.multiply(tilt, kinematics.quaternions(palms))
-    hand = kinematics.hand(angles.astype(np.float32), crowd.bones[who])
-    hand = hand @ kinematics.matrices(turn).transpose(0, 2, 1) + stroke[:, None, :3]
-    hand = hand + 0.01 * rng.normal(size=hand.shape) * crowd.jitter[who][:, None, None]
-    world = crowd.wrist[who][:, None] + crowd.palm[who][:, None, None] * hand
-    views = people.cameras(rng, count)
-    image = body.project(world, views, kinematics.matrices(kinematics.quaternions(views.rotation)))
-    image[..., 2] -= image[:, :1, 2]
-    image[..., 2] *= (views.scale[:, 0] * views.depth)[:, None]
-    return image.astype(np.float32), label
-
-
-def _features(hands: np.ndarray) -> np.ndarray:
-    """x and y from the wrist, each scaled because the camera's aspect is unknown, and a one."""
-    about = hands[:, 1:, :2] - hands[:, :1, :2]
-    about = about / about.std(1, keepdims=True)
-    return np.column_stack([about.reshape(len(hands), -1), np.ones(len(hands))])
-
-
-def _regression(x: np.ndarray, label: np.ndarray) -> np.ndarray:
-    """Multinomial logistic regression with a little weight decay: [features, classes]."""
-    rows = np.arange(len(x))
-
-    def loss(flat):
-        w = flat.reshape(x.shape[1], len(AZ))
-        z = x @ w
-        z -= z.max(1, keepdims=True)
-        p = np.exp(z) / np.exp(z).sum(1, keepdims=True)
-        value = -np.log(p[rows, label] + 1e-12).mean() + 5e-4 * (w**2).sum()
-        p[rows, label] -= 1
-        return value, (x.T @ p / len(x) + 1e-3 * w).ravel()
-
-    start = np.zeros(x.shape[1] * len(AZ))
-    found = optimize.minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 60})
-    return found.x.reshape(x.shape[1], len(AZ))
-
-
 def test_a_linear_reader_of_synthetic_letters_reads_real_hands(shared):
-    hands, label = _letters(3000)
-    weights = _regression(_features(hands), label)
+    weights = linear_reader.fit(*linear_reader.letters(3000))
     real = np.load(shared / "letter_hands" / "letter_hands.npz")
     for signer, least in ((1, 0.8), (2, 0.6)):  # The shapes were calibrated on signer 1 alone.
-        chosen = (real["signer"] == signer) & np.isin(real["letter"], list(AZ))
-        read = (_features(real["landmarks"][chosen]) @ weights).argmax(1)
-        assert (np.array(list(AZ))[read] == real["letter"][chosen]).mean() >= least
+        chosen = (real["signer"] == signer) & np.isin(real["letter"], list(linear_reader.AZ))
+        read = linear_reader.read(weights, real["landmarks"][chosen])
+        assert (read == real["letter"][chosen]).mean() >= least

@@ -143,7 +143,7 @@ FAULTS = {
     ),
     "an image": (
         lambda film, path: Image.new("RGB", (9, 9)).save(path, "PNG"),
-        "is an image, and this model reads parquet files of landmarks and videos",
+        "is an image, and this model reads parquet files of landmarks and .pose files and videos",
     ),
 }
 

@@ -38,7 +38,10 @@ class Trained:
         """The API's answer for a clip: the largest value of each row, without padding."""
         rows = [row for row in self.interpreter(clip) if row.argmax() < 59]
         characters = [
-            {"character": vocab.CHARACTERS[row.argmax()], "confidence": round(float(row.max()), 4)}
+            {
+                "character": vocab.KAGGLE.characters[row.argmax()],
+                "confidence": round(float(row.max()), 4),
+            }
             for row in rows
         ]
         return {"text": "".join(c["character"] for c in characters), "characters": characters}

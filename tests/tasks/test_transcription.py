@@ -14,7 +14,7 @@ from aslx.schema import vocab
 from aslx.tasks import heads, transcription
 from tests import tiny
 
-PAD, START, END = vocab.PAD, vocab.START, vocab.END
+PAD, START, END = vocab.KAGGLE.pad, vocab.KAGGLE.start, vocab.KAGGLE.end
 
 
 def batch(*phrases: list[int], width: int = 4, weight=None) -> dict:
@@ -62,7 +62,9 @@ def test_the_ctc_loss_is_the_sum_over_all_paths(phrase):
     logits = np.random.default_rng(0).normal(size=(1, 5, 60))
     mask = jnp.ones((1, 5), bool)
     head = heads.CTC()
-    total, count, _ = head.loss(Scores(logits), jnp.zeros((1, 5, 1)), mask, batch(phrase), None)
+    total, count, _ = head.loss(
+        Scores(logits), jnp.zeros((1, 5, 1)), mask, batch(phrase), None, vocab.KAGGLE
+    )
     assert float(total) == pytest.approx(ctc_reference(logits[0], phrase), rel=1e-4)
     assert float(count) == len(phrase) + 1
 
@@ -95,7 +97,9 @@ def test_the_ctc_loss_equals_the_forward_algorithm_for_phrases_of_every_length()
 
     def total(weights):
         given = rows | {"weight": jnp.asarray(weights, jnp.float32)}
-        return heads.CTC().loss(Scores(logits), jnp.zeros((60, 12, 1)), mask, given, None)[:2]
+        return heads.CTC().loss(
+            Scores(logits), jnp.zeros((60, 12, 1)), mask, given, None, vocab.KAGGLE
+        )[:2]
 
     losses, counts = jax.jit(jax.vmap(total))(np.eye(60))
     fitting = 0
@@ -111,7 +115,9 @@ def test_the_ctc_loss_equals_the_forward_algorithm_for_phrases_of_every_length()
 def test_a_phrase_that_does_not_fit_its_frames_counts_for_nothing():
     logits, mask = np.zeros((2, 3, 60)), jnp.ones((2, 3), bool)
     rows = batch([1, 1, 2], [1, 2, 3])  # 1, 1 needs a blank in between, and so four frames.
-    total, count, _ = heads.CTC().loss(Scores(logits), jnp.zeros((2, 3, 1)), mask, rows, None)
+    total, count, _ = heads.CTC().loss(
+        Scores(logits), jnp.zeros((2, 3, 1)), mask, rows, None, vocab.KAGGLE
+    )
     assert np.isfinite(float(total)) and float(count) == 4
 
 
@@ -125,7 +131,7 @@ def test_padding_rows_of_a_batch_change_no_loss_and_no_gradient(head, width, pos
 
     def loss(logits, rows):
         n = len(logits)
-        total, count, _ = head.loss(Scores(logits), x[:n], mask[:n], rows, None)
+        total, count, _ = head.loss(Scores(logits), x[:n], mask[:n], rows, None, vocab.KAGGLE)
         return total / count
 
     filled = batch([1, 2], [3], [], weight=[1, 1, 0])
@@ -143,7 +149,12 @@ def test_teacher_forcing_trains_the_characters_and_then_the_end():
     logits = 50.0 * np.eye(62)[target][None]
     head = heads.Autoregressive(label_smoothing=0.0)
     total, count, sums = head.loss(
-        Scores(logits), jnp.zeros((1, 3, 1)), jnp.ones((1, 3), bool), batch([5, 9]), None
+        Scores(logits),
+        jnp.zeros((1, 3, 1)),
+        jnp.ones((1, 3), bool),
+        batch([5, 9]),
+        None,
+        vocab.KAGGLE,
     )
     assert float(total) < 1e-6 and float(count) == 3
     assert [float(v) for v in sums["token_accuracy"]] == [3, 3]
@@ -153,7 +164,12 @@ def test_the_per_position_baseline_counts_padding():
     target = [START, 5, 9, END, PAD, PAD]
     logits = 50.0 * np.eye(62)[target][None]
     total, count, _ = heads.PerPosition().loss(
-        Scores(logits), jnp.zeros((1, 3, 1)), jnp.ones((1, 3), bool), batch([5, 9]), None
+        Scores(logits),
+        jnp.zeros((1, 3, 1)),
+        jnp.ones((1, 3), bool),
+        batch([5, 9]),
+        None,
+        vocab.KAGGLE,
     )
     assert float(total) < 1e-6 and float(count) == 6
 
@@ -164,10 +180,42 @@ def test_class_weights_scale_the_losses_of_characters():
 
     def total(phrase, **changes):
         head = heads.Autoregressive(label_smoothing=0.0, **changes)
-        return float(head.loss(Scores(logits), x, mask, batch(phrase), None)[0])
+        return float(head.loss(Scores(logits), x, mask, batch(phrase), None, vocab.KAGGLE)[0])
 
     assert total([9], class_weights=weights) == pytest.approx(total([9]))
     assert total([5], class_weights=weights) == pytest.approx(total([5]) * 1.5)
+
+    with pytest.raises(errors.BadInput, match="61 class_weights: the alphabet has 62 ids"):
+        total([5], class_weights=weights[1:])
+
+
+@pytest.mark.parametrize(
+    ("head", "positions", "more"),
+    [(heads.CTC(), 6, 1), (heads.Autoregressive(), 5, 3), (heads.PerPosition(), 6, 3)],
+)
+def test_a_phrase_too_long_for_its_row_counts_nothing_in_the_loss(head, positions, more):
+    task = transcription.Task(head=head, max_tokens=4, alphabet=vocab.Alphabet(characters="жїґ"))
+    width = len(task.alphabet) + more
+    logits = np.random.default_rng(0).normal(size=(2, positions, width))
+    mask, x = jnp.ones((2, positions), bool), jnp.zeros((2, positions, 1))
+    tokens = jnp.array([[0, 2, vocab.NONE, vocab.NONE], [vocab.LONG] * 4])
+
+    def loss(n):
+        rows = {"tokens": tokens[:n], "weight": jnp.ones(n)}
+        return task.loss(Scores(logits[:n]), x[:n], mask[:n], rows, None)
+
+    both, alone = (jax.tree.map(float, loss(n)) for n in (2, 1))
+    assert both == alone and both[0] > 0
+
+
+def test_the_data_set_decides_the_alphabet_and_a_run_that_goes_on_keeps_its_own():
+    task = transcription.Task(fallback="ab", fallback_below=0.1)
+    settled = task.settled({"alphabet": "abї"})
+    assert settled.alphabet.characters == "abї" and settled.kept == {"alphabet": "abї"}
+    assert task.settled({"alphabet": "cba"} | settled.kept) == settled
+    assert task.settled({}).alphabet == vocab.KAGGLE
+    with pytest.raises(errors.BadInput, match="'b', which no id stands for"):
+        task.settled({"alphabet": "aї"})
 
 
 def test_an_option_decodes_a_network_with_both_heads_by_ctc_alone():
@@ -204,8 +252,14 @@ def test_options_switch_off_beams_and_the_fallback_of_a_trained_run():
 
 def test_the_answers_of_an_evaluation_equal_those_of_the_exported_rows():
     rng, task = np.random.default_rng(0), transcription.Task()
-    tokens = jnp.asarray(rng.integers(0, vocab.SIZE, (5, 9)).astype(np.int32)).at[0].set(vocab.PAD)
-    answers = decoding.answers(tokens, jnp.asarray(rng.random((5, 9))).at[1, 0].set(0))
+    tokens = (
+        jnp.asarray(rng.integers(0, vocab.KAGGLE.size, (5, 9)).astype(np.int32))
+        .at[0]
+        .set(vocab.KAGGLE.pad)
+    )
+    answers = decoding.answers(
+        tokens, jnp.asarray(rng.random((5, 9))).at[1, 0].set(0), vocab.KAGGLE
+    )
     found = task.decode(np.asarray(answers))
-    assert found == [task.read(row) for row in np.asarray(decoding.rows(answers))]
+    assert found == [task.read(row) for row in np.asarray(decoding.rows(answers, vocab.KAGGLE))]
     assert found[0].text == "" and all(found[i].text for i in range(1, 5))

@@ -11,11 +11,13 @@ from aslx.checkpoints import checkpoint, stored
 from aslx.tasks import transcription
 from aslx.train import logs, setup
 
+MEASURED = {"seq_per_s", "frames_per_s", "padding", "input_wait", "mfu", "device_bytes"}
+
 
 def lines(workdir: pathlib.Path) -> list[dict]:
-    """metrics.jsonl without the measured times."""
+    """metrics.jsonl without what is measured since the line before."""
     found = logs.read(workdir / "metrics.jsonl")
-    return [{k: v for k, v in line.items() if k != "seq_per_s"} for line in found]
+    return [{k: v for k, v in line.items() if k not in MEASURED} for line in found]
 
 
 def state_of(cfg: config.Config, workdir: pathlib.Path) -> dict[str, np.ndarray]:

@@ -27,8 +27,20 @@ def cfg(dataset) -> config.Config:
 
 
 @pytest.fixture(scope="module")
+def small(dataset) -> config.Config:
+    """For tests of the loop that do not depend on what a step computes: it compiles fast."""
+    return tiny.small(dataset, save_every=3)
+
+
+@pytest.fixture(scope="module")
 def ready(cfg) -> setup.Setup:
     return setup.of(cfg)
+
+
+@pytest.fixture(autouse=True)
+def undrawn(whole, monkeypatch) -> None:
+    """Only the run `whole` draws its curves."""
+    monkeypatch.setattr(logs.Log, "draw", lambda self: None)
 
 
 def reuse(monkeypatch: pytest.MonkeyPatch, s: setup.Setup) -> None:
@@ -43,6 +55,16 @@ def whole(cfg, ready, tmp_path_factory) -> pathlib.Path:
     with pytest.MonkeyPatch.context() as monkeypatch:
         reuse(monkeypatch, ready)
         loop.run(cfg, workdir)
+    return workdir
+
+
+@pytest.fixture(scope="module")
+def finished(small, tmp_path_factory) -> pathlib.Path:
+    """A run of two epochs of `small`."""
+    workdir = tmp_path_factory.mktemp("finished")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(logs.Log, "draw", lambda self: None)
+        loop.run(small, workdir)
     return workdir
 
 
@@ -83,8 +105,9 @@ def test_a_run_directory_holds_logs_plots_and_samples(whole):
 
 
 def test_a_run_with_a_damaged_newest_checkpoint_resumes_from_the_one_before(
-    cfg, whole, tmp_path, caplog
+    cfg, ready, whole, tmp_path, monkeypatch, caplog
 ):
+    reuse(monkeypatch, ready)
     copy = shutil.copytree(whole, tmp_path / "run")
     with checkpoint.Checkpoints(copy / "checkpoints") as saved:
         newest = saved.steps[-1]
@@ -96,14 +119,15 @@ def test_a_run_with_a_damaged_newest_checkpoint_resumes_from_the_one_before(
     runs.assert_equal(runs.state_of(cfg, copy), runs.state_of(cfg, whole))
 
 
-def test_a_run_resumes_on_another_mesh_with_the_same_losses(cfg, whole, tmp_path):
-    loop.run(cfg, tmp_path, stop=lambda i: i == 2)
-    loop.run(dataclasses.replace(cfg, mesh=sharding.Config(fsdp=8)), tmp_path)
-    for a, b in zip(runs.lines(tmp_path), runs.lines(whole), strict=True):
+def test_a_run_resumes_on_another_mesh_with_the_same_losses(small, finished, tmp_path):
+    loop.run(small, tmp_path, stop=lambda i: i == 2)
+    loop.run(dataclasses.replace(small, mesh=sharding.Config(fsdp=8)), tmp_path)
+    for a, b in zip(runs.lines(tmp_path), runs.lines(finished), strict=True):
         if "loss" in a:
             assert a["loss"] == pytest.approx(b["loss"], rel=1e-3)
 
 
+@pytest.mark.usefixtures("every_device")
 def test_batches_and_microbatches_must_divide_over_the_devices(cfg):
     three = plan.Bucketed(frames=512, buckets=2, multiple=3)
     with pytest.raises(ValueError, match="multiple of 8"):
@@ -149,6 +173,7 @@ def test_accumulated_microbatches_have_the_gradient_of_one_batch(cfg):
     assert float(a["loss"]) == pytest.approx(float(b["loss"]), rel=1e-5)
 
 
+@pytest.mark.usefixtures("every_device")
 def test_microbatches_have_one_gradient_on_every_mesh_and_are_sent_once(cfg):
     batching = plan.Bucketed(frames=1024, buckets=1, multiple=16)
     s = setup.of(tiny.with_data(cfg, batching=batching))
@@ -163,35 +188,34 @@ def test_microbatches_have_one_gradient_on_every_mesh_and_are_sent_once(cfg):
         assert "all-reduce" not in lines and "all-gather" not in lines
 
 
-def test_a_step_without_a_finite_gradient_is_skipped_and_counted(cfg, tmp_path):
-    loop.run(runs.poisoned(cfg, 11), tmp_path)
+def test_a_step_without_a_finite_gradient_is_skipped_and_counted(small, tmp_path):
+    loop.run(runs.poisoned(small, 11), tmp_path)
     found = [line for line in runs.lines(tmp_path) if "loss" in line]
     bad = [line for line in found if np.isnan(line["loss"])]
     assert len(bad) == 2 and found[-1]["skipped"] == 2  # Once in each epoch.
-    state = runs.state_of(cfg, tmp_path)
+    state = runs.state_of(small, tmp_path)
     assert all(np.isfinite(v).all() for v in state.values())
 
 
 def test_too_many_skipped_steps_roll_the_run_back_and_finally_stop_it(
-    cfg, tmp_path, monkeypatch, capsys
+    small, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.setattr(guard, "MAX_STREAK", 3)
     with pytest.raises(ValueError, match=r"after 3 rollbacks: lower optim\.peak_lr"):
-        loop.run(runs.poisoned(cfg, *range(80)), tmp_path)
+        loop.run(runs.poisoned(small, *range(80)), tmp_path)
     assert "rolled back to step 0, new data order" in capsys.readouterr().out
 
 
-def test_a_rollback_does_not_depend_on_logs_saves_or_signals(
-    cfg, ready, tmp_path, monkeypatch, capsys
-):
+def test_a_rollback_does_not_depend_on_logs_saves_or_signals(small, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(guard, "MAX_STREAK", 5)
-    cfg, epoch = dataclasses.replace(cfg, epochs=3), ready.steps_per_epoch
+    cfg = dataclasses.replace(small, epochs=3)
+    ready = setup.of(cfg)
+    epoch = ready.steps_per_epoch
     # The second evaluation falls among the bad steps, before there are too many.
     bad = range(2 * epoch - 2, 2 * epoch + 5)
     batches = tuple(tuple(ready.plan(0)[i - 1].records.tolist()) for i in bad)
     reuse(monkeypatch, setup.of(runs.poisoned(cfg, batches=batches)))
     found = {}
-    monkeypatch.setattr(logs.Log, "draw", lambda self: None)
     for log_every, save_every, stops in [(1, 500, ()), (20, 3, (bad[3], 2 * epoch))]:
         workdir = tmp_path / str(log_every)
         other = dataclasses.replace(cfg, log_every=log_every, save_every=save_every)
@@ -214,27 +238,27 @@ def test_a_score_that_is_no_number_is_the_worst():
     assert loop.better(first, -3.0) == checkpoint.Progress(best=-3.0)
 
 
-def test_corrupt_records_are_skipped_and_counted_if_the_config_allows_it(cfg, tmp_path, capsys):
-    copy = pathlib.Path(shutil.copytree(cfg.data.path, tmp_path / "data"))
+def test_corrupt_records_are_skipped_and_counted_if_the_config_allows_it(small, tmp_path, capsys):
+    copy = pathlib.Path(shutil.copytree(small.data.path, tmp_path / "data"))
     tiny.damage(copy, "train", 3)
-    loop.run(tiny.with_data(cfg, path=str(copy), skip_corrupt=True), tmp_path / "run")
+    loop.run(tiny.with_data(small, path=str(copy), skip_corrupt=True), tmp_path / "run")
     counts = [line["corrupt"] for line in runs.lines(tmp_path / "run") if "loss" in line]
     assert counts[-1] == 2 and counts == sorted(counts)  # Once in each epoch.
     assert "2 corrupt records skipped so far" in capsys.readouterr().out
 
 
-def test_the_loop_forbids_transfers_except_of_batches_and_metrics(cfg, tmp_path, monkeypatch):
+def test_the_loop_forbids_transfers_except_of_batches_and_metrics(small, tmp_path, monkeypatch):
     monkeypatch.setattr(loop.Loop, "trace", lambda self, done: jax.numpy.ones(3) + np.ones(3))
     with pytest.raises(Exception, match="Disallowed host-to-device transfer"):
-        loop.run(cfg, tmp_path)
+        loop.run(small, tmp_path)
 
 
-def test_training_stops_when_the_score_does_not_improve(cfg, tmp_path, capsys):
+def test_training_stops_when_the_score_does_not_improve(small, tmp_path, capsys):
     # At rate 0 nothing is learned, and the second evaluation is no better than the first.
-    still = dataclasses.replace(cfg.optim, peak_lr=0.0)
-    loop.run(dataclasses.replace(cfg, optim=still, patience=1, epochs=4), tmp_path)
+    still = dataclasses.replace(small.optim, peak_lr=0.0)
+    loop.run(dataclasses.replace(small, optim=still, patience=1, epochs=4), tmp_path)
     assert "no better score in 1 evaluations" in capsys.readouterr().out
-    epoch = setup.of(cfg).steps_per_epoch
+    epoch = setup.of(small).steps_per_epoch
     assert max(line["step"] for line in runs.lines(tmp_path)) == 2 * epoch
 
 
@@ -273,31 +297,31 @@ def test_a_first_start_that_fails_leaves_nothing_that_blocks_the_corrected_one(
     assert config.read(workdir / "config.json") == cfg and config.trained(workdir)
 
 
-def test_epochs_may_grow_but_not_shrink_below_the_trained_ones(cfg, whole, tmp_path, capsys):
-    copy = shutil.copytree(whole, tmp_path / "run")
+def test_epochs_may_grow_but_not_shrink_below_the_trained_ones(small, finished, tmp_path, capsys):
+    copy = shutil.copytree(finished, tmp_path / "run")
     with pytest.raises(errors.BadInput, match=r"has done .* steps, .*ask for --epochs 2 or more"):
-        loop.run(dataclasses.replace(cfg, epochs=1), copy)
+        loop.run(dataclasses.replace(small, epochs=1), copy)
     capsys.readouterr()
-    loop.run(cfg, copy)
+    loop.run(small, copy)
     said = capsys.readouterr().out
     assert "has done all of its" in said and not re.search(r"^[\d.]+ s: ", said, re.MULTILINE)
-    longer = dataclasses.replace(cfg, epochs=3)
+    longer = dataclasses.replace(small, epochs=3)
     _, ended = loop.run(longer, copy)
-    epoch = setup.of(cfg).steps_per_epoch
+    epoch = setup.of(small).steps_per_epoch
     assert f"follows the schedule of {3 * epoch} steps" in capsys.readouterr().out
     assert ended and runs.lines(copy)[-1]["step"] == 3 * epoch
     assert config.read(copy / "config.json").epochs == 3
-    assert runs.lines(copy)[: len(runs.lines(whole))] == runs.lines(whole)
+    assert runs.lines(copy)[: len(runs.lines(finished))] == runs.lines(finished)
 
 
-def test_a_run_continues_on_another_data_set_only_with_consent(cfg, whole, tmp_path, capsys):
-    copy = shutil.copytree(whole, tmp_path / "run")
-    same = str(shutil.copytree(cfg.data.path, tmp_path / "same"))
+def test_a_run_continues_on_another_data_set_only_with_consent(small, finished, tmp_path, capsys):
+    copy = shutil.copytree(finished, tmp_path / "run")
+    same = str(shutil.copytree(small.data.path, tmp_path / "same"))
     counts = {"train": [42], "validation": [24]}
     (tmp_path / "other").mkdir()
     other = tiny.dataset(tmp_path / "other", counts, seed=1)
-    assert loop.run(tiny.with_data(cfg, path=same), copy)[1]
-    more = dataclasses.replace(tiny.with_data(cfg, path=str(other)), epochs=9)
+    assert loop.run(tiny.with_data(small, path=same), copy)[1]
+    more = dataclasses.replace(tiny.with_data(small, path=str(other)), epochs=9)
     with pytest.raises(errors.BadInput, match=r"other \(train\) is not .*42 records.* held 80 rec"):
         loop.run(more, copy)
     capsys.readouterr()

@@ -1,6 +1,8 @@
 """The training step: adversarial weights, progress, and clips that are mixed."""
 
 import dataclasses
+import math
+import re
 from typing import Any
 
 import jax
@@ -13,6 +15,7 @@ from aslx.augment import clip_augment
 from aslx.augment import cutmix as cutmix_lib
 from aslx.checkpoints import stored
 from aslx.data import plan
+from aslx.kernels import blocks
 from aslx.runs import flat
 from aslx.train import setup, step
 from tests import tiny
@@ -25,6 +28,12 @@ WIDE = plan.Bucketed(frames=1024, buckets=1, multiple=16)
 @pytest.fixture(scope="module")
 def cfg(dataset) -> config.Config:
     return tiny.cfg(dataset)
+
+
+@pytest.fixture(scope="module")
+def small(dataset) -> config.Config:
+    """For tests in which a step draws nothing: it compiles fast."""
+    return tiny.small(dataset)
 
 
 def advanced(cfg: config.Config, **changes) -> tuple[dict, dict]:
@@ -50,11 +59,15 @@ def test_every_matrix_moves_by_the_radius_along_its_gradient_and_nothing_else_mo
     np.testing.assert_array_equal(still["kernel"], w)
 
 
-def test_the_gradient_at_the_perturbed_weights_is_applied(cfg):
-    s = setup.of(cfg)
+def test_the_gradient_at_the_perturbed_weights_is_applied(small):
+    s = setup.of(small)
     batch, state = runs.first_batch(s), s.init()
     bound = step.Step(
-        task=cfg.task, features=cfg.features, augment=None, tx=optim.build(cfg.optim, 8), steps=8
+        task=small.task,
+        features=small.features,
+        augment=None,
+        tx=optim.build(small.optim, 8),
+        steps=8,
     )
     key = jax.random.fold_in(s.key, 0)
 
@@ -64,21 +77,21 @@ def test_the_gradient_at_the_perturbed_weights_is_applied(cfg):
     clean, _ = jax.jit(mean)(state.model)
     worse = ALWAYS.perturbed(state.model, clean)
     grads, metrics = jax.jit(mean)(worse)
-    moments, found = advanced(cfg, awp=ALWAYS, optim=optim.Config(clip_norm=0.0))
+    moments, found = advanced(small, awp=ALWAYS, optim=optim.Config(clip_norm=0.0))
     # Adam's first moment is a tenth of the first gradient.
     for name, g in stored.flatten(grads).items():
         (mu,) = (v for k, v in moments.items() if k.endswith("mu/" + name))
         wanted = 0.1 * np.asarray(g)
         assert np.linalg.norm(mu - wanted) <= 1e-4 * np.linalg.norm(wanted), name
     # The reported loss is that of the unperturbed weights.
-    _, plain = advanced(cfg)
+    _, plain = advanced(small)
     assert float(found["loss"]) == float(plain["loss"]) < float(metrics["loss"])
 
 
-def test_perturbation_begins_at_its_start_within_one_program(cfg):
+def test_perturbation_begins_at_its_start_within_one_program(small):
     # Programs that differ in a constant alone round alike.
     never, late = (optim.AWP(radius=0.3, start=start) for start in (2.0, 0.5))
-    a, b = (setup.of(dataclasses.replace(cfg, awp=awp)) for awp in (never, late))
+    a, b = (setup.of(dataclasses.replace(small, awp=awp)) for awp in (never, late))
     one, other = flat.Flat(a.init()), flat.Flat(b.init())
     with a.batches(0, 0) as batches:
         for i, batch in enumerate(batches):
@@ -89,9 +102,8 @@ def test_perturbation_begins_at_its_start_within_one_program(cfg):
     assert programs == len(b.shapes)
 
 
-def test_neither_microbatches_nor_the_mesh_change_an_adversarial_step(cfg):
-    model = dataclasses.replace(cfg.model, dropout=0.0, dim=32)
-    still = dataclasses.replace(tiny.with_data(cfg, batching=WIDE), awp=ALWAYS, model=model)
+def test_neither_microbatches_nor_the_mesh_change_an_adversarial_step(small):
+    still = dataclasses.replace(small, awp=ALWAYS)
     one, _ = advanced(still)
     both = {"microbatch_rows": 1, "mesh": sharding.Config(fsdp=8)}
     other, _ = advanced(still, **both)
@@ -108,8 +120,8 @@ def test_dropout_draws_the_same_with_and_without_an_augmentation(cfg):
     assert float(other["loss"]) != pytest.approx(float(plain["loss"]), rel=1e-3)
 
 
-def test_an_adversarial_step_without_a_finite_gradient_is_skipped(cfg):
-    s = setup.of(dataclasses.replace(runs.poisoned(cfg, *range(80)), awp=ALWAYS))
+def test_an_adversarial_step_without_a_finite_gradient_is_skipped(small):
+    s = setup.of(dataclasses.replace(runs.poisoned(small, *range(80)), awp=ALWAYS))
     first = s.init()
     before = jax.device_get(first.model)
     held, metrics = s.train(flat.Flat(first), runs.first_batch(s), s.key)
@@ -144,11 +156,11 @@ class Told:
         return (batch["progress"] * batch["weight"]).sum() + unused, batch["weight"].sum(), {}
 
 
-def test_losses_know_the_progress_of_the_training(cfg):
-    s = setup.of(cfg)
+def test_losses_know_the_progress_of_the_training(small):
+    s = setup.of(small)
     state, batch = s.init(), runs.first_batch(s)
     at = dataclasses.replace(state, step=jnp.asarray(6))
-    _, metrics = trained_with(cfg, Told(), rows_at_once=2)(at, batch, s.key)
+    _, metrics = trained_with(small, Told(), rows_at_once=2)(at, batch, s.key)
     assert float(metrics["loss"]) == 0.75
 
 
@@ -177,3 +189,30 @@ def test_clips_are_mixed_alike_on_every_mesh_and_in_microbatches_of_every_size(c
     assert whole != pytest.approx(spelled(0.0, 0, 1), rel=1e-2)
     for devices in (1, 8):  # Microbatches of one row.
         assert spelled(1.0, 1, devices) == pytest.approx(whole, rel=1e-4)
+
+
+def deep(cfg: config.Config, **changes) -> config.Config:
+    """A config of three blocks, whose arrays are large enough to be split."""
+    model = dataclasses.replace(cfg.model, dim=32, num_layers=3, dropout=0.0, **changes)
+    return dataclasses.replace(tiny.with_data(cfg, batching=WIDE), model=model)
+
+
+def test_blocks_that_are_gathered_one_by_one_are_those_of_whole_parameters(cfg):
+    one, metrics = advanced(deep(cfg, remat=True))
+    split, others = advanced(deep(cfg, remat=True), mesh=sharding.Config(fsdp=8))
+    assert float(others["loss"]) == pytest.approx(float(metrics["loss"]), rel=1e-5)
+    for name in (name for name in one if "/mu/" in name):
+        np.testing.assert_allclose(one[name], split[name], atol=1e-5, rtol=1e-3, err_msg=name)
+
+
+def test_no_device_makes_a_stack_of_blocks_whole(cfg):
+    s = setup.of(dataclasses.replace(deep(cfg), mesh=sharding.Config(fsdp=8)))
+    step: Any = s.train
+    text = step.lower(flat.Flat(s.abstract), runs.first_batch(s), s.key).compile().as_text()
+    found = re.findall(r"= \(?\w+\[([\d,]+)\]\S* all-gather", text)
+    gathered = {math.prod(map(int, shape.split(","))) for shape in found}
+    variables = jax.tree.leaves(s.abstract.model, is_leaf=blocks.is_variable)
+    stacked = [leaf for x in variables if blocks.is_stacked(x) for leaf in jax.tree.leaves(x)]
+    stacks = {leaf.size for leaf in stacked if not leaf.sharding.is_fully_replicated}
+    assert stacks and {size // 3 for size in stacks} <= gathered
+    assert not gathered & stacks

@@ -77,7 +77,10 @@ def test_a_letter_that_is_held_is_written_once_and_again_after_a_rest(pictures, 
 
 CLIPS = {
     "keypoints": ("keypoint_lstm", ("--task.classes", "3", "--features.no-face")),
-    "frames": ("isolated_signs", ("--task.classes", "3")),
+    "frames": (
+        "isolated_signs",
+        ("--task.classes", "3", "--model.dim", "32", "--model.stages", "1"),
+    ),
 }
 
 

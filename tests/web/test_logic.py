@@ -83,6 +83,7 @@ def test_characters_are_the_largest_of_each_row_and_none_is_left_out(ask):
         (["x", "hi", "hit", "hits"], 2),
         (["a", "b", "c"], 0),
         (["", "", ""], 0),
+        (["😀ї", "😀ї", "😀ї"], 2),
     ],
 )
 def test_characters_settle_when_three_readings_agree(ask, readings, settled):
@@ -93,7 +94,8 @@ def test_characters_settle_when_three_readings_agree(ask, readings, settled):
 
 
 @pytest.mark.parametrize(
-    "a, b, edits", [("", "", 0), ("abc", "", 3), ("kitten", "sitting", 3), ("flaw", "lawn", 2)]
+    "a, b, edits",
+    [("", "", 0), ("abc", "", 3), ("kitten", "sitting", 3), ("flaw", "lawn", 2), ("😀ї", "ї", 1)],
 )
 def test_edits_are_levenshteins(ask, a, b, edits):
     assert ask("return text.distance(...given)", [a, b]) == edits
@@ -125,6 +127,7 @@ def test_practice_asks_only_for_what_the_model_can_say(ask):
     assert "hello" in spelled and "water" in spelled and "house" not in spelled
     assert ask("return practice.words(['Cow', 'No Action', 'nothing'], false)") == ["Cow"]
     assert "hello" in ask("return practice.words([...'HELO'], true)")
+    assert ask("return practice.words([...'їж1 '], true)") == ["ї", "ж"]
 
 
 def test_practice_counts_a_word_once_and_a_wrong_one_as_tried(ask):

@@ -115,9 +115,9 @@ SHAPES = {
 }
 
 JOINTS = 20  # The thumb's four, then MCP, PIP, DIP and spread of each finger.
-RESTING = len(vocab.CHARACTERS)  # The row of the resting hand, 59, in the tables below.
+RESTING = len(vocab.KAGGLE.characters)  # The row of the resting hand, 59, in the tables below.
 
-_ROWS = [(*SHAPES[name], "still")[:5] for name in (*vocab.CHARACTERS, "rest")]
+_ROWS = [(*SHAPES[name], "still")[:5] for name in (*vocab.KAGGLE.characters, "rest")]
 _THUMBS, _FINGERS, _SPREADS, _PALMS, _PATHS = zip(*_ROWS, strict=True)
 _JOINTS = np.concatenate([_FINGERS, np.array(_SPREADS)[..., None]], -1).reshape(len(_PATHS), -1)
 ANGLES = np.radians(np.concatenate([_THUMBS, _JOINTS], 1)).astype(np.float32)  # [60, JOINTS]

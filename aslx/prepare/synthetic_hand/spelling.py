@@ -48,6 +48,16 @@ def frame_numbers(frames: np.ndarray) -> np.ndarray:
     return np.arange(frames.sum()) - np.repeat(_starts(frames), frames)
 
 
+def towards_neighbours(angles: np.ndarray, resting: np.ndarray) -> np.ndarray:
+    """[M, 20]: from each pose's joint angles to those of both poses beside it, of which
+    coarticulation takes a share; nothing from or to a resting hand, bool[M]."""
+    near = np.zeros_like(angles)
+    for step in (1, -1):
+        other, idle = np.roll(angles, step, 0), np.roll(resting, step)
+        near += np.where((idle | resting)[:, None], 0, other - angles)
+    return near
+
+
 def _starts(counts: np.ndarray) -> np.ndarray:
     return np.concatenate([[0], np.cumsum(counts)[:-1]])
 
@@ -123,12 +133,8 @@ def _targets(rng, signers: people.Signers, who: np.ndarray, poses: _Poses):
     owner = who[poses.sequence]
     angles = signers.angles[owner, poses.char]
     angles = angles + np.radians(3.5) * rng.standard_normal(angles.shape, dtype=np.float32)
-    # Coarticulation: a share of each neighbour, but never of the resting hand.
-    near = np.zeros_like(angles)
     resting = poses.char == handshapes.RESTING
-    for step in (1, -1):
-        other, idle = np.roll(angles, step, 0), np.roll(resting, step)
-        near += np.where((idle | resting)[:, None], 0, other - angles)
+    near = towards_neighbours(angles, resting)
     angles = angles + signers.slur[owner, None].astype(np.float32) * near
     mood = np.radians(3) * rng.standard_normal((len(who), 3), dtype=np.float32)
     palms = signers.palms[owner, poses.char] + mood[poses.sequence]
@@ -187,7 +193,7 @@ def _hands(rng, signers, who: np.ndarray, poses: _Poses, at: _Moments) -> np.nda
 def spell(rng: np.random.Generator, signers: people.Signers, texts: list[str]) -> Batch:
     """A signer, drawn by weight, spells each text."""
     who = rng.choice(len(signers), len(texts), p=signers.weight)
-    ids = [vocab.encode(t).astype(int) for t in texts]
+    ids = [vocab.KAGGLE.encode(t).astype(int) for t in texts]
     count = np.array([len(t) for t in texts])
     pace = PACE * signers.pace[who] * np.clip(rng.normal(1, PACE_SPREAD, len(texts)), 0.06, 3)
     pace *= np.where(rng.random(len(texts)) < DAWDLING, rng.uniform(1.4, 2.8, len(texts)), 1)

@@ -9,14 +9,16 @@ const WORDS = (
 ).split(" ");
 
 /**
- * The words to ask for: those that the model's characters can spell, or its classes.
+ * The words to ask for: those that the model's characters can spell, else its letters one by one; or
+ * its classes.
  * @param {string[]} answers
  * @param {boolean} spelled whether answers are characters, one of which follows the other
  */
 export function words(answers, spelled) {
   if (!spelled) return answers.filter((name) => !/^(nothing|no[ _]?action|none|idle)$/i.test(name));
   const known = new Set(answers.map((c) => c.toLowerCase()));
-  return WORDS.filter((word) => [...word].every((c) => known.has(c)));
+  const spelt = WORDS.filter((word) => [...word].every((c) => known.has(c)));
+  return spelt.length ? spelt : answers.filter((c) => /\p{L}/u.test(c));
 }
 
 /** @param {string} text */

@@ -41,18 +41,19 @@ export const plain = (read) => read.map((c) => c.text).join("");
  */
 export function settled(readings) {
   if (readings.length < AGREE) return 0;
-  const last = readings.slice(-AGREE).map(plain);
+  const last = readings.slice(-AGREE);
   let n = 0;
-  while (n < last[0].length && last.every((text) => text[n] === last[0][n])) n += 1;
+  while (n < last[0].length && last.every((read) => read[n]?.text === last[0][n].text)) n += 1;
   return n;
 }
 
 /**
  * The number of edits that turn one text into the other (Levenshtein).
- * @param {string} a
- * @param {string} b
+ * @param {string} one
+ * @param {string} other
  */
-export function distance(a, b) {
+export function distance(one, other) {
+  const [a, b] = [[...one], [...other]]; // A character may be two of a string's units.
   let row = Array.from({ length: b.length + 1 }, (_, i) => i);
   for (let i = 1; i <= a.length; i++) {
     const next = [i];

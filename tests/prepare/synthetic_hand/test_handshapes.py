@@ -14,7 +14,7 @@ def _drawn() -> np.ndarray:
     tilts = kinematics.quaternions(handshapes.STROKES[..., [4, 3, 5]])
     turns = kinematics.matrices(kinematics.multiply(tilts, palms))
     turned = np.einsum("csij,cpj->cspi", turns, hands)
-    return (turned + handshapes.STROKES[:, :, None, :3])[: len(vocab.CHARACTERS)]
+    return (turned + handshapes.STROKES[:, :, None, :3])[: len(vocab.KAGGLE.characters)]
 
 
 def test_every_character_has_a_shape_of_its_own():
@@ -22,7 +22,7 @@ def test_every_character_has_a_shape_of_its_own():
     apart = np.sqrt(((drawn[:, None] - drawn[None]) ** 2).sum(-1).mean((-1, -2)))
     apart[np.diag_indices(len(apart))] = np.inf
     a, b = np.unravel_index(apart.argmin(), apart.shape)
-    assert apart.min() > 0.07, (vocab.CHARACTERS[a], vocab.CHARACTERS[b])
+    assert apart.min() > 0.07, (vocab.KAGGLE.characters[a], vocab.KAGGLE.characters[b])
 
 
 def test_bones_keep_their_length_however_the_hand_bends():
@@ -54,7 +54,7 @@ def test_rotations_blend_the_shorter_way():
 
 def test_a_fist_is_shorter_than_an_open_hand():
     hands = kinematics.hand(handshapes.ANGLES, np.ones((1, 5, 3), np.float32))
-    reach = {c: hands[i, 8:21:4, 1] for i, c in enumerate(vocab.CHARACTERS)}
+    reach = {c: hands[i, 8:21:4, 1] for i, c in enumerate(vocab.KAGGLE.characters)}
     assert (reach["b"] > 1.5).all() and (reach["s"] < 1.0).all()
 
 
@@ -68,7 +68,7 @@ def test_about_a_fifth_of_the_spelling_is_left_handed(n):
 
 def test_phrases_are_kaggles_kinds_in_kaggles_alphabet():
     texts = [phrases.phrase((0, i)) for i in range(4000)]
-    assert set("".join(texts)) == set(vocab.CHARACTERS)
+    assert set("".join(texts)) == set(vocab.KAGGLE.characters)
     assert min(map(len, texts)) >= 1 and max(map(len, texts)) == phrases.LONGEST
     assert any(t.startswith("www.") for t in texts) and any(t[0].isdigit() for t in texts)
 

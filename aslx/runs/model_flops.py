@@ -3,35 +3,40 @@
 import dataclasses
 import functools
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from aslx import config as config_lib
-from aslx.describe import programs
 from aslx.inputs import model_inputs
 from aslx.runs import opening, partition
 
 
-def of(cfg: config_lib.Config, rows: int, frames: int) -> float:
+def of(cfg: config_lib.Config, batch: Mapping[str, Any]) -> float:
     """FLOPs of the products and convolutions of a network's loss and of its gradient, for a batch
-    of `rows` clips: each once. Features, augmentation, what is computed again to save memory and
-    what a precision adds are left out."""
+    of arrays, or of their shapes and dtypes: each once. Features, augmentation, what is computed
+    again to save memory and what a precision adds are left out."""
     model, features = cfg.model, cfg.features
     if hasattr(model, "remat"):
         cfg = dataclasses.replace(cfg, model=dataclasses.replace(model, remat=False))
     network = jax.eval_shape(functools.partial(opening.network, cfg))
     trained, frozen = partition.split_frozen(network)
-    batch = programs.fillers(cfg, 1, frames) | {"progress": jnp.zeros(1)}
-    batch = {k: jax.ShapeDtypeStruct((rows, *x.shape[1:]), x.dtype) for k, x in batch.items()}
-    x, mask = jax.eval_shape(lambda batch: model_inputs.of(batch, features), batch)
+    shapes = {k: jax.ShapeDtypeStruct(x.shape, x.dtype) for k, x in batch.items()}
+    shapes["progress"] = jax.ShapeDtypeStruct(batch["weight"].shape, jnp.float32)
+    x, mask = jax.eval_shape(lambda batch: model_inputs.of(batch, features), shapes)
 
     def loss(trained: Any, frozen: Any, x: jax.Array, mask: jax.Array, batch: dict) -> jax.Array:
         whole = partition.merge_frozen(trained, frozen)
         return cfg.task.loss(whole, x, mask, batch, jax.random.key(0))[0]
 
-    return counted(jax.make_jaxpr(jax.grad(loss))(trained, frozen, x, mask, batch).jaxpr)
+    return counted(jax.make_jaxpr(jax.grad(loss))(trained, frozen, x, mask, shapes).jaxpr)
+
+
+def kind(cfg: config_lib.Config) -> str:
+    """The kind of product that the network computes, as `peaks.Chip.flops` names it."""
+    return "bf16" if opening.dtype(cfg) == "bfloat16" else "f32"
 
 
 def counted(jaxpr: Any) -> float:
