@@ -32,6 +32,9 @@ class Options:
     web: bool = False
     """Also write the models that the page of aslx.serve runs: the same model at a few fixed
     lengths."""
+    stream: bool = False
+    """Also write stream.tflite, which reads a streaming network's next frames with a state; only a
+    streaming network can."""
     quantize: conversion.Quantize = "none"
     """Type of the stored weights; int8: one scale per channel, activations stay float."""
     decoding: Annotated[decoding_options.Options, tyro.conf.arg(name="")] = (
@@ -100,6 +103,8 @@ def export_run(workdir: str | files.Path, out: str = "", options: Options = Opti
     made = {name: getattr(options, name) for name in ("quantize", "average", "ensemble")}
     made["options"] = dataclasses.asdict(options.decoding)
     described = about(run.cfg, run.step, scores, web=options.web)
+    if options.stream:
+        described["stream"] = stream_about(run.cfg, run.model)
     exports.write(folder, described, report | {"made": made}, every)
     return Exported(folder, _ZIP if _ZIP in every else exports.MODEL, report, scores)
 
@@ -120,6 +125,20 @@ def about(cfg: Any, step: int, scores: list[dict], *, web: bool) -> dict[str, An
     elif web:
         values["web"] = [{"file": exports.MODEL}]
     return values
+
+
+def stream_about(cfg: Any, model: Any) -> dict[str, Any]:
+    """What model.json says of stream.tflite: its frames a second, how many of them a step takes,
+    and the arrays of its state."""
+    from aslx.export import stream_graph
+
+    state = stream_graph.shapes(stream_graph.of(cfg, model)[0])
+    return {
+        "file": exports.STREAM,
+        "rate": cfg.features.rate,
+        "chunk": cfg.model.chunk,
+        "state": {name: list(shape) for name, shape in state.items()},
+    }
 
 
 def submission(model: bytes, beside: dict[str, bytes]) -> bytes:
@@ -185,6 +204,8 @@ def _converted(options: Options, run: Any) -> tuple[dict[str, bytes], dict[str, 
             if not options.web:
                 raise
             print(f"no {_ZIP}: {error}", file=sys.stderr)  # The page does not need it.
+    if options.stream:
+        every[exports.STREAM] = conversion.convert_stream(run.cfg, run.model, options.quantize)
     if options.web and "t" in source.shape:
         every |= {
             f"web/{n}.tflite": conversion.convert(run.cfg, run.model, options.quantize, n)

@@ -22,7 +22,7 @@ State = dict[str, jax.Array]
 
 
 def of(cfg: config_lib.Config, model: Any) -> tuple[Callable[[], State], Callable[..., Any]]:
-    """`start()` -> state, and `step(inputs, frames, state)` -> (outputs f32[M,60], state).
+    """`start()` -> state, and `step(inputs, frames, state)` -> (outputs f32[M,N+1], state).
 
     `inputs` are `chunk` frames as the features' source packs them, of which the first `frames`
     i32[1] are real; fewer than all end a clip. `outputs` are rows as `decoding.rows` has them, for
@@ -34,12 +34,13 @@ def of(cfg: config_lib.Config, model: Any) -> tuple[Callable[[], State], Callabl
         features, streaming_features.Streaming
     ):
         raise errors.BadInput("this network reads whole clips: train a streaming config first")
+    alphabet = cfg.task.alphabet
 
     def whole() -> dict[str, Any]:
         return {
             "features": features.start(1),
             "network": model.init_state(1),
-            "last": stream_decoding.start(1),
+            "last": stream_decoding.start(1, alphabet),
         }
 
     structure = jax.tree.structure(jax.eval_shape(whole))
@@ -60,11 +61,16 @@ def of(cfg: config_lib.Config, model: Any) -> tuple[Callable[[], State], Callabl
         mask_BS = jnp.arange(inputs.shape[0])[None] < frames[:, None]
         x_BSF, seen = features.advance(old["features"], batch["landmarks"], mask_BS)
         logits_BMV, mask_BM, network = model.step(old["network"], x_BSF, mask_BS)
-        ids_BM, sure_BM, last = stream_decoding.greedy(old["last"], logits_BMV, mask_BM)
-        rows = decoding.rows(decoding.answers(ids_BM, sure_BM))[0]
+        ids_BM, sure_BM, last = stream_decoding.greedy(old["last"], logits_BMV, mask_BM, alphabet)
+        rows = decoding.rows(decoding.answers(ids_BM, sure_BM, alphabet), alphabet)[0]
         return rows, flat({"features": seen, "network": network, "last": last})
 
     return lambda: flat(whole()), step
+
+
+def shapes(start: Callable[[], State]) -> dict[str, tuple[int, ...]]:
+    """The shape of each array of a state, in the order of their names."""
+    return {name: leaf.shape for name, leaf in sorted(jax.eval_shape(start).items())}
 
 
 def _stored(leaf: jax.Array) -> jax.Array:

@@ -33,6 +33,8 @@ class Streaming:
 
     parts: tuple[str, ...] = (_RIGHT,)
     """Parts of the body, after left-handed frames are mirrored."""
+    rate: float = 30.0
+    """Frames a second of the clips. A stream of another rate is interpolated in time."""
     memory: int = 120
     """Frames; four seconds at 30 a second."""
     max_frames: int = 384

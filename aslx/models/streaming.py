@@ -58,12 +58,13 @@ class Config(recogniser.Config):
                 f"and past {self.past} one of chunk {self.chunk}"
             )
 
-    def build(self, num_features: int, *, rngs: nnx.Rngs) -> "Network":
+    def build(self, num_features: int, characters: int, *, rngs: nnx.Rngs) -> "Network":
         if self.groups and sum(self.groups) != num_features:
             raise errors.BadInput(
                 f"groups of {sum(self.groups)} values, and {num_features} features"
             )
-        return Network(self, Encoder(self, num_features, rngs=rngs), rngs=rngs)
+        encoder = Encoder(self, num_features, rngs=rngs)
+        return Network(self, encoder, characters, rngs=rngs)
 
 
 class CausalConv(layers.Layer):
@@ -208,8 +209,8 @@ class Network(recogniser.Recogniser):
 
     encoder: Encoder
 
-    def __init__(self, cfg: Config, encoder: Encoder, *, rngs: nnx.Rngs):
-        super().__init__(cfg, encoder, None, cfg.dtype, rngs=rngs)
+    def __init__(self, cfg: Config, encoder: Encoder, characters: int, *, rngs: nnx.Rngs):
+        super().__init__(cfg, encoder, None, cfg.dtype, characters, rngs=rngs)
 
     def init_state(self, batch: int) -> State:
         """The state before the first frame of `batch` streams."""

@@ -31,6 +31,9 @@ class Command:
     """A directory that aslx.train wrote."""
     fps: float | None = None
     """Frames per second to take of a video; by default all frames."""
+    stream: bool = False
+    """Read the frames one after the other, and print every character when it is final; needs a
+    streaming network."""
     overlay: str | None = None
     """Write the video with the skeleton and the text over it to this .mp4 or .gif; needs exactly
     one video to read."""
@@ -82,13 +85,20 @@ def _status(run: Any, file: str, command: Command) -> int:
 
 
 def _read(run: Any, file: str, command: Command) -> None:
-    from aslx.predict import predictions
+    from aslx.predict import predictions, stream_reader
 
     drawn = command.draw or command.overlay is not None
     found = predictions.read(run, file, fps=command.fps, keep_points=drawn)
     if not found:
         print(f"{file} holds no sequence")
     for one in found:
+        if command.stream:
+            rate, text = one.track.rate if one.track else float(video.RATE), ""
+            for written in stream_reader.read(run, one.clip, rate):
+                text += written.character
+                at = round((written.frame + 1) / run.cfg.features.rate, 2)
+                said = {"seconds": at, "confidence": round(written.confidence, 4), "text": text}
+                print(json.dumps({"file": file, "sequence_id": one.name} | said), flush=True)
         line = {"file": file, "sequence_id": one.name} | one.report
         if one.track is not None:
             hands = int(one.track.hands.sum())

@@ -20,7 +20,7 @@ MASK = np.arange(FRAMES) < np.array([[FRAMES], [29], [0]])
 def network() -> streaming.Network:
     """As if trained: all biases would be zero, and padding would do no harm that shows."""
     rng = np.random.default_rng(1)
-    model = jax.jit(lambda: CFG.build(6, rngs=nnx.Rngs(0)))()
+    model = jax.jit(lambda: CFG.build(6, 59, rngs=nnx.Rngs(0)))()
     return jax.tree.map(lambda x: x + 0.1 * rng.normal(size=x.shape).astype(x.dtype), model)
 
 
