@@ -57,14 +57,14 @@ def convert_stream(cfg: Any, model: Any, quantize: Quantize) -> bytes:
     from aslx.export import stream_graph
 
     tf = _tensorflow()
-    start, step = stream_graph.of(cfg, model)
-    shapes = stream_graph.shapes(start)
-    chunk = [cfg.model.chunk, *cfg.features.source.shape[1:]]
+    stream = stream_graph.of(cfg, model)
+    shapes = stream.shapes
+    chunk = [stream.chunk, *cfg.features.source.shape[1:]]
     spec = [tf.TensorSpec(chunk, tf.float32, name="inputs")]
     spec.append(tf.TensorSpec([1], tf.int32, name="frames"))
     spec += [tf.TensorSpec(shape, tf.float32, name=name) for name, shape in shapes.items()]
-    begin = jax2tf.convert(start, with_gradient=False)
-    advance = jax2tf.convert(step, with_gradient=False)
+    begin = jax2tf.convert(stream.start, with_gradient=False)
+    advance = jax2tf.convert(stream.step, with_gradient=False)
 
     def stepped(inputs: Any, frames: Any, *state: Any) -> dict[str, Any]:
         outputs, after = advance(inputs, frames, dict(zip(shapes, state, strict=True)))

@@ -132,12 +132,12 @@ def stream_about(cfg: Any, model: Any) -> dict[str, Any]:
     and the arrays of its state."""
     from aslx.export import stream_graph
 
-    state = stream_graph.shapes(stream_graph.of(cfg, model)[0])
+    stream = stream_graph.of(cfg, model)
     return {
         "file": exports.STREAM,
-        "rate": cfg.features.rate,
-        "chunk": cfg.model.chunk,
-        "state": {name: list(shape) for name, shape in state.items()},
+        "rate": stream.rate,
+        "chunk": stream.chunk,
+        "state": {name: list(shape) for name, shape in stream.shapes.items()},
     }
 
 

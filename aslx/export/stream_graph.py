@@ -5,7 +5,7 @@ Shape suffixes: B batch (of one), S frames, M positions.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,11 +17,27 @@ from aslx.export import export_graph
 from aslx.inputs import streaming_features
 from aslx.kernels import mode as modes
 from aslx.models import layers, streaming
+from aslx.tasks import transcription
 
 State = dict[str, jax.Array]
 
 
-def of(cfg: config_lib.Config, model: Any) -> tuple[Callable[[], State], Callable[..., Any]]:
+class Stream(NamedTuple):
+    """How a network reads a stream."""
+
+    start: Callable[[], State]
+    step: Callable[[jax.Array, jax.Array, State], tuple[jax.Array, State]]
+    chunk: int  # Frames of a step.
+    rate: float  # Frames a second.
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of each array of a state, in the order of their names."""
+        state = jax.eval_shape(self.start)
+        return {name: leaf.shape for name, leaf in sorted(state.items())}
+
+
+def of(cfg: config_lib.Config, model: Any) -> Stream:
     """`start()` -> state, and `step(inputs, frames, state)` -> (outputs f32[M,N+1], state).
 
     `inputs` are `chunk` frames as the features' source packs them, of which the first `frames`
@@ -30,8 +46,11 @@ def of(cfg: config_lib.Config, model: Any) -> tuple[Callable[[], State], Callabl
     """
     cfg, model = export_graph.exact(cfg, model)
     model, features = layers.bound(model, modes.EXPORT), cfg.features
-    if not isinstance(model, streaming.Network) or not isinstance(
-        features, streaming_features.Streaming
+    if (
+        not isinstance(model, streaming.Network)
+        or not isinstance(cfg.model, streaming.Config)
+        or not isinstance(features, streaming_features.Streaming)
+        or not isinstance(cfg.task, transcription.Task)
     ):
         raise errors.BadInput("this network reads whole clips: train a streaming config first")
     alphabet = cfg.task.alphabet
@@ -65,12 +84,7 @@ def of(cfg: config_lib.Config, model: Any) -> tuple[Callable[[], State], Callabl
         rows = decoding.rows(decoding.answers(ids_BM, sure_BM, alphabet), alphabet)[0]
         return rows, flat({"features": seen, "network": network, "last": last})
 
-    return lambda: flat(whole()), step
-
-
-def shapes(start: Callable[[], State]) -> dict[str, tuple[int, ...]]:
-    """The shape of each array of a state, in the order of their names."""
-    return {name: leaf.shape for name, leaf in sorted(jax.eval_shape(start).items())}
+    return Stream(lambda: flat(whole()), step, cfg.model.chunk, features.rate)
 
 
 def _stored(leaf: jax.Array) -> jax.Array:

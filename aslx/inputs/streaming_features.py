@@ -6,7 +6,7 @@ gives what it gives of the whole clip. Shape suffixes: B clips, T frames, N poin
 
 import dataclasses
 import math
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +19,7 @@ _RIGHT, _LEFT = "right_hand", "left_hand"
 _MIDDLE = np.float32(0.5)  # Of the picture: squares of places about it lose fewer digits.
 
 State = dict[str, jax.Array]
+Run = tuple[jax.Array, jax.Array]  # Of frames: what is left of what was before, and what they add.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -167,8 +168,8 @@ def _of_frame(hand_BTN3: jax.Array) -> jax.Array:
     return jnp.concatenate([*counts, x_BTN3.sum(2), jnp.square(x_BTN3).sum(2)], -1)
 
 
-def _after(one: tuple[Any, ...], next_: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Two runs of frames as one: how much of what was before is left, and what the run adds."""
+def _after(one: Run, next_: Run) -> Run:
+    """Two runs of frames as one."""
     (left, added), (next_left, next_added) = one, next_
     return left * next_left, next_left * added + next_added
 

@@ -98,7 +98,10 @@ class Block(nnx.Module):
         self.convolution = CausalConv(dim, cfg.kernel, dtype=dtype, rngs=rngs)
         self.inner = nnx.LayerNorm(dim, dtype=dtype, rngs=rngs)
         self.down = nnx.Linear(dim, dim, dtype=dtype, rngs=rngs)
-        self.mlps = nnx.List([squeezeformer.MLP(cfg, rngs=rngs) for _ in range(2)])
+        wide = cfg.mlp_ratio * dim
+        self.mlps = nnx.List(
+            [squeezeformer.MLP(dim, wide, dtype=dtype, rngs=rngs) for _ in range(2)]
+        )
         self.norms = nnx.List([nnx.LayerNorm(dim, dtype=dtype, rngs=rngs) for _ in range(4)])
 
     def __call__(
@@ -151,7 +154,7 @@ class Sees:
         begin_M = at_M // chunk * chunk
         near = (key_L < begin_M + chunk) & (key_L >= begin_M - past)
         real_BL = jnp.concatenate([known_BP, mask_BM], 1)
-        return cls(mask_BM, near[None] & real_BL[:, None])
+        return cls(mask_BM, jnp.asarray(near)[None] & real_BL[:, None])
 
 
 class Encoder(layers.Layer):
@@ -162,7 +165,7 @@ class Encoder(layers.Layer):
         self.stride, self.dtype = cfg.stride, dtype
         self.chunk, self.past = cfg.chunk // cfg.stride, cfg.past // cfg.stride
         self.heads = cfg.num_heads, cfg.dim // cfg.num_heads
-        self.groups = squeezeformer.Groups(cfg, groups, rngs=rngs)
+        self.groups = squeezeformer.Groups(groups, cfg.dim, dtype=dtype, rngs=rngs)
         self.project = nnx.Linear(len(groups) * (cfg.dim // 2), cfg.dim, dtype=dtype, rngs=rngs)
         self.convolution = CausalConv(cfg.dim, 5, dtype=dtype, rngs=rngs)
         self.reduce = nnx.Linear(cfg.stride * cfg.dim, cfg.dim, dtype=dtype, rngs=rngs)

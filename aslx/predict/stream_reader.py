@@ -65,10 +65,10 @@ class Written:
 def read(run: trained_run.Run, clip: np.ndarray, rate: float) -> Iterator[Written]:
     """What a run reads in a clip of its source, of `rate` frames a second, as if the frames came
     one by one. BadInput if the network reads whole clips only."""
-    start, step = stream_graph.of(run.cfg, run.model)
+    stream = stream_graph.of(run.cfg, run.model)
     names = run.cfg.task.report.about()["answers"]
-    reader = StreamReader(start, jax.jit(step), run.cfg.model.chunk, names)
-    camera = FixedRate(run.cfg.features.rate)
+    reader = StreamReader(stream.start, jax.jit(stream.step), stream.chunk, names)
+    camera = FixedRate(stream.rate)
     for number, frame_C in enumerate(run.source.pack(clip)):
         yield from reader.add(camera.add(number / rate, frame_C))
     yield from reader.end()

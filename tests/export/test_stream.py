@@ -28,19 +28,19 @@ def test_the_file_writes_the_characters_of_jax_at_every_chunk(run, file):
         found = advance(inputs=inputs, frames=frames, **state)
         return found.pop("outputs"), found
 
-    start, jitted = stream_graph.of(run.cfg, run.model)
-    jitted, texts = jax.jit(jitted), set()
+    stream = stream_graph.of(run.cfg, run.model)
+    jitted, texts = jax.jit(stream.step), set()
     test = evaluator.Evaluation(run.cfg, run.mesh, "test")
     for clip in itertools.islice(test.clips(), 50):
         frames, found = list(run.source.pack(clip)), []
-        for reading in ((begin, step), (start, jitted)):
+        for reading in ((begin, step), (stream.start, jitted)):
             names = run.cfg.task.alphabet.characters
-            reader = stream_reader.StreamReader(*reading, run.cfg.model.chunk, names)
+            reader = stream_reader.StreamReader(*reading, stream.chunk, names)
             found.append([*reader.add(frames), *reader.end()])
         one, other = found
         assert [(w.character, w.frame) for w in one] == [(w.character, w.frame) for w in other]
-        sure = [[w.confidence for w in each] for each in found]
-        np.testing.assert_allclose(*sure, atol=1e-4)
+        sure, expected = ([w.confidence for w in each] for each in found)
+        np.testing.assert_allclose(sure, expected, atol=1e-4)
         texts.add("".join(w.character for w in one))
     assert len(texts) > 5
 

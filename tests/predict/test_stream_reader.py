@@ -57,11 +57,11 @@ def clips(streamed) -> list[np.ndarray]:
 
 @pytest.mark.parametrize("size", [1, 3, 8, 64])
 def test_any_cutting_of_a_stream_writes_what_the_whole_clip_has(streamed, clips, size):
-    start, step = stream_graph.of(streamed.cfg, streamed.model)
-    step, texts = jax.jit(step), []
+    stream = stream_graph.of(streamed.cfg, streamed.model)
+    step, texts, names = jax.jit(stream.step), [], streamed.cfg.task.report.about()["answers"]
     for clip in clips:
         frames = list(streamed.source.pack(clip))
-        reader = stream_reader.StreamReader(start, step, 8, streamed.cfg.task.alphabet.characters)
+        reader = stream_reader.StreamReader(stream.start, step, 8, names)
         written = [w for i in range(0, len(frames), size) for w in reader.add(frames[i : i + size])]
         written += reader.end()
         texts.append("".join(w.character for w in written))
