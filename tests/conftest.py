@@ -5,6 +5,7 @@ import functools
 import os
 import pathlib
 import sys
+from collections.abc import Iterator
 
 import jax
 import pytest
@@ -37,6 +38,33 @@ def pytest_configure(config):
 def pytest_collection_modifyitems(items):
     # Long files run first, so that they do not keep one worker busy at the end.
     items.sort(key=lambda item: item.path.name not in LONG)
+
+
+_MAKE, _FOR_READING = sharding.make_mesh, sharding.for_reading
+
+
+def _small_mesh(cfg: sharding.Config, devices: list | None = None) -> jax.sharding.Mesh:
+    """One device for a config that asks for no mesh, and all that another config asks for."""
+    if devices is None and cfg.data in (-1, 1) and cfg.fsdp == 1:
+        devices = jax.devices()[:1]
+    return _MAKE(cfg, devices)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_device() -> Iterator[None]:
+    """Of the eight devices, tests use one unless their config names a mesh: a program for one
+    device compiles and runs several times as fast."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(sharding, "make_mesh", _small_mesh)
+        monkeypatch.setattr(sharding, "for_reading", lambda rows: _small_mesh(sharding.Config()))
+        yield
+
+
+@pytest.fixture
+def every_device(monkeypatch) -> None:
+    """Programs of this test divide their batches over all eight devices, as a training does."""
+    monkeypatch.setattr(sharding, "make_mesh", _MAKE)
+    monkeypatch.setattr(sharding, "for_reading", _FOR_READING)
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,11 @@
 """The picture of what augmentation does."""
 
 import dataclasses
+import pathlib
+from typing import NamedTuple
 
 import matplotlib.colors
+import matplotlib.figure
 import numpy as np
 import pytest
 from PIL import Image
@@ -17,36 +20,51 @@ from aslx.tasks import classification, heads, pretraining, transcription
 from tests import tiny
 
 
-def test_every_augmentation_is_drawn_on_a_clip_of_the_training_split(tmp_path):
-    path = tmp_path / "augment.png"
-    augmentation_figure.draw(tiny.cfg(tiny.dataset(tmp_path)), path)
-    with Image.open(path) as image:
+class Drawn(NamedTuple):
+    """A figure and the file that it was saved to."""
+
+    figure: matplotlib.figure.Figure
+    path: pathlib.Path
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory) -> Drawn:
+    """Every augmentation on hands, face and pose; the config mirrors half of the clips."""
+    folder, saved = tmp_path_factory.mktemp("drawn"), []
+
+    def save(figure: matplotlib.figure.Figure, path: pathlib.Path) -> None:
+        saved.append(Drawn(figure, path))
+        written(figure, path)
+
+    every = phrase_features.Modern(max_frames=32, parts=("right_hand", "face", "pose"))
+    clips = clip_augment.Clips(mirror=clip_augment.Mirror(rate=0.5))
+    cfg = tiny.cfg(tiny.dataset(folder), features=every, augmentation=clips)
+    written = plots.save
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plots, "save", save)
+        augmentation_figure.draw(cfg, folder / "augment.png")
+    (found,) = saved
+    return found
+
+
+def test_every_augmentation_is_drawn_on_a_clip_of_the_training_split(drawn):
+    with Image.open(drawn.path) as image:
         plain = image.convert("RGB")
-    drawn = len(dataclasses.fields(clip_augment.Clips)) + 1  # And two clips joined.
-    assert plain.height > drawn // 2 * 150
+    panels = len(dataclasses.fields(clip_augment.Clips)) + 1  # And two clips joined.
+    assert plain.height > panels // 2 * 150
     assert (213, 216, 220) in {colour for _, colour in plain.getcolors(2**24) or ()}
 
 
 @pytest.mark.parametrize("name", ["face_drop", "pose_drop"])
-def test_points_that_are_no_hands_are_pale_where_they_are_dropped(name, tmp_path, monkeypatch):
-    figures = []
-    monkeypatch.setattr(plots, "save", lambda figure, path: figures.append(figure))
-    every = phrase_features.Modern(max_frames=32, parts=("right_hand", "face", "pose"))
-    cfg = tiny.cfg(tiny.dataset(tmp_path), features=every)
-    augmentation_figure.draw(cfg, tmp_path / "augment.png")
-    (panel,) = (each for each in figures[0].subfigs if name in (each.get_suptitle() or ""))
-    shown = [{tuple(c) for drawn in ax.collections for c in drawn.get_ec()} for ax in panel.axes]
+def test_points_that_are_no_hands_are_pale_where_they_are_dropped(drawn, name):
+    (panel,) = (each for each in drawn.figure.subfigs if name in (each.get_suptitle() or ""))
+    shown = [{tuple(c) for part in ax.collections for c in part.get_ec()} for ax in panel.axes]
     pale = matplotlib.colors.to_rgba(drawing.PALE)
     assert [pale in colours for colours in shown] == [False, True]
 
 
-def test_titles_say_what_is_drawn_and_what_the_config_does(tmp_path, monkeypatch):
-    figures = []
-    monkeypatch.setattr(plots, "save", lambda figure, path: figures.append(figure))
-    clips = clip_augment.Clips(mirror=clip_augment.Mirror(rate=0.5))
-    cfg = dataclasses.replace(tiny.cfg(tiny.dataset(tmp_path)), augmentation=clips)
-    augmentation_figure.draw(cfg, tmp_path / "augment.png")
-    titles = [panel.get_suptitle() or "" for panel in figures[0].subfigs]
+def test_titles_say_what_is_drawn_and_what_the_config_does(drawn):
+    titles = [panel.get_suptitle() or "" for panel in drawn.figure.subfigs]
     assert not any("rate" in title for title in titles)
     (mirror,) = (title for title in titles if title.startswith("mirror applied"))
     (joined,) = (title for title in titles if title.startswith("data.join: two clips joined"))

@@ -60,8 +60,8 @@ def test_a_network_with_state_is_refused_by_name(make, said, abstract):
 
 @dataclasses.dataclass(frozen=True)
 class Normed:
-    def build(self, num_features, *, rngs):
-        del num_features, rngs
+    def build(self, num_features, characters, *, rngs):
+        del num_features, characters, rngs
         return Network(norm())
 
 

@@ -60,6 +60,7 @@ def test_a_split_whose_records_are_all_corrupt_is_an_error(tmp_path):
         evaluation.run(tiny_runs.network(cfg))
 
 
+@pytest.mark.usefixtures("every_device")
 def test_a_run_is_read_on_as_many_devices_as_its_batches_divide_over(damaged):
     assert len(jax.devices()) == 8 and trained_run.open_run(damaged[0]).mesh.size == 4
     assert [sharding.for_reading(rows).size for rows in (1, 3, 8, 12, 64)] == [1, 1, 8, 4, 8]

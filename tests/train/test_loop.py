@@ -127,6 +127,7 @@ def test_a_run_resumes_on_another_mesh_with_the_same_losses(small, finished, tmp
             assert a["loss"] == pytest.approx(b["loss"], rel=1e-3)
 
 
+@pytest.mark.usefixtures("every_device")
 def test_batches_and_microbatches_must_divide_over_the_devices(cfg):
     three = plan.Bucketed(frames=512, buckets=2, multiple=3)
     with pytest.raises(ValueError, match="multiple of 8"):
@@ -172,6 +173,7 @@ def test_accumulated_microbatches_have_the_gradient_of_one_batch(cfg):
     assert float(a["loss"]) == pytest.approx(float(b["loss"]), rel=1e-5)
 
 
+@pytest.mark.usefixtures("every_device")
 def test_microbatches_have_one_gradient_on_every_mesh_and_are_sent_once(cfg):
     batching = plan.Bucketed(frames=1024, buckets=1, multiple=16)
     s = setup.of(tiny.with_data(cfg, batching=batching))
