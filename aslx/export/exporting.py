@@ -82,10 +82,8 @@ def export_run(workdir: str | files.Path, out: str = "", options: Options = Opti
     would refuse the size.
     """
     folder = epath.Path(out or f"{workdir}/export")
-    if (
-        list(options.web_frames) != sorted({n for n in options.web_frames if n > 0})
-        or not options.web_frames
-    ):
+    lengths = sorted({n for n in options.web_frames if n > 0})
+    if not lengths or lengths != list(options.web_frames):
         raise errors.BadInput(
             f"--web-frames {' '.join(map(str, options.web_frames))}: give lengths of 1 and more "
             "frames, the shortest first"

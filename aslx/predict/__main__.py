@@ -16,8 +16,8 @@ from aslx.readers import video
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Command:
-    """Prints what aslx's own reader of fingerspelling reads in videos or files of landmarks, or what
-    the best checkpoint of a run reads in files of the kind that it was trained on.
+    """Prints what aslx's own reader of fingerspelling reads in videos or files of landmarks, or
+    what the best checkpoint of a run reads in files of the kind that it was trained on.
 
     MediaPipe Holistic finds the landmarks of a video; it is set up when it is first needed. Every
     frame is used as it is, whatever the video's frame rate: Kaggle's clips have about 30 a second.
