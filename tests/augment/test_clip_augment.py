@@ -172,6 +172,7 @@ def test_clips_of_unknown_signers_or_without_another_clip_of_theirs_are_not_mixe
     ways.assert_same(fillers, ways.changed(ways.only("cutmix"), fillers))
 
 
+@pytest.mark.usefixtures("every_device")
 def test_no_clip_of_a_batch_is_sent_to_all_devices():
     mesh = sharding.make_mesh(sharding.Config())
     (rows,) = sharding.put(mesh, iter([ways.batch(rows=32)]))

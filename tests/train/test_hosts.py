@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 
+import jax
 import pytest
 
 from aslx import config
@@ -27,7 +28,8 @@ def alone(config_file: pathlib.Path, workdir: pathlib.Path) -> None:
     """Trains on one host, which is this process, and draws nothing."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr(logs.Log, "draw", lambda self: None)
-        training.train_run(config.load(config_file), workdir)
+        here = ("--mesh.cpu-devices", str(jax.device_count()))
+        training.train_run(config.load(config_file, here), workdir)
 
 
 def train(count: int, config_file: pathlib.Path, workdir: pathlib.Path, *more: object) -> list:
