@@ -1,10 +1,10 @@
 """The reader of people's hands, trained on synthetic ones alone.
 
-python -m aslx.prepare synthetic --out data/reader --sequences 24000 --generator 2.0.0 \\
+python -m aslx.prepare synthetic --out data/reader --sequences 48000 --generator 2.0.0 \\
     --texts spelled --whole-hands --selection hands_arms
 python -m aslx.train --config configs/reader.py --workdir runs/reader
 
-Short clips are stretched to 96 frames and long ones pressed into 192: a camera's rate and a
+Short clips are stretched to 96 frames and long ones pressed into 160: a camera's rate and a
 signer's speed say little about a letter. CTC reads the text off the encoder.
 """
 
@@ -15,7 +15,7 @@ from aslx.inputs import phrase_features
 from aslx.models import squeezeformer
 from aslx.tasks import heads, transcription
 
-FEATURES = phrase_features.Modern(min_frames=96, max_frames=192)
+FEATURES = phrase_features.Modern(min_frames=96, max_frames=160)
 AUGMENTATION = clip_augment.Clips(
     resample=clip_augment.Resample(rate=0.5),
     affine=clip_augment.Affine(rate=0.5),
@@ -33,7 +33,7 @@ def get_config() -> config.Config:
         model=squeezeformer.Config(
             groups=FEATURES.groups,
             dim=192,
-            num_layers=5,
+            num_layers=4,
             halve_after=0,
             num_heads=3,
             decoder_layers=0,
@@ -41,7 +41,7 @@ def get_config() -> config.Config:
             stride=2,
         ),
         optim=optim.Config(peak_lr=2e-3),
-        epochs=12,
-        eval_every=4,
-        ema_decay=0.995,
+        epochs=3,
+        eval_every=3,
+        ema_decay=0.998,
     )
