@@ -94,9 +94,7 @@ def _train(folder: pathlib.Path, kind: str) -> None:
 def exported(cfg: config.Config, model: Any, step: int, out: pathlib.Path, frames=()) -> None:
     """Writes what `python -m aslx.export --web` writes, but the page's models for `frames` only."""
     scores = [{"name": "score", "value": 0.5, "on": "validation"}]
-    said = exporting.about(cfg, step, scores, web=True)
-    if any("frames" in entry for entry in said["web"]):
-        said["web"] = [entry for entry in said["web"] if entry["frames"] in frames]
+    said = exporting.about(cfg, step, scores, frames)
     every = {"model.tflite": conversion.convert(cfg, model, "none")}
     every |= {f"web/{n}.tflite": conversion.convert(cfg, model, "none", n) for n in frames}
     exports.write(out, said, {"made": {}}, every)

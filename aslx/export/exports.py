@@ -15,6 +15,8 @@ import aslx
 from aslx import errors
 from aslx.storage import files
 
+# The reader of people's hands that the package brings (docs/reader.md).
+READER = pathlib.Path(__file__).parent / "reader"
 ABOUT, REPORT, MODEL = "model.json", "report.json", "model.tflite"
 STREAM = "stream.tflite"
 # The files that an export may replace: those of an export, the temporary files of an export that
