@@ -50,10 +50,10 @@ class Command:
 
 def main() -> int | None:
     command = tyro.cli(Command)
-    if command.drawn and not command.workdir:
+    if (command.drawn or command.stream) and not command.workdir:
         raise errors.BadInput(
-            "--draw and --overlay show what a network computes, and the reader that the package "
-            "brings is an exported file: pass the --workdir of a run"
+            "--draw, --overlay and --stream need a network, and the reader that the package brings "
+            "is an exported file: pass the --workdir of a run"
         )
     if command.overlay is not None:
         if pathlib.Path(command.overlay).suffix.lower() not in (".mp4", ".gif"):
@@ -103,19 +103,14 @@ def _status(run: Any, file: str, command: Command) -> int:
 
 
 def _read(run: Any, file: str, command: Command) -> None:
-    from aslx.predict import predictions, stream_reader
+    from aslx.predict import predictions
 
     found = predictions.read(run, file, fps=command.fps, keep_points=command.drawn)
     if not found:
         print(f"{file} holds no sequence")
     for one in found:
         if command.stream:
-            rate, text = one.track.rate if one.track else float(video.RATE), ""
-            for written in stream_reader.read(run, one.clip, rate):
-                text += written.character
-                at = round((written.frame + 1) / run.cfg.features.rate, 2)
-                said = {"seconds": at, "confidence": round(written.confidence, 4), "text": text}
-                print(json.dumps({"file": file, "sequence_id": one.name} | said), flush=True)
+            _read_stream(run, file, one)
         line = {"file": file, "sequence_id": one.name} | one.report
         if one.track is not None:
             hands = int(one.track.hands.sum())
@@ -127,6 +122,17 @@ def _read(run: Any, file: str, command: Command) -> None:
         print(json.dumps(line), flush=True)
         if command.drawn:
             _draw(run, file, one, command)
+
+
+def _read_stream(run: Any, file: str, one: Any) -> None:
+    from aslx.predict import stream_reader
+
+    rate, text = one.track.rate if one.track else float(video.RATE), ""
+    for written in stream_reader.read(run, one.clip, rate):
+        text += written.character
+        at = round((written.frame + 1) / run.cfg.features.rate, 2)
+        said = {"seconds": at, "confidence": round(written.confidence, 4), "text": text}
+        print(json.dumps({"file": file, "sequence_id": one.name} | said), flush=True)
 
 
 def _draw(run: Any, file: str, one: Any, command: Command) -> None:
