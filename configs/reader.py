@@ -4,6 +4,9 @@ python -m aslx.prepare synthetic --out data/reader --sequences 48000 --generator
     --texts spelled --whole-hands --selection hands_arms
 python -m aslx.train --config configs/reader.py --workdir runs/reader
 
+Hardware and time: two slow cores of an Intel Xeon, three epochs (1,980 steps) in 48 minutes. Score:
+0.896 on the synthetic validation split (0.890 to 0.902); of two people's phrases, never seen, 0.76.
+
 Short clips are stretched to 96 frames and long ones pressed into 160: a camera's rate and a
 signer's speed say little about a letter. CTC reads the text off the encoder.
 """

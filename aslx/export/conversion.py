@@ -88,7 +88,25 @@ def _flatbuffer(tf: Any, converter: Any, quantize: Quantize) -> bytes:
     if quantize == "int8":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     flatbuffer = converter.convert()
-    return float16_weights.halved(flatbuffer) if quantize == "float16" else flatbuffer
+    if quantize == "float16":
+        return float16_weights.halved(flatbuffer)
+    return _unnamed(flatbuffer) if quantize == "int8" else flatbuffer
+
+
+def _unnamed(flatbuffer: bytes) -> bytes:
+    """The same model without the names of the arrays inside, which no runtime reads."""
+    import flatbuffers
+    from ai_edge_litert import schema_py_generated as schema
+
+    model: Any = schema.ModelT.InitFromPackedBuf(flatbuffer, 0)
+    for graph in model.subgraphs:
+        shown = {*graph.inputs, *graph.outputs}
+        for i, tensor in enumerate(graph.tensors):
+            if i not in shown:
+                tensor.name = b""
+    builder = flatbuffers.Builder(len(flatbuffer))
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
 
 
 def _tensorflow() -> Any:
