@@ -1,5 +1,5 @@
 # `make train`: from nothing to a submission. `make live`: sign at the camera, and what was trained
-# reads. `make test`: everything CI runs.
+# reads, or else the reader that aslx brings. `make test`: everything CI runs.
 PYTHON ?= python3
 VENV := .venv
 RUN := runs/quickstart
@@ -14,11 +14,8 @@ train: $(VENV)/.train $(DATA)/metadata.json
 	$(BIN)/python -m aslx.evaluate --workdir $(RUN) --split test
 	$(BIN)/python -m aslx.export --workdir $(RUN) --web
 
-live: $(VENV)/.serve $(PAGE) | $(RUN)/export/model.json
-	$(BIN)/python -m aslx.serve --workdir $(RUN)
-
-$(RUN)/export/model.json:
-	$(MAKE) train
+live: $(VENV)/.serve $(PAGE)
+	$(BIN)/python -m aslx.serve $(if $(wildcard $(RUN)/export/model.json),--workdir $(RUN))
 
 # The page's packages, and what of them runs beside the page, each in a file. Needs Node.js.
 web: $(PAGE)
@@ -47,7 +44,7 @@ $(VENV)/.serve: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(BIN)/python -m pip install -q -c constraints.txt -e '.[test]'
+	$(BIN)/python -m pip install -q --no-compile -c constraints.txt -e '.[test]'
 	@touch $@
 
 # Without Node.js the page's tests skip.

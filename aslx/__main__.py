@@ -14,9 +14,12 @@ COMMANDS = {
     "evaluate": "score a run on a split",
     "export": "write a run as TensorFlow Lite, and as a submission",
     "label": "read clips that have no labels into a csv",
-    "predict": "read files or videos with a run",
-    "serve": "serve a run as a web page for the camera, and as an API",
+    "predict": "read files or videos",
+    "serve": "serve a web page for the camera, and an API",
+    "setup": "fetch what reads videos, once",
 }
+# Commands whose module lies in another room.
+_HOMES = {"compile": "describe.compile", "setup": "readers.setup"}
 
 
 def main(program: str = "aslx") -> None:
@@ -25,7 +28,7 @@ def main(program: str = "aslx") -> None:
     if word in COMMANDS:
         sys.argv[1:] = words
         # `cli.run` takes the name for the command's usage from here.
-        module = f"aslx.{'describe.' if word == 'compile' else ''}{word}"
+        module = f"aslx.{_HOMES.get(word, word)}"
         runpy.run_module(module, {"PROGRAM": f"{program} {word}"}, "__main__", True)
     elif word in ("-h", "--help"):
         print(_help(program))

@@ -31,6 +31,7 @@ EXTRAS = {
         *("fastapi", "h11", "msgpack", "pydantic", "pydantic_core", "starlette", "uvicorn"),
         "websockets",
     ),
+    "texts": ("wordfreq",),
     "tpu": ("libtpu",),
 }
 # The device files of TPU chips.

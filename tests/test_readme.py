@@ -126,10 +126,13 @@ def test_the_api_answers(folder):
         server.wait()
 
 
-def test_the_page_is_opened_by_make():
+def test_the_page_is_opened_by_make_with_what_was_trained_or_the_reader(tmp_path):
     (command,) = job("spell at the camera")
-    said = printed(command, ROOT, "-n", "PYTHON=python3")
-    assert "-m aslx.serve --workdir runs/quickstart" in said
+    dry = ("-n", "PYTHON=python3", f"RUN={tmp_path}")
+    assert printed(command, ROOT, *dry).rstrip().endswith("-m aslx.serve")
+    (tmp_path / "export").mkdir()
+    (tmp_path / "export" / "model.json").touch()
+    assert f"-m aslx.serve --workdir {tmp_path}" in printed(command, ROOT, *dry)
 
 
 def test_make_train_exports_the_models_of_the_page_so_that_make_live_starts_at_once():

@@ -54,6 +54,7 @@ SIZES = {
     "isolated_signs": (1_835_032, 925_336, 243_064),
     "keypoint_lstm": (596_774, 299_046, 75_750),
     "quickstart": (595_388, 300_284, 78_956),
+    "reader": (2_236_572, 1_126_956, 294_744),
     "sign_mnist_resnet50": (26_223_000, 13_139_768, 3_327_344),
     "sign_mnist_resnet50_upright": (26_223_000, 13_139_768, 3_327_344),
     "squeezeformer": (13_386_362, 6_699_898, 1_685_050),
@@ -61,6 +62,7 @@ SIZES = {
     "squeezeformer_xl": (314_934_394, 157_471_098, 39_373_626),
     "squeezeformer_small": (2_236_572, 1_126_956, 294_744),
     "squeezeformer_small_pretrain": (2_323_808, 1_170_800, 306_044),
+    "streaming_small": (2_236_476, 1_128_396, 297_336),
 }
 # The shape of a parameter of "quickstart", and the shape that one device holds with fsdp 8.
 PLACES = {

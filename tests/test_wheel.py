@@ -95,7 +95,9 @@ def test_a_wheel_holds_the_configs_the_types_and_the_page(wheel):
     configs = {f"aslx/configs/{path.name}" for path in (ROOT / "configs").glob("*.py")}
     page = {f"aslx/serve/web/{path.name}" for path in WEB.glob("*.*")}
     page |= {f"aslx/serve/{path.relative_to(WEB.parent)}" for path in WEB.glob("[rw]*/*.js")}
-    assert configs | page | {"aslx/py.typed"} <= names
+    reader = {f"aslx/export/reader/{name}" for name in ("model.json", "model.tflite")}
+    assert configs | page | reader | {"aslx/py.typed"} <= names
+    assert wheel.stat().st_size <= 60_000_000
     assert not {name for name in names if name.startswith(("configs", "tests", "benchmarks"))}
     assert wheel.name == f"aslx-{aslx.__version__}-py3-none-any.whl"
 
@@ -116,23 +118,26 @@ def test_it_trains_two_steps_and_predicts(installed, workdir):
     assert json.loads(line)["sequence_id"] == 7 and "text" in json.loads(line)
 
 
-def test_it_exports_and_serves_the_page(installed, workdir):
+def test_it_exports(installed, workdir):
     installed.run("aslx", "export", "--workdir", "run", "--clips", "0")
-    out = workdir / "export"
-    about = json.loads((out / exports.ABOUT).read_text())
+    about = json.loads((workdir / "export" / exports.ABOUT).read_text())
     assert about["aslx"] == aslx.__version__
-    # A stand-in for the page's model, which takes minutes to convert and does not run here.
-    every = {name: (out / name).read_bytes() for name in about.pop("files")}
-    about["web"] = [{"file": "web/64.tflite"}]
-    exports.write(out, about, {"made": {}}, every | {"web/64.tflite": b"of the page"})
-    words = [installed.scripts / "aslx", "serve", "--workdir", "run", "--port", "0"]
+
+
+def test_it_reads_before_anything_is_trained(installed):
+    clip = tiny.clip(np.random.default_rng(0), "abc", 20)
+    tiny.parquet(installed.folder / "own.parquet", {7: clip})
+    (line,) = installed.run("aslx", "predict", "own.parquet").splitlines()
+    assert json.loads(line)["sequence_id"] == 7 and "text" in json.loads(line)
+
+
+def test_it_serves_the_page_before_anything_is_trained(installed):
+    words = [installed.scripts / "aslx", "serve", "--port", "0"]
     server = processes.start(words, installed.folder, env=installed.env)
     try:
         line = processes.output(server).readline()
-        assert line.startswith("serving step 2 of run"), server.communicate()
-        http = line.split()[-1]
-        assert requests.get(f"{http}/health", timeout=30).json()["step"] == 2
-        served(http, installed)
+        assert line.startswith("serving aslx's reader"), server.communicate()
+        served(line.split()[-1], installed)
     finally:
         server.terminate()
         _, err = server.communicate(timeout=60)

@@ -14,13 +14,15 @@ import numpy as np
 from aslx import config, optim
 from aslx.checkpoints import checkpoint
 from aslx.export import conversion, exporting, exports
-from aslx.models import transformer
+from aslx.inputs import streaming_features
+from aslx.models import streaming, transformer
 from aslx.runs import opening, partition, trained_run
 from aslx.tasks import heads, transcription
 from tests import processes, tiny
 
 CLIPS = 200  # In the test split, which no run is trained on.
 WEB_FRAMES = (64, 512)
+STREAMED = streaming_features.Streaming(max_frames=64)
 KINDS = {
     "ctc": {},
     "decoder": {
@@ -30,6 +32,12 @@ KINDS = {
         ),
     },
     "positions": {"ema_decay": 0.0},
+    "streaming": {
+        "features": STREAMED,
+        "model": streaming.Config(
+            dim=16, num_layers=1, num_heads=2, kernel=5, past=16, groups=STREAMED.groups
+        ),
+    },
 }
 
 
@@ -79,15 +87,14 @@ def _train(folder: pathlib.Path, kind: str) -> None:
     where = ("--config", folder / "config.py", "--workdir", folder / "run")
     processes.ran("train", *where, "--mesh.cpu-devices", 1).last()
     run = trained_run.open_run(folder / "run")
-    exported(run.cfg, run.model, run.step, folder / "run" / "export", WEB_FRAMES)
+    if kind != "streaming":
+        exported(run.cfg, run.model, run.step, folder / "run" / "export", WEB_FRAMES)
 
 
 def exported(cfg: config.Config, model: Any, step: int, out: pathlib.Path, frames=()) -> None:
     """Writes what `python -m aslx.export --web` writes, but the page's models for `frames` only."""
     scores = [{"name": "score", "value": 0.5, "on": "validation"}]
-    said = exporting.about(cfg, step, scores, web=True)
-    if any("frames" in entry for entry in said["web"]):
-        said["web"] = [entry for entry in said["web"] if entry["frames"] in frames]
+    said = exporting.about(cfg, step, scores, frames)
     every = {"model.tflite": conversion.convert(cfg, model, "none")}
     every |= {f"web/{n}.tflite": conversion.convert(cfg, model, "none", n) for n in frames}
     exports.write(out, said, {"made": {}}, every)

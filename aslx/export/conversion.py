@@ -1,6 +1,7 @@
 """Converts a model to a TFLite flatbuffer."""
 
 import os
+import tempfile
 from typing import Any, Literal, get_args
 
 from aslx import cli, errors
@@ -21,7 +22,7 @@ def convert(cfg: Any, model: Any, quantize: Quantize, rows: int | None = None) -
     """
     from jax.experimental import jax2tf
 
-    from aslx.export import export_graph, float16_weights
+    from aslx.export import export_graph
 
     tf = _tensorflow()
     shape = cfg.features.source.shape
@@ -41,11 +42,71 @@ def convert(cfg: Any, model: Any, quantize: Quantize, rows: int | None = None) -
     )
     concrete = module.serve.get_concrete_function()
     converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], module)
+    return _flatbuffer(tf, converter, quantize)
+
+
+def convert_stream(cfg: Any, model: Any, quantize: Quantize) -> bytes:
+    """A TFLite flatbuffer of a streaming network, with built-in operations and fixed shapes only.
+
+    Its signature `start` gives the state before the first frame, as arrays f32 by name. `step`
+    takes `inputs`, a chunk of frames; `frames` i32[1], the number of these that are real; and the
+    state. It gives `outputs`, rows of the characters that the chunk writes, and the next state.
+    """
+    from jax.experimental import jax2tf
+
+    from aslx.export import stream_graph
+
+    tf = _tensorflow()
+    stream = stream_graph.of(cfg, model)
+    shapes = stream.shapes
+    chunk = [stream.chunk, *cfg.features.source.shape[1:]]
+    spec = [tf.TensorSpec(chunk, tf.float32, name="inputs")]
+    spec.append(tf.TensorSpec([1], tf.int32, name="frames"))
+    spec += [tf.TensorSpec(shape, tf.float32, name=name) for name, shape in shapes.items()]
+    begin = jax2tf.convert(stream.start, with_gradient=False)
+    advance = jax2tf.convert(stream.step, with_gradient=False)
+
+    def stepped(inputs: Any, frames: Any, *state: Any) -> dict[str, Any]:
+        outputs, after = advance(inputs, frames, dict(zip(shapes, state, strict=True)))
+        return {"outputs": outputs} | after
+
+    module: Any = tf.Module()
+    module.start = tf.function(lambda: begin(), input_signature=[], autograph=False)
+    module.step = tf.function(stepped, input_signature=spec, autograph=False)
+    found = {name: getattr(module, name).get_concrete_function() for name in ("start", "step")}
+    # Only a saved model can have several signatures.
+    with tempfile.TemporaryDirectory(prefix="aslx-") as folder, quiet.without(b""):
+        tf.saved_model.save(module, folder, signatures=found)
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=list(found))
+        return _flatbuffer(tf, converter, quantize)
+
+
+def _flatbuffer(tf: Any, converter: Any, quantize: Quantize) -> bytes:
+    from aslx.export import float16_weights
+
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
     if quantize == "int8":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     flatbuffer = converter.convert()
-    return float16_weights.halved(flatbuffer) if quantize == "float16" else flatbuffer
+    if quantize == "float16":
+        return float16_weights.halved(flatbuffer)
+    return _unnamed(flatbuffer) if quantize == "int8" else flatbuffer
+
+
+def _unnamed(flatbuffer: bytes) -> bytes:
+    """The same model without the names of the arrays inside, which no runtime reads."""
+    import flatbuffers
+    from ai_edge_litert import schema_py_generated as schema
+
+    model: Any = schema.ModelT.InitFromPackedBuf(flatbuffer, 0)
+    for graph in model.subgraphs:
+        shown = {*graph.inputs, *graph.outputs}
+        for i, tensor in enumerate(graph.tensors):
+            if i not in shown:
+                tensor.name = b""
+    builder = flatbuffers.Builder(len(flatbuffer))
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
 
 
 def _tensorflow() -> Any:

@@ -21,6 +21,7 @@ from aslx.runs import opening
 # frames, three quarters below 207) costs little more than its own length, and three encoders fit
 # on a phone.
 _SHARES = (5 / 12, 2 / 3, 1)
+_WORTH = 1.25  # A middle length that is not longer than the shortest by this factor saves little.
 
 
 def lengths(cfg: config_lib.Config, model: Any, rows: int | None = None) -> list[int]:
@@ -34,6 +35,7 @@ def lengths(cfg: config_lib.Config, model: Any, rows: int | None = None) -> list
         return [most]
     each = [max(-(-int(most * share) // 8) * 8, cfg.features.min_frames) for share in _SHARES]
     found = sorted({min(n, most) for n in each})
+    found = [n for n in found if n in (found[0], most) or n >= _WORTH * found[0]]
     return [n for i, n in enumerate(found) if not i or rows is None or found[i - 1] < rows]
 
 

@@ -229,6 +229,13 @@ def open_export(folder: str | pathlib.Path) -> Export:
     raise errors.BadInput(f"{folder} is replaced all the time: serve it when that is over")
 
 
+def open_reader() -> Export:
+    """The export that the package brings: a reader of fingerspelling."""
+    if not files.exists(exports.READER / exports.ABOUT):
+        raise errors.BadInput(f"{exports.READER} holds no reader: pass the --workdir of a run")
+    return open_export(exports.READER)
+
+
 def _mark(folder: pathlib.Path) -> tuple[int, int] | None:
     """A value that changes when another export replaces the folder."""
     try:

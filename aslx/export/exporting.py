@@ -10,6 +10,7 @@ import dataclasses
 import io
 import sys
 import zipfile
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import tyro
@@ -32,6 +33,14 @@ class Options:
     web: bool = False
     """Also write the models that the page of aslx.serve runs: the same model at a few fixed
     lengths."""
+    web_frames: tuple[int, ...] = conversion.WEB_FRAMES
+    """These lengths, the shortest first. Each is a file as large as the model; a clip goes to the
+    shortest that holds it, and frames of a longer one are left out."""
+    competition: bool = True
+    """Also write what a competition asks for, such as submission.zip."""
+    stream: bool = False
+    """Also write stream.tflite, which reads a streaming network's next frames with a state; only a
+    streaming network can."""
     quantize: conversion.Quantize = "none"
     """Type of the stored weights; int8: one scale per channel, activations stay float."""
     decoding: Annotated[decoding_options.Options, tyro.conf.arg(name="")] = (
@@ -76,6 +85,12 @@ def export_run(workdir: str | files.Path, out: str = "", options: Options = Opti
     would refuse the size.
     """
     folder = epath.Path(out or f"{workdir}/export")
+    lengths = sorted({n for n in options.web_frames if n > 0})
+    if not lengths or lengths != list(options.web_frames):
+        raise errors.BadInput(
+            f"--web-frames {' '.join(map(str, options.web_frames))}: give lengths of 1 and more "
+            "frames, the shortest first"
+        )
     exports.check(folder)
     run = _opened(workdir, options)
     conversion.check_versions()
@@ -99,14 +114,18 @@ def export_run(workdir: str | files.Path, out: str = "", options: Options = Opti
     # How the model was made, so that aslx.serve can export it again.
     made = {name: getattr(options, name) for name in ("quantize", "average", "ensemble")}
     made["options"] = dataclasses.asdict(options.decoding)
-    described = about(run.cfg, run.step, scores, web=options.web)
+    described = about(run.cfg, run.step, scores, options.web_frames if options.web else None)
+    if options.stream:
+        described["stream"] = stream_about(run.cfg, run.model)
     exports.write(folder, described, report | {"made": made}, every)
     return Exported(folder, _ZIP if _ZIP in every else exports.MODEL, report, scores)
 
 
-def about(cfg: Any, step: int, scores: list[dict], *, web: bool) -> dict[str, Any]:
+def about(
+    cfg: Any, step: int, scores: list[dict], web_frames: Sequence[int] | None
+) -> dict[str, Any]:
     """The contents of model.json without the files: the model's inputs and outputs, its scores, and
-    the models that the page uses."""
+    the models of these lengths that the page uses; None: it uses none."""
     source = cfg.features.source
     clips = "t" in source.shape
     values = {
@@ -115,11 +134,25 @@ def about(cfg: Any, step: int, scores: list[dict], *, web: bool) -> dict[str, An
         "input": source.about,
         "max_frames": cfg.features.max_frames if clips else None,
     } | cfg.task.report.about()
-    if web and clips:
-        values["web"] = [{"frames": n, "file": f"web/{n}.tflite"} for n in conversion.WEB_FRAMES]
-    elif web:
+    if web_frames is not None and clips:
+        values["web"] = [{"frames": n, "file": f"web/{n}.tflite"} for n in web_frames]
+    elif web_frames is not None:
         values["web"] = [{"file": exports.MODEL}]
     return values
+
+
+def stream_about(cfg: Any, model: Any) -> dict[str, Any]:
+    """What model.json says of stream.tflite: its frames a second, how many of them a step takes,
+    and the arrays of its state."""
+    from aslx.export import stream_graph
+
+    stream = stream_graph.of(cfg, model)
+    return {
+        "file": exports.STREAM,
+        "rate": stream.rate,
+        "chunk": stream.chunk,
+        "state": {name: list(shape) for name, shape in stream.shapes.items()},
+    }
 
 
 def submission(model: bytes, beside: dict[str, bytes]) -> bytes:
@@ -174,21 +207,25 @@ def _converted(options: Options, run: Any) -> tuple[dict[str, bytes], dict[str, 
     names = [f"model_{'float32' if q == 'none' else q}.tflite" for q in wanted[1:]]
     every = dict(zip([exports.MODEL, *names], models.values(), strict=True))
     source = run.cfg.features.source
-    every |= run.cfg.task.report.beside() | (source.submission or {})
+    every |= run.cfg.task.report.beside()
+    asked = source.submission if options.competition else None
+    every |= asked or {}
     unsuited = run.cfg.task.report.unsuited()
-    if source.submission is not None and unsuited:
+    if asked is not None and unsuited:
         print(f"no {_ZIP}: {unsuited}")
-    elif source.submission is not None:
+    elif asked is not None:
         try:
-            every[_ZIP] = submission(models[options.quantize], source.submission)
+            every[_ZIP] = submission(models[options.quantize], asked)
         except errors.BadInput as error:
             if not options.web:
                 raise
             print(f"no {_ZIP}: {error}", file=sys.stderr)  # The page does not need it.
+    if options.stream:
+        every[exports.STREAM] = conversion.convert_stream(run.cfg, run.model, options.quantize)
     if options.web and "t" in source.shape:
         every |= {
             f"web/{n}.tflite": conversion.convert(run.cfg, run.model, options.quantize, n)
-            for n in conversion.WEB_FRAMES
+            for n in options.web_frames
         }
     return models, every
 

@@ -213,10 +213,10 @@ class Modern:
         """A part's shape, its place and its velocity: [B,S,n,3] each."""
         place = _over_clip(hand, part, mask_BS)
         velocity = (_velocity(place),) if self.velocities else ()
-        return _standardised(part), place, *velocity
+        return standardised(part), place, *velocity
 
 
-def _standardised(points_BSN3: jax.Array) -> jax.Array:
+def standardised(points_BSN3: jax.Array) -> jax.Array:
     """Per frame and axis, over the points: (x - mean) / std."""
     centred = points_BSN3 - points_BSN3.mean(2, keepdims=True)
     variance = jnp.square(centred).mean(2, keepdims=True)

@@ -59,8 +59,8 @@ class Config(recogniser.Config):
 class Groups(nnx.Module):
     """Maps each of n groups of features to half the network's width: [B, S, n D / 2]."""
 
-    def __init__(self, cfg: Config, groups: tuple[int, ...], *, rngs: nnx.Rngs):
-        dtype, half = jnp.dtype(cfg.dtype), cfg.dim // 2
+    def __init__(self, groups: tuple[int, ...], dim: int, *, dtype: jnp.dtype, rngs: nnx.Rngs):
+        half = dim // 2
         self.ends = np.cumsum(groups)[:-1].tolist()
         self.linears = nnx.List([nnx.Linear(n, half, dtype=dtype, rngs=rngs) for n in groups])
         self.norms = nnx.List([nnx.LayerNorm(half, dtype=dtype, rngs=rngs) for _ in groups])
@@ -79,7 +79,8 @@ class Block(nnx.Module):
         self.rate, self.drop_path = cfg.dropout, cfg.drop_path
         self.attention = attention.Attention(dim, cfg.num_heads, dtype=dtype, rngs=rngs)
         self.convolution = Convolution(cfg, rngs=rngs)
-        self.mlps = nnx.List([MLP(cfg, rngs=rngs) for _ in range(2)])
+        wide = cfg.mlp_ratio * dim
+        self.mlps = nnx.List([MLP(dim, wide, dtype=dtype, rngs=rngs) for _ in range(2)])
         self.norms = nnx.List([nnx.LayerNorm(dim, dtype=dtype, rngs=rngs) for _ in range(4)])
 
     def __call__(
@@ -100,10 +101,9 @@ class Block(nnx.Module):
 
 
 class MLP(nnx.Module):
-    def __init__(self, cfg: Config, *, rngs: nnx.Rngs):
-        wide, dtype = cfg.mlp_ratio * cfg.dim, jnp.dtype(cfg.dtype)
-        self.up = nnx.Linear(cfg.dim, wide, dtype=dtype, rngs=rngs)
-        self.down = nnx.Linear(wide, cfg.dim, dtype=dtype, rngs=rngs)
+    def __init__(self, dim: int, wide: int, *, dtype: jnp.dtype, rngs: nnx.Rngs):
+        self.up = nnx.Linear(dim, wide, dtype=dtype, rngs=rngs)
+        self.down = nnx.Linear(wide, dim, dtype=dtype, rngs=rngs)
 
     def __call__(self, x_BMD: jax.Array) -> jax.Array:
         return self.down(jax.nn.silu(self.up(x_BMD)))
@@ -131,7 +131,8 @@ class Encoder(layers.Layer):
     def __init__(self, cfg: Config, num_features: int, *, rngs: nnx.Rngs):
         groups, first = cfg.groups or (num_features,), cfg.halve_after
         self.remat = cfg.remat
-        self.groups = Groups(cfg, groups, rngs=rngs)
+        dtype = jnp.dtype(cfg.dtype)
+        self.groups = Groups(groups, cfg.dim, dtype=dtype, rngs=rngs)
         self.stem = transformer.Stem(cfg, len(groups) * (cfg.dim // 2), rngs=rngs)
         each = [Block(cfg, rngs=rngs) for _ in range(cfg.num_layers)]
         self.fast = blocks.stack(each[:first]) if first else None

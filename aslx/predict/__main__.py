@@ -1,4 +1,4 @@
-"""Reads clips, images or videos: python -m aslx.predict --workdir runs/quickstart clip.mp4 ..."""
+"""Reads clips, images or videos: python -m aslx.predict clip.mp4 ..."""
 
 import dataclasses
 import json
@@ -16,8 +16,8 @@ from aslx.readers import video
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Command:
-    """Prints what a run's best checkpoint reads in files of the kind that it was trained on, or in
-    videos.
+    """Prints what aslx's own reader of fingerspelling reads in videos or files of landmarks, or
+    what the best checkpoint of a run reads in files of the kind that it was trained on.
 
     MediaPipe Holistic finds the landmarks of a video; it is set up when it is first needed. Every
     frame is used as it is, whatever the video's frame rate: Kaggle's clips have about 30 a second.
@@ -27,10 +27,13 @@ class Command:
     """Kaggle's parquet, folders of keypoint frames, images or videos; without any, the command
     asks for one file after the other. If a file cannot be read, the rest are still read, and the
     exit status is 2."""
-    workdir: str
-    """A directory that aslx.train wrote."""
+    workdir: str = ""
+    """A directory that aslx.train wrote; by default the reader that the package brings reads."""
     fps: float | None = None
     """Frames per second to take of a video; by default all frames."""
+    stream: bool = False
+    """Read the frames one after the other, and print every character when it is final; needs a
+    streaming network."""
     overlay: str | None = None
     """Write the video with the skeleton and the text over it to this .mp4 or .gif; needs exactly
     one video to read."""
@@ -40,9 +43,18 @@ class Command:
     drawings: str | None = None
     """The folder for the drawings; by default drawings/ in --workdir."""
 
+    @property
+    def drawn(self) -> bool:
+        return self.draw or self.overlay is not None
+
 
 def main() -> int | None:
     command = tyro.cli(Command)
+    if (command.drawn or command.stream) and not command.workdir:
+        raise errors.BadInput(
+            "--draw, --overlay and --stream need a network, and the reader that the package brings "
+            "is an exported file: pass the --workdir of a run"
+        )
     if command.overlay is not None:
         if pathlib.Path(command.overlay).suffix.lower() not in (".mp4", ".gif"):
             raise errors.BadInput(
@@ -50,11 +62,7 @@ def main() -> int | None:
             )
         if len(command.files) != 1 or not video.is_video(command.files[0]):
             raise errors.BadInput(f"--overlay {command.overlay}: needs one video to read")
-    from aslx.kernels import malloc_tuning
-    from aslx.runs import trained_run
-
-    malloc_tuning.share()
-    run = trained_run.open_run(command.workdir)
+    run = _opened(command.workdir)
     if command.files:
         return max(_status(run, file, command) for file in command.files)
     while True:
@@ -68,6 +76,19 @@ def main() -> int | None:
             _read(run, file, command)
         except errors.BadInput as error:
             print("error:", error)
+
+
+def _opened(workdir: str) -> Any:
+    """The run, or the reader that the package brings."""
+    if not workdir:
+        from aslx.export import exported
+
+        return exported.open_reader()
+    from aslx.kernels import malloc_tuning
+    from aslx.runs import trained_run
+
+    malloc_tuning.share()
+    return trained_run.open_run(workdir)
 
 
 def _status(run: Any, file: str, command: Command) -> int:
@@ -84,11 +105,12 @@ def _status(run: Any, file: str, command: Command) -> int:
 def _read(run: Any, file: str, command: Command) -> None:
     from aslx.predict import predictions
 
-    drawn = command.draw or command.overlay is not None
-    found = predictions.read(run, file, fps=command.fps, keep_points=drawn)
+    found = predictions.read(run, file, fps=command.fps, keep_points=command.drawn)
     if not found:
         print(f"{file} holds no sequence")
     for one in found:
+        if command.stream:
+            _read_stream(run, file, one)
         line = {"file": file, "sequence_id": one.name} | one.report
         if one.track is not None:
             hands = int(one.track.hands.sum())
@@ -98,8 +120,19 @@ def _read(run: Any, file: str, command: Command) -> None:
         elif one.answer is None:
             line["note"] = f"nothing was tracked in any of {len(one.clip)} frames"
         print(json.dumps(line), flush=True)
-        if drawn:
+        if command.drawn:
             _draw(run, file, one, command)
+
+
+def _read_stream(run: Any, file: str, one: Any) -> None:
+    from aslx.predict import stream_reader
+
+    rate, text = one.track.rate if one.track else float(video.RATE), ""
+    for written in stream_reader.read(run, one.clip, rate):
+        text += written.character
+        at = round((written.frame + 1) / run.cfg.features.rate, 2)
+        said = {"seconds": at, "confidence": round(written.confidence, 4), "text": text}
+        print(json.dumps({"file": file, "sequence_id": one.name} | said), flush=True)
 
 
 def _draw(run: Any, file: str, one: Any, command: Command) -> None:

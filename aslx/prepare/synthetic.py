@@ -13,7 +13,14 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from aslx import errors
-from aslx.prepare import fingerspelling, kaggle_layout, phrase_clips, summary, workers
+from aslx.prepare import (
+    fingerspelling,
+    kaggle_layout,
+    phrase_clips,
+    spelled_texts,
+    summary,
+    workers,
+)
 from aslx.prepare.many_hands import clips as many_hands
 from aslx.prepare.synthetic_hand import clips as one_hand
 from aslx.prepare.synthetic_hand import phrases, spelling
@@ -21,6 +28,7 @@ from aslx.schema import landmarks, vocab
 from aslx.storage import files
 
 Version = Literal["1.0.0", "2.0.0"]
+Texts = Literal["kaggle", "spelled"]
 
 
 class _Generator(NamedTuple):
@@ -33,6 +41,10 @@ class _Generator(NamedTuple):
 _GENERATORS = {
     "1.0.0": _Generator(one_hand.signers, one_hand.make),
     "2.0.0": _Generator(many_hands.signers, many_hands.make),
+}
+_TEXTS: dict[Texts, Callable[[tuple[int, ...]], str]] = {
+    "kaggle": phrases.phrase,
+    "spelled": spelled_texts.text,
 }
 _TRAIN, _SUPPLEMENTAL = "train_landmarks", "supplemental_landmarks"
 _CSV = {_TRAIN: fingerspelling.TRAIN, _SUPPLEMENTAL: fingerspelling.SUPPLEMENTAL}
@@ -52,6 +64,9 @@ class Synthetic(fingerspelling.Options):
     generator: Version = "1.0.0"
     """1.0.0: one way to make each character, and Kaggle's lengths and gaps. 2.0.0: several ways,
     and many people, speeds and cameras; records have the frames in which each character is held."""
+    texts: Texts = "kaggle"
+    """kaggle: addresses, telephone numbers and web addresses, as in Kaggle's train.csv. spelled:
+    mostly words, names, short sentences and single letters."""
 
     def prepare(self, scratch: files.Path) -> dict:
         kaggle, run = scratch / "out" / "kaggle", self.runner(scratch)
@@ -62,9 +77,10 @@ class Synthetic(fingerspelling.Options):
             columns=landmarks.selection(self.keep.selection).columns,
             supplemental=self.sentences,
             generator=self.generator,
+            texts=self.texts,
             run=run,
         )
-        origin = f"synthetic {self.generator}, seed {self.seed}"
+        origin = f"synthetic {self.generator}, {self.texts} texts, seed {self.seed}"
         return fingerspelling.prepare(kaggle, scratch, self, origin, run)
 
 
@@ -104,6 +120,7 @@ class _Job:
     seed: int
     signers: int
     generator: Version
+    texts: Texts
     columns: tuple[str, ...]
 
     @property
@@ -113,7 +130,7 @@ class _Job:
     def text(self, rng: np.random.Generator) -> str:
         if self.folder == _TRAIN:
             pool = max(1, int(_POOL * self.total))
-            return phrases.phrase((self.seed, 3, int(rng.integers(pool))))
+            return _TEXTS[self.texts]((self.seed, 3, int(rng.integers(pool))))
         return phrases.sentence((self.seed, 4, int(rng.integers(_SENTENCES))))
 
 
@@ -185,6 +202,7 @@ def write(
     supplemental: int = 0,
     sequences_per_file: int = 1000,
     generator: Version = "1.0.0",
+    texts: Texts = "kaggle",
     run: workers.Run,
 ) -> None:
     """Writes `sequences` clips of phrases, and `supplemental` clips of sentences, under `out`, with
@@ -209,7 +227,7 @@ def write(
         file_ids = np.cumsum(rng.integers(1_000, 30_000_000, len(starts))) % 2**31 + len(starts)
         for number, (first, file_id) in enumerate(zip(starts, file_ids.tolist(), strict=True)):
             mine = range(first, min(first + size, total))
-            about = (mine, total, seed, signers, generator, columns)
+            about = (mine, total, seed, signers, generator, texts, columns)
             jobs += [_Job(out, folder, number, file_id, *about)]
     tasks, counts = [(job,) for job in jobs], [len(job.sequences) for job in jobs]
     written = workers.gathered(run, _write_file, tasks, counts, "spelling", "clips")
@@ -221,7 +239,8 @@ def write(
         rows = [(job.path, job.file_id, *row) for job, of in mine for row in of]
         told = any(row[5] for row in rows)
         kaggle_layout.write_csv(out / _CSV[folder], [row[: 5 + told] for row in rows], holds=told)
-        texts, _, *numbers = list(zip(*rows, strict=True))[4:]
-        found[folder] = statistics(texts, *map(np.array, numbers))
-    facts = {"version": generator, "seed": seed, "signers": signers, "columns": len(columns)}
+        spelled, _, *numbers = list(zip(*rows, strict=True))[4:]
+        found[folder] = statistics(spelled, *map(np.array, numbers))
+    facts = {"version": generator, "texts": texts, "seed": seed, "signers": signers}
+    facts |= {"columns": len(columns)}
     files.write(out / "synthetic.json", json.dumps(facts | {"statistics": found}, indent=1))

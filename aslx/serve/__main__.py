@@ -1,7 +1,7 @@
-"""The live application on a trained model: python -m aslx.serve --workdir runs/quickstart
+"""The live application: python -m aslx.serve, or for a run --workdir runs/quickstart
 
-The page reads the camera in the browser; no frame leaves the machine. The API takes landmarks. The
-model is exported first if that has not been done.
+The page reads the camera in the browser; no frame leaves the machine. The API takes landmarks. A
+run is exported first if that has not been done.
 """
 
 import dataclasses
@@ -10,6 +10,7 @@ import pathlib
 import signal
 import socket
 import sys
+from typing import TYPE_CHECKING
 
 import tyro
 
@@ -17,13 +18,17 @@ from aslx import cli, errors
 from aslx.serve.limits import Limits
 from aslx.storage import files
 
+if TYPE_CHECKING:
+    from aslx.export import exported
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Command:
-    """Serves a run's exported model: a page for the camera, and an API for landmarks."""
+    """Serves a page that reads the camera, and an API for landmarks."""
 
-    workdir: str
-    """A directory that aslx.train wrote."""
+    workdir: str = ""
+    """A directory that aslx.train wrote; by default the reader that the package brings is served.
+    """
     host: str = "127.0.0.1"
     """The address to listen on. 0.0.0.0 admits other machines; without HTTPS their browsers allow
     no camera."""
@@ -59,23 +64,26 @@ def main() -> None:
     command = tyro.cli(Command)
     if files.in_bucket(command.workdir):
         raise errors.BadInput(f"{command.workdir} is in a bucket: copy it to a disk and serve that")
+    from aslx.export import exported
     from aslx.serve import fresh
 
     # Before the export, which takes minutes.
     with bound(command.host, command.port) as listener:
-        serve(command, fresh.folder(pathlib.Path(command.workdir), command.reload), listener)
+        if command.workdir:
+            folder = fresh.folder(pathlib.Path(command.workdir), command.reload)
+            serve(command, exported.open_export(folder), listener)
+        else:
+            serve(command, exported.open_reader(), listener)
 
 
-def serve(command: Command, folder: pathlib.Path, listener: socket.socket) -> None:
+def serve(command: Command, export: "exported.Export", listener: socket.socket) -> None:
     """Serves until a signal ends the server."""
     import uvicorn
 
-    from aslx.export import exported
     from aslx.serve import admission, connections, streams
     from aslx.serve import app as app_lib
     from aslx.serve import interpreter_pool as engine_lib
 
-    export = exported.open_export(folder)
     threads = command.threads or min(8, os.cpu_count() or 1)
     engine = engine_lib.Engine(export, threads)
     allowed = admission.names(command.host)
@@ -102,7 +110,8 @@ def serve(command: Command, folder: pathlib.Path, listener: socket.socket) -> No
     host, port = listener.getsockname()[:2]
     where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     scores = ", ".join(f"{s.name} {s.value:.4f} on {s.on}" for s in export.about.scores)
-    what = f"step {export.about.step} of {command.workdir} ({scores or 'score unknown'})"
+    model = f"step {export.about.step} of {command.workdir}" if command.workdir else "aslx's reader"
+    what = f"{model} ({scores or 'score unknown'})"
     print(f"serving {what} on http://{where}", flush=True)
     # uvicorn shuts down on the signal, and then raises it again.
     signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -22,6 +22,7 @@ _OPEN = {
         "aslx.inputs.phrase_features",
         "aslx.inputs.clip_features",
         "aslx.inputs.image_features",
+        "aslx.inputs.streaming_features",
     ),
     "model": ("aslx.models",),
     "augmentation": ("aslx.augment.clip_augment", "aslx.augment.image_augment"),

@@ -117,7 +117,7 @@ def test_a_model_of_fixed_length_reads_every_shorter_clip_as_the_other_does(
 def test_model_json_describes_inputs_and_outputs(run, columns):
     cfg = run.cfg
     scores = [{"name": "score", "value": 0.5, "on": "validation"}]
-    said = json.loads(json.dumps(exporting.about(cfg, run.step, scores, web=False)))
+    said = json.loads(json.dumps(exporting.about(cfg, run.step, scores, None)))
     assert said == {
         "step": run.step,
         "scores": scores,
@@ -130,7 +130,7 @@ def test_model_json_describes_inputs_and_outputs(run, columns):
         "task": "transcription",
         "answers": list(vocab.KAGGLE.characters),
     }
-    said = exporting.about(cfg, run.step, [], web=True)
+    said = exporting.about(cfg, run.step, [], (64, 512))
     assert said["web"][0] == {"frames": 64, "file": "web/64.tflite"}
 
 

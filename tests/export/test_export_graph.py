@@ -85,6 +85,8 @@ def test_the_lengths_are_those_that_a_clip_can_need():
     )
     model = built(cfg(CTC))
     assert export_graph.lengths(few, model) == [40, 48]
+    short = phrase_features.Modern(min_frames=96, max_frames=160)
+    assert export_graph.lengths(dataclasses.replace(few, features=short), model) == [96, 160]
     assert export_graph.lengths(cfg(CTC), model, rows=24) == [24]
     assert export_graph.lengths(cfg(CTC), model, rows=25) == [24, 32]
     # The published networks read padding too.

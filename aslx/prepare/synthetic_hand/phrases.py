@@ -71,7 +71,12 @@ def _digits(rng: np.random.Generator, n: int) -> str:
     return "".join(map(str, rng.integers(0, 10, n)))
 
 
-def _invented(rng: np.random.Generator) -> str:
+def given_name(rng: np.random.Generator) -> str:
+    return _pick(rng, _NAMES)
+
+
+def invented_name(rng: np.random.Generator) -> str:
+    """One to three syllables."""
     syllables = 1 + int(rng.random() < 0.75) + int(rng.random() < 0.2)
     return "".join(
         _pick(rng, _ONSETS) + _pick(rng, _VOWELS) + _pick(rng, _CODAS) for _ in range(syllables)
@@ -81,7 +86,7 @@ def _invented(rng: np.random.Generator) -> str:
 def _word(rng: np.random.Generator) -> str:
     kind = rng.random()
     return (
-        _pick(rng, _WORDS) if kind < 0.45 else _pick(rng, _NAMES) if kind < 0.6 else _invented(rng)
+        _pick(rng, _WORDS) if kind < 0.45 else given_name(rng) if kind < 0.6 else invented_name(rng)
     )
 
 

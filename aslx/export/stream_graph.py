@@ -1,0 +1,96 @@
+"""The functions of a stream that are exported: `start`, and `step` from a chunk of raw frames and
+the state to characters and the next state.
+
+Shape suffixes: B batch (of one), S frames, M positions.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from aslx import config as config_lib
+from aslx import errors
+from aslx.decode import decoding, stream_decoding
+from aslx.export import export_graph
+from aslx.inputs import streaming_features
+from aslx.kernels import mode as modes
+from aslx.models import layers, streaming
+from aslx.tasks import transcription
+
+State = dict[str, jax.Array]
+
+
+class Stream(NamedTuple):
+    """How a network reads a stream."""
+
+    start: Callable[[], State]
+    step: Callable[[jax.Array, jax.Array, State], tuple[jax.Array, State]]
+    chunk: int  # Frames of a step.
+    rate: float  # Frames a second.
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of each array of a state, in the order of their names."""
+        state = jax.eval_shape(self.start)
+        return {name: leaf.shape for name, leaf in sorted(state.items())}
+
+
+def of(cfg: config_lib.Config, model: Any) -> Stream:
+    """`start()` -> state, and `step(inputs, frames, state)` -> (outputs f32[M,N+1], state).
+
+    `inputs` are `chunk` frames as the features' source packs them, of which the first `frames`
+    i32[1] are real; fewer than all end a clip. `outputs` are rows as `decoding.rows` has them, for
+    the positions of the chunk; a row of the pad writes nothing. A state is arrays by name.
+    """
+    cfg, model = export_graph.exact(cfg, model)
+    model, features = layers.bound(model, modes.EXPORT), cfg.features
+    if (
+        not isinstance(model, streaming.Network)
+        or not isinstance(cfg.model, streaming.Config)
+        or not isinstance(features, streaming_features.Streaming)
+        or not isinstance(cfg.task, transcription.Task)
+    ):
+        raise errors.BadInput("this network reads whole clips: train a streaming config first")
+    alphabet = cfg.task.alphabet
+
+    def whole() -> dict[str, Any]:
+        return {
+            "features": features.start(1),
+            "network": model.init_state(1),
+            "last": stream_decoding.start(1, alphabet),
+        }
+
+    structure = jax.tree.structure(jax.eval_shape(whole))
+    names = [f"state_{i:03d}" for i in range(structure.num_leaves)]
+
+    def flat(state: dict[str, Any]) -> State:
+        return {
+            name: _stored(leaf) for name, leaf in zip(names, jax.tree.leaves(state), strict=True)
+        }
+
+    types = [leaf.dtype for leaf in jax.tree.leaves(jax.eval_shape(whole))]
+
+    def step(inputs: jax.Array, frames: jax.Array, state: State) -> tuple[jax.Array, State]:
+        leaves = [state[name] for name in names]
+        leaves = [_as(leaf, dtype) for leaf, dtype in zip(leaves, types, strict=True)]
+        old = jax.tree.unflatten(structure, leaves)
+        batch = features.source.batch(inputs, frames)
+        mask_BS = jnp.arange(inputs.shape[0])[None] < frames[:, None]
+        x_BSF, seen = features.advance(old["features"], batch["landmarks"], mask_BS)
+        logits_BMV, mask_BM, network = model.step(old["network"], x_BSF, mask_BS)
+        ids_BM, sure_BM, last = stream_decoding.greedy(old["last"], logits_BMV, mask_BM, alphabet)
+        rows = decoding.rows(decoding.answers(ids_BM, sure_BM, alphabet), alphabet)[0]
+        return rows, flat({"features": seen, "network": network, "last": last})
+
+    return Stream(lambda: flat(whole()), step, cfg.model.chunk, features.rate)
+
+
+def _stored(leaf: jax.Array) -> jax.Array:
+    """A state's array as a file has it: in float32, because runtimes of phones take no other."""
+    return leaf.astype(jnp.float32)
+
+
+def _as(leaf: jax.Array, dtype: Any) -> jax.Array:
+    return leaf > 0.5 if dtype.kind == "b" else leaf.astype(dtype)
