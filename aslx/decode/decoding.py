@@ -73,13 +73,19 @@ def greedy(
 
 
 def ctc_path(
-    logits_BMV: jax.Array, mask_BM: jax.Array, alphabet: vocab.Alphabet
+    logits_BMV: jax.Array,
+    mask_BM: jax.Array,
+    alphabet: vocab.Alphabet,
+    last_B: jax.Array | None = None,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """[B, M] each: the likeliest character or blank of a frame, its probability, and whether the
-    frame begins a character of the text."""
+    frame begins a character of the text. `last_B` is the path's value at the frame before the
+    first; a blank where there is none."""
     path_BM, sure_BM = _likeliest(logits_BMV)
     path_BM = jnp.where(mask_BM, path_BM, alphabet.blank)
     before_BM = jnp.pad(path_BM, ((0, 0), (1, 0)), constant_values=alphabet.blank)[:, :-1]
+    if last_B is not None:
+        before_BM = jnp.concatenate([last_B[:, None], before_BM[:, 1:]], 1)
     return path_BM, sure_BM, (path_BM != before_BM) & (path_BM != alphabet.blank)
 
 

@@ -6,6 +6,7 @@ Shape suffixes: B streams, M positions, V classes.
 import jax
 import jax.numpy as jnp
 
+from aslx.decode import decoding
 from aslx.schema import vocab
 
 
@@ -23,9 +24,5 @@ def greedy(
     A character is written at the first position whose likeliest class it is, as in
     `decoding.ctc_greedy`. Its probability is the one at that position: later ones are not known.
     """
-    sure_BM = jax.nn.softmax(logits_BMV.astype(jnp.float32)).max(-1)
-    likeliest_BM = jnp.argmax(logits_BMV, -1).astype(jnp.int32)
-    path_BM = jnp.where(mask_BM, likeliest_BM, alphabet.blank)
-    before_BM = jnp.concatenate([last_B[:, None], path_BM[:, :-1]], 1)
-    written_BM = (path_BM != before_BM) & (path_BM != alphabet.blank)
+    path_BM, sure_BM, written_BM = decoding.ctc_path(logits_BMV, mask_BM, alphabet, last_B)
     return jnp.where(written_BM, path_BM, alphabet.pad), sure_BM, path_BM[:, -1]

@@ -95,8 +95,9 @@ def _flatbuffer(tf: Any, converter: Any, quantize: Quantize) -> bytes:
 
 def _unnamed(flatbuffer: bytes) -> bytes:
     """The same model without the names of the arrays inside, which no runtime reads."""
-    import flatbuffers
     from ai_edge_litert import schema_py_generated as schema
+
+    from aslx.export import float16_weights
 
     model: Any = schema.ModelT.InitFromPackedBuf(flatbuffer, 0)
     for graph in model.subgraphs:
@@ -104,9 +105,7 @@ def _unnamed(flatbuffer: bytes) -> bytes:
         for i, tensor in enumerate(graph.tensors):
             if i not in shown:
                 tensor.name = b""
-    builder = flatbuffers.Builder(len(flatbuffer))
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
+    return float16_weights.packed(model)
 
 
 def _tensorflow() -> Any:

@@ -37,7 +37,12 @@ def halved(flatbuffer: bytes) -> bytes:
         graph.operators = first + list(graph.operators)
     for i in smaller:
         model.buffers[i].data = None
-    builder = flatbuffers.Builder(len(flatbuffer))
+    return packed(model)
+
+
+def packed(model: Any) -> bytes:
+    """The file of a model of the schema."""
+    builder = flatbuffers.Builder()
     builder.Finish(model.Pack(builder), b"TFL3")
     return bytes(builder.Output())
 

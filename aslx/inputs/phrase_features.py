@@ -40,13 +40,14 @@ def _points(x_BSC: jax.Array) -> jax.Array:
     return x_BSC.reshape(*x_BSC.shape[:2], -1, 3)
 
 
-def _right_handed(
-    x_BSN3: jax.Array, left_B: jax.Array, selection: landmarks_lib.Selection
+def right_handed(
+    x_BSN3: jax.Array, left_BS: jax.Array, selection: landmarks_lib.Selection
 ) -> jax.Array:
-    """Left-handed clips mirrored: x about 0.5, left and right points exchanged."""
+    """Left-handed frames mirrored: x about 0.5, left and right points exchanged. `left_BS` is
+    bool[B,1] where a clip is left-handed as a whole."""
     flipped = x_BSN3[:, :, selection.mirror] * np.array([-1, 1, 1], np.float32)
     flipped = flipped + np.array([1, 0, 0], np.float32)
-    return jnp.where(left_B[:, None, None, None], flipped, x_BSN3)
+    return jnp.where(left_BS[..., None, None], flipped, x_BSN3)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -180,7 +181,7 @@ class Modern:
         values_BSC, presence_BSC = resampling.resample(x_BTC, mixed)
         # Kept frames are whole or missing by part: a place between two that differ is whole.
         values_BSC = jnp.where(presence_BSC > 0, values_BSC, jnp.nan)
-        x_BSN3 = _right_handed(_points(values_BSC), left_B, self.selection)
+        x_BSN3 = right_handed(_points(values_BSC), left_B[:, None], self.selection)
         parts = [x_BSN3[:, :, self.selection.part(part)] for part in self.parts]
         hand = x_BSN3[:, :, self.selection.part(_RIGHT)]
         seen = jnp.stack([~jnp.isnan(part[:, :, 0, 0]) for part in parts], -1)

@@ -116,7 +116,9 @@ class Streaming:
             jnp.where(left_BT[..., None], sums_BT2K[..., 1, :], sums_BT2K[..., 0, :])
         )
         before_BTN3 = jnp.concatenate([state["before"], x_BTN3[:, :-1]], 1)
-        now, before = (self._right_handed(x, left_BT) for x in (x_BTN3, before_BTN3))
+        now, before = (
+            phrase_features.right_handed(x, left_BT, self.selection) for x in (x_BTN3, before_BTN3)
+        )
         blocks, seen = [], []
         for part in self.parts:
             at = self.selection.part(part)
@@ -133,14 +135,10 @@ class Streaming:
         out_BTD = jnp.where(mask_BT[..., None], out_BTD, 0.0)
         return out_BTD, {"sums": sums_BT2K[:, -1], "before": self._last(state, x_BTN3, mask_BT)}
 
-    def _right_handed(self, x_BTN3: jax.Array, left_BT: jax.Array) -> jax.Array:
-        flipped = x_BTN3[:, :, self.selection.mirror] * np.array([-1, 1, 1], np.float32)
-        flipped = flipped + np.array([1, 0, 0], np.float32)
-        return jnp.where(left_BT[..., None, None], flipped, x_BTN3)
-
     def _running(self, before_B2K: jax.Array, x_BTN3: jax.Array, mask_BT: jax.Array) -> jax.Array:
         """f32[B,T,2,K]: the sums up to each frame, of the right hand and of the mirrored left."""
-        hands = x_BTN3, self._right_handed(x_BTN3, jnp.ones(mask_BT.shape, bool))
+        every = jnp.ones((1, 1), bool)
+        hands = x_BTN3, phrase_features.right_handed(x_BTN3, every, self.selection)
         right = self.selection.part(_RIGHT)
         each_BT2K = jnp.stack([_of_frame(hand[:, :, right]) for hand in hands], 2)
         decay = np.float32(math.exp(-1 / self.memory))

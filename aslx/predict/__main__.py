@@ -108,9 +108,14 @@ def _read(run: Any, file: str, command: Command) -> None:
     found = predictions.read(run, file, fps=command.fps, keep_points=command.drawn)
     if not found:
         print(f"{file} holds no sequence")
+    streamed = None
+    if command.stream:
+        from aslx.predict import stream_reader  # The reader of the package needs no network.
+
+        streamed = stream_reader.of(run)
     for one in found:
-        if command.stream:
-            _read_stream(run, file, one)
+        if streamed is not None:
+            _read_stream(streamed, run.cfg.features.rate, file, one)
         line = {"file": file, "sequence_id": one.name} | one.report
         if one.track is not None:
             hands = int(one.track.hands.sum())
@@ -124,13 +129,11 @@ def _read(run: Any, file: str, command: Command) -> None:
             _draw(run, file, one, command)
 
 
-def _read_stream(run: Any, file: str, one: Any) -> None:
-    from aslx.predict import stream_reader
-
-    rate, text = one.track.rate if one.track else float(video.RATE), ""
-    for written in stream_reader.read(run, one.clip, rate):
+def _read_stream(streamed: Any, rate: float, file: str, one: Any) -> None:
+    text = ""
+    for written in streamed(one.clip, one.track.rate if one.track else float(video.RATE)):
         text += written.character
-        at = round((written.frame + 1) / run.cfg.features.rate, 2)
+        at = round((written.frame + 1) / rate, 2)
         said = {"seconds": at, "confidence": round(written.confidence, 4), "text": text}
         print(json.dumps({"file": file, "sequence_id": one.name} | said), flush=True)
 

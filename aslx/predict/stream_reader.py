@@ -62,16 +62,20 @@ class Written:
     """The last frame, from 0, that the network had seen."""
 
 
-def read(run: trained_run.Run, clip: np.ndarray, rate: float) -> Iterator[Written]:
-    """What a run reads in a clip of its source, of `rate` frames a second, as if the frames came
-    one by one. BadInput if the network reads whole clips only."""
+def of(run: trained_run.Run) -> Callable[[np.ndarray, float], Iterator[Written]]:
+    """Reads clips of a run's source, of so many frames a second, as if the frames came one by one;
+    all clips share one compiled step. BadInput if the network reads whole clips only."""
     stream = stream_graph.of(run.cfg, run.model)
-    names = run.cfg.task.report.about()["answers"]
-    reader = StreamReader(stream.start, jax.jit(stream.step), stream.chunk, names)
-    camera = FixedRate(stream.rate)
-    for number, frame_C in enumerate(run.source.pack(clip)):
-        yield from reader.add(camera.add(number / rate, frame_C))
-    yield from reader.end()
+    step, names = jax.jit(stream.step), run.cfg.task.report.about()["answers"]
+
+    def read(clip: np.ndarray, rate: float) -> Iterator[Written]:
+        reader = StreamReader(stream.start, step, stream.chunk, names)
+        camera = FixedRate(stream.rate)
+        for number, frame_C in enumerate(run.source.pack(clip)):
+            yield from reader.add(camera.add(number / rate, frame_C))
+        yield from reader.end()
+
+    return read
 
 
 class StreamReader:
