@@ -1,5 +1,7 @@
 """A network with a state: it reads a hand while it spells.
 
+python -m aslx.prepare synthetic --out data/streaming --sequences 9000 --whole-hands \\
+    --generator 2.0.0 --fps 30
 python -m aslx.train --config configs/streaming_small.py --workdir runs/streaming_small
 
 A character is final once it is written. It waits for at most seven later frames, and the work of a
@@ -17,7 +19,7 @@ FEATURES = streaming_features.Streaming()
 
 def get_config() -> config.Config:
     return config.Config(
-        data=config.Data(path="data/synthetic", batching=plan.Bucketed(frames=12288, buckets=3)),
+        data=config.Data(path="data/streaming", batching=plan.Bucketed(frames=12288, buckets=3)),
         task=transcription.Task(head=heads.CTC()),
         features=FEATURES,
         model=streaming.Config(

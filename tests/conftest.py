@@ -24,6 +24,7 @@ LONG = ("test_hosts.py", "test_bucket.py", "test_step.py", "test_loop.py", "test
 def pytest_configure(config):
     del config
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
+    os.environ["TF_USE_LEGACY_KERAS"] = "1"  # The other one takes seconds to import.
     cache = processes.ROOT / ".cache" / "jax"
     os.environ["JAX_COMPILATION_CACHE_DIR"] = str(cache)  # For the processes that tests start.
     # libtpu is installed for its compiler. JAX must not look for a TPU and report that none exists.

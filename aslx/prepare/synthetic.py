@@ -5,6 +5,7 @@ number and the random seed alone, whatever the number of processes.
 """
 
 import dataclasses
+import functools
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
@@ -64,11 +65,21 @@ class Synthetic(fingerspelling.Options):
     generator: Version = "1.0.0"
     """1.0.0: one way to make each character, and Kaggle's lengths and gaps. 2.0.0: several ways,
     and many people, speeds and cameras; records have the frames in which each character is held."""
+    fps: float | None = None
+    """Frames a second of every camera, for generator 2.0.0; by default cameras differ, from 10 to
+    60. A network that reads streams is trained on one rate."""
     texts: Texts = "kaggle"
     """kaggle: addresses, telephone numbers and web addresses, as in Kaggle's train.csv. spelled:
     mostly words, names, short sentences and single letters."""
 
     def prepare(self, scratch: files.Path) -> dict:
+        if self.fps is not None and not 1 <= self.fps <= 240:
+            raise errors.BadInput(f"--fps {self.fps:g}: a camera has 1 to 240 frames a second")
+        if self.fps is not None and self.generator == "1.0.0":
+            raise errors.BadInput(
+                f"--fps {self.fps:g}: generator 1.0.0 has Kaggle's numbers of frames and no camera:"
+                " pass --generator 2.0.0 too"
+            )
         kaggle, run = scratch / "out" / "kaggle", self.runner(scratch)
         write(
             kaggle,
@@ -78,9 +89,11 @@ class Synthetic(fingerspelling.Options):
             supplemental=self.sentences,
             generator=self.generator,
             texts=self.texts,
+            fps=self.fps,
             run=run,
         )
         origin = f"synthetic {self.generator}, {self.texts} texts, seed {self.seed}"
+        origin += f", {self.fps:g} frames a second" if self.fps is not None else ""
         return fingerspelling.prepare(kaggle, scratch, self, origin, run)
 
 
@@ -121,6 +134,7 @@ class _Job:
     signers: int
     generator: Version
     texts: Texts
+    fps: float | None
     columns: tuple[str, ...]
 
     @property
@@ -144,6 +158,8 @@ def _write_file(job: _Job) -> list[tuple]:
     """Writes one parquet; answers (sequence_id, participant_id, phrase, holds, frames, left, right,
     both) of each of its sequences."""
     make = _GENERATORS[job.generator].make
+    if job.fps is not None:
+        make = functools.partial(make, fps=job.fps)
     schema, wanted, rows = kaggle_layout.schema(job.columns), _wanted(job.columns), []
     # Splitting floats into streams of bytes makes the files a quarter smaller, and faster.
     packing = {"compression": "zstd", "use_dictionary": False, "use_byte_stream_split": True}
@@ -203,6 +219,7 @@ def write(
     sequences_per_file: int = 1000,
     generator: Version = "1.0.0",
     texts: Texts = "kaggle",
+    fps: float | None = None,
     run: workers.Run,
 ) -> None:
     """Writes `sequences` clips of phrases, and `supplemental` clips of sentences, under `out`, with
@@ -227,7 +244,7 @@ def write(
         file_ids = np.cumsum(rng.integers(1_000, 30_000_000, len(starts))) % 2**31 + len(starts)
         for number, (first, file_id) in enumerate(zip(starts, file_ids.tolist(), strict=True)):
             mine = range(first, min(first + size, total))
-            about = (mine, total, seed, signers, generator, texts, columns)
+            about = (mine, total, seed, signers, generator, texts, fps, columns)
             jobs += [_Job(out, folder, number, file_id, *about)]
     tasks, counts = [(job,) for job in jobs], [len(job.sequences) for job in jobs]
     written = workers.gathered(run, _write_file, tasks, counts, "spelling", "clips")
@@ -242,5 +259,5 @@ def write(
         spelled, _, *numbers = list(zip(*rows, strict=True))[4:]
         found[folder] = statistics(spelled, *map(np.array, numbers))
     facts = {"version": generator, "texts": texts, "seed": seed, "signers": signers}
-    facts |= {"columns": len(columns)}
+    facts |= {"columns": len(columns)} | ({"fps": fps} if fps is not None else {})
     files.write(out / "synthetic.json", json.dumps(facts | {"statistics": found}, indent=1))

@@ -20,11 +20,17 @@ def _crowd(seed: int, count: int) -> people.Signers:
 
 
 def make(
-    rng: np.random.Generator, seed: int, count: int, texts: list[str], wanted: dict[str, list[int]]
+    rng: np.random.Generator,
+    seed: int,
+    count: int,
+    texts: list[str],
+    wanted: dict[str, list[int]],
+    fps: float | None = None,
 ) -> clips.Clips:
-    """A clip of each text by one of the `count` signers of a seed. `wanted`: `camera.record`'s."""
+    """A clip of each text by one of the `count` signers of a seed. `wanted`: `camera.record`'s;
+    `fps`: `timing.poses`'s."""
     crowd = _crowd(seed, count)
-    batch = spelling.spell(rng, crowd, texts)
+    batch = spelling.spell(rng, crowd, texts, fps)
     parts = camera.record(rng, crowd, batch, wanted)
     who = crowd.participant[batch.signer]
     return clips.Clips(who, batch.frames, batch.sequence, parts, batch.holds)

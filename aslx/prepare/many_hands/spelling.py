@@ -131,10 +131,13 @@ def _seen(rng, poses: timing.Poses, clock: np.ndarray, trouble: np.ndarray) -> n
     return rank < np.ceil(share * poses.frames)[poses.of_frame]
 
 
-def spell(rng: np.random.Generator, crowd: signers.Signers, texts: list[str]) -> Batch:
-    """A signer spells each text."""
+def spell(
+    rng: np.random.Generator, crowd: signers.Signers, texts: list[str], fps: float | None = None
+) -> Batch:
+    """A signer spells each text. `fps`: `timing.poses`'s."""
     who = rng.integers(len(crowd), size=len(texts))
-    poses = timing.poses(rng, crowd, who, [vocab.KAGGLE.encode(t).astype(int) for t in texts])
+    encoded = [vocab.KAGGLE.encode(t).astype(int) for t in texts]
+    poses = timing.poses(rng, crowd, who, encoded, fps)
     at = _moments(poses)
     owner = who[poses.sequence][at.now]
     angles, palms, wrists, doubled = _aims(rng, crowd, who, poses)

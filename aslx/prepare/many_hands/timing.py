@@ -57,11 +57,18 @@ class Poses:
 
 
 def poses(
-    rng: np.random.Generator, crowd: signers.Signers, who: np.ndarray, texts: list[np.ndarray]
+    rng: np.random.Generator,
+    crowd: signers.Signers,
+    who: np.ndarray,
+    texts: list[np.ndarray],
+    fps: float | None = None,
 ) -> Poses:
-    """Signers `who` int[S] spell the characters of `texts`."""
+    """Signers `who` int[S] spell the characters of `texts`, before cameras of `fps` frames a second
+    or, where it is None, of `RATES`."""
     count = np.array([len(text) for text in texts])
     rate = rng.choice(RATES, len(texts), p=_RATES).astype(float)
+    if fps is not None:  # The draw above is made all the same: the hands do not depend on `fps`.
+        rate[:] = fps
     pace = np.clip(crowd.pace[who] * rng.lognormal(0, 0.2, len(texts)), 0.1, 1.5)
     counts = count + 2
     number, sequence = one_hand.frame_numbers(counts), np.repeat(np.arange(len(texts)), counts)

@@ -13,6 +13,7 @@ import pytest
 
 from aslx import errors
 from aslx.data import records
+from aslx.prepare import __main__ as prepare
 from aslx.prepare import phrase_clips, synthetic, workers
 from aslx.prepare.many_hands import camera, handshapes, signers, spelling, timing
 from aslx.readers import csv_files
@@ -135,6 +136,25 @@ def test_bones_keep_their_length_with_more_depth_than_the_tracker_gives(crowd):
         return float(np.log(length / np.median(length, 0)).std(1).mean())
 
     assert uneven(2) < 0.9 * uneven(1) and uneven(2) < uneven(6)
+
+
+def test_every_camera_has_the_rate_that_is_asked_for_and_the_hands_spell_as_before(crowd):
+    texts = [vocab.KAGGLE.encode(text).astype(int) for text in TEXTS]
+    who = np.arange(len(texts))
+    free, fixed = (
+        timing.poses(np.random.default_rng(1), crowd, who, texts, fps) for fps in (None, 30)
+    )
+    assert len(set(free.rate)) > 3 and set(fixed.rate) == {30}
+    at_30 = free.rate == 30
+    np.testing.assert_array_equal(free.frames[at_30], fixed.frames[at_30])
+    np.testing.assert_allclose(free.end, fixed.end)
+
+
+def test_a_rate_is_refused_without_a_camera(run, tmp_path):
+    words = ("synthetic", "--out", tmp_path / "set", "--fps")
+    assert "pass --generator 2.0.0" in run(prepare, *words, 30).refusal()
+    assert "1 to 240" in run(prepare, *words, 0, "--generator", "2.0.0").refusal()
+    assert not (tmp_path / "set").exists()
 
 
 def test_a_signers_own_hand_is_seen_and_the_other_one_now_and_then(crowd, batch):
