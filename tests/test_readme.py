@@ -141,6 +141,18 @@ def test_make_train_exports_the_models_of_the_page_so_that_make_live_starts_at_o
     assert "--workdir runs/quickstart --web" in export
 
 
+def test_make_train_scores_the_run_on_peoples_phrases_where_there_are_some(tmp_path):
+    people = [
+        [line for line in said.splitlines() if "data/people" in line]
+        for folder in (tmp_path, tmp_path / "none")
+        for said in [printed("make train", ROOT, "-n", "PYTHON=python3", f"PEOPLE={folder}")]
+    ]
+    (prepare, evaluate), nobody = people
+    assert f"--source {tmp_path} --out data/people --split none" in prepare
+    assert "-m aslx.evaluate --workdir runs/quickstart --data data/people" in evaluate
+    assert not nobody
+
+
 def test_one_test_runs():
     (command,) = job("run one test")
     assert "passed" in printed(command, ROOT)
