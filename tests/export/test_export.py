@@ -183,9 +183,10 @@ def tflite_runtime() -> str:
     home = ROOT / ".cache" / "tflite-runtime"
     python = str(home / "bin" / "python")
     if not (home / "ready").exists():
-        venv.create(home, with_pip=True, clear=True)
+        venv.create(home, clear=True)
         pins = ["tflite-runtime==2.14.0", "numpy==1.26.4", "pandas==2.2.3", "pyarrow==18.1.0"]
-        subprocess.run([python, "-m", "pip", "install", "-q", *pins], check=True)
+        pip = [sys.executable, "-m", "pip", "--python", python, "install", "-q", "--no-compile"]
+        subprocess.run([*pip, *pins], check=True)
         (home / "ready").touch()
     return python
 

@@ -2,12 +2,14 @@
 
 import json
 
+import jax
 import numpy as np
 import pytest
 
 import aslx
 from aslx.export import exported, exports
 from aslx.predict import __main__ as predict
+from aslx.prepare import __main__ as prepare
 from aslx.readers import csv_files
 from aslx.schema import landmarks
 from aslx.tasks import metrics
@@ -62,3 +64,21 @@ def test_predict_reads_a_film_without_a_run(run, film):
 def test_a_drawing_needs_a_run(run, tmp_path):
     said = "an exported file: pass the --workdir of a run"
     assert said in run(predict, tmp_path / "film.mp4", "--draw").refusal()
+
+
+def test_the_cards_commands_make_the_same_bits_each_time(run, train, tmp_path):
+    """With fewer clips, on another number of processes, and a smaller network."""
+    texts = ("--generator", "2.0.0", "--texts", "spelled")
+    kept = ("--whole-hands", "--selection", "hands_arms")
+    small = ("--model.dim", 36, "--model.num-layers", 1, "--data.batching.buckets", 1)
+    shards, weights = [], []
+    for count in (1, 2):
+        data, workdir = tmp_path / f"data{count}", tmp_path / f"run{count}"
+        size = ("--sequences", 80, "--processes", count)
+        run(prepare, "synthetic", "--out", data, *size, *texts, *kept).succeeded()
+        where = ("--config", "reader", "--data.path", data, "--workdir", workdir)
+        train(*where, *small, "--epochs", 1).succeeded()
+        shards.append({p.name: p.read_bytes() for p in data.glob("*.tfrecord*")})
+        weights.append(jax.tree.leaves(aslx.open_run(workdir).model))
+    assert shards[0] and shards[0] == shards[1]
+    assert all((a == b).all() for a, b in zip(*weights, strict=True))
