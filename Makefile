@@ -11,7 +11,7 @@ SCORED := $(if $(wildcard $(PEOPLE)),data/people)
 BIN := $(VENV)/bin
 WEB := aslx/serve/web
 PAGE := $(WEB)/dist/.made
-.PHONY: train live web docs test test-slow format clean gpu-bundle
+.PHONY: train live web docs test lint test-fast test-slow format clean gpu-bundle
 
 train: $(VENV)/.train $(DATA)/metadata.json $(addsuffix /metadata.json,$(SCORED))
 	$(BIN)/python -m aslx.train --config configs/quickstart.py --workdir $(RUN)
@@ -60,13 +60,19 @@ TESTED := $(VENV)/.test $(if $(shell command -v npm),$(PAGE))
 
 # Most of the tests' time is compiling. LLVM's optimising was half of that, and what writes fusions by
 # MLIR is twice as slow as what writes them for LLVM.
-test: export XLA_FLAGS ?= --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false
-test: $(TESTED)
+test-fast: export XLA_FLAGS ?= --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false
+test-fast: $(TESTED)
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m 'not slow' --durations=10
+
+lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/codespell
 	$(BIN)/pyright
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not slow' --durations=10
+
+# Two cores are idle now and then: tests wait for other processes, browsers and locks.
+test: $(TESTED)
+	$(MAKE) --jobs=2 lint test-fast
 
 test-slow: $(TESTED)
 	$(BIN)/python -m pytest
