@@ -13,50 +13,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from aslx.decode import decoding, ngrams
+from aslx.decode import decoding, hypotheses, ngrams
 from aslx.schema import networks, vocab
-
-_NEVER = -jnp.inf
-
-
-def _rows(x: jax.Array, beams: int) -> jax.Array:
-    """Each row repeated `beams` times: [B, ...] -> [B K, ...]."""
-    return jnp.repeat(x, beams, 0)
-
-
-def _take(x_BK: jax.Array, parent_BK: jax.Array) -> jax.Array:
-    """The parents' values, [B, K, ...]."""
-    index = parent_BK.reshape(*parent_BK.shape, *(1,) * (x_BK.ndim - 2))
-    return jnp.take_along_axis(x_BK, index, 1)
-
-
-def _likeliest(score_BN: jax.Array, k: int) -> tuple[jax.Array, jax.Array]:
-    """The k largest and their places, f32 and i32 [B, K]. `top_k` could not be exported."""
-    at_N, values, places = jnp.arange(score_BN.shape[1]), [], []
-    for _ in range(k):
-        values.append(score_BN.max(1))
-        places.append(jnp.argmax(score_BN, 1).astype(jnp.int32))
-        score_BN = jnp.where(at_N == places[-1][:, None], _NEVER, score_BN)
-    return jnp.stack(values, 1), jnp.stack(places, 1)
-
-
-def _with_character(text_BKL: jax.Array, at_BK: jax.Array, character_BK: jax.Array) -> jax.Array:
-    """The texts with one more character, in place `at`; where that is L, nothing changes."""
-    here_BKL = jnp.arange(text_BKL.shape[-1]) == at_BK[..., None]
-    return jnp.where(here_BKL, character_BK[..., None], text_BKL)
-
-
-def _prior_logp(prior: ngrams.Prior, state_BK: jax.Array) -> jax.Array:
-    """f32[B, K, N + 1]: the prior's log-probability of each character, and of the end."""
-    return jnp.asarray(prior.logp)[state_BK]
-
-
-def _next_state(prior: ngrams.Prior | None, state_BK: jax.Array, id_BK: jax.Array) -> jax.Array:
-    """The prior's states after a character; after an end they mean nothing."""
-    if prior is None:
-        return state_BK
-    symbol_BK = jnp.minimum(id_BK, prior.end)
-    return jnp.asarray(prior.after).reshape(-1)[state_BK * (prior.end + 1) + symbol_BK]
 
 
 def _allowed(
@@ -69,13 +27,15 @@ def _allowed(
     """f32[B, K, V]: the score of each token that may come next. PAD and START may not, but a text
     that has ended goes on with PAD at a score of 0."""
     if prior is not None:
-        symbols_BKS = _prior_logp(prior, expects_BK)
+        symbols_BKS = hypotheses.prior_logp(prior, expects_BK)
         no_BK2 = jnp.zeros((*ended_BK.shape, alphabet.end - alphabet.pad))
         ways = [symbols_BKS[..., : prior.end], no_BK2, symbols_BKS[..., prior.end :]]
         logp_BKV += jnp.concatenate(ways, 2)
     ids_V = jnp.arange(logp_BKV.shape[-1])
-    logp_BKV = jnp.where((ids_V == alphabet.pad) | (ids_V == alphabet.start), _NEVER, logp_BKV)
-    idle_V = jnp.where(ids_V == alphabet.pad, 0.0, _NEVER)
+    logp_BKV = jnp.where(
+        (ids_V == alphabet.pad) | (ids_V == alphabet.start), hypotheses.NEVER, logp_BKV
+    )
+    idle_V = jnp.where(ids_V == alphabet.pad, 0.0, hypotheses.NEVER)
     return jnp.where(ended_BK[..., None], idle_V, logp_BKV)
 
 
@@ -104,12 +64,14 @@ def autoregressive(
         logp_BKV = jax.nn.log_softmax(logits).reshape(b, beams, -1)
         logp_BKV = _allowed(logp_BKV, ended_BK, alphabet, prior, expects_BK)
         every_BN = (score_BK[..., None] + logp_BKV).reshape(b, -1)
-        score_BK, at_BK = _likeliest(every_BN, beams)
+        score_BK, at_BK = hypotheses.likeliest(every_BN, beams)
         parent_BK, last_BK = jnp.divmod(at_BK, logp_BKV.shape[-1])
-        ended_BK = _take(ended_BK, parent_BK) | (last_BK == alphabet.end)
+        ended_BK = hypotheses.take(ended_BK, parent_BK) | (last_BK == alphabet.end)
         written_BK = jnp.where(ended_BK, alphabet.pad, last_BK)
-        expects_BK = _next_state(prior, _take(expects_BK, parent_BK), last_BK)
-        text_BKL = _with_character(_take(text_BKL, parent_BK), jnp.full_like(at_BK, t), written_BK)
+        expects_BK = hypotheses.next_state(prior, hypotheses.take(expects_BK, parent_BK), last_BK)
+        text_BKL = hypotheses.with_character(
+            hypotheses.take(text_BKL, parent_BK), jnp.full_like(at_BK, t), written_BK
+        )
         row = (parent_BK + beams * jnp.arange(b)[:, None]).reshape(-1)
         # Arrays that `advance` returns unchanged belong to the memory, the same for a row's beams.
         cache = jax.tree.map(
@@ -117,12 +79,14 @@ def autoregressive(
         )
         return t + 1, last_BK, text_BKL, score_BK, ended_BK, expects_BK, cache
 
-    cache = model.start(_rows(memory_BMD, beams), _rows(mask_BM, beams), max_tokens)
+    cache = model.start(
+        hypotheses.rows(memory_BMD, beams), hypotheses.rows(mask_BM, beams), max_tokens
+    )
     first = (
         jnp.int32(0),
         jnp.full((b, beams), alphabet.start, jnp.int32),
         jnp.full((b, beams, max_tokens), alphabet.pad, jnp.int32),
-        jnp.where(jnp.arange(beams) == 0, jnp.zeros((b, 1)), _NEVER),
+        jnp.where(jnp.arange(beams) == 0, jnp.zeros((b, 1)), hypotheses.NEVER),
         jnp.zeros((b, beams), bool),
         jnp.zeros((b, beams), jnp.int32),
         cache,
@@ -164,32 +128,32 @@ def _frame(
     from_BKV = jnp.where(last_BKV, old.blank[..., None], total_BK[..., None])
     longer_BKV = from_BKV + logp_BV[:, None, : len(alphabet)]
     if prior is not None:
-        longer_BKV += _prior_logp(prior, old.expects)[..., : len(alphabet)]
-    longer_BKV = jnp.where((old.size < max_tokens)[..., None], longer_BKV, _NEVER)
+        longer_BKV += hypotheses.prior_logp(prior, old.expects)[..., : len(alphabet)]
+    longer_BKV = jnp.where((old.size < max_tokens)[..., None], longer_BKV, hypotheses.NEVER)
     # A longer text that is among the prefixes already adds its paths to that prefix.
     known_BKKV = old.parents(alphabet.pad)[..., None] & last_BKV[:, None]
     joins_BK = jax.nn.logsumexp(longer_BKV[:, :, None], (1, 3), where=known_BKKV)
-    longer_BKV = jnp.where(known_BKKV.any(2), _NEVER, longer_BKV)
+    longer_BKV = jnp.where(known_BKKV.any(2), hypotheses.NEVER, longer_BKV)
     again_BK = jnp.take_along_axis(logp_BV, last_BK, 1)
-    again_BK = jnp.where(old.size > 0, old.character + again_BK, _NEVER)
+    again_BK = jnp.where(old.size > 0, old.character + again_BK, hypotheses.NEVER)
     character_BK = jnp.logaddexp(again_BK, joins_BK)
     blank_BK = total_BK + logp_BV[:, None, alphabet.blank]
     same_BK = jnp.logaddexp(blank_BK, character_BK)
     every_BN = jnp.concatenate([same_BK, longer_BKV.reshape(b, -1)], 1)
-    score_BK, at_BK = _likeliest(every_BN, beams)
+    score_BK, at_BK = hypotheses.likeliest(every_BN, beams)
     grown_BK = at_BK >= beams
     parent_BK, new_BK = jnp.divmod(at_BK - beams, len(alphabet))
     parent_BK = jnp.where(grown_BK, parent_BK, at_BK)
-    size_BK = _take(old.size, parent_BK)
+    size_BK = hypotheses.take(old.size, parent_BK)
     place_BK = jnp.where(grown_BK, size_BK, max_tokens)
-    expects_BK = _take(old.expects, parent_BK)
-    none_BK = score_BK == _NEVER
+    expects_BK = hypotheses.take(old.expects, parent_BK)
+    none_BK = score_BK == hypotheses.NEVER
     return _Prefixes(
-        _with_character(_take(old.text, parent_BK), place_BK, new_BK),
+        hypotheses.with_character(hypotheses.take(old.text, parent_BK), place_BK, new_BK),
         jnp.where(none_BK, -1, size_BK + grown_BK),
-        jnp.where(grown_BK | none_BK, _NEVER, _take(blank_BK, parent_BK)),
-        jnp.where(grown_BK | none_BK, score_BK, _take(character_BK, parent_BK)),
-        jnp.where(grown_BK, _next_state(prior, expects_BK, new_BK), expects_BK),
+        jnp.where(grown_BK | none_BK, hypotheses.NEVER, hypotheses.take(blank_BK, parent_BK)),
+        jnp.where(grown_BK | none_BK, score_BK, hypotheses.take(character_BK, parent_BK)),
+        jnp.where(grown_BK, hypotheses.next_state(prior, expects_BK, new_BK), expects_BK),
     )
 
 
@@ -220,17 +184,17 @@ def ctc(
     first = _Prefixes(
         jnp.full((*shape, max_tokens), alphabet.pad, jnp.int32),
         jnp.broadcast_to(jnp.where(jnp.arange(beams) == 0, 0, -1), shape),
-        jnp.broadcast_to(jnp.where(jnp.arange(beams) == 0, 0.0, _NEVER), shape),
-        jnp.full(shape, _NEVER),
+        jnp.broadcast_to(jnp.where(jnp.arange(beams) == 0, 0.0, hypotheses.NEVER), shape),
+        jnp.full(shape, hypotheses.NEVER),
         jnp.zeros(shape, jnp.int32),
     )
     found, _ = jax.lax.scan(advance, first, (logp_BMV.swapaxes(0, 1), mask_BM.T))
     score_BK = jnp.logaddexp(found.blank, found.character)
     if prior is None:
         return found.text, score_BK
-    score_BK += _prior_logp(prior, found.expects)[..., prior.end]
-    score_BK, at_BK = _likeliest(score_BK, beams)
-    return _take(found.text, at_BK), score_BK
+    score_BK += hypotheses.prior_logp(prior, found.expects)[..., prior.end]
+    score_BK, at_BK = hypotheses.likeliest(score_BK, beams)
+    return hypotheses.take(found.text, at_BK), score_BK
 
 
 def joint(
@@ -252,13 +216,13 @@ def joint(
     text_BNL = jnp.concatenate([attended_BKL, aligned_BKL], 1)
     b, n, _ = text_BNL.shape
     text = text_BNL.reshape(b * n, max_tokens)
-    memory, mask, logits = (_rows(x, n) for x in (memory_BMD, mask_BM, logits_BMV))
+    memory, mask, logits = (hypotheses.rows(x, n) for x in (memory_BMD, mask_BM, logits_BMV))
     score = (1 - ctc_weight) * _decoded(model, text, memory, mask, alphabet).sum(1)
     score += ctc_weight * _ctc_score(logits, mask, text, alphabet)
     if prior is not None:
         score += _prior_score(prior, text, alphabet)
     best_B1 = score.reshape(b, n).argmax(1, keepdims=True)
-    return _take(text_BNL, best_B1)[:, 0]
+    return hypotheses.take(text_BNL, best_B1)[:, 0]
 
 
 def confidence(
@@ -292,8 +256,10 @@ def _prior_score(prior: ngrams.Prior, text_NL: jax.Array, alphabet: vocab.Alphab
 
     def step(state_N: jax.Array, id_N: jax.Array) -> tuple[jax.Array, jax.Array]:
         at_N1 = jnp.minimum(id_N, prior.end)[:, None]
-        each_N = jnp.take_along_axis(_prior_logp(prior, state_N), at_N1, 1)[:, 0]
-        return _next_state(prior, state_N, id_N), jnp.where(id_N == alphabet.pad, 0.0, each_N)
+        each_N = jnp.take_along_axis(hypotheses.prior_logp(prior, state_N), at_N1, 1)[:, 0]
+        return hypotheses.next_state(prior, state_N, id_N), jnp.where(
+            id_N == alphabet.pad, 0.0, each_N
+        )
 
     first_N = jnp.zeros(len(text_NL), jnp.int32)
     return jax.lax.scan(step, first_N, decoding.with_end(text_NL, alphabet).T)[1].sum(0)

@@ -30,7 +30,7 @@ def with_start(tokens_BL: jax.Array, alphabet: vocab.Alphabet) -> jax.Array:
     return jnp.pad(tokens_BL, ((0, 0), (1, 0)), constant_values=alphabet.start)
 
 
-def _likeliest(logits_V: jax.Array) -> tuple[jax.Array, jax.Array]:
+def likeliest(logits_V: jax.Array) -> tuple[jax.Array, jax.Array]:
     """The likeliest class along the last axis, i32[...], and its probability, f32[...]."""
     sure = jax.nn.softmax(logits_V.astype(jnp.float32)).max(-1)
     return jnp.argmax(logits_V, -1).astype(jnp.int32), sure
@@ -57,7 +57,7 @@ def greedy(
     def step(state):
         t, tokens_B, text_BT, sure_BT, ended_B, cache = state
         logits_BV, cache = model.advance(tokens_B, cache)
-        tokens_B, sure_B = _likeliest(logits_BV)
+        tokens_B, sure_B = likeliest(logits_BV)
         tokens_B = jnp.where(ended_B, alphabet.pad, tokens_B)
         text_BT = jnp.where(at_T == t, tokens_B[:, None], text_BT)
         sure_BT = jnp.where(at_T == t, sure_B[:, None], sure_BT)
@@ -81,7 +81,7 @@ def ctc_path(
     """[B, M] each: the likeliest character or blank of a frame, its probability, and whether the
     frame begins a character of the text. `last_B` is the path's value at the frame before the
     first; a blank where there is none."""
-    path_BM, sure_BM = _likeliest(logits_BMV)
+    path_BM, sure_BM = likeliest(logits_BMV)
     path_BM = jnp.where(mask_BM, path_BM, alphabet.blank)
     before_BM = jnp.pad(path_BM, ((0, 0), (1, 0)), constant_values=alphabet.blank)[:, :-1]
     if last_B is not None:
@@ -115,9 +115,21 @@ def positions_greedy(
     logits_BTV: jax.Array, alphabet: vocab.Alphabet
 ) -> tuple[jax.Array, jax.Array]:
     """[B, T]: the likeliest character of each position by itself, with pads after the first END."""
-    tokens_BT, sure_BT = _likeliest(logits_BTV)
+    tokens_BT, sure_BT = likeliest(logits_BTV)
     end_BT = tokens_BT == alphabet.end
     return jnp.where(jnp.cumsum(end_BT, 1) > end_BT, alphabet.pad, tokens_BT), sure_BT
+
+
+def packed(
+    tokens_BL: jax.Array, sure_BL: jax.Array, alphabet: vocab.Alphabet, length: int
+) -> tuple[jax.Array, jax.Array]:
+    """[B, length] twice: the characters in their order, moved to the left over the pads between
+    them, with their probabilities; what does not fit is left out. A product, as in `ctc_greedy`."""
+    keep_BL = tokens_BL != alphabet.pad
+    at_BL = jnp.cumsum(keep_BL, 1) - 1
+    move_BLN = ((at_BL[:, :, None] == jnp.arange(length)) & keep_BL[:, :, None]) * 1.0
+    ids_BN = jnp.einsum("bl,bln->bn", (tokens_BL - alphabet.pad).astype(jnp.float32), move_BLN)
+    return ids_BN.astype(jnp.int32) + alphabet.pad, jnp.einsum("bl,bln->bn", sure_BL, move_BLN)
 
 
 def fallback(

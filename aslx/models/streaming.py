@@ -21,7 +21,7 @@ import numpy as np
 from flax import nnx
 
 from aslx import errors
-from aslx.models import attention, layers, recogniser, squeezeformer
+from aslx.models import attention, layers, recogniser, squeezeformer, transducer
 
 Array = jax.Array
 State = dict[str, Any]
@@ -29,7 +29,8 @@ State = dict[str, Any]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config(recogniser.Config):
-    """Pre-norm blocks of attention, MLP, convolution, MLP, under a CTC head."""
+    """Pre-norm blocks of attention, MLP, convolution, MLP, under a CTC head and, with a `context`,
+    a transducer's."""
 
     decoder_layers: int = 0
     """There is no decoder: it would read the whole clip."""
@@ -43,6 +44,8 @@ class Config(recogniser.Config):
     """Frames that are read at once: an output waits for at most `chunk` - 1 later frames."""
     past: int = 64
     """Frames before its chunk to which a position attends."""
+    context: int = 0
+    """Characters before it that a transducer's next character depends on; 0: CTC alone."""
     groups: tuple[int, ...] = ()
     """Widths of the groups of features, in their order; (): one group."""
     drop_path: float = 0.1
@@ -52,6 +55,8 @@ class Config(recogniser.Config):
         super().__post_init__()
         if self.decoder_layers or not self.ctc or self.reverse:
             raise errors.BadInput("a streaming network has a CTC head alone: leave out the others")
+        if self.context < 0:
+            raise errors.BadInput(f"context {self.context}: give 0 or more characters")
         if self.chunk < 1 or self.chunk % self.stride or self.past % self.chunk or self.past < 0:
             raise errors.BadInput(
                 f"chunk {self.chunk} must be a multiple of stride {self.stride}, "
@@ -214,14 +219,36 @@ class Network(recogniser.Recogniser):
 
     def __init__(self, cfg: Config, encoder: Encoder, characters: int, *, rngs: nnx.Rngs):
         super().__init__(cfg, encoder, None, cfg.dtype, characters, rngs=rngs)
+        self.context = cfg.context
+        if cfg.context:
+            sizes = cfg.dim, cfg.context, characters
+            self.joint = transducer.Joint(*sizes, dtype=jnp.dtype(cfg.dtype), rngs=rngs)
 
     def init_state(self, batch: int) -> State:
         """The state before the first frame of `batch` streams."""
         return self.encoder.start(batch)
 
-    def step(self, state: State, features_BSF: Array, mask_BS: Array) -> tuple[Array, Array, State]:
-        """Logits f32[B, M, V] of the next frames, bool[B, M] where they are of a real frame, and
-        the state behind them."""
+    def listen(
+        self, state: State, features_BSF: Array, mask_BS: Array
+    ) -> tuple[Array, Array, State]:
+        """The memory [B, M, D] of the next frames, bool[B, M] where it is of a real frame, and the
+        state behind them."""
         x_BMD, mask_BM, state = self.encoder.advance(state, features_BSF, mask_BS)
-        memory_BMD = layers.masked(self.norm_memory(x_BMD), mask_BM)
+        return layers.masked(self.norm_memory(x_BMD), mask_BM), mask_BM, state
+
+    def step(self, state: State, features_BSF: Array, mask_BS: Array) -> tuple[Array, Array, State]:
+        """`listen`, with CTC's logits f32[B, M, V] in place of the memory."""
+        memory_BMD, mask_BM, state = self.listen(state, features_BSF, mask_BS)
         return self.ctc(memory_BMD), mask_BM, state
+
+    def predicted(self, last: Array) -> Array:
+        """See `transducer.Joint`; BadInput where the config has no `context`."""
+        if not self.context:
+            raise errors.BadInput(
+                "context 0: a transducer's head needs the last characters: pass --model.context 2"
+            )
+        return self.joint.predicted(last)
+
+    def joined(self, memory: Array, predicted: Array) -> Array:
+        """See `transducer.Joint`."""
+        return self.joint.joined(memory, predicted)

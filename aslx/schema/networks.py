@@ -61,6 +61,21 @@ class CTC(Protocol):
         ...
 
 
+class Transducer(Encoder, CTC, Protocol):
+    """An encoder under a transducer's head, and a CTC head that helps it to learn."""
+
+    context: int
+    """Characters before it that the next one depends on."""
+
+    def predicted(self, last: Array, /) -> Array:
+        """[..., D] of the last characters i32[..., C]; the pad stands before the text."""
+        ...
+
+    def joined(self, memory: Array, predicted: Array, /) -> Array:
+        """f32[..., V] of both [..., D]: logits of the characters and, last, the blank."""
+        ...
+
+
 class Decoder(Protocol):
     """Character after character: `advance` with a cache equals teacher forcing by `decode`."""
 

@@ -36,7 +36,7 @@ class PerPosition:
 
     def searching(self, options: decoding_options.Options) -> "PerPosition":
         """The head, read as the options say; BadInput where it cannot be."""
-        _no_two_heads(options)
+        no_two_heads(options)
         return self
 
     def loss(
@@ -99,7 +99,7 @@ class Autoregressive:
 
     def searching(self, options: decoding_options.Options) -> "Autoregressive | CTC":
         if not self.ctc_weight:
-            _no_two_heads(options)
+            no_two_heads(options)
         if options.ctc:
             return CTC()
         if options.ctc_weight is None:
@@ -210,7 +210,7 @@ class CTC:
     searches: ClassVar[bool] = True
 
     def searching(self, options: decoding_options.Options) -> "CTC":
-        _no_two_heads(options)
+        no_two_heads(options)
         return self
 
     def loss(
@@ -255,6 +255,7 @@ class CTC:
         return attributions.aligned(model, *model.encode(inputs, mask), alphabet)
 
 
-def _no_two_heads(options: decoding_options.Options) -> None:
+def no_two_heads(options: decoding_options.Options) -> None:
+    """BadInput where options ask for another head, and there is none."""
     if options.ctc or options.ctc_weight is not None:
         raise errors.BadInput("there are no two heads: leave out --ctc and --ctc-weight")

@@ -1,4 +1,4 @@
-"""Parts of the losses of transcription; shapes as in decoding.py."""
+"""Parts of the losses of transcription; shapes as in decoding.py, and U places of a text."""
 
 import dataclasses
 
@@ -12,6 +12,8 @@ from aslx.models import layers
 from aslx.schema import networks, vocab
 
 Array = jax.Array
+_NEVER = -1e5  # The logarithm of a probability of 0; sums of it stay finite.
+_EXACT = jax.lax.Precision.HIGHEST
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -82,3 +84,38 @@ def ctc(
     unaligned = (batch["weight"] * ~fits_B).sum()
     sums = {"unaligned": (unaligned, jnp.zeros_like(unaligned))}
     return total, (weight_B * (length_B + 1)).sum(), sums
+
+
+def transducer(
+    logits_BMUV: Array, mask_BM: Array, tokens_BL: Array, alphabet: vocab.Alphabet
+) -> Array:
+    """f32[B]: minus the logarithm of the probability of a text, the sum over all its alignments
+    (Graves 2012, section 2.4). U = L + 1 places: before each character and behind the last. A clip
+    without a real position gets about 1e5, unless its text is empty.
+
+    One step of the loop is one position: its characters, from left to right, are a linear
+    recurrence in log-probabilities, which an associative scan computes.
+    """
+    logp_BMUV = jax.nn.log_softmax(logits_BMUV)
+    is_BLV = jax.nn.one_hot(tokens_BL, logp_BMUV.shape[-1]) * (tokens_BL != alphabet.pad)[..., None]
+    # A product, because accelerators take single values slowly.
+    character_BML = jnp.einsum("bmuv,buv->bmu", logp_BMUV[:, :, :-1], is_BLV, precision=_EXACT)
+
+    def position(before_BU: Array, at: tuple[Array, Array, Array]) -> tuple[Array, None]:
+        blank_BU, character_BL, real_B = at
+        step_BU = jnp.pad(character_BL, ((0, 0), (1, 0)))
+        _, reached_BU = jax.lax.associative_scan(_after, (step_BU, before_BU), axis=1)
+        return jnp.where(real_B[:, None], reached_BU + blank_BU, before_BU), None
+
+    places = jnp.arange(tokens_BL.shape[1] + 1)
+    first_BU = jnp.broadcast_to(jnp.where(places == 0, 0.0, _NEVER), (len(tokens_BL), len(places)))
+    by_position = (logp_BMUV[..., alphabet.blank], character_BML, mask_BM)
+    by_position = jax.tree.map(lambda x: jnp.moveaxis(x, 1, 0), by_position)
+    found_BU, _ = jax.lax.scan(position, first_BU, by_position)
+    ends_BU = places == decoding.characters(tokens_BL, alphabet)[:, None]
+    return -jnp.where(ends_BU, found_BU, 0.0).sum(1)
+
+
+def _after(one: tuple[Array, Array], two: tuple[Array, Array]) -> tuple[Array, Array]:
+    """x -> log(exp(x + a) + exp(b)) of one pair (a, b), and then of another."""
+    return one[0] + two[0], jnp.logaddexp(one[1] + two[0], two[1])

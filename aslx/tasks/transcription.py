@@ -17,12 +17,13 @@ from aslx.decode import attributions, decoding, decoding_options
 from aslx.schema import features as features_lib
 from aslx.schema import networks, vocab
 from aslx.tasks import heads, transcription_report
+from aslx.tasks import transducer as transducer_lib
 
 Answer = transcription_report.Answer
 Array = jax.Array
 
 
-class Network(networks.Positions, networks.Transcriber, Protocol):
+class Network(networks.Positions, networks.Transcriber, networks.Transducer, Protocol):
     """All that the heads ask of a network; each network has what its own head asks."""
 
 
@@ -37,7 +38,9 @@ class Features(features_lib.Features, Protocol):
 class Task:
     """Landmarks in, characters out: fingerspelling, for example."""
 
-    head: heads.PerPosition | heads.Autoregressive | heads.CTC = heads.Autoregressive()
+    head: heads.PerPosition | heads.Autoregressive | heads.CTC | transducer_lib.Transducer = (
+        heads.Autoregressive()
+    )
     max_tokens: int = 40
     """Characters of the longest phrase; decoding stops there."""
     beams: int = 1
