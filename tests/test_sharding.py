@@ -62,6 +62,7 @@ SIZES = {
     "squeezeformer_xl": (314_934_394, 157_471_098, 39_373_626),
     "squeezeformer_small": (2_236_572, 1_126_956, 294_744),
     "squeezeformer_small_pretrain": (2_323_808, 1_170_800, 306_044),
+    "streaming": (11_528_568, 5_800_888, 1_505_128),
     "streaming_small": (2_236_476, 1_128_396, 297_336),
 }
 # The shape of a parameter of "quickstart", and the shape that one device holds with fsdp 8.
