@@ -34,6 +34,15 @@ def write(
     return path
 
 
+def from_wrists(clip_TN3: np.ndarray, selection: landmarks.Selection) -> np.ndarray:
+    """The clip, with each hand's depths from its wrist, as MediaPipe's are."""
+    clip_TN3 = clip_TN3.copy()
+    for part in ("left_hand", "right_hand"):
+        hand = selection.part(part)
+        clip_TN3[:, hand, 2] -= clip_TN3[:, hand[:1], 2]
+    return clip_TN3
+
+
 def clip(frames: int = 9, seed: int = 0, hands: bool = True) -> np.ndarray:
     """f32[T, 543, 3] of noise, whose hands begin at depth 0; the left hand is lost."""
     rng = np.random.default_rng(seed)

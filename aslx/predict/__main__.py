@@ -118,9 +118,8 @@ def _status(run: Any, file: str, command: Command) -> int:
 def _read(run: Any, file: str, command: Command) -> None:
     from aslx.predict import predictions
 
-    found = predictions.read(
-        run, file, fps=command.fps, keep_points=command.drawn or bool(command.pose)
-    )
+    keep = command.drawn or command.pose is not None
+    found = predictions.read(run, file, fps=command.fps, keep_points=keep)
     if not found:
         print(f"{file} holds no sequence")
     streamed = None

@@ -67,9 +67,9 @@ def read(
     """Reads a file or an array with a run or an exported file: one prediction for each clip.
 
     A file is of the kind that the model was trained on (Kaggle's parquet, which may hold many
-    clips, or a .pose file; a folder of keypoint frames, npy or npz; an image) or a video. `fps` is the number of
-    frames per second to take of a video; None takes all. With `keep_points` the `track` of a video
-    keeps all points for a drawing, and not only the points that the model reads.
+    clips, or a .pose file; a folder of keypoint frames, npy or npz; an image) or a video. `fps` is
+    the number of frames per second to take of a video; None takes all. With `keep_points` the
+    `track` of a video keeps all points, and not only the points that the model reads.
     An array is one clip or image: landmarks f[T, N, 3] of the N points that the model reads, or
     f[T, 543, 3] of all points (`landmarks.POINTS`), with NaN where the tracker lost a part;
     keypoints f[T, D]; or an image u8[H, W, C].

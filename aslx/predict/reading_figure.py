@@ -102,7 +102,8 @@ def read(
     run: trained_run.Run, clip: np.ndarray, answer: Any, track: predictions.Tracked | None
 ) -> Reading:
     """Asks a model of clips what its answer rests on. `answer` is None for a clip that was not
-    read. `track`, of a film or a .pose file, has more points than the model takes: they are drawn."""
+    read. `track`, of a film or a .pose file, has more points than the model takes: they are
+    drawn."""
     text, evidence, at = "", {}, np.zeros(0, np.float32)
     features: Any = run.cfg.features  # Of clips: they have points and moments.
     if answer is not None:

@@ -72,8 +72,8 @@ class Fingerspelling(Options):
     source: str
     """The folder, or gs://..., of train.csv or supplemental_metadata.csv and the parquet or .pose
     files that they list; of .pose files a csv needs path and phrase only, and may have
-    participant_id. The alphabet is that of character_to_prediction_index.json in the folder or, without one,
-    the characters of the phrases."""
+    participant_id. The alphabet is that of character_to_prediction_index.json in the folder or,
+    without one, the characters of the phrases."""
 
     def prepare(self, scratch: files.Path) -> dict:
         source, run = options.source(self.source, self.out), self.runner(scratch)

@@ -1,5 +1,5 @@
-"""Kaggle's asl-signs -> shards. It has train.csv and a parquet a clip, of 543 rows a frame; or .pose
-files, listed in such a csv or in a folder for each class.
+"""Kaggle's asl-signs -> shards. It has train.csv and a parquet a clip, of 543 rows a frame; or
+.pose files, listed in such a csv or in a folder for each class.
 """
 
 import dataclasses

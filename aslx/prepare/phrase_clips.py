@@ -121,7 +121,8 @@ def read(
     """The clip of every row, with its landmarks float16[T, N, 3] from the file at `path`.
 
     Clips come in the order of the file; the rows that it lacks come last. Sequences without a row
-    are skipped. BadInput as `parquet.read` or `pose_files.read`, and where a value does not fit float16.
+    are skipped. BadInput as `parquet.read` or `pose_files.read`, and where a value does not fit
+    float16.
     """
     selection = landmarks.selection(keep.selection)
     hands = selection.part("right_hand"), selection.part("left_hand")
@@ -161,7 +162,7 @@ def _sequences(
         raise errors.BadInput(f"{path} is listed {len(rows)} times: a .pose file holds one clip")
     clip = pose_files.read(pathlib.Path(path))
     points_TN3 = clip.points[:, landmarks.ALL.indices(*selection.points)]
-    yield parquet.Sequence(rows[0].sequence_id, points_TN3, clip.mended)
+    yield parquet.Sequence(rows[0].sequence_id, np.ascontiguousarray(points_TN3), clip.mended)
 
 
 def _magnitudes(half_TN3: np.ndarray) -> np.ndarray:

@@ -16,6 +16,7 @@ RESIZED = "a normalised size: depths put back to fractions of the picture's widt
 RESIZED_FROM_UNKNOWN = (
     "a normalised size, and no note of the picture's width: depths moved back, of another scale"
 )
+MOVED = "hands whose depths do not begin at the wrist: moved there"
 TURNED = "hands that were normalised one by one, their wrists at rest: read as they are"
 
 

@@ -56,6 +56,7 @@ _POINTS = {  # A component and the name of its point -> the position in `landmar
 _HANDS = {wrist: range(wrist, wrist + 21) for wrist in landmarks.ALL.indices(
     "left_hand_0", "right_hand_0")}  # fmt: skip
 _NEAR = 0.01  # Of the width: how near to half of it the depths of a resized clip are.
+_FAR = 0.01  # The depth of a wrist that was moved; MediaPipe's own are around 1e-6.
 _STILL = 1e-6  # Fractions of a picture by which the wrist of a hand that was turned moves.
 _BODIES = {0.1: struct.Struct("<HHH"), 0.2: struct.Struct("<fIH")}  # Rate, frames, people.
 
@@ -154,7 +155,10 @@ def _mend(clip_TN3: np.ndarray, width: int, depth: int) -> tuple[str, ...]:
         depths_TN *= depth / width if depth else 1
         mended = (mending.RESIZED if depth else mending.RESIZED_FROM_UNKNOWN,)
     for wrist, hand in _HANDS.items():
-        depths_TN[:, hand] -= np.nan_to_num(depths_TN[:, wrist, None])
+        begins_T = np.nan_to_num(depths_TN[:, wrist])
+        if np.abs(begins_T).max() > _FAR:
+            depths_TN[:, hand] -= begins_T[:, None]
+            mended = mended or (mending.MOVED,)
         wrists, tips = (clip_TN3[:, at, :2] for at in (wrist, wrist + 12))
         seen = np.isfinite(wrists).all(-1)
         still, moves = (np.ptp(x[seen], 0).max() if seen.sum() > 1 else 0 for x in (wrists, tips))

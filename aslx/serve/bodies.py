@@ -1,7 +1,7 @@
 """Turns the bodies of strangers' requests into clips for the model, or refuses them in one line.
 
-JSON and msgpack have the same form, `Clip`; parquet has Kaggle's, and .pose pose-format's. A number may be null or NaN: the
-tracker lost the point.
+JSON and msgpack have the same form, `Clip`; parquet has Kaggle's, and .pose that of pose-format. A
+number may be null or NaN: the tracker lost the point.
 """
 
 import dataclasses

@@ -139,5 +139,5 @@ def test_a_file_of_too_many_bytes_or_elements_is_refused(tmp_path):
         file.truncate(1 << 40)
     with pytest.raises(errors.BadInput, match="has 1048576 MiB, and at most 32"):
         eaf_files.read(path, "t")
-    with pytest.raises(errors.BadInput, match="none.eaf is not there"):
+    with pytest.raises(errors.BadInput, match=r"none\.eaf is not there"):
         eaf_files.read(tmp_path / "none.eaf", "t")

@@ -189,7 +189,7 @@ def test_the_samples_that_were_normalised_are_said_to_be(shared):
     assert pose_files.read(folder / WHOLE).mended == ()
     assert pose_files.read(folder / REDUCED).mended == (mending.RESIZED,)
     turned = pose_files.read(folder / "mediapipe_hand_normalized.pose")
-    assert turned.mended == (mending.TURNED,)
+    assert turned.mended == (mending.MOVED, mending.TURNED)
 
 
 def test_a_hand_without_its_wrist_keeps_its_depths(tmp_path):
