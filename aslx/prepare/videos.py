@@ -131,8 +131,6 @@ def prepare(source: pathlib.Path, asked: Video) -> dict:
                 rows.append((line.parquet, *ids, line.signer, line.phrase))
             else:
                 left_out[line.name] = _BEYOND
-    if not rows:
-        raise errors.BadInput(f"none of {len(wanted)} clips can be made: {_BEYOND}")
     made = sum(some["made"] for _, some in found)
     report: dict[str, Any] = {"made": made, "stood": len(found) - made, "clips": len(rows)}
     report["frames"] = sum(sum(some["clips"]) for _, some in found)
@@ -163,6 +161,8 @@ def _one(film: _Film) -> dict[str, Any] | str:
                 raise errors.BadInput(
                     f"{line.name} has {len(part)} frames: cut it, {_MOST} is the most"
                 )
+        if not any(map(len, parts)):
+            raise errors.BadInput(f"{_BEYOND} its annotations")
     except errors.BadInput as error:
         return str(error)
     if film.pose is not None:
@@ -192,6 +192,7 @@ def _write(
             np.full(len(part), line.sequence_id, np.int64),
         )
         for line, part in zip(film.lines, parts, strict=True)
+        if len(part)
     ]
     table = pa.concat_tables(tables)
     facts = {
