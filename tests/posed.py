@@ -27,7 +27,7 @@ def write(
         components.append(PoseHeaderComponent(name, points, [], [(9, 9, 9)], "XYZC"))
     pixels_T1N3 = clip_TN3[:, None, places] * np.array([*size, 1])
     seen_T1N = np.isfinite(pixels_T1N3).all(-1)
-    body = NumPyPoseBody(rate, np.nan_to_num(pixels_T1N3), seen_T1N.astype(np.float32))
+    body = NumPyPoseBody(rate, np.nan_to_num(pixels_T1N3), np.asarray(seen_T1N, np.float32))
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as f:
         Pose(PoseHeader(0.2, PoseHeaderDimensions(*size), components), body).write(f)

@@ -144,7 +144,7 @@ def _read(run: Any, file: str, command: Command) -> None:
         if command.pose is not None:
             _write_pose(run, file, one, pathlib.Path(command.pose))
         if command.eaf is not None:
-            _write_eaf(run, file, one, command)
+            _write_eaf(run, file, one, command, command.eaf)
 
 
 def _read_stream(streamed: Any, rate: float, file: str, one: Any) -> None:
@@ -172,12 +172,12 @@ def _write_pose(run: Any, file: str, one: Any, folder: pathlib.Path) -> None:
     print(f"written: {path}", file=sys.stderr)
 
 
-def _write_eaf(run: Any, file: str, one: Any, command: Command) -> None:
+def _write_eaf(run: Any, file: str, one: Any, command: Command, path: str) -> None:
     from aslx.predict import annotations
 
     film = pathlib.Path(file) if video.is_video(file) else None
-    annotations.write_eaf(run if command.workdir else None, one, film, pathlib.Path(command.eaf))
-    print(f"written: {command.eaf}", file=sys.stderr)
+    annotations.write_eaf(run if command.workdir else None, one, film, pathlib.Path(path))
+    print(f"written: {path}", file=sys.stderr)
 
 
 def _draw(run: Any, file: str, one: Any, command: Command) -> None:

@@ -85,7 +85,7 @@ class Clip:
     @property
     def hands(self) -> np.ndarray:
         """bool[T]: whether a hand was found."""
-        return np.isfinite(self.points[:, [*_HANDS]]).any((1, 2))
+        return np.asarray(np.isfinite(self.points[:, [*_HANDS]]).any((1, 2)))
 
 
 def is_pose(path: str) -> bool:

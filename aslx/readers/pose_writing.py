@@ -1,5 +1,7 @@
 """Landmarks -> .pose files, as the tools of pose-format write them of a film."""
 
+import io
+
 import numpy as np
 
 from aslx import errors
@@ -59,12 +61,12 @@ def write(
     size = pose_header.PoseHeaderDimensions(width, height, width)
     order = np.concatenate([landmarks.ALL.part(part) for part in parts.values()])
     points_T1N3 = points_TN3[:, None, order] * np.array([width, height, 1], np.float32)
-    found_T1N = np.isfinite(points_T1N3).all(-1)
+    found_T1N = np.asarray(np.isfinite(points_T1N3).all(-1))
     body = pose_numpy.NumPyPoseBody(
         rate,
         np.where(found_T1N[..., None], points_T1N3, 0).astype(np.float32),
-        found_T1N.astype(np.float32),
+        np.asarray(found_T1N, np.float32),
     )
-    files.make(path.parent)
-    with files.writing(path) as f:
-        pose.Pose(pose_header.PoseHeader(pose_header.VERSION, size, components), body).write(f)
+    made = io.BytesIO()
+    pose.Pose(pose_header.PoseHeader(pose_header.VERSION, size, components), body).write(made)
+    files.write(path, made.getvalue())

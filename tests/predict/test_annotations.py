@@ -1,5 +1,7 @@
 """A .pose file is read as its parquet twin, and what is read goes into files of other tools."""
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -66,6 +68,7 @@ def test_an_eaf_has_text_and_characters_with_times_and_confidences(run, learned,
     eaf = Elan.Eaf(out)
     ((begin, end, text),) = eaf.get_annotation_data_for_tier("text")
     assert text == one.text == done.last()["text"]
+    assert one.track is not None
     shown = np.flatnonzero(one.track.hands)
     assert (begin, end) == (40 * shown[0], 40 * (shown[-1] + 1))  # 25 frames a second.
     ((*_, sure, _),) = eaf.get_ref_annotation_data_for_tier("text confidence")
@@ -95,6 +98,7 @@ def test_the_landmarks_of_what_is_read_are_written(run, learned, clips, tmp_path
     (path,) = (tmp_path / "poses").iterdir()
     assert path.name == f"{tmp_path.name}-a.pose" and f"written: {path}" in done.err
     found = pose_files.read(path)
+    assert one.track is not None
     np.testing.assert_allclose(found.points, one.track.points, rtol=1e-6)
     assert (found.rate, found.width, found.height) == (25.0, 640, 480)
     (bare,) = predictions.read(trained, clips[0])
@@ -115,6 +119,17 @@ def test_the_landmarks_of_what_is_read_are_written(run, learned, clips, tmp_path
 )
 def test_what_cannot_be_asked_is_said_before_anything_is_read(run, words, said):
     assert said in run(predict, *words).refusal()
+
+
+@pytest.mark.parametrize(
+    ("words", "package", "extra"),
+    [(("--eaf", "a.eaf"), "pympi", "elan"), (("--pose", "out"), "pose_format", "pose")],
+)
+def test_without_its_extra_one_line_says_which(run, monkeypatch, words, package, extra):
+    monkeypatch.setitem(sys.modules, package, None)
+    said = run(predict, *words, "x.mp4").refusal()
+    assert f"this needs {package}, which is not installed: pip install" in said
+    assert f"[{extra}]" in said
 
 
 def test_an_array_tells_no_times(learned, clips, tmp_path):

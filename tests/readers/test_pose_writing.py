@@ -50,3 +50,10 @@ def test_what_the_format_cannot_hold_is_said(tmp_path, frames, width):
     with pytest.raises(errors.BadInput, match=r"a\.pose"):
         pose_writing.write(tmp_path / "a.pose", posed.clip(frames), 30.0, width, 480)
     assert not (tmp_path / "a.pose").exists()
+
+
+def test_depths_that_nobody_moved_stay_as_they_are_though_the_wrist_is_not_quite_at_zero(tmp_path):
+    points_TN3 = posed.clip(7)
+    points_TN3[:, landmarks.ALL.indices("right_hand_0"), 2] = 0.003
+    pose_writing.write(tmp_path / "a.pose", points_TN3, 30.0)
+    np.testing.assert_array_equal(pose_files.read(tmp_path / "a.pose").points, points_TN3)

@@ -1,6 +1,7 @@
 """POST /api/transcribe: its inputs, its answers, and its refusals."""
 
 import json
+import sys
 
 import msgpack
 import numpy as np
@@ -8,8 +9,10 @@ import pandas as pd
 import pytest
 import requests
 
+from aslx.export import exported
 from aslx.runs import evaluator
 from aslx.schema import landmarks
+from aslx.serve import bodies, limits, refusals
 from tests import posed, processes
 from tests.serve.bodies import JSON, MSGPACK, PARQUET, POSE
 from tests.serve.conftest import as_json
@@ -86,6 +89,17 @@ def test_a_pose_file_that_cannot_be_read_is_refused(server, tmp_path):
     path = posed.write(tmp_path / "b.pose", np.ones((10**5, 1, 3)), nose)
     response = post(server, path.read_bytes(), POSE)
     assert response.status_code == 413 and "at most 2000 are read" in response.json()["detail"]
+
+
+def test_a_server_without_the_extra_says_how_to_get_it(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "pose_format", None)
+    whole = posed.write(tmp_path / "a.pose", posed.clip(3)).read_bytes()
+    about = exported.open_reader().about
+    with pytest.raises(
+        refusals.Refused, match=r"this server reads no \.pose: pip install"
+    ) as found:
+        bodies.clips(whole, POSE, about, limits.Limits())
+    assert found.value.status == 415
 
 
 def test_confidences_are_probabilities_of_the_characters(trained, server):
