@@ -1,6 +1,7 @@
 """What was read in a clip, in files of other tools: .pose and ELAN's .eaf."""
 
 import itertools
+import math
 import pathlib
 from typing import Any
 
@@ -10,6 +11,8 @@ from aslx import errors
 from aslx.predict import predictions
 from aslx.readers import eaf_files, pose_writing
 from aslx.schema import landmarks
+
+_ROUNDING = 1e-3  # Milliseconds by which times of frames are wrong.
 
 
 def write_pose(source: Any, one: predictions.Prediction, path: pathlib.Path) -> None:
@@ -41,8 +44,10 @@ def write_eaf(
     if one.text:
         seconds = one.track.seconds
         shown = np.flatnonzero(one.track.hands)[[0, -1]]
-        begin, end = (round(1000 * float(at)) for at in seconds[shown] + [0, 1 / one.rate])
-        tiers[name].append(eaf_files.Annotation(begin, max(end, begin + 1), one.text, _sure(one)))
+        first, last = 1000 * (seconds[shown].astype(float) + np.array([0, 1 / one.rate]))
+        # Outwards, so that whoever cuts the film by these times gets every frame with a hand.
+        begin, end = math.floor(first + _ROUNDING), math.ceil(last - _ROUNDING)
+        tiers[name].append(eaf_files.Annotation(begin, end, one.text, _sure(one)))
         if run is not None and name == "text":
             tiers["characters"] = _characters(run, one, begin, end)
     eaf_files.write(path, film, tiers)

@@ -52,7 +52,7 @@ def _read(learned, clips, path):
     """A .pose file in which a run reads several characters, and what it reads."""
     run = learned("ctc")
     for clip_TN3 in clips:
-        posed.write(path, clip_TN3, run.source.selection, rate=25.0)
+        posed.write(path, clip_TN3, run.source.selection, rate=29.97)
         (one,) = predictions.read(run, path)
         if len(set(one.text)) > 2:
             return run, one
@@ -70,7 +70,8 @@ def test_an_eaf_has_text_and_characters_with_times_and_confidences(run, learned,
     assert text == one.text == done.last()["text"]
     assert one.track is not None
     shown = np.flatnonzero(one.track.hands)
-    assert (begin, end) == (40 * shown[0], 40 * (shown[-1] + 1))  # 25 frames a second.
+    first, last = 1000 * one.track.seconds[shown[[0, -1]]]
+    assert first - 1 < begin <= first and last < end - 1000 / 29.97 + 0.01 < last + 1.01
     ((*_, sure, _),) = eaf.get_ref_annotation_data_for_tier("text confidence")
     assert float(sure) == pytest.approx(done.last()["confidence"], abs=1e-4)
     characters = eaf.get_annotation_data_for_tier("characters")
@@ -100,7 +101,7 @@ def test_the_landmarks_of_what_is_read_are_written(run, learned, clips, tmp_path
     found = pose_files.read(path)
     assert one.track is not None
     np.testing.assert_allclose(found.points, one.track.points, rtol=1e-6)
-    assert (found.rate, found.width, found.height) == (25.0, 640, 480)
+    assert (round(found.rate, 4), found.width, found.height) == (29.97, 640, 480)
     (bare,) = predictions.read(trained, clips[0])
     annotations.write_pose(trained.source, bare, tmp_path / "bare.pose")
     again = pose_files.read(tmp_path / "bare.pose").points
