@@ -22,6 +22,7 @@ EXTRAS = {
     "": ("torch",),
     "beam": ("apache_beam",),
     "bench": ("keras", "psutil"),
+    "elan": ("pympi",),
     "export": ("ai_edge_litert", "flatbuffers", "tensorflow"),
     "gcs": ("gcsfs",),
     "gpu-compile": ("jax_cuda13_plugin",),

@@ -85,12 +85,18 @@ class _Landmarks(_Given):
 
     def tracked(self, values_TD: np.ndarray) -> np.ndarray:
         """A clip from a video's frames, whose values are in `landmarks.holistic`'s order."""
-        return landmarks.holistic(values_TD)[:, landmarks.ALL.indices(*self.selection.points)]
+        return self.selected(landmarks.holistic(values_TD))
 
-    def posed(self, path: str) -> np.ndarray:
-        """The clip of a .pose file."""
+    def posed(self, path: str) -> pose_files.Clip:
+        """All points of a .pose file. Repairs are reported on stderr."""
         clip = pose_files.read(pathlib.Path(path))
-        return clip[:, landmarks.ALL.indices(*self.selection.points)]
+        for line in mending.said(dict.fromkeys(clip.mended, 1)):
+            print(f"{path}: {line}", file=sys.stderr)
+        return clip
+
+    def selected(self, points_TN3: np.ndarray) -> np.ndarray:
+        """A clip from all points."""
+        return points_TN3[:, landmarks.ALL.indices(*self.selection.points)]
 
     def points(self, clip: np.ndarray) -> tuple[landmarks.Selection, np.ndarray]:
         """The points of a clip that can be drawn, and their places, f[T, N, 3]."""
@@ -117,7 +123,7 @@ class Columns(_Landmarks):
     def clips(self, path: str) -> Clips:
         """All clips of a file. Repairs are reported on stderr."""
         if file_kinds.kind(path) == file_kinds.POSE:
-            yield path, self.posed(path)
+            yield path, self.selected(self.posed(path).points)
             return
         counts = collections.Counter()
         for sequence in parquet.read(path, self.selection):
@@ -155,14 +161,14 @@ class Frames(_Landmarks):
 
     def clips(self, path: str) -> Clips:
         if file_kinds.kind(path) == file_kinds.POSE:
-            yield path, self.posed(path)
+            yield path, self.selected(self.posed(path).points)
             return
         clip = sign_parquet.clip(path)
         if not len(clip.points):
             raise errors.BadInput(f"{path} is a clip of no frames")
         for line in mending.said(dict.fromkeys(clip.mended, 1)):
             print(f"{path}: {line}", file=sys.stderr)
-        yield path, clip.points[:, landmarks.ALL.indices(*self.selection.points)]
+        yield path, self.selected(clip.points)
 
     def batch(self, inputs: jax.Array, frames: jax.Array | None = None) -> model_inputs.Batch:
         batch = _clip("landmarks", inputs, frames)

@@ -42,6 +42,11 @@ class Command:
     CTC posteriors or the classes' probabilities; NAME.gif is an animation."""
     drawings: str | None = None
     """The folder for the drawings; by default drawings/ in --workdir."""
+    pose: str | None = None
+    """A folder: write the landmarks of each clip into it as a .pose file."""
+    eaf: str | None = None
+    """Write what was read, with times and confidences, to this .eaf file of ELAN's; needs exactly
+    one video or .pose file to read."""
 
     @property
     def drawn(self) -> bool:
@@ -62,6 +67,14 @@ def main() -> int | None:
             )
         if len(command.files) != 1 or not video.is_video(command.files[0]):
             raise errors.BadInput(f"--overlay {command.overlay}: needs one video to read")
+    if command.eaf is not None:
+        if pathlib.Path(command.eaf).suffix.lower() != ".eaf":
+            raise errors.BadInput(f"--eaf {command.eaf}: needs a name that ends in .eaf")
+        if len(command.files) != 1:
+            raise errors.BadInput(f"--eaf {command.eaf}: needs one video or .pose file to read")
+        import pympi  # noqa: F401  # Says that it is missing before anything is read.
+    if command.pose is not None:
+        import pose_format  # noqa: F401
     run = _opened(command.workdir)
     if command.files:
         return max(_status(run, file, command) for file in command.files)
@@ -105,7 +118,8 @@ def _status(run: Any, file: str, command: Command) -> int:
 def _read(run: Any, file: str, command: Command) -> None:
     from aslx.predict import predictions
 
-    found = predictions.read(run, file, fps=command.fps, keep_points=command.drawn)
+    keep = command.drawn or command.pose is not None
+    found = predictions.read(run, file, fps=command.fps, keep_points=keep)
     if not found:
         print(f"{file} holds no sequence")
     streamed = None
@@ -127,25 +141,50 @@ def _read(run: Any, file: str, command: Command) -> None:
         print(json.dumps(line), flush=True)
         if command.drawn:
             _draw(run, file, one, command)
+        if command.pose is not None:
+            _write_pose(run, file, one, pathlib.Path(command.pose))
+        if command.eaf is not None:
+            _write_eaf(run, file, one, command, command.eaf)
 
 
 def _read_stream(streamed: Any, rate: float, file: str, one: Any) -> None:
     text = ""
-    for written in streamed(one.clip, one.track.rate if one.track else float(video.RATE)):
+    for written in streamed(one.clip, one.rate):
         text += written.character
         at = round((written.frame + 1) / rate, 2)
         said = {"seconds": at, "confidence": round(written.confidence, 4), "text": text}
         print(json.dumps({"file": file, "sequence_id": one.name} | said), flush=True)
 
 
+def _name(file: str, one: Any) -> str:
+    """A name for what is written about a clip, without a suffix."""
+    parts = pathlib.Path(file).absolute().with_suffix("").parts[-2:]
+    if one.track is None and str(one.name) != file:
+        parts = (*parts, str(one.name))
+    return re.sub(r"[^\w.-]+", "-", "-".join(parts))
+
+
+def _write_pose(run: Any, file: str, one: Any, folder: pathlib.Path) -> None:
+    from aslx.predict import annotations
+
+    path = folder / f"{_name(file, one)}.pose"
+    annotations.write_pose(run.source, one, path)
+    print(f"written: {path}", file=sys.stderr)
+
+
+def _write_eaf(run: Any, file: str, one: Any, command: Command, path: str) -> None:
+    from aslx.predict import annotations
+
+    film = pathlib.Path(file) if video.is_video(file) else None
+    annotations.write_eaf(run if command.workdir else None, one, film, pathlib.Path(path))
+    print(f"written: {path}", file=sys.stderr)
+
+
 def _draw(run: Any, file: str, one: Any, command: Command) -> None:
     from aslx.predict import animation, reading_figure
 
     folder = epath.Path(command.drawings) if command.drawings else run.workdir / "drawings"
-    parts = pathlib.Path(file).absolute().with_suffix("").parts[-2:]
-    if one.track is None and str(one.name) != file:
-        parts = (*parts, str(one.name))
-    name = re.sub(r"[^\w.-]+", "-", "-".join(parts))
+    name = _name(file, one)
     if "length" not in run.source.reads:
         reading_figure.image(run, one.clip, one.answer, folder / f"{name}.png")
         return

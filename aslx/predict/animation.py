@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from aslx.figures import drawing
-from aslx.predict import reading_figure
+from aslx.predict import predictions, reading_figure
 from aslx.readers import video
 from aslx.storage import files
 
@@ -28,7 +28,7 @@ def skeleton(reading: reading_figure.Reading, path: files.Path) -> None:
 def overlay(
     reading: reading_figure.Reading,
     film: str | os.PathLike,
-    track: video.Track,
+    track: predictions.Tracked,
     fps: float | None,
     path: str | os.PathLike,
 ) -> None:

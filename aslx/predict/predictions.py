@@ -9,8 +9,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from aslx import errors
-from aslx.readers import file_kinds, video
+from aslx.readers import file_kinds, pose_files, video
 from aslx.schema import landmarks
+
+Tracked = video.Track | pose_files.Clip
 
 
 class Model(Protocol):
@@ -41,8 +43,13 @@ class Prediction:
     """The clip or image in the form of the model's `source`, for example f[T, N, 3]."""
     answer: Any
     """The model's answer; None if nothing was tracked, because the model is not asked then."""
-    track: video.Track | None = None
-    """The landmarks that were found in a video."""
+    track: Tracked | None = None
+    """The landmarks that were found in a video, or that a .pose file holds."""
+
+    @property
+    def rate(self) -> float:
+        """Frames per second; about those of Kaggle's clips where nothing tells them."""
+        return self.track.rate if self.track else float(video.RATE)
 
     @property
     def text(self) -> str:
@@ -60,9 +67,9 @@ def read(
     """Reads a file or an array with a run or an exported file: one prediction for each clip.
 
     A file is of the kind that the model was trained on (Kaggle's parquet, which may hold many
-    clips; a folder of keypoint frames, npy or npz; an image) or a video. `fps` is the number of
-    frames per second to take of a video; None takes all. With `keep_points` the `track` of a video
-    keeps all points for a drawing, and not only the points that the model reads.
+    clips, or a .pose file; a folder of keypoint frames, npy or npz; an image) or a video. `fps` is
+    the number of frames per second to take of a video; None takes all. With `keep_points` the
+    `track` of a video keeps all points, and not only the points that the model reads.
     An array is one clip or image: landmarks f[T, N, 3] of the N points that the model reads, or
     f[T, 543, 3] of all points (`landmarks.POINTS`), with NaN where the tracker lost a part;
     keypoints f[T, D]; or an image u8[H, W, C].
@@ -73,7 +80,7 @@ def read(
         found = [(None, _array(model.source, clips), None)]
     else:
         found = list(_file(model.source, os.fspath(clips), fps, keep_points))
-    blank = [  # Nothing to read, or a video without a hand.
+    blank = [  # Nothing to read, or a video or .pose file without a hand.
         model.source.blank(clip) or (track is not None and not track.hands.any())
         for _, clip, track in found
     ]
@@ -88,7 +95,7 @@ def read(
 
 def _file(
     source: Any, file: str, fps: float | None, keep_points: bool
-) -> Iterator[tuple[Any, np.ndarray, video.Track | None]]:
+) -> Iterator[tuple[Any, np.ndarray, Tracked | None]]:
     kind, moves = file_kinds.kind(file), "length" in source.reads
     if moves and video.is_video(file):
         if keep_points:
@@ -104,6 +111,10 @@ def _file(
         raise errors.BadInput(
             f"{file} {file_kinds.words(kind)}, and this model reads {' and '.join(takes)}"
         )
+    if kind == file_kinds.POSE:
+        posed = source.posed(file)
+        yield file, source.selected(posed.points), posed
+        return
     yield from ((*clip, None) for clip in source.clips(file))
 
 

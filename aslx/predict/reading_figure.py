@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 
 from aslx.figures import drawing, plots
 from aslx.inputs import model_inputs
+from aslx.predict import predictions
 from aslx.readers import video
 from aslx.runs import trained_run
 from aslx.schema import landmarks, vocab
@@ -97,9 +98,12 @@ class Reading:
         return "".join(c for at, c in self.letters if at <= frame)
 
 
-def read(run: trained_run.Run, clip: np.ndarray, answer: Any, track: video.Track | None) -> Reading:
+def read(
+    run: trained_run.Run, clip: np.ndarray, answer: Any, track: predictions.Tracked | None
+) -> Reading:
     """Asks a model of clips what its answer rests on. `answer` is None for a clip that was not
-    read. `track`, of a video, has more points than the model takes: they are drawn."""
+    read. `track`, of a film or a .pose file, has more points than the model takes: they are
+    drawn."""
     text, evidence, at = "", {}, np.zeros(0, np.float32)
     features: Any = run.cfg.features  # Of clips: they have points and moments.
     if answer is not None:

@@ -1,4 +1,5 @@
-"""Kaggle's asl-fingerspelling -> shards. It has csv files of phrases, and parquet of landmarks."""
+"""Kaggle's asl-fingerspelling -> shards. It has csv files of phrases, and parquet of landmarks; a
+csv may list .pose files instead."""
 
 import collections
 import dataclasses
@@ -10,7 +11,7 @@ import numpy as np
 
 from aslx import errors
 from aslx.prepare import beam_runner, options, phrase_clips, splits, spool, summary, workers
-from aslx.readers import csv_files, mending
+from aslx.readers import csv_files, mending, pose_files
 from aslx.schema import landmarks, vocab
 from aslx.storage import files, remote_files
 
@@ -69,9 +70,10 @@ class Fingerspelling(Options):
     """Kaggle's asl-fingerspelling, or anything in its layout, into TFRecord shards."""
 
     source: str
-    """The folder, or gs://..., of train.csv or supplemental_metadata.csv and the parquet that they
-    list. The alphabet is that of character_to_prediction_index.json in the folder or, without one,
-    the characters of the phrases."""
+    """The folder, or gs://..., of train.csv or supplemental_metadata.csv and the parquet or .pose
+    files that they list; of .pose files a csv needs path and phrase only, and may have
+    participant_id. The alphabet is that of character_to_prediction_index.json in the folder or,
+    without one, the characters of the phrases."""
 
     def prepare(self, scratch: files.Path) -> dict:
         source, run = options.source(self.source, self.out), self.runner(scratch)
@@ -123,7 +125,7 @@ def table(source: files.Path, asked: Options) -> list[phrase_clips.Row]:
         names = " and no ".join(wanted) or "csv left to read"
         raise errors.BadInput(f"{source} has no {names}: point --source at Kaggle's folder")
     alphabet = mapped(source)
-    lines, numbers, names = _lines(tables, (*_CLIP, "phrase"))
+    lines, numbers, names = _lines(tables, ("phrase",))
     if not lines:
         raise errors.BadInput(f"{' and '.join(map(str, tables))} list no sequence")
     of = zip(lines, numbers, strict=True)
@@ -152,23 +154,37 @@ def signers(source: pathlib.Path) -> dict[tuple[str, int], int]:
     """(path, sequence_id) -> the signer's number, for each clip in Kaggle's csv files; {} without
     such files."""
     tables = [source / name for name in (TRAIN, SUPPLEMENTAL) if files.exists(source / name)]
-    lines, numbers, _ = _lines(tables, _CLIP)
-    clips = [(line["path"], line.integer("sequence_id")) for line in lines]
+    lines, numbers, _ = _lines(tables, ())
+    clips = [(line["path"], _sequence_id(line)) for line in lines]
     return dict(zip(clips, numbers, strict=True))
 
 
 def _lines(
     tables: Sequence[files.Path], columns: Sequence[str]
 ) -> tuple[list[csv_files.Line], list[int], dict[int, str]]:
-    """All lines, the number of each line's signer, and the names of signers by their numbers."""
-    lines = [line for file in tables for line in csv_files.read(file, columns)]
-    return lines, *csv_files.signers([line["participant_id"] for line in lines])
+    """All lines of tables that have these columns and those of `_CLIP`, the number of each line's
+    signer, and the names of signers by their numbers. Where all paths are those of .pose files,
+    each of one clip, `path` alone must be there."""
+    lines = []
+    for file in tables:
+        some = [*csv_files.read(file, ("path", *columns))]
+        if not all(pose_files.is_pose(line["path"]) for line in some):
+            some = csv_files.read(file, (*_CLIP, *columns))
+        lines += some
+    return lines, *csv_files.signers([line.values.get("participant_id", "") for line in lines])
+
+
+def _sequence_id(line: csv_files.Line) -> int:
+    """The line's, or a function of its path alone."""
+    if "sequence_id" in line:
+        return line.integer("sequence_id")
+    return csv_files.number_of(line["path"])
 
 
 def _row(
     line: csv_files.Line, signer: int, names: Mapping[int, str], alphabet: vocab.Alphabet | None
 ) -> phrase_clips.Row:
-    path, sequence_id = line.path(), line.integer("sequence_id")
+    path, sequence_id = line.path(), _sequence_id(line)
     phrase = phrase_clips.phrase(line, f"{line.where}, sequence {sequence_id}", alphabet)
     written = line.values["phrase"]
     mended = [mending.SPACES] if line["phrase"] != written else []

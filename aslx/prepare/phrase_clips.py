@@ -1,20 +1,22 @@
-"""Clips of fingerspelling: lines of a csv, and the landmarks of their sequences in a parquet.
+"""Clips of fingerspelling: lines of a csv, and the landmarks of their sequences in a parquet or in
+.pose files.
 
 Functions take and answer values that can be pickled, for a process pool or another runner.
 """
 
 import dataclasses
 import os
+import pathlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
 from aslx import errors
-from aslx.readers import csv_files, parquet
+from aslx.readers import csv_files, parquet, pose_files
 from aslx.schema import landmarks, vocab
 
-NO_FRAMES = "no frames in the parquet"
+NO_FRAMES = "no frames in the file"
 NO_LANDMARK = "not one landmark in any frame"
 NO_PART = "signer and phrase fell into different parts"
 FEW_HANDS = "too few frames with a whole hand"
@@ -27,7 +29,7 @@ _INFINITY = 0x7C00  # Of IEEE 754 binary16; NaN lies above.
 class Row:
     """One line of a csv."""
 
-    path: str  # Of the parquet, relative to the source folder.
+    path: str  # Of the parquet or .pose file, relative to the source folder.
     sequence_id: int
     signer: int  # Kaggle's participant_id, -1 where it is unknown.
     phrase: str
@@ -116,15 +118,16 @@ def holds(line: csv_files.Line, phrase: str) -> tuple[tuple[int, int], ...]:
 def read(
     path: str | os.PathLike, rows: Sequence[Row], keep: Keep
 ) -> Iterator[tuple[Clip, np.ndarray]]:
-    """The clip of every row, with its landmarks float16[T, N, 3] from the parquet at `path`.
+    """The clip of every row, with its landmarks float16[T, N, 3] from the file at `path`.
 
     Clips come in the order of the file; the rows that it lacks come last. Sequences without a row
-    are skipped. BadInput as `parquet.read`, and where a value does not fit float16.
+    are skipped. BadInput as `parquet.read` or `pose_files.read`, and where a value does not fit
+    float16.
     """
     selection = landmarks.selection(keep.selection)
     hands = selection.part("right_hand"), selection.part("left_hand")
     waiting = {row.sequence_id: row for row in rows}
-    for found in parquet.read(path, selection):
+    for found in _sequences(path, rows, selection):
         if found.id in waiting:
             half_TN3 = half(found.points, selection, f"{path}, sequence {found.id}")
             lost_TN3 = _magnitudes(half_TN3) > _INFINITY
@@ -147,6 +150,19 @@ def read(
             yield dataclasses.replace(clip, dropped=keep.reason(clip)), half_TN3
     for row in waiting.values():
         yield Clip(row, dropped=NO_FRAMES), np.zeros((0, len(selection.points), 3), "<f2")
+
+
+def _sequences(
+    path: str | os.PathLike, rows: Sequence[Row], selection: landmarks.Selection
+) -> Iterator[parquet.Sequence]:
+    if not pose_files.is_pose(os.fspath(path)):
+        yield from parquet.read(path, selection)
+        return
+    if len(rows) > 1:
+        raise errors.BadInput(f"{path} is listed {len(rows)} times: a .pose file holds one clip")
+    clip = pose_files.read(pathlib.Path(path))
+    points_TN3 = clip.points[:, landmarks.ALL.indices(*selection.points)]
+    yield parquet.Sequence(rows[0].sequence_id, np.ascontiguousarray(points_TN3), clip.mended)
 
 
 def _magnitudes(half_TN3: np.ndarray) -> np.ndarray:

@@ -149,6 +149,11 @@ def signers(names: Sequence[str]) -> tuple[list[int], dict[int, str]]:
     return [numbers[name] for name in names], stands_for
 
 
+def number_of(name: str) -> int:
+    """A number of 56 bits for what has none, a function of the name alone."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:7])
+
+
 def _signer(name: str) -> tuple[int, bool]:
     """The number, and whether it stands for a name."""
     number = _integer(name) if name else UNKNOWN

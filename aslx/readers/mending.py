@@ -12,6 +12,12 @@ COMPOSED = "letters and accents apart in the phrase: taken together (Unicode's N
 TWICE = "frames that come twice: taken once"
 SPACES = "spaces at the ends of the phrase: left out"
 ZEROS = "zeros for a part that was lost: taken for missing"
+RESIZED = "a normalised size: depths put back to fractions of the picture's width"
+RESIZED_FROM_UNKNOWN = (
+    "a normalised size, and no note of the picture's width: depths moved back, of another scale"
+)
+MOVED = "hands whose depths do not begin at the wrist: moved there"
+TURNED = "hands that were normalised one by one, their wrists at rest: read as they are"
 
 
 def in_order(

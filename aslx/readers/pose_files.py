@@ -4,19 +4,22 @@ A file has the points of Holistic, or some of them; irises and world landmarks a
 stranger's file is held to `_MOST` bytes and `_MOST_FRAMES`, which take 2 GB at most.
 """
 
+import dataclasses
 import pathlib
 import struct
+from typing import Any
 
 import numpy as np
 
 from aslx import errors
+from aslx.readers import mending
 from aslx.schema import landmarks
 from aslx.storage import files
 
 _MOST = 256 << 20  # Bytes of a file: 15 minutes of 30 frames a second with all points.
 _MOST_FRAMES = 1 << 17  # 72 minutes; a file of one point has 16 bytes a frame, and a clip 6,500.
 _MOST_HEADER = 1 << 18  # Bytes; the header that names all points of Holistic has 15,000.
-_PARTS = {
+PARTS = {  # The components of Holistic.
     "FACE_LANDMARKS": "face",
     "LEFT_HAND_LANDMARKS": "left_hand",
     "POSE_LANDMARKS": "pose",
@@ -38,21 +41,60 @@ _POSE = (
     *("LEFT_EAR", "RIGHT_EAR", "MOUTH_LEFT", "MOUTH_RIGHT"),
     *(f"{side}_{limb}" for limb in _LIMBS for side in ("LEFT", "RIGHT")),
 )
-_NAMES = {"face": [str(i) for i in range(landmarks.PARTS["face"])], "pose": _POSE}
+_FACE = tuple(str(i) for i in range(landmarks.PARTS["face"]))
+NAMES = {  # Of each part's points, in the order of `landmarks.POINTS`.
+    "face": _FACE,
+    "left_hand": _HAND,
+    "pose": _POSE,
+    "right_hand": _HAND,
+}
 _POINTS = {  # A component and the name of its point -> the position in `landmarks.POINTS`.
     (component, name): landmarks.POINTS.index(f"{part}_{i}")
-    for component, part in _PARTS.items()
-    for i, name in enumerate(_NAMES.get(part, _HAND))
+    for component, part in PARTS.items()
+    for i, name in enumerate(NAMES[part])
 }
 _HANDS = {wrist: range(wrist, wrist + 21) for wrist in landmarks.ALL.indices(
     "left_hand_0", "right_hand_0")}  # fmt: skip
+_NEAR = 0.01  # Of the width: how near to half of it the depths of a resized clip are.
+_FAR = 0.01  # The depth of a wrist that was moved; MediaPipe's own are around 1e-6.
+_STILL = 1e-6  # Fractions of a picture by which the wrist of a hand that was turned moves.
 _BODIES = {0.1: struct.Struct("<HHH"), 0.2: struct.Struct("<fIH")}  # Rate, frames, people.
 
 
-def read(path: pathlib.Path) -> np.ndarray:
+class TooMany(errors.BadInput):
+    """More frames than are read."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Clip:
+    """The contents of a .pose file."""
+
+    points: np.ndarray
     """f32[T, 543, 3] in the order of `landmarks.POINTS`, NaN where a point was lost or is not in
-    the file: x and y are fractions of the picture's width and height, and the depth is the file's.
-    A hand's depth starts at its wrist, as MediaPipe's does, also where it was moved since.
+    the file: fractions of the picture's width and height, and depths, a hand's from its wrist."""
+    rate: float  # Frames per second.
+    width: int  # Pixels of the picture.
+    height: int
+    mended: tuple[str, ...] = ()  # What was undone, or cannot be, in words of `mending`.
+
+    @property
+    def seconds(self) -> np.ndarray:
+        """f64[T], since the first frame."""
+        return np.arange(len(self.points)) / self.rate
+
+    @property
+    def hands(self) -> np.ndarray:
+        """bool[T]: whether a hand was found."""
+        return np.asarray(np.isfinite(self.points[:, [*_HANDS]]).any((1, 2)))
+
+
+def is_pose(path: str) -> bool:
+    """Whether a name is that of a .pose file."""
+    return path.lower().endswith(".pose")
+
+
+def read(path: pathlib.Path) -> Clip:
+    """The clip of a file.
 
     BadInput names what is missing, damaged, too large, empty or of another body model."""
     with files.given(path):
@@ -62,38 +104,70 @@ def read(path: pathlib.Path) -> np.ndarray:
                 f"{path} has {size >> 20} MiB, and at most {_MOST >> 20} are read: cut it"
             )
         raw = path.read_bytes()
-    header, start = _header(path, raw)
+    return parsed(raw, str(path))
+
+
+def parsed(raw: bytes, name: str, most: int = _MOST_FRAMES) -> Clip:
+    """The clip in the bytes of a file that errors call `name`, of at most `most` frames; BadInput
+    as `read`."""
+    header, start = _header(name, raw)
     places, count = {}, 0  # Position in the file -> in `landmarks.POINTS`.
     for component in header.components:
-        for i, name in enumerate(component.points, count):
-            if (place := _POINTS.get((component.name, name))) is not None:
+        for i, point in enumerate(component.points, count):
+            if (place := _POINTS.get((component.name, point))) is not None:
                 places[i] = place
         count += len(component.points)
     if not places:
         found = ", ".join(c.name[:40] for c in header.components[:5]) or "nothing"
         raise errors.BadInput(
-            f"{path} holds {found}: the points of MediaPipe Holistic are wanted, "
-            f"{', '.join(_PARTS)}, or some of them"
+            f"{name} holds {found}: the points of MediaPipe Holistic are wanted, "
+            f"{', '.join(PARTS)}, or some of them"
         )
     kinds = {c.format for c in header.components}
     if kinds != {"XYZC"}:
-        raise errors.BadInput(f"{path} has the values {min(kinds)[:9]} of a point, not XYZC")
+        raise errors.BadInput(f"{name} has the values {min(kinds)[:9]} of a point, not XYZC")
     width, height = header.dimensions.width, header.dimensions.height
     if not width or not height:
-        raise errors.BadInput(f"{path} is of a picture of {width} x {height} pixels: it has none")
-    values_TP3, seen_TP = _body(path, raw, start, round(header.version, 3), count)
+        raise errors.BadInput(f"{name} is of a picture of {width} x {height} pixels: it has none")
+    rate, values_TP3, seen_TP = _body(name, raw, start, round(header.version, 3), count, most)
     chosen = [*places]
     kept_TP = seen_TP[:, chosen] & np.isfinite(values_TP3[:, chosen]).all(-1)
     clip_TN3 = np.full((len(values_TP3), len(landmarks.POINTS), 3), np.nan, np.float32)
     clip_TN3[:, [*places.values()]] = np.where(
         kept_TP[..., None], values_TP3[:, chosen] / np.array([width, height, 1], np.float32), np.nan
     )
+    mended = _mend(clip_TN3, width, header.dimensions.depth)
+    usual = float(rate) if 1 <= rate <= 240 else 30.0  # As films that tell no rate.
+    return Clip(clip_TN3, usual, width, height, mended)
+
+
+def _mend(clip_TN3: np.ndarray, width: int, depth: int) -> tuple[str, ...]:
+    """Undoes, in place, what normalisation did to depths; answers what was done.
+
+    `pose_format.utils.generic.normalize_pose_size` scales x, y and z alike and moves all three by
+    half of the new width. A depth was a fraction of the old width, which some tools, and not
+    pose-format's own, note as the header's depth."""
+    depths_TN = clip_TN3[..., 2]
+    found = depths_TN[np.isfinite(depths_TN)]
+    mended = ()
+    if len(found) and abs(float(np.median(found)) - width / 2) < _NEAR * width:
+        depths_TN -= width / 2
+        depths_TN *= depth / width if depth else 1
+        mended = (mending.RESIZED if depth else mending.RESIZED_FROM_UNKNOWN,)
     for wrist, hand in _HANDS.items():
-        clip_TN3[:, hand, 2] -= clip_TN3[:, wrist, None, 2]
-    return clip_TN3
+        begins_T = np.nan_to_num(depths_TN[:, wrist])
+        if np.abs(begins_T).max() > _FAR:
+            depths_TN[:, hand] -= begins_T[:, None]
+            mended = mended or (mending.MOVED,)
+        wrists, tips = (clip_TN3[:, at, :2] for at in (wrist, wrist + 12))
+        seen = np.isfinite(wrists).all(-1)
+        still, moves = (np.ptp(x[seen], 0).max() if seen.sum() > 1 else 0 for x in (wrists, tips))
+        if still < _STILL < moves:
+            mended = (*mended, mending.TURNED)
+    return tuple(dict.fromkeys(mended))
 
 
-def _header(path: pathlib.Path, raw: bytes):
+def _header(name: str, raw: bytes) -> tuple[Any, int]:
     """pose-format's header, and where it ends in `raw`."""
     from pose_format import pose_header  # Of an extra, so not imported with the module.
     from pose_format.utils import reader
@@ -103,37 +177,35 @@ def _header(path: pathlib.Path, raw: bytes):
     try:
         found = pose_header.PoseHeader.read(source)
     except (struct.error, TypeError, ValueError) as error:
-        raise errors.BadInput(f"{path} is damaged, or no .pose file: {error}") from error
+        raise errors.BadInput(f"{name} is damaged, or no .pose file: {error}") from error
     return found, source.read_offset
 
 
 def _body(
-    path: pathlib.Path, raw: bytes, start: int, version: float, points: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """f32[T, P, 3] in pixels and bool[T, P], whether a point was found."""
+    name: str, raw: bytes, start: int, version: float, points: int, most: int
+) -> tuple[float, np.ndarray, np.ndarray]:
+    """Frames per second, f32[T, P, 3] in pixels and bool[T, P], whether a point was found."""
     if version not in _BODIES:
         raise errors.BadInput(
-            f"{path} is a .pose file of version {version:.4}, and {' and '.join(map(str, _BODIES))}"
+            f"{name} is a .pose file of version {version:.4}, and {' and '.join(map(str, _BODIES))}"
             " are read: write it again with a new pose-format"
         )
     counts, frame = _BODIES[version], 16 * points
     first = start + counts.size
     if first > len(raw):
-        raise errors.BadInput(f"{path} is cut off: it ends with its header")
-    _, frames, people = counts.unpack_from(raw, start)
+        raise errors.BadInput(f"{name} is cut off: it ends with its header")
+    rate, frames, people = counts.unpack_from(raw, start)
     if people != 1:
-        raise errors.BadInput(f"{path} shows {people} people, and one is wanted")
+        raise errors.BadInput(f"{name} shows {people} people, and one is wanted")
     there, over = divmod(len(raw) - first, frame)
     if version == 0.1:  # Its count has 16 bits, and the file's length tells the rest.
         frames += max(there - frames, 0) >> 16 << 16
     if over or there != frames:
-        raise errors.BadInput(f"{path} is cut off or damaged: {there} frames of {frames} are there")
-    if frames > _MOST_FRAMES:
-        raise errors.BadInput(
-            f"{path} has {frames} frames, and at most {_MOST_FRAMES} are read: cut it"
-        )
+        raise errors.BadInput(f"{name} is cut off or damaged: {there} frames of {frames} are there")
+    if frames > most:
+        raise TooMany(f"{name} has {frames} frames, and at most {most} are read: cut it")
     if not frames:
-        raise errors.BadInput(f"{path} has no frames")
+        raise errors.BadInput(f"{name} has no frames")
     values = np.frombuffer(raw, "<f4", 4 * points * frames, first)
     xyz, confidence = np.split(values, [3 * points * frames])
-    return xyz.reshape(frames, points, 3), confidence.reshape(frames, points) > 0
+    return rate, xyz.reshape(frames, points, 3), confidence.reshape(frames, points) > 0

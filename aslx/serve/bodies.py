@@ -1,7 +1,7 @@
 """Turns the bodies of strangers' requests into clips for the model, or refuses them in one line.
 
-JSON and msgpack have the same form, `Clip`; parquet has Kaggle's. A number may be null or NaN: the
-tracker lost the point.
+JSON and msgpack have the same form, `Clip`; parquet has Kaggle's, and .pose that of pose-format. A
+number may be null or NaN: the tracker lost the point.
 """
 
 import dataclasses
@@ -13,9 +13,16 @@ import numpy as np
 import pydantic
 from PIL import Image
 
-from aslx import errors
+from aslx import cli, errors
 from aslx.export.exported import About
-from aslx.readers import images, parquet, parquet_bounds, parquet_rows, sign_parquet
+from aslx.readers import (
+    images,
+    parquet,
+    parquet_bounds,
+    parquet_rows,
+    pose_files,
+    sign_parquet,
+)
 from aslx.schema import landmarks
 from aslx.serve import packed, refusals
 from aslx.serve.limits import Limits
@@ -23,9 +30,10 @@ from aslx.serve.refusals import Refused
 
 JSON, MSGPACK = "application/json", "application/msgpack"
 PARQUET, PNG, JPEG = "application/vnd.apache.parquet", "image/png", "image/jpeg"
+POSE = "application/pose"  # As the group that keeps the format serves its files.
 _TAKES = {
-    "columns": (JSON, MSGPACK, PARQUET),
-    "frames": (JSON, MSGPACK, PARQUET),
+    "columns": (JSON, MSGPACK, PARQUET, POSE),
+    "frames": (JSON, MSGPACK, PARQUET, POSE),
     "keypoints": (JSON, MSGPACK),
     "image": (PNG, JPEG),
 }
@@ -107,7 +115,7 @@ def takes(about: About) -> tuple[str, ...]:
 
 def is_large(body: bytes, kind: str) -> bool:
     """Whether to parse a body alone: parsed numbers take many times the bytes of their text."""
-    return len(body) > _LARGE or kind == PARQUET
+    return len(body) > _LARGE or kind in (PARQUET, POSE)
 
 
 def clips(body: bytes, kind: str, about: About, limits: Limits) -> Clips:
@@ -118,6 +126,8 @@ def clips(body: bytes, kind: str, about: About, limits: Limits) -> Clips:
         return [(None, _image(body, about.shape))]
     if kind == PARQUET:
         return _parquet(body, about, limits)
+    if kind == POSE:
+        return _pose(body, about, limits)
     clip = parsed(Clip, body, kind)
     check_frames(len(clip.frames), limits)
     return [(None, Columns(about, clip.columns).rows(clip.frames))]
@@ -176,6 +186,22 @@ def _wide(body: bytes, about: About, bounds: parquet_bounds.Bounds, limits: Limi
             raise Refused(413, f"more than {SEQUENCES} sequences in a parquet")
         found.append((sequence.id, pack(sequence.points)))
     return found
+
+
+def _pose(body: bytes, about: About, limits: Limits) -> Clips:
+    try:
+        found = pose_files.parsed(body, "the body", limits.frames)
+    except pose_files.TooMany as error:
+        raise Refused(413, str(error)) from None
+    except errors.BadInput as error:
+        raise Refused(422, str(error)) from None
+    except ModuleNotFoundError:
+        raise Refused(415, f"this server reads no .pose: {cli.installing('pose')}") from None
+    if about.kind == "frames":
+        return [(None, found.points)]
+    selection = about.selection
+    points_TN3 = found.points[:, landmarks.ALL.indices(*selection.points)]
+    return [(None, landmarks.columns(points_TN3))]
 
 
 def _image(body: bytes, shape: tuple[int, ...]) -> np.ndarray:

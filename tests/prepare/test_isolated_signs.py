@@ -178,7 +178,7 @@ def test_what_is_left_out_put_right_or_the_same_is_told(tmp_path):
     assert report["duplicates"]["with another label"] == 2
     text = class_dataset.Options.text(report)
     for words in (
-        "left out 1: no frames in the parquet", "left out 1: not one landmark in any frame",
+        "left out 1: no frames in the file", "left out 1: not one landmark in any frame",
         "1 clip had frames out of order: sorted", "longest clip: 3 frames", "exact duplicates: 1",
     ):  # fmt: skip
         assert words in text

@@ -1,15 +1,19 @@
 """A folder of films, and a csv of their phrases, becomes Kaggle's layout."""
 
 import pathlib
+import shutil
 
 import numpy as np
 import pytest
 
 from aslx.data import records
 from aslx.prepare import __main__ as prepare
-from aslx.readers import parquet
+from aslx.readers import csv_files, parquet, pose_files
 from aslx.schema import landmarks
 from tests import person
+
+Elan = pytest.importorskip("pympi.Elan")
+pytest.importorskip("pose_format")
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +43,7 @@ def test_films_and_their_phrases_become_what_fingerspelling_takes(run, source, t
     assert result["hands"] == track.hands.sum() and result["frames"] == len(track.values) + 6
     assert said[0].startswith("left out: broken.mov: ") and "no video" in said[0]
     assert said[1].startswith("left out: gone.mp4: there is no file")
+    assert result["clips"] == 2
     made = out / "train_landmarks" / "alice" / "one.mp4.parquet"
     (sequence,) = parquet.read(made, landmarks.ALL)
     np.testing.assert_array_equal(sequence.points, track.points)
@@ -92,3 +97,73 @@ def test_a_csv_that_cannot_be_is_found_before_any_film_is_read(run, text, words,
     (source / "phrases.csv").write_text(text)
     assert words in run(prepare, "video", "--source", source, "--out", out).refusal()
     assert not out.exists() and [path.name for path in films.iterdir()] == ["wall.mp4"]
+
+
+def _eaf(path, spans, media=None, tier="spelling"):
+    eaf = Elan.Eaf(author="")
+    eaf.add_tier(tier, part="Ada")
+    for begin, end, text in spans:
+        eaf.add_annotation(tier, begin, end, text)
+    if media:
+        eaf.add_linked_file(f"file:///D:/elsewhere/{media}", None, "video/mp4")
+    eaf.to_file(path)
+    return path
+
+
+def test_every_annotation_of_a_film_becomes_a_clip(run, film, track, tmp_path):
+    source, out, poses = (tmp_path / name for name in ("source", "kaggle", "poses"))
+    (source / "a").mkdir(parents=True)
+    shutil.copy(film, source / "a" / "film.mp4")
+    half = round(float(track.seconds[-1]) * 500)
+    spans = [(half, 2 * half, "lo"), (0, half, "hel"), (10**6, 10**6 + 500, "late")]
+    _eaf(source / "a" / "notes.eaf", spans, "film.mp4")
+    words = ("video", "--source", source, "--out", out, "--tier", "spelling", "--pose", poses)
+    done = run(prepare, *words)
+    result = done.last()
+    assert (result["made"], result["clips"], result["left_out"]) == (1, 2, 1), done.err
+    assert "film.mp4 from 1000.000 to 1000.500 s: the film ends before" in done.out
+    table = list(csv_files.read(out / "train.csv", ("path", "phrase")))
+    assert [(line["phrase"], line["participant_id"]) for line in table] == [
+        ("hel", "Ada"),
+        ("lo", "Ada"),
+    ]
+    clips = {
+        found.id: found.points for found in parquet.read(out / table[0]["path"], landmarks.ALL)
+    }
+    first, second = (clips[line.integer("sequence_id")] for line in table)
+    begun = int((track.seconds < half / 1000).sum())
+    np.testing.assert_array_equal(first, track.points[:begun])
+    np.testing.assert_array_equal(second, track.points[begun : begun + len(second)])
+    assert len(first) > 3 and len(second) > 3
+    posed = pose_files.read(poses / "a" / "film.mp4.pose")
+    np.testing.assert_allclose(posed.points, track.points, rtol=1e-6)
+    assert (posed.width, posed.height) == (track.width, track.height)
+    assert run(prepare, *words).last()["stood"] == 1
+    _eaf(source / "a" / "notes.eaf", spans[:2], "film.mp4")
+    assert "was made otherwise" in run(prepare, *words).refusal()
+
+
+def test_annotations_that_cannot_be_are_said_before_any_film_is_read(run, tmp_path):
+    source, out = tmp_path / "source", tmp_path / "out"
+    source.mkdir()
+
+    def refusal() -> str:
+        words = ("video", "--source", source, "--out", out, "--tier", "spelling")
+        return run(prepare, *words).refusal()
+
+    assert "holds no .eaf file" in refusal()
+    path = _eaf(source / "x.eaf", [(0, 500, "a")], "../../secret.mp4")
+    assert "x.eaf is about secret.mp4, and no such film lies beside it" in refusal()
+    (source / "x.mp4").touch()
+    _eaf(path, [(0, 500, "a"), (500, 900, "b")], tier="gloss")
+    assert "x.eaf has no tier 'spelling'; it has 'default', 'gloss'" in refusal()
+    _eaf(path, [])
+    assert "the tier 'spelling' of 1 .eaf files has no text" in refusal()
+    _eaf(path, [(0, 500, "a"), (0, 500, "b")])
+    assert "two texts from this moment to the same" in refusal()
+    (source / "x.mp4").unlink()
+    (tmp_path / "far.mp4").touch()
+    (source / "x.mp4").symlink_to(tmp_path / "far.mp4")
+    _eaf(path, [(0, 500, "a")])
+    assert "x.mp4 is a link that leads out of" in refusal()
+    assert not out.exists()

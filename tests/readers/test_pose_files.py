@@ -7,8 +7,9 @@ import pytest
 
 from aslx import errors
 from aslx.inputs import input_kinds
-from aslx.readers import pose_files
+from aslx.readers import mending, pose_files, pose_writing
 from aslx.schema import landmarks
+from tests import posed
 
 pose_format = pytest.importorskip("pose_format")
 WHOLE, REDUCED = "6fb01565da31c5500d1ef2cd2906b06b.pose", "mediapipe.pose"
@@ -39,7 +40,7 @@ def _file(
 
 
 def test_points_are_fractions_of_the_picture_and_depth_starts_at_the_wrist(tmp_path):
-    clip_TN3 = pose_files.read(_file(tmp_path))
+    clip_TN3 = pose_files.read(_file(tmp_path)).points
     assert clip_TN3.shape == (2, 543, 3) and clip_TN3.dtype == np.float32
     i = np.arange(21)
     hand = clip_TN3[1, RIGHT : RIGHT + 21]
@@ -50,7 +51,7 @@ def test_points_are_fractions_of_the_picture_and_depth_starts_at_the_wrist(tmp_p
 @pytest.mark.parametrize("name", [WHOLE, REDUCED])
 def test_samples_are_read_as_by_the_formats_own_package(shared, name):
     path = shared / "pose_files" / name
-    clip_TN3 = pose_files.read(path)
+    clip_TN3 = pose_files.read(path).points
     pose = pose_format.Pose.read(path.read_bytes())
     size = pose.header.dimensions
     of = {RIGHT + 8: ("RIGHT_HAND_LANDMARKS", "INDEX_FINGER_TIP"), NOSE: ("POSE_LANDMARKS", "NOSE")}
@@ -66,7 +67,7 @@ def test_samples_are_read_as_by_the_formats_own_package(shared, name):
 
 
 def test_a_lost_hand_is_nan_in_all_of_its_points(shared):
-    clip_TN3 = pose_files.read(shared / "pose_files" / REDUCED)
+    clip_TN3 = pose_files.read(shared / "pose_files" / REDUCED).points
     lost = np.isnan(clip_TN3[:, RIGHT : RIGHT + 21])
     assert 0 < lost.mean() < 1
     assert (lost.all((1, 2)) == lost.any((1, 2))).all()
@@ -88,7 +89,7 @@ def test_version_0_1_may_have_more_frames_than_its_count_can_tell(tmp_path):
     hand = {"RIGHT_HAND_LANDMARKS": ["WRIST"]}
     body = struct.pack("<HHH", 25, 3, 1) + np.ones(4 * frames, "<f4").tobytes()
     path = _file(tmp_path, hand, version=0.1, body=body)
-    assert len(pose_files.read(path)) == frames
+    assert len(pose_files.read(path).points) == frames
 
 
 FAULTS = {
@@ -152,3 +153,54 @@ def test_a_model_of_landmarks_takes_a_pose_file(shared):
     ((name, clip_TN3),) = source.clips(str(shared / "pose_files" / REDUCED))
     assert clip_TN3.shape == (170, len(landmarks.HOLISTIC130.points), 3)
     assert str(name).endswith(REDUCED) and np.isfinite(clip_TN3).any()
+
+
+@pytest.mark.parametrize("depth", [640, 0])
+def test_a_normalised_size_is_said_and_undone_where_the_header_tells(tmp_path, depth):
+    from pose_format.utils import generic
+
+    whole = tmp_path / "whole.pose"
+    pose_writing.write(whole, posed.clip(8), 25.0, 640, 480)
+    pose = pose_format.Pose.read(whole.read_bytes())
+    scale = (
+        1
+        / np.linalg.norm(np.diff(pose.body.data[:, 0, [11, 12], :3], axis=1)[:, 0], axis=-1).mean()
+    )  # As `normalize` divides by the distance of the shoulders.
+    pose.normalize(generic.pose_normalization_info(pose.header))
+    generic.normalize_pose_size(pose, 500)
+    pose.header.dimensions.depth = depth
+    with (tmp_path / "small.pose").open("wb") as f:
+        pose.write(f)
+    found, before = (pose_files.read(tmp_path / name) for name in ("small.pose", "whole.pose"))
+    right = slice(RIGHT, RIGHT + 21)
+    width = depth or 500
+    np.testing.assert_allclose(
+        found.points[:, right, 2],
+        before.points[:, right, 2] * scale * 200 * width / 500,
+        atol=2e-4,
+    )
+    assert abs(np.nanmedian(found.points[..., 2])) < 1  # A float16 of 250 has steps of 0.125.
+    assert found.mended == (mending.RESIZED if depth else mending.RESIZED_FROM_UNKNOWN,)
+    assert before.mended == ()
+
+
+def test_the_samples_that_were_normalised_are_said_to_be(shared):
+    folder = shared / "pose_files"
+    assert pose_files.read(folder / WHOLE).mended == ()
+    assert pose_files.read(folder / REDUCED).mended == (mending.RESIZED,)
+    turned = pose_files.read(folder / "mediapipe_hand_normalized.pose")
+    assert turned.mended == (mending.MOVED, mending.TURNED)
+
+
+def test_a_hand_without_its_wrist_keeps_its_depths(tmp_path):
+    fingers = {"RIGHT_HAND_LANDMARKS": pose_files.NAMES["right_hand"][1:]}
+    points = pose_files.read(_file(tmp_path, fingers)).points
+    np.testing.assert_allclose(points[0, RIGHT + 1 : RIGHT + 21, 2], 5 + np.arange(20))
+
+
+def test_a_rate_that_cannot_be_is_taken_for_a_usual_one(tmp_path):
+    whole = _file(tmp_path).read_bytes()
+    for rate in (0.0, -1.0, float("nan"), float("inf"), 1e9):
+        body = struct.pack("<f", rate) + whole[-(6 + 2 * 21 * 16) :]
+        assert pose_files.read(_file(tmp_path, body=body)).rate == 30.0
+    assert pose_files.read(_file(tmp_path)).rate == 25.0

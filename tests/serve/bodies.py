@@ -12,7 +12,7 @@ import pyarrow as pa
 from pyarrow import parquet as pq
 
 JSON, MSGPACK = "application/json", "application/msgpack"
-PARQUET = "application/vnd.apache.parquet"
+PARQUET, POSE = "application/vnd.apache.parquet", "application/pose"
 SIZE = 7_900_000  # Bytes: just below the server's limit.
 
 

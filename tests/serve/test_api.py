@@ -1,6 +1,7 @@
 """POST /api/transcribe: its inputs, its answers, and its refusals."""
 
 import json
+import sys
 
 import msgpack
 import numpy as np
@@ -8,9 +9,12 @@ import pandas as pd
 import pytest
 import requests
 
+from aslx.export import exported
 from aslx.runs import evaluator
-from tests import processes
-from tests.serve.bodies import JSON, MSGPACK, PARQUET
+from aslx.schema import landmarks
+from aslx.serve import bodies, limits, refusals
+from tests import posed, processes
+from tests.serve.bodies import JSON, MSGPACK, PARQUET, POSE
 from tests.serve.conftest import as_json
 
 
@@ -55,6 +59,47 @@ def test_a_clip_has_one_answer_in_every_format_and_order_of_columns(trained, ser
     other = {"columns": ["frame", *columns[::-1]], "frames": [[7, *row[::-1]] for row in rows]}
     assert one(post(server, json.dumps(other))) == expected
     assert one(post(server, msgpack.packb(other), MSGPACK)) == expected
+
+
+def test_a_pose_file_has_the_answer_of_its_array(trained, server, tmp_path):
+    selection = trained.run.source.selection
+    for clip in trained.clips[:5]:
+        clip_TN3 = posed.from_wrists(selection.from_columns(clip), selection)
+        path = posed.write(tmp_path / "a.pose", clip_TN3, selection, (1024, 1024))
+        rows = as_json(landmarks.columns(clip_TN3))
+        expected = one(post(server, json.dumps({"frames": rows})))
+        assert one(post(server, path.read_bytes(), POSE)) == expected and expected["text"]
+
+
+def test_a_pose_file_that_cannot_be_read_is_refused(server, tmp_path):
+    whole = posed.write(tmp_path / "a.pose", posed.clip(101)).read_bytes()
+    other = whole.replace(b"_LANDMARKS", b"_LANDMARKZ")
+    cases = {
+        whole[:-1]: "cut off or damaged",
+        whole[:99]: "is damaged",
+        other: "Holistic are wanted",
+    }
+    for body, words in cases.items():
+        response = post(server, body, POSE)
+        assert response.status_code == 422 and words in response.json()["detail"]
+        assert "\n" not in response.json()["detail"]
+    assert post(server, whole, POSE).status_code == 200
+    # A point a frame has 16 bytes, and the clip would have 6,500.
+    nose = landmarks.Selection("nose", ("pose_0",))
+    path = posed.write(tmp_path / "b.pose", np.ones((10**5, 1, 3)), nose)
+    response = post(server, path.read_bytes(), POSE)
+    assert response.status_code == 413 and "at most 2000 are read" in response.json()["detail"]
+
+
+def test_a_server_without_the_extra_says_how_to_get_it(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "pose_format", None)
+    whole = posed.write(tmp_path / "a.pose", posed.clip(3)).read_bytes()
+    about = exported.open_reader().about
+    with pytest.raises(
+        refusals.Refused, match=r"this server reads no \.pose: pip install"
+    ) as found:
+        bodies.clips(whole, POSE, about, limits.Limits())
+    assert found.value.status == 415
 
 
 def test_confidences_are_probabilities_of_the_characters(trained, server):
