@@ -30,7 +30,7 @@ from aslx.serve.refusals import Refused
 
 JSON, MSGPACK = "application/json", "application/msgpack"
 PARQUET, PNG, JPEG = "application/vnd.apache.parquet", "image/png", "image/jpeg"
-POSE = "application/pose"  # As the group that keeps the format serves its files.
+POSE = "application/pose"
 _TAKES = {
     "columns": (JSON, MSGPACK, PARQUET, POSE),
     "frames": (JSON, MSGPACK, PARQUET, POSE),
