@@ -20,11 +20,13 @@ BUG, BAD_INPUT, TEMPORARY, INTERRUPTED, TERMINATED = 1, 2, 75, 130, 143
 # installs torch.
 EXTRAS = {
     "": ("torch",),
+    "aim": ("aim",),
     "beam": ("apache_beam",),
     "bench": ("keras", "psutil"),
     "export": ("ai_edge_litert", "flatbuffers", "tensorflow"),
     "gcs": ("gcsfs",),
     "gpu-compile": ("jax_cuda13_plugin",),
+    "mlflow": ("mlflow",),
     "pose": ("pose_format",),
     "pretrained": ("h5py", "safetensors"),
     "serve": (
@@ -33,6 +35,7 @@ EXTRAS = {
     ),
     "texts": ("wordfreq",),
     "tpu": ("libtpu",),
+    "wandb": ("wandb",),
 }
 # The device files of TPU chips.
 TPUS = ("/dev/accel*", "/dev/vfio/[0-9]*")
