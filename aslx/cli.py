@@ -26,6 +26,7 @@ EXTRAS = {
     "export": ("ai_edge_litert", "flatbuffers", "tensorflow"),
     "gcs": ("gcsfs",),
     "gpu-compile": ("jax_cuda13_plugin",),
+    "hub": ("huggingface_hub",),
     "mlflow": ("mlflow",),
     "pose": ("pose_format",),
     "pretrained": ("h5py", "safetensors"),

@@ -16,7 +16,7 @@ class Command:
     """Writes a run's best checkpoint as a TFLite file and as Kaggle's submission."""
 
     workdir: str
-    """A directory that aslx.train wrote."""
+    """A directory that aslx.train wrote, or hf://OWNER/NAME."""
     out: str = ""
     """The folder to write; by default WORKDIR/export."""
     track: tracking.Kind | None = None

@@ -20,7 +20,7 @@ from aslx import errors
 from aslx.checkpoints import checkpoint_scores
 from aslx.decode import decoding_options
 from aslx.export import comparison, conversion, exports
-from aslx.storage import files
+from aslx.storage import files, hub
 
 MAX_ZIP = 40 * 2**20  # Bytes: Kaggle refuses a model over 40 MB.
 _ZIP = "submission.zip"
@@ -84,6 +84,7 @@ def export_run(workdir: str | files.Path, out: str = "", options: Options = Opti
     files, if the split to compare on is missing (clips=0 compares nothing), or if the competition
     would refuse the size.
     """
+    workdir = hub.local(workdir)
     folder = epath.Path(out or f"{workdir}/export")
     lengths = sorted({n for n in options.web_frames if n > 0})
     if not lengths or lengths != list(options.web_frames):

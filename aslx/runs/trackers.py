@@ -2,6 +2,7 @@
 WANDB_MODE, WANDB_PROJECT, MLFLOW_TRACKING_URI, MLFLOW_EXPERIMENT_NAME, or by `aim init`."""
 
 import html
+import logging
 import os
 import pathlib
 import time
@@ -142,6 +143,8 @@ class _Aim:
     def __init__(self, id: str, ours: str, workdir: files.Path, config: dict[str, Any] | None):
         import aim
 
+        # It warns of other writers: the run directory has one.
+        logging.getLogger("aim.sdk.lock_manager").setLevel(logging.ERROR)
         self._aim = aim
         self._repo = repo = aim.Repo.default_repo(init=True)
         if id and id not in repo.list_all_runs():

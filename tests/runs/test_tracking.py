@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import sqlite3
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -12,7 +13,7 @@ from aslx import errors
 from aslx.export import __main__ as export
 from aslx.runs import tracking
 from aslx.train import logs
-from tests import tiny
+from tests import processes, tiny
 
 UNKNOWN = "0123456789abcdef0123456789abcdef"
 
@@ -149,6 +150,10 @@ def test_a_run_in_aim_has_all_and_goes_on_when_it_resumes_unless_its_id_is_gone(
     aim = pytest.importorskip("aim")
     id = trained(train, dataset, tmp_path / "run", "aim", 1)
     assert trained(train, dataset, tmp_path / "run", "aim", 2) == id
+    # As `aim up` does, which shows the runs.
+    processes.run(
+        [pathlib.Path(sys.executable).with_name("aim"), "storage", "reindex", "-y"], there
+    )
     run = aim.Repo(str(there)).get_run(id)
     names = {metric.name for metric in run.metrics()}
     assert {"loss", "score"} <= names and run["config", "optim", "peak_lr"] == 0.001
