@@ -1,11 +1,11 @@
 """The files of one export in their runtimes, on one core: same texts, and the time for a clip.
 
-python -m aslx.export --workdir RUN --format tflite stablehlo onnx saved_model
+python -m aslx.export --workdir RUN --format stablehlo saved_model
 python -m benchmarks.runtimes --workdir RUN [--clips 200]
 
 A line a runtime has the share of the clips whose text is TFLite's, and milliseconds of CPU time:
-the median and the 95th percentile. Each file is run once before it is timed; JAX compiles its program
-anew for each length of clip, so those times are of clips padded with NaN to one length.
+the median and the 95th percentile. Each file is run once before it is timed; JAX compiles its
+program anew for each length of clip, so those times are of clips padded with NaN to one length.
 """
 
 import dataclasses
@@ -50,15 +50,6 @@ def stablehlo(data: bytes) -> Runner:
     return lambda inputs: np.asarray(program.call(inputs))
 
 
-def onnx(data: bytes) -> Runner:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-    return lambda inputs: np.asarray(session.run(["outputs"], {"inputs": inputs})[0])
-
-
 def saved_model(data: bytes) -> Runner:
     import tensorflow as tf
 
@@ -72,7 +63,6 @@ def saved_model(data: bytes) -> Runner:
 RUNTIMES: dict[str, Callable[[bytes], Runner]] = {
     "model.tflite": tflite,
     "model.stablehlo": stablehlo,
-    "model.onnx": onnx,
     "saved_model.zip": saved_model,
 }
 
