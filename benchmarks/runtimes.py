@@ -4,8 +4,9 @@ python -m aslx.export --workdir RUN --format stablehlo saved_model
 python -m benchmarks.runtimes --workdir RUN [--clips 200]
 
 A line a runtime has the share of the clips whose text is TFLite's, and milliseconds of CPU time:
-the median and the 95th percentile. Each file is run once before it is timed; JAX compiles its
-program anew for each length of clip, so those times are of clips padded with NaN to one length.
+the median and the 95th percentile. Each file is run once before it is timed; JAX and
+TensorFlow compile the program anew for each length of clip, so their times are of clips padded with
+NaN to one length.
 """
 
 import dataclasses
@@ -83,7 +84,7 @@ def main() -> None:
         path = pathlib.Path(command.workdir, "export", name)
         if not path.is_file():
             continue
-        texts, seconds = read(run, runtime(path.read_bytes()), clips, name == "model.stablehlo")
+        texts, seconds = read(run, runtime(path.read_bytes()), clips, name != "model.tflite")
         expected = expected or texts
         print(
             json.dumps(
@@ -102,14 +103,16 @@ def main() -> None:
         )
 
 
+def padded(clips: list[np.ndarray]) -> list[np.ndarray]:
+    """Clips of one length: NaN is a frame in which nothing was tracked, which features leave out."""
+    most = max(map(len, clips))
+    return [np.pad(x, [(0, most - len(x)), (0, 0)], constant_values=np.nan) for x in clips]
+
+
 def read(run, answer: Runner, clips: list[np.ndarray], pad: bool) -> tuple[list[str], list[float]]:
     """The texts of clips, and the seconds of CPU time that each took."""
     texts, seconds = [], []
-    if pad:  # NaN is a frame in which nothing was tracked, which the features leave out.
-        most = max(map(len, clips))
-        clips = [
-            np.pad(clip, [(0, most - len(clip)), (0, 0)], constant_values=np.nan) for clip in clips
-        ]
+    clips = padded(clips) if pad else clips
     answer(clips[0])
     for clip in clips:
         start = time.process_time()

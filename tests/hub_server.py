@@ -48,7 +48,7 @@ def serving() -> Iterator[Hub]:
 
 class _Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    server: Hub
+    server: Hub  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def log_message(self, format, *args):
         pass

@@ -100,11 +100,11 @@ def _manifest(name: str, said: object) -> dict[str, tuple[int, str]]:
     """Size and SHA-256 of each file that is named."""
     found = {}
     for file, sums in said.items() if isinstance(said, dict) else ():
-        values = (sums.get("bytes"), sums.get("sha256")) if isinstance(sums, dict) else (0, 0)
-        kinds = [type(value) for value in values]
-        if not _FILE.fullmatch(file) or kinds != [int, str] or not 0 <= values[0] <= _MOST:
+        size, sha256 = map(sums.get, ("bytes", "sha256")) if isinstance(sums, dict) else (0, 0)
+        numbers = type(size) is int and isinstance(sha256, str) and 0 <= size <= _MOST
+        if not numbers or not _FILE.fullmatch(file):
             raise errors.BadInput(f"{SCHEME}{name}: {MANIFEST} cannot name {file!r:.120}")
-        found[file] = values
+        found[file] = (size, sha256)
     if not found or len(found) > _MOST_FILES or sum(size for size, _ in found.values()) > _MOST:
         raise errors.BadInput(
             f"{SCHEME}{name}: {MANIFEST} names {len(found)} files, and a run has 1 to "
@@ -141,7 +141,7 @@ def _answering(name: str) -> Iterator[None]:
         yield
     except faults.LocalTokenNotFoundError as error:
         raise errors.BadInput(f"{where}: {_LOG_IN}") from error
-    except faults.HTTPError as error:
+    except faults.HTTPError as error:  # pyright: ignore[reportPrivateImportUsage]
         answer = getattr(error, "response", None)
         status = getattr(answer, "status_code", None)
         if status in (401, 403):

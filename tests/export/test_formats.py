@@ -35,7 +35,8 @@ def answer(request, opened) -> runtimes.Runner:
 
 def assert_same(opened, answer, clips, expected) -> None:
     texts = set()
-    for clip, outputs in zip(clips, expected, strict=True):
+    # They compile a program for each length of clip.
+    for clip, outputs in zip(runtimes.padded(clips), expected, strict=True):
         found = answer(clip)
         assert found.shape == outputs.shape
         texts.add(opened.cfg.task.report.text(opened.cfg.task.read(outputs)))
