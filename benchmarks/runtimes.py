@@ -104,7 +104,7 @@ def main() -> None:
 
 
 def padded(clips: list[np.ndarray]) -> list[np.ndarray]:
-    """Clips of one length: NaN is a frame in which nothing was tracked, which features leave out."""
+    """Clips of one length: features leave out NaN, a frame in which nothing was tracked."""
     most = max(map(len, clips))
     return [np.pad(x, [(0, most - len(x)), (0, 0)], constant_values=np.nan) for x in clips]
 
