@@ -87,8 +87,7 @@ def _train(folder: pathlib.Path, kind: str) -> None:
     where = ("--config", folder / "config.py", "--workdir", folder / "run")
     processes.ran("train", *where, "--mesh.cpu-devices", 1).last()
     run = trained_run.open_run(folder / "run")
-    if kind != "streaming":
-        exported(run.cfg, run.model, run.step, folder / "run" / "export", WEB_FRAMES)
+    exported(run.cfg, run.model, run.step, folder / "run" / "export", WEB_FRAMES)
 
 
 def exported(cfg: config.Config, model: Any, step: int, out: pathlib.Path, frames=()) -> None:
@@ -96,7 +95,12 @@ def exported(cfg: config.Config, model: Any, step: int, out: pathlib.Path, frame
     scores = [{"name": "score", "value": 0.5, "on": "validation"}]
     said = exporting.about(cfg, step, scores, frames)
     every = {"model.tflite": conversion.convert(cfg, model, "none")}
-    every |= {f"web/{n}.tflite": conversion.convert(cfg, model, "none", n) for n in frames}
+    if isinstance(cfg.model, streaming.Config):
+        said["stream"] = exporting.stream_about(cfg, model, several=True)
+        every["stream.tflite"] = conversion.convert_stream(cfg, model, "none")
+        every["streams.tflite"] = conversion.convert_stream(cfg, model, "none", exporting.STREAMS)
+    else:
+        every |= {f"web/{n}.tflite": conversion.convert(cfg, model, "none", n) for n in frames}
     exports.write(out, said, {"made": {}}, every)
 
 

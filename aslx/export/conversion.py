@@ -45,30 +45,36 @@ def convert(cfg: Any, model: Any, quantize: Quantize, rows: int | None = None) -
     return _flatbuffer(tf, converter, quantize)
 
 
-def convert_stream(cfg: Any, model: Any, quantize: Quantize) -> bytes:
+def convert_stream(cfg: Any, model: Any, quantize: Quantize, streams: int = 0) -> bytes:
     """A TFLite flatbuffer of a streaming network, with built-in operations and fixed shapes only.
 
     Its signature `start` gives the state before the first frame, as arrays f32 by name. `step`
-    takes `inputs`, a chunk of frames; `frames` i32[1], the number of these that are real; and the
-    state. It gives `outputs`, rows of the characters that the chunk writes, and the next state.
+    takes `inputs`, a chunk of frames; `frames` i32[1], the number of these that are real; `rests`
+    i32[2], the frames without a hand and without a character that end a phrase; and the state. It
+    gives `outputs`, rows of the characters that the chunk writes; `ended` i32[1], whether a phrase
+    ended; and the next state. With `streams`, a step is one of so many streams: every array but
+    `rests` has an axis more, the first.
     """
     from jax.experimental import jax2tf
 
     from aslx.export import stream_graph
 
     tf = _tensorflow()
-    stream = stream_graph.of(cfg, model)
+    stream, several = stream_graph.of(cfg, model), [streams] if streams else []
+    stream = stream_graph.together(stream, streams) if streams else stream
     shapes = stream.shapes
-    chunk = [stream.chunk, *cfg.features.source.shape[1:]]
+    chunk = [*several, stream.chunk, *cfg.features.source.shape[1:]]
     spec = [tf.TensorSpec(chunk, tf.float32, name="inputs")]
-    spec.append(tf.TensorSpec([1], tf.int32, name="frames"))
+    spec.append(tf.TensorSpec([*several, 1], tf.int32, name="frames"))
+    spec.append(tf.TensorSpec([2], tf.int32, name="rests"))
     spec += [tf.TensorSpec(shape, tf.float32, name=name) for name, shape in shapes.items()]
     begin = jax2tf.convert(stream.start, with_gradient=False)
     advance = jax2tf.convert(stream.step, with_gradient=False)
 
-    def stepped(inputs: Any, frames: Any, *state: Any) -> dict[str, Any]:
-        outputs, after = advance(inputs, frames, dict(zip(shapes, state, strict=True)))
-        return {"outputs": outputs} | after
+    def stepped(inputs: Any, frames: Any, rests: Any, *state: Any) -> dict[str, Any]:
+        before = dict(zip(shapes, state, strict=True))
+        outputs, ended, after = advance(inputs, frames, rests, before)
+        return {"outputs": outputs, "ended": ended} | after
 
     module: Any = tf.Module()
     module.start = tf.function(lambda: begin(), input_signature=[], autograph=False)
