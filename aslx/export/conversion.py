@@ -1,5 +1,6 @@
 """Converts a model to a TFLite flatbuffer."""
 
+import copy
 import os
 import tempfile
 from typing import Any, Literal, get_args
@@ -84,7 +85,7 @@ def convert_stream(cfg: Any, model: Any, quantize: Quantize, streams: int = 0) -
     with tempfile.TemporaryDirectory(prefix="aslx-") as folder, quiet.without(b""):
         tf.saved_model.save(module, folder, signatures=found)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=list(found))
-        return _flatbuffer(tf, converter, quantize)
+        return _apart(_flatbuffer(tf, converter, quantize))
 
 
 def _flatbuffer(tf: Any, converter: Any, quantize: Quantize) -> bytes:
@@ -111,6 +112,26 @@ def _unnamed(flatbuffer: bytes) -> bytes:
         for i, tensor in enumerate(graph.tensors):
             if i not in shown:
                 tensor.name = b""
+    return float16_weights.packed(model)
+
+
+def _apart(flatbuffer: bytes) -> bytes:
+    """The same model with an array for each output of a signature: the converter gives those that
+    are equal, as a state before the first frame is, one array, and LiteRT for the web then leaves
+    out all of them but one."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    from aslx.export import float16_weights
+
+    model: Any = schema.ModelT.InitFromPackedBuf(flatbuffer, 0)
+    for signature in model.signatureDefs:
+        graph, seen = model.subgraphs[signature.subgraphIndex], set()
+        for output in signature.outputs:
+            if output.tensorIndex in seen:
+                graph.tensors.append(copy.copy(graph.tensors[output.tensorIndex]))
+                output.tensorIndex = len(graph.tensors) - 1
+            seen.add(output.tensorIndex)
+        graph.outputs = [output.tensorIndex for output in signature.outputs]
     return float16_weights.packed(model)
 
 

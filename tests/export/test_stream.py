@@ -62,6 +62,12 @@ def test_model_json_says_the_rate_the_chunk_and_the_state(run, file):
     assert {name: list(array.shape) for name, array in begin().items()} == said["state"]
 
 
+def test_each_output_of_a_signature_is_an_array_of_its_own(file):
+    for runner in tflite.stream(file):
+        places = [of["index"] for of in runner.get_output_details().values()]
+        assert len(set(places)) == len(places) >= 10
+
+
 def test_eight_streams_are_read_by_one_step_as_each_by_itself(run, file):
     begin, advance = stream_reading.steps(*tflite.stream(file))
     several = conversion.convert_stream(run.cfg, run.model, "none", 8)
