@@ -12,7 +12,7 @@ import numpy as np
 _EARLY = 1e-6  # Seconds by which a frame may be too early: clocks round.
 _GAP = 0.25  # Seconds without a frame after which nobody knows where the hand was.
 
-State = dict[str, np.ndarray]
+State = dict[str, Any]  # Arrays of NumPy, or of JAX.
 Start = Callable[[], State]
 Step = Callable[[np.ndarray, np.ndarray, np.ndarray, State], tuple[Any, Any, State]]
 
@@ -117,8 +117,9 @@ class StreamReader:
 
 def written(rows_MN: np.ndarray, names: Sequence[str]) -> tuple[Written, ...]:
     """The characters of a step's `outputs`."""
-    found = enumerate(rows_MN.argmax(1).tolist())
-    return tuple(Written(names[i], float(rows_MN[m, i])) for m, i in found if i < len(names))
+    best_M: list[int] = rows_MN.argmax(1).tolist()
+    found = [(m, i) for m, i in enumerate(best_M) if i < len(names)]
+    return tuple(Written(names[i], float(rows_MN[m, i])) for m, i in found)
 
 
 def steps(start: Any, step: Any) -> tuple[Start, Step]:

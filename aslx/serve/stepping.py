@@ -45,14 +45,14 @@ class Steps:
         self._several = said.several.streams if said.several else 1
         self._one: queue.SimpleQueue = queue.SimpleQueue()
         self._many: queue.SimpleQueue = queue.SimpleQueue()
+        model = export.files[said.file].read()
         for _ in range(threads):
-            model = export.files[said.file].read()
             start, step = interpreters.of_streams(model, export.about)
             self._one.put(step)
-            if said.several:
-                model = export.files[said.several.file].read()
-                self._many.put(interpreters.of_streams(model, export.about, self._several)[1])
-        self._start = start()
+            self._start = start()
+        model = export.files[said.several.file].read() if said.several else b""
+        for _ in range(threads if said.several else 0):
+            self._many.put(interpreters.of_streams(model, export.about, self._several)[1])
 
     def start(self) -> stream_reading.State:
         """The state before the first frame."""

@@ -36,12 +36,16 @@ def by_frames(hand_S, written_M, rests, stride=2) -> list[tuple[bool, bool]]:
     unseen = quiet = None
     found = []
     for t, hand in enumerate(hand_S):
-        if hand or unseen is not None:
-            unseen = 0 if hand else unseen + 1
+        if hand:
+            unseen = 0
+        elif unseen is not None:
+            unseen += 1
         last = (t + 1) % stride == 0 or t == len(hand_S) - 1
         writes = last and written_M[t // stride]
-        if writes or quiet is not None:
-            quiet = 0 if writes else quiet + 1
+        if writes:
+            quiet = 0
+        elif quiet is not None:
+            quiet += 1
         if (t + 1) % CHUNK == 0 or t == len(hand_S) - 1:
             gone = rests[0] > 0 and unseen is not None and unseen >= rests[0]
             paused = rests[1] > 0 and quiet is not None and quiet >= rests[1]
