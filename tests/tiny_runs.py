@@ -81,7 +81,7 @@ def _train(folder: pathlib.Path, kind: str) -> None:
     """Trains a run on one device, which compiles fastest, and exports it."""
     (folder / "data").mkdir()
     counts = {"train": [200], "validation": [8], "test": [CLIPS]}
-    data = tiny.dataset(folder / "data", counts, frames=(12, 60), alphabet="abcdef")
+    data = tiny.dataset(folder / "data", counts, frames=(12, 60), alphabet="abcdef", held=True)
     words = "from tests import tiny_runs\ndef get_config():\n    return tiny_runs.learning"
     (folder / "config.py").write_text(f"{words}({kind!r}, {str(data)!r})\n")
     where = ("--config", folder / "config.py", "--workdir", folder / "run")

@@ -38,16 +38,23 @@ class Stream(streams.Stream):
         self._waiting: list[tuple[np.ndarray, int]] = []
         self._given = self._stepped = 0
 
+    def _pace(self, frames: float) -> None:
+        # A frame of a slow camera stands for several of the model.
+        super()._pace(frames * max(1.0, self._steps.rate / self._rate))
+
     def _check(self, frames: int) -> None:
-        if frames - self._covered > self._limits.frames:
+        if self._passed(frames) - self._stepped > self._limits.frames:
             raise streams.Close(
                 streams.TRY_AGAIN, f"more than {self._limits.frames} frames wait to be read"
             )
 
     @property
     def _due(self) -> bool:
-        passed = (self._frames - 1) * self._steps.rate / self._rate
-        return math.floor(passed + 1e-6) + 1 - self._stepped >= self._steps.chunk
+        return self._passed(self._frames) - self._stepped >= self._steps.chunk
+
+    def _passed(self, frames: int) -> int:
+        """Frames of the model's rate in so many of the client's."""
+        return math.floor((frames - 1) * self._steps.rate / self._rate + 1e-6) + 1
 
     async def _finished(self) -> None:
         if self._reading:

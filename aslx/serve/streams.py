@@ -206,7 +206,7 @@ class Stream:
         """Whether enough has arrived to read."""
         return True
 
-    def _pace(self, frames: int) -> None:
+    def _pace(self, frames: float) -> None:
         now, rate = time.monotonic(), self._limits.frames_per_second
         self._left = min(self._left + (now - self._at) * rate, rate * _WINDOW) - frames
         self._at = now

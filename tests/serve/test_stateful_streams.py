@@ -209,7 +209,13 @@ def test_a_stream_goes_on_for_longer_than_a_clip_may_be(streamed, clips):
                     pass
             socket.send(END)
             until(socket, "end")
-        code, reason = closed(server, np.zeros((65, 126), np.float32).tobytes())
+        rows = np.zeros((65, 126), np.float32).tobytes()
+        code, reason = closed(server, rows)
+        assert code == 1013 and "more than 64 frames wait" in reason
+        # A frame a second stands for thirty of the model.
+        code, reason = closed(server, rows, first='{"rate": 1}')
+        assert code == 1008 and "more than 120 frames a second" in reason
+        code, reason = closed(server, rows[: 5 * 504], first='{"rate": 1}')
         assert code == 1013 and "more than 64 frames wait" in reason
 
 
