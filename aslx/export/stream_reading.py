@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 _EARLY = 1e-6  # Seconds by which a frame may be too early: clocks round.
-_GAP = 0.25  # Seconds without a frame after which nobody knows where the hand was.
+_GAP = 0.5  # Seconds without a frame after which nobody knows where the hand was.
 
 State = dict[str, Any]  # Arrays of NumPy, or of JAX.
 Start = Callable[[], State]
@@ -21,7 +21,7 @@ class FixedRate:
     """A camera's frames, at their own times, become frames at a fixed rate.
 
     Between two frames values are interpolated; what the nearer frame lacks is missing. In a gap of
-    more than a quarter of a second everything is."""
+    more than half a second everything is."""
 
     def __init__(self, rate: float):
         self._rate, self._given = rate, 0

@@ -66,7 +66,7 @@ def test_a_clip_has_the_text_of_predict_stream(streamed, streaming, browser, par
 
 def test_rows_are_interpolated_as_in_python(streaming, browser):
     rng = np.random.default_rng(0)
-    at = np.cumsum(rng.choice([0.01, 0.03, 0.1, 0.2, 0.4], 60)).round(3)
+    at = np.cumsum(rng.choice([0.01, 0.03, 0.1, 0.4, 0.7], 60)).round(3)
     rows = rng.random((60, 3)).astype(np.float32)
     rows[rng.random((60, 3)) < 0.2] = np.nan
     script = """
@@ -112,21 +112,30 @@ def test_the_work_of_a_frame_does_not_grow(streaming, browser):
     assert found == {"asked": [8 * 126] * 50, "note": "Reading"}
 
 
-SPELLING = """() => {
-  const text = document.getElementById("text");
-  const hand = document.getElementById("right_hand").dataset.seen === "true";
-  return hand && !text.classList.contains("empty") && !document.querySelector("#said p");
-}"""
+# Notes each step that has read something, or has ended a phrase.
+NOTE = """
+  const { reader } = await (await import("/web/main.js")).opened;
+  const take = reader.take.bind(reader);
+  window.steps = [];
+  reader.take = (read) => {
+    take(read);
+    const text = reader.phrases.all.map((c) => c.text).join("");
+    const hand = document.getElementById("right_hand").dataset.seen === "true";
+    if (read.characters.length || read.ended) steps.push({ text, hand, ended: read.ended });
+  };
+"""
 
 
 def test_characters_appear_while_the_hand_still_spells_and_stay(
     streaming, filming, tmp_path_factory
 ):
-    options = {"permissions": ["camera"]}
-    with conftest.visit(filming, streaming, **options) as page:
+    with conftest.visit(filming, streaming, permissions=["camera"]) as page:
+        conftest.ran(page, NOTE)
         page.click("#start")
-        page.wait_for_function(SPELLING, timeout=90_000)
-        first = page.get_attribute("#text", "aria-label")
+        page.wait_for_function("() => steps.some((s) => s.hand && !s.ended)", timeout=90_000)
         page.screenshot(path=tmp_path_factory.mktemp("shots") / "stream.png")
-        page.wait_for_selector("#said p", state="attached", timeout=90_000)
-        assert page.get_attribute("#text", "aria-label").startswith(first)
+        page.wait_for_function("() => steps.some((s) => s.ended)", timeout=90_000)
+        steps = page.evaluate("steps")
+        assert page.text_content("#said p") in steps[-1]["text"].split()
+    for before, after in itertools.pairwise(steps):
+        assert after["text"].startswith(before["text"])

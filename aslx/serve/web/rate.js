@@ -3,7 +3,7 @@
 /** Seconds by which a frame may be too early: clocks round. */
 const EARLY = 1e-6;
 /** Seconds without a frame after which nobody knows where the hand was. */
-const GAP = 0.25;
+const GAP = 0.5;
 
 /** Between two frames values are interpolated; what the nearer frame lacks is missing. */
 export class FixedRate {
