@@ -69,8 +69,7 @@ class Stream(Form):
     chunk: Annotated[int, pydantic.Field(ge=1, le=256)]
     """Frames of a step."""
     state: Annotated[dict[_Text, list[_Side]], pydantic.Field(max_length=1000)]
-    several: _Several | None = None
-    """A file whose steps are of so many streams."""
+    several: _Several | None = None  # A file whose steps are of so many streams.
 
 
 class Score(Form):
