@@ -42,7 +42,7 @@ def main() -> None:
     import tqdm
 
     from aslx.kernels import malloc_tuning
-    from aslx.runs import evaluator, trained_run
+    from aslx.runs import evaluator, stream_delays, trained_run
 
     malloc_tuning.keep()
     run = trained_run.open_run(command.workdir, data=command.data, options=command.options)
@@ -55,6 +55,7 @@ def main() -> None:
     with tqdm.tqdm(total=len(evaluation.data), unit="clip", disable=None) as bar:
         answers, sums = evaluation.run(run.model, bar.update)
     scores = evaluation.score(answers) | evaluation.novelty(run.trained_on) | sums
+    scores |= stream_delays.measured(run, evaluation)
     examples = task.report.examples(evaluation.data, evaluation.targets, answers)
     everything = scores | task.report.analysis(examples)
     of = {"path": os.path.realpath(run.cfg.data.path), "holds": evaluation.data.index.fingerprint()}

@@ -1,6 +1,6 @@
 """Concurrent streams to a server on this machine: latencies, and lost answers.
 
-python -m benchmarks.serve --workdir runs/quickstart [--streams 100] [--seconds 20]
+python -m benchmarks.serve --workdir runs/quickstart [--streams 100] [--seconds 20] [--fps 30]
 
 Starts aslx.serve on a free port. Each stream sends random frames at the rate of a camera, one clip
 after the other, from this process, which competes with the server for the cores. The latency of an
@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
+import psutil
 import tyro
 
 from aslx import cli, errors
@@ -56,8 +57,8 @@ class Measured:
 
 
 @contextlib.contextmanager
-def serving(workdir: str) -> Iterator[str]:
-    """Runs a server, and yields its HOST:PORT."""
+def serving(workdir: str) -> Iterator[tuple[str, psutil.Process]]:
+    """Runs a server, and yields its HOST:PORT and its process."""
     words = [sys.executable, "-m", "aslx.serve", "--workdir", workdir, "--port", "0"]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
     assert process.stdout
@@ -66,7 +67,7 @@ def serving(workdir: str) -> Iterator[str]:
         address = next(lines, "").partition("://")[2].strip()
         if not address:
             raise errors.BadInput(f"aslx.serve ended with status {process.wait()}")
-        yield address
+        yield address, psutil.Process(process.pid)
     finally:
         process.terminate()
         process.wait()
@@ -125,12 +126,18 @@ def _quantiles(name: str, seconds: list[list[float]]) -> dict[str, float]:
     return {f"{name}_ms_p{q}": round(float(v), 1) for q, v in zip((50, 99), found, strict=True)}
 
 
+def _cpu(process: psutil.Process) -> float:
+    """Seconds of CPU time that a process has used."""
+    times = process.cpu_times()
+    return times.user + times.system
+
+
 def main() -> None:
     command = tyro.cli(Command)
-    with serving(command.workdir) as address:
-        begun = time.monotonic()
+    with serving(command.workdir) as (address, server):
+        begun, used = time.monotonic(), _cpu(server)
         found = asyncio.run(every(command, address))
-        seconds = time.monotonic() - begun
+        seconds, used = time.monotonic() - begun, _cpu(server) - used
     answers = sum(len(m.latencies) for m in found)
     line = {
         **{name: importlib.metadata.version(name) for name in ("ai-edge-litert", "uvicorn")},
@@ -144,6 +151,9 @@ def main() -> None:
         "answers_per_second": round(answers / seconds, 1),
         **_quantiles("latency", [m.latencies for m in found]),
         **_quantiles("frame_wait", [m.waits for m in found]),
+        # Of the server alone, whatever else the machine does.
+        "server_cores": round(used / seconds, 2),
+        "streams_a_core": round(command.streams * command.seconds / used, 1),
         "lost": sum(m.lost for m in found),
         "reordered": sum(m.reordered for m in found),
     }

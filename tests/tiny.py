@@ -35,12 +35,23 @@ def selection(cfg: config.Config) -> landmarks.Selection:
     return source.selection
 
 
-def example(landmarks_TN3: np.ndarray, phrase: str, signer: int, sequence_id: int) -> bytes:
+def holds(phrase: str, frames: int) -> np.ndarray:
+    """i32[characters, 2]: the first and the last frame of each character's pose in a `clip`."""
+    at = np.arange(frames) * len(phrase) // frames
+    places = [np.flatnonzero(at == i) for i in range(len(phrase))]
+    return np.array([(place[0], place[-1]) for place in places], "<i4")
+
+
+def example(
+    landmarks_TN3: np.ndarray, phrase: str, signer: int, sequence_id: int, held: bool = False
+) -> bytes:
     """A record of a clip, without its framing."""
     message = tf_example_pb2.Example()  # pyright: ignore[reportAttributeAccessIssue]
     feature = message.features.feature
     feature["landmarks"].bytes_list.value.append(landmarks_TN3.astype("<f2").tobytes())
     feature["phrase"].bytes_list.value.append(phrase.encode())
+    if held:
+        feature["holds"].bytes_list.value.append(holds(phrase, len(landmarks_TN3)).tobytes())
     feature["signer"].int64_list.value.append(signer)
     feature["sequence_id"].int64_list.value.append(sequence_id)
     return message.SerializeToString(deterministic=True)
@@ -67,10 +78,11 @@ def dataset(
     frames=(4, 60),
     alphabet: str = vocab.KAGGLE.characters,
     characters=(1, 6),
+    held: bool = False,
 ) -> pathlib.Path:
     """Writes shards of clips that spell random phrases; `counts`: the clips in each shard of each
     split. `frames` and `characters` are ranges whose end is excluded. Metadata name the alphabet
-    where Kaggle's lacks one of its characters."""
+    where Kaggle's lacks one of its characters; records where a character is `held`."""
     counts = counts or {"train": [50, 30], "validation": [24]}
     rng, info, number = np.random.default_rng(seed), [], 0
     for split, shards in counts.items():
@@ -81,7 +93,8 @@ def dataset(
                     number += 1
                     phrase = "".join(rng.choice(list(alphabet), rng.integers(*characters)))
                     landmarks_TN3 = clip(rng, phrase, int(rng.integers(*frames)), selection)
-                    f.write(framing.framed(example(landmarks_TN3, phrase, number % 5, number)))
+                    record = example(landmarks_TN3, phrase, number % 5, number, held)
+                    f.write(framing.framed(record))
         info.append({"name": split, "shardLengths": [str(c) for c in shards]})
     (directory / "dataset_info.json").write_text(json.dumps({"splits": info}))
     metadata = {"task": "transcription", "selection": selection.name}

@@ -81,14 +81,13 @@ def _train(folder: pathlib.Path, kind: str) -> None:
     """Trains a run on one device, which compiles fastest, and exports it."""
     (folder / "data").mkdir()
     counts = {"train": [200], "validation": [8], "test": [CLIPS]}
-    data = tiny.dataset(folder / "data", counts, frames=(12, 60), alphabet="abcdef")
+    data = tiny.dataset(folder / "data", counts, frames=(12, 60), alphabet="abcdef", held=True)
     words = "from tests import tiny_runs\ndef get_config():\n    return tiny_runs.learning"
     (folder / "config.py").write_text(f"{words}({kind!r}, {str(data)!r})\n")
     where = ("--config", folder / "config.py", "--workdir", folder / "run")
     processes.ran("train", *where, "--mesh.cpu-devices", 1).last()
     run = trained_run.open_run(folder / "run")
-    if kind != "streaming":
-        exported(run.cfg, run.model, run.step, folder / "run" / "export", FIXED)
+    exported(run.cfg, run.model, run.step, folder / "run" / "export", FIXED)
 
 
 def exported(cfg: config.Config, model: Any, step: int, out: pathlib.Path, frames=()) -> None:
@@ -96,7 +95,12 @@ def exported(cfg: config.Config, model: Any, step: int, out: pathlib.Path, frame
     scores = [{"name": "score", "value": 0.5, "on": "validation"}]
     said = exporting.about(cfg, step, scores, frames)
     every = {"model.tflite": conversion.convert(cfg, model, "none")}
-    every |= {f"fixed/{n}.tflite": conversion.convert(cfg, model, "none", n) for n in frames}
+    if isinstance(cfg.model, streaming.Config):
+        said["stream"] = exporting.stream_about(cfg, model, several=True)
+        every["stream.tflite"] = conversion.convert_stream(cfg, model, "none")
+        every["streams.tflite"] = conversion.convert_stream(cfg, model, "none", exporting.STREAMS)
+    else:
+        every |= {f"fixed/{n}.tflite": conversion.convert(cfg, model, "none", n) for n in frames}
     exports.write(out, said, {"made": {}}, every)
 
 

@@ -1,6 +1,10 @@
-"""How a trained transcriber is read: the options that evaluate and export share."""
+"""How a trained transcriber is read: the options that commands share."""
 
 import dataclasses
+
+import numpy as np
+
+from aslx import errors
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -24,3 +28,24 @@ class Options:
     fallback_below: float | None = None
     """The confidence below which the phrase is answered: the mean of the characters'
     probabilities, 0 to 1."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Rests:
+    """Where a phrase of a stream ends."""
+
+    hand: float = 0.8
+    """Seconds without a hand after which a phrase has ended, and the next is read from the
+    beginning; 0: never. Trackers lose a hand for some frames."""
+    pause: float = 2.5
+    """Seconds without a new character after which a phrase has ended while a hand is still seen;
+    0: never."""
+
+    def __post_init__(self):
+        for name, value in dataclasses.asdict(self).items():
+            if not 0 <= value <= 3600:
+                raise errors.BadInput(f"rests: {name} {value:g}: give 0 to 3600 seconds")
+
+    def frames(self, rate: float) -> np.ndarray:
+        """i32[2]: both in frames, of `rate` a second."""
+        return np.rint([self.hand * rate, self.pause * rate]).astype(np.int32)

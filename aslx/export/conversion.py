@@ -1,5 +1,6 @@
 """Converts a model to a TFLite flatbuffer."""
 
+import copy
 import os
 import tempfile
 from typing import Any, Literal, get_args
@@ -51,30 +52,36 @@ def module(cfg: Any, model: Any, rows: int | None = None) -> tuple[Any, Any, Any
     return tf, made, made.serve.get_concrete_function()
 
 
-def convert_stream(cfg: Any, model: Any, quantize: Quantize) -> bytes:
+def convert_stream(cfg: Any, model: Any, quantize: Quantize, streams: int = 0) -> bytes:
     """A TFLite flatbuffer of a streaming network, with built-in operations and fixed shapes only.
 
     Its signature `start` gives the state before the first frame, as arrays f32 by name. `step`
-    takes `inputs`, a chunk of frames; `frames` i32[1], the number of these that are real; and the
-    state. It gives `outputs`, rows of the characters that the chunk writes, and the next state.
+    takes `inputs`, a chunk of frames; `frames` i32[1], the number of these that are real; `rests`
+    i32[2], the frames without a hand and without a character that end a phrase; and the state. It
+    gives `outputs`, rows of the characters that the chunk writes; `ended` i32[1], whether a phrase
+    ended; and the next state. With `streams`, a step is one of so many streams: every array but
+    `rests` has an axis more, the first.
     """
     from jax.experimental import jax2tf
 
     from aslx.export import stream_graph
 
     tf = _tensorflow()
-    stream = stream_graph.of(cfg, model)
+    stream, several = stream_graph.of(cfg, model), [streams] if streams else []
+    stream = stream_graph.together(stream, streams) if streams else stream
     shapes = stream.shapes
-    chunk = [stream.chunk, *cfg.features.source.shape[1:]]
+    chunk = [*several, stream.chunk, *cfg.features.source.shape[1:]]
     spec = [tf.TensorSpec(chunk, tf.float32, name="inputs")]
-    spec.append(tf.TensorSpec([1], tf.int32, name="frames"))
+    spec.append(tf.TensorSpec([*several, 1], tf.int32, name="frames"))
+    spec.append(tf.TensorSpec([2], tf.int32, name="rests"))
     spec += [tf.TensorSpec(shape, tf.float32, name=name) for name, shape in shapes.items()]
     begin = jax2tf.convert(stream.start, with_gradient=False)
     advance = jax2tf.convert(stream.step, with_gradient=False)
 
-    def stepped(inputs: Any, frames: Any, *state: Any) -> dict[str, Any]:
-        outputs, after = advance(inputs, frames, dict(zip(shapes, state, strict=True)))
-        return {"outputs": outputs} | after
+    def stepped(inputs: Any, frames: Any, rests: Any, *state: Any) -> dict[str, Any]:
+        before = dict(zip(shapes, state, strict=True))
+        outputs, ended, after = advance(inputs, frames, rests, before)
+        return {"outputs": outputs, "ended": ended} | after
 
     made: Any = tf.Module()
     made.start = tf.function(lambda: begin(), input_signature=[], autograph=False)
@@ -84,7 +91,7 @@ def convert_stream(cfg: Any, model: Any, quantize: Quantize) -> bytes:
     with tempfile.TemporaryDirectory(prefix="aslx-") as folder, quiet.without(b""):
         tf.saved_model.save(made, folder, signatures=found)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=list(found))
-        return _flatbuffer(tf, converter, quantize)
+        return _apart(_flatbuffer(tf, converter, quantize))
 
 
 def _flatbuffer(tf: Any, converter: Any, quantize: Quantize) -> bytes:
@@ -111,6 +118,26 @@ def _unnamed(flatbuffer: bytes) -> bytes:
         for i, tensor in enumerate(graph.tensors):
             if i not in shown:
                 tensor.name = b""
+    return float16_weights.packed(model)
+
+
+def _apart(flatbuffer: bytes) -> bytes:
+    """The same model with an array for each output of a signature: the converter gives those that
+    are equal, as a state before the first frame is, one array, and LiteRT for the web then leaves
+    out all of them but one."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    from aslx.export import float16_weights
+
+    model: Any = schema.ModelT.InitFromPackedBuf(flatbuffer, 0)
+    for signature in model.signatureDefs:
+        graph, seen = model.subgraphs[signature.subgraphIndex], set()
+        for output in signature.outputs:
+            if output.tensorIndex in seen:
+                graph.tensors.append(copy.copy(graph.tensors[output.tensorIndex]))
+                output.tensorIndex = len(graph.tensors) - 1
+            seen.add(output.tensorIndex)
+        graph.outputs = [output.tensorIndex for output in signature.outputs]
     return float16_weights.packed(model)
 
 

@@ -19,13 +19,12 @@ import numpy as np
 import pydantic
 
 from aslx import errors
-from aslx.export import exports, tflite
+from aslx.export import exports, interpreters
 from aslx.schema import landmarks, vocab
 from aslx.storage import files
 
 Answer = dict[str, Any]  # See `About.report`.
 
-_AGAIN = "export again"
 _CHUNK = 2**18  # Bytes.
 _Text = Annotated[str, pydantic.Field(max_length=10_000)]
 _Side = Annotated[int, pydantic.Field(ge=1, le=2**20)]
@@ -56,6 +55,23 @@ class _Web(Form):
     file: _Name
 
 
+class _Several(Form):
+    file: _Name
+    streams: Annotated[int, pydantic.Field(ge=2, le=64)]
+
+
+class Stream(Form):
+    """A model with a state, as `exporting.stream_about` describes it."""
+
+    file: _Name
+    rate: Annotated[float, pydantic.Field(ge=1, le=240)]
+    """Frames a second."""
+    chunk: Annotated[int, pydantic.Field(ge=1, le=256)]
+    """Frames of a step."""
+    state: Annotated[dict[_Text, list[_Side]], pydantic.Field(max_length=1000)]
+    several: _Several | None = None  # A file whose steps are of so many streams.
+
+
 class Score(Form):
     """How well the model did."""
 
@@ -78,6 +94,8 @@ class About(Form):
     """The character of each column of the outputs, or the classes."""
     files: Annotated[dict[_Name, _File], pydantic.Field(max_length=100)]
     web: Annotated[list[_Web], pydantic.Field(max_length=100)] = []
+    stream: Stream | None = None
+    """Absent if the network reads whole clips only."""
 
     @pydantic.model_validator(mode="after")
     def _check(self) -> Self:
@@ -86,10 +104,15 @@ class About(Form):
         named = not said.columns or len(self.columns) == self.width
         if clips == (self.kind == "image") or not sides or not named:
             raise ValueError(f"{self.kind} of shape {said.shape} are not read")
-        for name in (exports.MODEL, *(entry.file for entry in self.web)):
+        for name in (exports.MODEL, *(entry.file for entry in self.web), *self._of_streams):
             if name not in self.files:
                 raise ValueError(f"{name} is not described")
         return self
+
+    @property
+    def _of_streams(self) -> list[str]:
+        found = [self.stream, self.stream.several] if self.stream else []
+        return [entry.file for entry in found if entry]
 
     @property
     def classifies(self) -> bool:
@@ -187,7 +210,7 @@ class Export:
 
     @functools.cached_property
     def _interpreter(self) -> Callable:
-        return interpreter(self.files[exports.MODEL].read(), self.about)
+        return interpreters.of_clips(self.files[exports.MODEL].read(), self.about)
 
     def answers(self, clips: Sequence[np.ndarray]) -> list[np.ndarray]:
         """The model's outputs for clips or images that `source` has read."""
@@ -252,7 +275,7 @@ def read_form(form: type[AnyForm], path: pathlib.Path) -> AnyForm:
         return form.model_validate_json(json.dumps(values))
     except pydantic.ValidationError as error:
         raise errors.BadInput(
-            f"{path} is not what aslx.export writes ({first_error(error)}): {_AGAIN}"
+            f"{path} is not what aslx.export writes ({first_error(error)}): {exports.AGAIN}"
         ) from None
 
 
@@ -266,7 +289,7 @@ def first_error(error: pydantic.ValidationError) -> str:
 
 def _file(path: pathlib.Path, said: _File) -> File:
     if not files.is_file(path):  # Also refuses a pipe, from which reading may never end.
-        raise errors.BadInput(f"{path} is missing: {_AGAIN}")
+        raise errors.BadInput(f"{path} is missing: {exports.AGAIN}")
     with files.given(path):
         opened = path.open("rb")
     if os.fstat(opened.fileno()).st_size == said.bytes:
@@ -274,25 +297,4 @@ def _file(path: pathlib.Path, said: _File) -> File:
         if found == said.sha256:
             return File(opened, said.bytes, found)
     opened.close()
-    raise errors.BadInput(f"{path} is not the file that {exports.ABOUT} describes: {_AGAIN}")
-
-
-def interpreter(model: bytes, about: About) -> Callable:
-    """inputs -> outputs, called as Kaggle's evaluator does; BadInput if the model takes or answers
-    something else than model.json says."""
-    try:
-        runner = tflite.runner(model)
-        takes = tuple(runner.get_input_details()["inputs"]["shape_signature"])
-        gives = tuple(runner.get_output_details()["outputs"]["shape"])
-    except (ValueError, RuntimeError, KeyError) as error:  # LiteRT's errors for a bad model.
-        raise errors.BadInput(f"{exports.MODEL} cannot be run: {error}; {_AGAIN}") from None
-    says = about.shape if about.kind == "image" else (-1, *about.shape)
-    answers = len(about.answers)
-    enough = gives == (answers,) if about.classifies else len(gives) == 2 and gives[1] >= answers
-    if takes != says:
-        what = f"says {says}, and {exports.MODEL} takes {takes}"
-    elif not enough:
-        what = f"names {answers} answers, and {exports.MODEL} gives {gives}"
-    else:
-        return runner
-    raise errors.BadInput(f"{exports.ABOUT} {what}: {_AGAIN}")
+    raise errors.BadInput(f"{path} is not the file that {exports.ABOUT} describes: {exports.AGAIN}")

@@ -22,6 +22,7 @@ from aslx.decode import decoding_options
 from aslx.export import comparison, conversion, exports, formats
 from aslx.storage import files, hub
 
+STREAMS = 8  # Of a step of streams.tflite: 16 are read no faster than twice 8.
 MAX_ZIP = 40 * 2**20  # Bytes: Kaggle refuses a model over 40 MB.
 _ZIP = "submission.zip"
 
@@ -39,7 +40,8 @@ class Options:
     clip goes to the shortest that holds it, and frames of a longer one are left out."""
     web: bool = False
     """Also write what the page of aslx.serve runs: files of the lengths in --fixed or, without it,
-    of 64, 128, 256, 512 and 1024 frames."""
+    of 64, 128, 256, 512 and 1024 frames; of a streaming network, its stream, and the steps of eight
+    streams as one."""
     competition: bool = True
     """Also write what a competition asks for, such as submission.zip."""
     stream: bool = False
@@ -124,8 +126,8 @@ def export_run(workdir: str | files.Path, out: str = "", options: Options = Opti
     made = {name: getattr(options, name) for name in ("quantize", "average", "ensemble", "fixed")}
     made["options"] = dataclasses.asdict(options.decoding)
     described = about(run.cfg, run.step, scores, options.lengths)
-    if options.stream:
-        described["stream"] = stream_about(run.cfg, run.model)
+    if options.stream or (options.web and _streams(run.cfg)):
+        described["stream"] = stream_about(run.cfg, run.model, options.web)
     exports.write(folder, described, report | {"made": made}, every)
     return Exported(folder, _ZIP if _ZIP in every else exports.MODEL, report, scores)
 
@@ -141,16 +143,25 @@ def about(cfg: Any, step: int, scores: list[dict], fixed: Sequence[int] | None) 
         "input": source.about,
         "max_frames": cfg.features.max_frames if clips else None,
     } | cfg.task.report.about()
-    if fixed is not None and clips:
+    if fixed is not None and _streams(cfg):
+        values["web"] = []
+    elif fixed is not None and clips:
         values["web"] = [{"frames": n, "file": f"fixed/{n}.tflite"} for n in fixed]
     elif fixed is not None:
         values["web"] = [{"file": exports.MODEL}]
     return values
 
 
-def stream_about(cfg: Any, model: Any) -> dict[str, Any]:
+def _streams(cfg: Any) -> bool:
+    from aslx.models import streaming
+
+    return isinstance(cfg.model, streaming.Config)
+
+
+def stream_about(cfg: Any, model: Any, several: bool = False) -> dict[str, Any]:
     """What model.json says of stream.tflite: its frames a second, how many of them a step takes,
-    and the arrays of its state."""
+    the frames that end a phrase where nobody says otherwise, and the arrays of its state; and with
+    `several` how many streams a step of streams.tflite takes."""
     from aslx.export import stream_graph
 
     stream = stream_graph.of(cfg, model)
@@ -158,8 +169,9 @@ def stream_about(cfg: Any, model: Any) -> dict[str, Any]:
         "file": exports.STREAM,
         "rate": stream.rate,
         "chunk": stream.chunk,
+        "rests": decoding_options.Rests().frames(stream.rate).tolist(),
         "state": {name: list(shape) for name, shape in stream.shapes.items()},
-    }
+    } | ({"several": {"file": exports.STREAMS, "streams": STREAMS}} if several else {})
 
 
 def submission(model: bytes, beside: dict[str, bytes]) -> bytes:
@@ -227,9 +239,14 @@ def _converted(options: Options, run: Any) -> tuple[dict[str, bytes], dict[str, 
             if not options.web:
                 raise
             print(f"no {_ZIP}: {error}", file=sys.stderr)  # The page does not need it.
-    if options.stream:
+    streams = _streams(run.cfg)
+    if options.stream or (options.web and streams):
         every[exports.STREAM] = conversion.convert_stream(run.cfg, run.model, options.quantize)
-    if options.lengths and "t" in source.shape:
+    if options.web and streams:
+        every[exports.STREAMS] = conversion.convert_stream(
+            run.cfg, run.model, options.quantize, STREAMS
+        )
+    elif options.lengths and "t" in source.shape:
         every |= {
             f"fixed/{n}.tflite": conversion.convert(run.cfg, run.model, options.quantize, n)
             for n in options.lengths

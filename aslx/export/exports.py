@@ -18,11 +18,12 @@ from aslx.storage import files
 # The reader of people's hands that the package brings (docs/reader.md).
 READER = pathlib.Path(__file__).parent / "reader"
 ABOUT, REPORT, MODEL = "model.json", "report.json", "model.tflite"
-STREAM = "stream.tflite"
+AGAIN = "export again"
+STREAM, STREAMS = "stream.tflite", "streams.tflite"
 # The files that an export may replace: those of an export, the temporary files of an export that
 # was killed, and those of a file browser.
 _OWN = re.compile(
-    r"(model(_(float32|float16|int8))?|stream)\.tflite|(model|report|inference_args)\.json"
+    r"(model(_(float32|float16|int8))?|streams?)\.tflite|(model|report|inference_args)\.json"
     r"|submission\.zip|labels\.txt|model\.stablehlo|saved_model\.zip"
     r"|(web|fixed)(/[0-9]+\.tflite)?|\.[0-9a-f]{32}\.[a-z_.]+|((web|fixed)/)?\.DS_Store"
 )

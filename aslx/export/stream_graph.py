@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from aslx import config as config_lib
 from aslx import errors
-from aslx.decode import decoding, stream_decoding
+from aslx.decode import decoding, endpointing, stream_decoding
 from aslx.export import export_graph
 from aslx.inputs import streaming_features
 from aslx.kernels import mode as modes
@@ -21,12 +21,14 @@ from aslx.tasks import transcription
 
 State = dict[str, jax.Array]
 
+_HANDS = "right_hand", "left_hand"
+
 
 class Stream(NamedTuple):
     """How a network reads a stream."""
 
     start: Callable[[], State]
-    step: Callable[[jax.Array, jax.Array, State], tuple[jax.Array, State]]
+    step: Callable[[jax.Array, jax.Array, jax.Array, State], tuple[jax.Array, jax.Array, State]]
     chunk: int  # Frames of a step.
     rate: float  # Frames a second.
 
@@ -38,11 +40,14 @@ class Stream(NamedTuple):
 
 
 def of(cfg: config_lib.Config, model: Any) -> Stream:
-    """`start()` -> state, and `step(inputs, frames, state)` -> (outputs f32[M,N+1], state).
+    """`start()` -> state, and `step(inputs, frames, rests, state)` -> (outputs f32[M,N+1], ended
+    i32[1], state).
 
     `inputs` are `chunk` frames as the features' source packs them, of which the first `frames`
-    i32[1] are real; fewer than all end a clip. `outputs` are rows as `decoding.rows` has them, for
-    the positions of the chunk; a row of the pad writes nothing. A state is arrays by name.
+    i32[1] are real; fewer than all end a clip. `rests` i32[2] are `decoding_options.Rests.frames`.
+    `outputs` are rows as `decoding.rows` has them, for the positions of the chunk; a row of the pad
+    writes nothing. `ended` is 1 if a phrase with text ended in the chunk. A state is arrays by
+    name.
     """
     cfg, model = export_graph.exact(cfg, model)
     model, features = layers.bound(model, modes.EXPORT), cfg.features
@@ -59,6 +64,7 @@ def of(cfg: config_lib.Config, model: Any) -> Stream:
         return {
             "features": features.start(1),
             "network": model.init_state(1),
+            "rests": endpointing.start(1),
             "last": stream_decoding.start(1, alphabet),
         }
 
@@ -72,19 +78,38 @@ def of(cfg: config_lib.Config, model: Any) -> Stream:
 
     types = [leaf.dtype for leaf in jax.tree.leaves(jax.eval_shape(whole))]
 
-    def step(inputs: jax.Array, frames: jax.Array, state: State) -> tuple[jax.Array, State]:
+    hands = [i for part in _HANDS for i in features.selection.part(part)]
+
+    def step(
+        inputs: jax.Array, frames: jax.Array, rests: jax.Array, state: State
+    ) -> tuple[jax.Array, jax.Array, State]:
         leaves = [state[name] for name in names]
         leaves = [_as(leaf, dtype) for leaf, dtype in zip(leaves, types, strict=True)]
         old = jax.tree.unflatten(structure, leaves)
         batch = features.source.batch(inputs, frames)
+        x_BSN3 = batch["landmarks"]
         mask_BS = jnp.arange(inputs.shape[0])[None] < frames[:, None]
-        x_BSF, seen = features.advance(old["features"], batch["landmarks"], mask_BS)
+        x_BSF, seen = features.advance(old["features"], x_BSN3, mask_BS)
         logits_BMV, mask_BM, network = model.step(old["network"], x_BSF, mask_BS)
         ids_BM, sure_BM, last = stream_decoding.greedy(old["last"], logits_BMV, mask_BM, alphabet)
         rows = decoding.rows(decoding.answers(ids_BM, sure_BM, alphabet), alphabet)[0]
-        return rows, flat({"features": seen, "network": network, "last": last})
+        hand_BS = mask_BS & ~jnp.isnan(x_BSN3[:, :, hands]).all((2, 3))
+        written_BM = ids_BM != alphabet.pad
+        ended, gone, rested = endpointing.advance(old["rests"], hand_BS, written_BM, frames, rests)
+        after = flat({"features": seen, "network": network, "rests": rested, "last": last})
+        after = {name: jnp.where(gone[0], new, after[name]) for name, new in flat(whole()).items()}
+        return rows, ended.astype(jnp.int32), after
 
     return Stream(lambda: flat(whole()), step, cfg.model.chunk, features.rate)
+
+
+def together(stream: Stream, streams: int) -> Stream:
+    """The steps of so many streams as one: every array but `rests` has an axis more, the first."""
+
+    def start() -> State:
+        return {k: jnp.broadcast_to(v, (streams, *v.shape)) for k, v in stream.start().items()}
+
+    return stream._replace(start=start, step=jax.vmap(stream.step, in_axes=(0, 0, None, 0)))
 
 
 def _stored(leaf: jax.Array) -> jax.Array:

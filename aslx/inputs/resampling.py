@@ -156,6 +156,18 @@ class _Products:
 Mix = _Same | _Pairs | _Products
 
 
+def first(x_BTC: jax.Array, length_B: jax.Array, frames: int) -> jax.Array:
+    """[B,S,C]: the first S = `frames` frames as they are; NaN after the end of the clip."""
+    t = x_BTC.shape[1]
+    if isinstance(t, int):
+        more = ((0, 0), (0, max(0, frames - t)), (0, 0))
+        return jnp.pad(x_BTC[:, :frames], more, constant_values=np.nan)
+    mask_BS = real(length_B, frames)
+    same_ST = (jnp.arange(frames)[:, None] == jnp.arange(t)[None]).astype(jnp.float32)
+    total, known = _Products(mask_BS, same_ST * mask_BS[..., None])(x_BTC)
+    return jnp.where(known > 0, total, jnp.nan)
+
+
 def resample(values_BTD: jax.Array, mixed: Mix) -> tuple[jax.Array, jax.Array]:
     """Values f32[B,S,D], 0 where missing, and their presence f32[B,S,D] in 0..1: the share of the
     weight that fell on values that are no NaN."""

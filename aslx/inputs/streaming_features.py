@@ -77,9 +77,8 @@ class Streaming:
         """f16 or f32 [B,T,N,3], i32[B] -> f32[B,S,D], bool[B,S] with S = `frames`, of the first S
         frames of whole clips."""
         frames = frames or self.frames(landmarks_BTN3.shape[1])
-        x_BTN3 = landmarks_BTN3[:, :frames]
-        more = ((0, 0), (0, frames - x_BTN3.shape[1]), (0, 0), (0, 0))
-        x_BTN3 = jnp.pad(x_BTN3, more, constant_values=np.nan)
+        x_BTC = resampling.first(resampling.coordinates(landmarks_BTN3), length_B, frames)
+        x_BTN3 = x_BTC.reshape(*x_BTC.shape[:2], -1, 3)
         mask_BT = resampling.real(length_B, frames)
         return self.advance(self.start(len(x_BTN3)), x_BTN3, mask_BT)[0], mask_BT
 

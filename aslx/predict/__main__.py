@@ -11,6 +11,7 @@ import tyro
 from etils import epath
 
 from aslx import cli, errors
+from aslx.decode import decoding_options
 from aslx.readers import video
 
 
@@ -35,6 +36,7 @@ class Command:
     stream: bool = False
     """Read the frames one after the other, and print every character when it is final; needs a
     streaming network."""
+    rests: decoding_options.Rests = decoding_options.Rests()
     overlay: str | None = None
     """Write the video with the skeleton and the text over it to this .mp4 or .gif; needs exactly
     one video to read."""
@@ -127,7 +129,7 @@ def _read(run: Any, file: str, command: Command) -> None:
     if command.stream:
         from aslx.predict import stream_reader  # The reader of the package needs no network.
 
-        streamed = stream_reader.of(run)
+        streamed = stream_reader.of(run, command.rests)
     for one in found:
         if streamed is not None:
             _read_stream(streamed, run.cfg.features.rate, file, one)
@@ -149,12 +151,18 @@ def _read(run: Any, file: str, command: Command) -> None:
 
 
 def _read_stream(streamed: Any, rate: float, file: str, one: Any) -> None:
-    text = ""
-    for written in streamed(one.clip, one.rate):
-        text += written.character
-        at = round((written.frame + 1) / rate, 2)
-        said = {"seconds": at, "confidence": round(written.confidence, 4), "text": text}
-        print(json.dumps({"file": file, "sequence_id": one.name} | said), flush=True)
+    """Prints a line for each character, and one where a phrase has ended. The text is that of the
+    phrase."""
+    text, about = "", {"file": file, "sequence_id": one.name}
+    for read in streamed(one.clip, one.rate):
+        at = {"seconds": round(read.frames / rate, 2)}
+        for written in read.written:
+            text += written.character
+            line = at | {"confidence": round(written.confidence, 4), "text": text}
+            print(json.dumps(about | line), flush=True)
+        if read.ended:
+            print(json.dumps(about | at | {"ended": text}), flush=True)
+            text = ""
 
 
 def _name(file: str, one: Any) -> str:

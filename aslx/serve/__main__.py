@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import tyro
 
 from aslx import cli, errors
+from aslx.decode import decoding_options
 from aslx.serve.limits import Limits
 from aslx.storage import files, hub
 
@@ -39,6 +40,7 @@ class Command:
     reload: bool = False
     """Export the model again if the run has a better checkpoint than its export."""
     limits: Limits = Limits()
+    rests: decoding_options.Rests = decoding_options.Rests()
 
 
 def bound(host: str, port: int) -> socket.socket:
@@ -81,7 +83,7 @@ def serve(command: Command, export: "exported.Export", listener: socket.socket) 
     """Serves until a signal ends the server."""
     import uvicorn
 
-    from aslx.serve import admission, connections, streams
+    from aslx.serve import admission, connections, stepping, streams
     from aslx.serve import app as app_lib
     from aslx.serve import interpreter_pool as engine_lib
 
@@ -94,7 +96,10 @@ def serve(command: Command, export: "exported.Export", listener: socket.socket) 
             "and without TLS others can read the traffic; put a proxy that has both in front of it",
             file=sys.stderr,
         )
-    app = app_lib.build(export, engine, command.limits, hosts=allowed)
+    steps = None
+    if export.about.stream:
+        steps = stepping.Steps(export, engine, command.rests, threads)
+    app = app_lib.build(export, engine, command.limits, hosts=allowed, steps=steps)
     config = uvicorn.Config(
         app,
         http=connections.protocol(connections.most()),

@@ -16,7 +16,7 @@ from starlette import datastructures, types
 
 from aslx import errors
 from aslx.export import exported, exports
-from aslx.serve import admission, api, streams, turns
+from aslx.serve import admission, api, stateful_streams, stepping, streams, turns
 from aslx.serve import interpreter_pool as engine_lib
 from aslx.serve.limits import Limits
 from aslx.storage import files
@@ -112,8 +112,10 @@ def build(
     limits: Limits,
     web: pathlib.Path = WEB,
     hosts: Collection[str] = admission.LOOPBACK,
+    steps: stepping.Steps | None = None,
 ) -> fastapi.FastAPI:
-    """The application that serves an opened export, whose model `engine` runs.
+    """The application that serves an opened export, whose model `engine` runs, and its `steps`
+    where it has a state.
 
     It answers under the names `hosts`, or under any name if there are none. Without the packages of
     the page it serves the API alone, and says so on stderr.
@@ -138,7 +140,12 @@ def build(
 
     @app.websocket("/api/stream")
     async def stream(socket: fastapi.WebSocket) -> None:
-        await streams.serve(socket, engine, limits, open_streams)
+        def make(socket: fastapi.WebSocket) -> streams.Stream:
+            if steps is None:
+                return streams.Stream(socket, engine, limits)
+            return stateful_streams.Stream(socket, engine, limits, steps)
+
+        await streams.serve(socket, make, open_streams)
 
     api.add(app, engine, limits, requests)
     _add_model(app, export)

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from aslx.export import exported, exports
+from aslx.export import exported, exports, interpreters
 from aslx.serve import turns
 
 T = TypeVar("T")
@@ -35,7 +35,7 @@ class Engine:
             self._interpreters.put(self._new())
 
     def _new(self) -> Callable:
-        return exported.interpreter(self._model, self.about)
+        return interpreters.of_clips(self._model, self.about)
 
     async def run(self, work: Callable[[], T], client: turns.Client, cost: float) -> T:
         """Runs `work` in a thread when it is the client's turn, and returns its result.

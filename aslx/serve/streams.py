@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import functools
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any, Literal, NoReturn
 
 import numpy as np
@@ -30,10 +30,12 @@ NORMAL, UNSUPPORTED, INVALID, POLICY, TOO_BIG, TRY_AGAIN = 1000, 1003, 1007, 100
 
 
 class Columns(bodies.Strict):
-    """The first message. Without columns, frames have those of the model."""
+    """The first message. Without columns, frames have those of the model; without a rate, a model
+    with a state takes them to be of its own rate."""
 
     type: Literal["columns"] = "columns"
     columns: bodies.Names = pydantic.Field(default_factory=list)
+    rate: Annotated[float, pydantic.Field(ge=1, le=240)] | None = None
 
 
 class Frames(bodies.Strict):
@@ -65,12 +67,12 @@ class Close(Exception):
         self.code = code
 
 
-async def serve(socket: WebSocket, engine: Engine, limits: Limits, streams: Places) -> None:
-    """Serves a stream from its opening to its close."""
+async def serve(socket: WebSocket, make: Callable[[WebSocket], "Stream"], streams: Places) -> None:
+    """Serves a stream, of the kind that `make` makes, from its opening to its close."""
     await socket.accept()
     try:
         with streams.one():
-            await Stream(socket, engine, limits).run()
+            await make(socket).run()
     except Close as close:
         code, why = close.code, str(close)
     except Full as error:
@@ -96,14 +98,12 @@ def _open() -> Iterator[None]:
 
 
 class Stream:
-    """One client's clips, one after the other."""
+    """One client's clips, one after the other, each of which is read as a whole as it grows."""
 
     def __init__(self, socket: WebSocket, engine: Engine, limits: Limits):
         self._socket, self._engine, self._limits = socket, engine, limits
         self._client = Client()
         self._clip, self._answers = 0, 0
-        self._rows: list[np.ndarray] = []  # The clip in parts, f32[n, *shape].
-        self._frames, self._covered = 0, 0
         self._reading: asyncio.Task | None = None
         self._left, self._at = float(limits.frames_per_second * _WINDOW), time.monotonic()
 
@@ -118,7 +118,9 @@ class Stream:
         kind = bodies.JSON if isinstance(data, str) else bodies.MSGPACK
         first: Columns = await self._parsed(Columns, data, kind)
         self._columns = bodies.Columns(self._engine.about, first.columns)
-        await self._say({"type": "ready", "columns": self._columns.width})
+        about = self._opened(first)
+        self._begin()
+        await self._say({"type": "ready", "columns": self._columns.width} | about)
         try:
             while True:
                 await self._message()
@@ -154,14 +156,29 @@ class Stream:
         if isinstance(message, Frames):
             return self._add(self._columns.rows(message.frames))
         self._pace(1)
-        if self._reading:
-            await self._reading  # Until the answers cover the clip.
+        await self._finished()
         if isinstance(message, End):
             await self._say({"type": "end", "answers": self._answers})
             raise Close(NORMAL, "ended")
         self._clip += 1
-        self._rows, self._frames, self._covered = [], 0, 0
+        self._begin()
         await self._say({"type": "reset", "clip": self._clip})
+
+    def _opened(self, first: Columns) -> dict[str, Any]:
+        """What `ready` says of the way in which the stream is read."""
+        if first.rate is not None:
+            raise Close(INVALID, "rate: the model reads whole clips, whose frames it takes as such")
+        return {}
+
+    def _begin(self) -> None:
+        """Begins a clip."""
+        self._rows: list[np.ndarray] = []  # The clip in parts, f32[n, *shape].
+        self._frames, self._covered = 0, 0
+
+    async def _finished(self) -> None:
+        """Returns when the answers cover the clip."""
+        if self._reading:
+            await self._reading
 
     def _binary(self, data: bytes) -> np.ndarray:
         size = 4 * self._columns.width
@@ -171,16 +188,25 @@ class Stream:
 
     def _add(self, rows: np.ndarray) -> None:
         self._pace(max(1, len(rows)))
-        if self._frames + len(rows) > self._limits.frames:
-            raise Close(TOO_BIG, f"a clip has {self._limits.frames} frames at most: send reset")
+        self._check(self._frames + len(rows))
         self._rows.append(rows)
         self._frames += len(rows)
         if self._reading and self._reading.done():
             self._reading = self._reading.result()  # None, or raises the task's exception.
-        if not self._reading:
+        if not self._reading and self._due:
             self._reading = asyncio.create_task(self._read())
 
-    def _pace(self, frames: int) -> None:
+    def _check(self, frames: int) -> None:
+        """Close if a clip must not grow to so many frames."""
+        if frames > self._limits.frames:
+            raise Close(TOO_BIG, f"a clip has {self._limits.frames} frames at most: send reset")
+
+    @property
+    def _due(self) -> bool:
+        """Whether enough has arrived to read."""
+        return True
+
+    def _pace(self, frames: float) -> None:
         now, rate = time.monotonic(), self._limits.frames_per_second
         self._left = min(self._left + (now - self._at) * rate, rate * _WINDOW) - frames
         self._at = now
@@ -192,12 +218,15 @@ class Stream:
         while self._covered < self._frames:
             cost = 1 + self._frames
             self._covered, answer = await self._engine.run(self._newest, self._client, cost)
-            place = {"sequence": self._answers, "clip": self._clip, "frames": self._covered}
-            self._answers += 1
-            try:
-                await self._say({"type": "answer"} | place | answer)
-            except WebSocketDisconnect:  # `_receive` raises it too, and ends the stream.
-                return
+            await self._answer(answer)
+
+    async def _answer(self, answer: dict[str, Any]) -> None:
+        """Sends an answer that covers the frames of the clip that are covered now."""
+        place = {"sequence": self._answers, "clip": self._clip, "frames": self._covered}
+        self._answers += 1
+        # `_receive` raises it too, and ends the stream.
+        with contextlib.suppress(WebSocketDisconnect):
+            await self._say({"type": "answer"} | place | answer)
 
     def _newest(self) -> tuple[int, dict[str, Any]]:
         """Reads all frames that have arrived, in a thread of the engine."""

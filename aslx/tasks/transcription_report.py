@@ -128,6 +128,13 @@ class Report:
                 f"token accuracy {scores['eval_token_accuracy']:.4f}: with the true characters "
                 "before it given, or with pads counted, as the baselines had it"
             )
+        if "delay_ms_p50" in scores:
+            lines.append(
+                f"a character is written {scores['delay_ms_p50']:.0f} ms after the last frame in "
+                f"which it is held, and 95 % of them within {scores['delay_ms_p95']:.0f} ms "
+                f"({scores['delays']} that are read right); none is taken back, and "
+                f"{scores['false_starts']} are written before the first is held"
+            )
         if "confused" in scores:
             from aslx.figures import plots  # Matplotlib, which training does not wait for.
 

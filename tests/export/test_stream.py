@@ -6,8 +6,8 @@ import jax
 import numpy as np
 import pytest
 
-from aslx.export import conversion, exporting, stream_graph, tflite
-from aslx.predict import stream_reader
+from aslx.decode import decoding_options
+from aslx.export import conversion, exporting, stream_graph, stream_reading, tflite
 from aslx.runs import evaluator, trained_run
 
 
@@ -22,26 +22,26 @@ def file(run) -> bytes:
 
 
 def test_the_file_writes_the_characters_of_jax_at_every_chunk(run, file):
-    begin, advance = tflite.stream(file)
-
-    def step(inputs, frames, state):
-        found = advance(inputs=inputs, frames=frames, **state)
-        return found.pop("outputs"), found
-
+    of_file = stream_reading.steps(*tflite.stream(file))
+    rests = decoding_options.Rests().frames(30.0)
     stream = stream_graph.of(run.cfg, run.model)
     jitted, texts = jax.jit(stream.step), set()
     test = evaluator.Evaluation(run.cfg, run.mesh, "test")
+    lost = [np.full(run.source.shape[1], np.nan, np.float32)] * 40  # The hands rest.
     for clip in itertools.islice(test.clips(), 50):
         frames, found = list(run.source.pack(clip)), []
-        for reading in ((begin, step), (stream.start, jitted)):
+        for reading in (of_file, (stream.start, jitted)):
             names = run.cfg.task.alphabet.characters
-            reader = stream_reader.StreamReader(*reading, stream.chunk, names)
-            found.append([*reader.add(frames), *reader.end()])
+            reader = stream_reading.StreamReader(*reading, stream.chunk, names, rests)
+            found.append([*reader.add(frames + lost), *reader.end()])
         one, other = found
-        assert [(w.character, w.frame) for w in one] == [(w.character, w.frame) for w in other]
-        sure, expected = ([w.confidence for w in each] for each in found)
+        assert [(r.text, r.frames, r.ended) for r in one] == [
+            (r.text, r.frames, r.ended) for r in other
+        ]
+        assert any(r.ended for r in one)
+        sure, expected = ([w.confidence for r in each for w in r.written] for each in found)
         np.testing.assert_allclose(sure, expected, atol=1e-4)
-        texts.add("".join(w.character for w in one))
+        texts.add("".join(r.text for r in one))
     assert len(texts) > 5
 
 
@@ -50,7 +50,8 @@ def test_int8_weights_make_a_smaller_file_that_streams(run, file):
     assert len(small) < len(file)
     begin, advance = tflite.stream(small)
     chunk = np.full((8, run.source.shape[1]), np.nan, np.float32)
-    found = advance(inputs=chunk, frames=np.array([8], np.int32), **begin())
+    frames, rests = np.array([8], np.int32), np.array([24, 75], np.int32)
+    found = advance(inputs=chunk, frames=frames, rests=rests, **begin())
     assert found["outputs"].shape == (4, len(run.cfg.task.alphabet) + 1)
 
 
@@ -59,3 +60,29 @@ def test_model_json_says_the_rate_the_chunk_and_the_state(run, file):
     begin, _ = tflite.stream(file)
     assert (said["file"], said["rate"], said["chunk"]) == ("stream.tflite", 30.0, 8)
     assert {name: list(array.shape) for name, array in begin().items()} == said["state"]
+
+
+def test_each_output_of_a_signature_is_an_array_of_its_own(file):
+    for runner in tflite.stream(file):
+        places = [of["index"] for of in runner.get_output_details().values()]
+        assert len(set(places)) == len(places) >= 10
+
+
+def test_eight_streams_are_read_by_one_step_as_each_by_itself(run, file):
+    begin, advance = stream_reading.steps(*tflite.stream(file))
+    several = conversion.convert_stream(run.cfg, run.model, "none", 8)
+    _, together = stream_reading.steps(*tflite.stream(several))
+    rng, rests = np.random.default_rng(0), np.array([24, 75], np.int32)
+    states = [begin() for _ in range(8)]
+    for _ in range(3):
+        inputs = rng.random((8, 8, run.source.shape[1]), np.float32)
+        frames = rng.integers(1, 9, (8, 1), np.int32)
+        stacked = {name: np.stack([s[name] for s in states]) for name in states[0]}
+        rows, ended, after = together(inputs, frames, rests, stacked)
+        for i, state in enumerate(states):
+            expected = advance(inputs[i], frames[i], rests, state)
+            np.testing.assert_allclose(rows[i], expected[0], atol=1e-4)
+            assert ended[i] == expected[1]
+            for name, array in expected[2].items():
+                np.testing.assert_allclose(after[name][i], array, atol=1e-4)
+            states[i] = expected[2]

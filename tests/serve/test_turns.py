@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from aslx.export import exported
+from aslx.export import exported, interpreters
 from aslx.serve import interpreter_pool as engine_lib
 from aslx.serve import refusals, turns
 from tests.serve import servers
@@ -114,9 +114,9 @@ def test_the_data_of_a_refused_piece_of_work_are_freed_at_once(engine):
 
 
 def test_an_interpreter_does_not_keep_the_memory_of_a_long_clip(engine, monkeypatch):
-    made, interpreter = [], exported.interpreter
+    made, interpreter = [], interpreters.of_clips
     monkeypatch.setattr(
-        exported, "interpreter", lambda *given: made.append(1) or interpreter(*given)
+        interpreters, "of_clips", lambda *given: made.append(1) or interpreter(*given)
     )
     clip = np.zeros((600, 126), np.float32)
     assert engine.read(clip[:400]) and not made

@@ -3,6 +3,7 @@
 import { padded, rows, thinned } from "./columns.js";
 import * as problems from "./problems.js";
 import { Remote } from "./remote.js";
+import { Phrases, Stream } from "./stream.js";
 
 /**
  * @typedef {object} About model.json, as aslx.export writes it.
@@ -12,6 +13,7 @@ import { Remote } from "./remote.js";
  * @property {string[]} answers
  * @property {number | null} max_frames
  * @property {{frames?: number, file: string}[]} web the shortest first
+ * @property {import("./stream.js").About} [stream] of a model with a state
  */
 
 const FOLDER = "/model/";
@@ -22,7 +24,7 @@ export async function open() {
   const file = await fetch(`${FOLDER}model.json`);
   if (!file.ok) throw problems.noModel(`model.json: ${file.status} ${file.statusText}`);
   const about = /** @type {About} */ (await file.json());
-  if (!about.web?.length) throw problems.noModel("model.json names no file for this page");
+  if (!about.web?.length && !about.stream) throw problems.noModel("model.json names no file for this page");
   return new Model(about);
 }
 
@@ -36,7 +38,7 @@ export class Model {
     this.longest = about.web.at(-1)?.frames ?? 1;
     this.row = this.isImage ? null : rows(about.input);
     this.remote = new Remote("/web/dist/reader.js");
-    const first = FOLDER + about.web[0].file;
+    const first = FOLDER + (about.stream ?? about.web[0]).file;
     this.ready = this.remote.ask({ url: first }).catch((error) => {
       throw /tflite/.test(String(error)) ? problems.noModel(error.message) : problems.packages(error);
     });
@@ -55,6 +57,21 @@ export class Model {
     const inputs = padded(kept, frames, values.reduce((a, b) => a * b));
     const question = { url: FOLDER + file, inputs, shape: [frames, ...values], frames: kept.length };
     return this.remote.ask(question, [inputs.buffer]);
+  }
+
+  /**
+   * What a model with a state reads in a clip, as if its rows came one by one.
+   * @param {Float32Array[]} clip
+   */
+  async streamed(clip) {
+    const phrases = new Phrases();
+    const stream = new Stream(this, /** @type {import("./stream.js").About} */ (this.about.stream));
+    for (const row of clip) {
+      const read = await stream.add(row);
+      if (read) phrases.add(read);
+    }
+    phrases.add(await stream.end());
+    return phrases.all;
   }
 
   /**

@@ -5,6 +5,7 @@ import { Practice, words } from "./practice.js";
 import * as problems from "./problems.js";
 import { Letters } from "./readers/letters.js";
 import { Signs } from "./readers/signs.js";
+import { Streamer } from "./readers/streamer.js";
 import { Transcriber } from "./readers/transcriber.js";
 import { Source } from "./source.js";
 import { characters } from "./text.js";
@@ -36,7 +37,8 @@ export class Page {
     this.model = model;
     /** @type {import("./view.js").Shown} */
     this.shown = { done: [], characters: [], settled: 0, note: "" };
-    const Kind = model.spells ? Transcriber : model.isImage ? Letters : Signs;
+    const Spelled = model.about.stream ? Streamer : Transcriber;
+    const Kind = model.spells ? Spelled : model.isImage ? Letters : Signs;
     this.reader = new Kind(
       model,
       (shown) => this.show(shown),
@@ -219,7 +221,8 @@ export class Page {
       whole = rows;
       const note = `Reading ${file.name}: ${view.percent(done)}`;
       view.note(note);
-      if (rows.length - read < 15) return;
+      // A model of whole clips reads again what grew; one with a state reads once, at the end.
+      if (rows.length - read < 15 || this.model.about.stream) return;
       read = rows.length;
       await this.read(turn, rows, note);
     });
@@ -256,9 +259,10 @@ export class Page {
    * @param {string} note
    */
   async read(turn, rows, note) {
-    const outputs = await this.model.clip(rows);
-    const text = this.model.spells ? characters(outputs, this.model.about.answers) : [];
-    const guesses = this.model.spells ? undefined : this.model.guesses(outputs);
+    const { about, spells } = this.model;
+    const outputs = about.stream ? new Float32Array() : await this.model.clip(rows);
+    const text = about.stream ? await this.model.streamed(rows) : spells ? characters(outputs, about.answers) : [];
+    const guesses = spells ? undefined : this.model.guesses(outputs);
     const shown = { done: text, characters: [], settled: 0, note, guesses };
     if (!turn.over) this.show(shown);
     return shown;

@@ -54,9 +54,52 @@ async function run({ url, inputs, shape, frames }) {
   return values;
 }
 
+/**
+ * The states of the streams that go on, by their numbers.
+ * @type {Map<number, Record<string, Tensor>>}
+ */
+const states = new Map();
+
+/** @param {Record<string, Tensor>} tensors */
+function free(tensors) {
+  for (const tensor of Object.values(tensors)) tensor.delete();
+}
+
+/**
+ * A step of a stream, or its end.
+ * @param {{url: string, stream: number, end?: boolean, inputs: Float32Array, shape: number[], frames: number, rests: number[]}} question
+ */
+async function step({ url, stream, end, inputs, shape, frames, rests }) {
+  const compiled = await model(url);
+  const before = states.get(stream) ?? (end ? {} : await compiled.run("start", {}));
+  states.delete(stream);
+  if (end) return free(before);
+  const given = {
+    inputs: new Tensor(inputs, shape),
+    frames: new Tensor(Int32Array.of(frames), [1]),
+    rests: new Tensor(Int32Array.from(rests), [2]),
+  };
+  const { outputs, ended, ...after } = await compiled.run("step", { ...given, ...before });
+  const read = { outputs: Float32Array.from(await outputs.data()), ended: (await ended.data())[0] > 0 };
+  free({ ...given, ...before, outputs, ended });
+  states.set(stream, after);
+  return read;
+}
+
+/** @param {object} data a question */
+function answer(data) {
+  if (data.stream) return step(data);
+  return data.inputs ? run(data) : model(data.url).then(() => undefined);
+}
+
+/** Streams are read in the order of their questions. */
+let turn = Promise.resolve();
+
 self.onmessage = async ({ data }) => {
   try {
-    const value = data.inputs ? await run(data) : void (await model(data.url));
+    const mine = data.stream ? turn.then(() => answer(data)) : answer(data);
+    turn = mine.catch(() => {});
+    const value = await mine;
     self.postMessage({ id: data.id, value });
   } catch (error) {
     self.postMessage({ id: data.id, error: String(error?.message ?? error) });
