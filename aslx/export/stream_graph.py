@@ -12,12 +12,12 @@ import jax.numpy as jnp
 
 from aslx import config as config_lib
 from aslx import errors
-from aslx.decode import decoding, endpointing, stream_decoding
+from aslx.decode import decoding, endpointing
 from aslx.export import export_graph
 from aslx.inputs import streaming_features
 from aslx.kernels import mode as modes
 from aslx.models import layers, streaming
-from aslx.tasks import transcription
+from aslx.tasks import heads, transcription, transducer
 
 State = dict[str, jax.Array]
 
@@ -40,14 +40,14 @@ class Stream(NamedTuple):
 
 
 def of(cfg: config_lib.Config, model: Any) -> Stream:
-    """`start()` -> state, and `step(inputs, frames, rests, state)` -> (outputs f32[M,N+1], ended
+    """`start()` -> state, and `step(inputs, frames, rests, state)` -> (outputs f32[L,N+1], ended
     i32[1], state).
 
     `inputs` are `chunk` frames as the features' source packs them, of which the first `frames`
     i32[1] are real; fewer than all end a clip. `rests` i32[2] are `decoding_options.Rests.frames`.
-    `outputs` are rows as `decoding.rows` has them, for the positions of the chunk; a row of the pad
-    writes nothing. `ended` is 1 if a phrase with text ended in the chunk. A state is arrays by
-    name.
+    `outputs` are rows as `decoding.rows` has them, one or more for a position of the chunk; a row
+    of the pad writes nothing. `ended` is 1 if a phrase with text ended in the chunk. A state is
+    arrays by name.
     """
     cfg, model = export_graph.exact(cfg, model)
     model, features = layers.bound(model, modes.EXPORT), cfg.features
@@ -56,16 +56,17 @@ def of(cfg: config_lib.Config, model: Any) -> Stream:
         or not isinstance(cfg.model, streaming.Config)
         or not isinstance(features, streaming_features.Streaming)
         or not isinstance(cfg.task, transcription.Task)
+        or not isinstance(cfg.task.head, heads.CTC | transducer.Transducer)
     ):
         raise errors.BadInput("this network reads whole clips: train a streaming config first")
-    alphabet = cfg.task.alphabet
+    alphabet, head = cfg.task.alphabet, cfg.task.head
 
     def whole() -> dict[str, Any]:
         return {
             "features": features.start(1),
             "network": model.init_state(1),
             "rests": endpointing.start(1),
-            "last": stream_decoding.start(1, alphabet),
+            "last": head.start(model, 1, alphabet),
         }
 
     structure = jax.tree.structure(jax.eval_shape(whole))
@@ -90,11 +91,11 @@ def of(cfg: config_lib.Config, model: Any) -> Stream:
         x_BSN3 = batch["landmarks"]
         mask_BS = jnp.arange(inputs.shape[0])[None] < frames[:, None]
         x_BSF, seen = features.advance(old["features"], x_BSN3, mask_BS)
-        logits_BMV, mask_BM, network = model.step(old["network"], x_BSF, mask_BS)
-        ids_BM, sure_BM, last = stream_decoding.greedy(old["last"], logits_BMV, mask_BM, alphabet)
-        rows = decoding.rows(decoding.answers(ids_BM, sure_BM, alphabet), alphabet)[0]
+        memory_BMD, mask_BM, network = model.listen(old["network"], x_BSF, mask_BS)
+        ids_BL, sure_BL, last = head.hear(model, old["last"], memory_BMD, mask_BM, alphabet)
+        rows = decoding.rows(decoding.answers(ids_BL, sure_BL, alphabet), alphabet)[0]
         hand_BS = mask_BS & ~jnp.isnan(x_BSN3[:, :, hands]).all((2, 3))
-        written_BM = ids_BM != alphabet.pad
+        written_BM = (ids_BL != alphabet.pad).reshape(*mask_BM.shape, -1).any(2)
         ended, gone, rested = endpointing.advance(old["rests"], hand_BS, written_BM, frames, rests)
         after = flat({"features": seen, "network": network, "rests": rested, "last": last})
         after = {name: jnp.where(gone[0], new, after[name]) for name, new in flat(whole()).items()}

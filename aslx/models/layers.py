@@ -20,6 +20,9 @@ from aslx.kernels import mode as modes
 
 Network = TypeVar("Network")
 GLOROT = nnx.initializers.glorot_uniform()
+# Of the bias that ends a stem. Frames without a hand are zeros, and zeros stay zeros from block to
+# block: each norm then multiplies its gradient by 1,000, and a few norms make it infinite.
+AWAKE = nnx.initializers.normal(1.0)
 
 
 class Frozen(nnx.Variable):

@@ -99,7 +99,8 @@ class Encoder(nnx.Module):
 
     def __init__(self, cfg: Config, num_features: int, *, rngs: nnx.Rngs):
         self.rate, self.stride, dtype = cfg.dropout, cfg.stride, jnp.dtype(cfg.dtype)
-        self.stem = nnx.Linear(cfg.stride * num_features, cfg.dim, dtype=dtype, rngs=rngs)
+        stacked = cfg.stride * num_features
+        self.stem = nnx.Linear(stacked, cfg.dim, bias_init=layers.AWAKE, dtype=dtype, rngs=rngs)
         self.layers = nnx.List([EncoderLayer(cfg, rngs=rngs) for _ in range(cfg.num_layers)])
 
     def __call__(

@@ -173,7 +173,9 @@ class Encoder(layers.Layer):
         self.groups = squeezeformer.Groups(groups, cfg.dim, dtype=dtype, rngs=rngs)
         self.project = nnx.Linear(len(groups) * (cfg.dim // 2), cfg.dim, dtype=dtype, rngs=rngs)
         self.convolution = CausalConv(cfg.dim, 5, dtype=dtype, rngs=rngs)
-        self.reduce = nnx.Linear(cfg.stride * cfg.dim, cfg.dim, dtype=dtype, rngs=rngs)
+        self.reduce = nnx.Linear(
+            cfg.stride * cfg.dim, cfg.dim, bias_init=layers.AWAKE, dtype=dtype, rngs=rngs
+        )
         self.blocks = nnx.List([Block(cfg, rngs=rngs) for _ in range(cfg.num_layers)])
 
     def start(self, batch: int, past: int | None = None) -> State:

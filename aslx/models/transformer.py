@@ -85,7 +85,9 @@ class Stem(nnx.Module):
         self.depthwise = (
             layers.DepthwiseConv(dim, 5, dtype=dtype, rngs=rngs) if cfg.kernel else None
         )
-        self.reduce = nnx.Linear(cfg.stride * dim, dim, dtype=dtype, rngs=rngs)
+        self.reduce = nnx.Linear(
+            cfg.stride * dim, dim, bias_init=layers.AWAKE, dtype=dtype, rngs=rngs
+        )
 
     def __call__(self, features_BSF, mask_BS) -> tuple[jax.Array, jax.Array]:
         x_BSD = self.project(layers.masked(features_BSF, mask_BS))

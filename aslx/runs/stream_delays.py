@@ -13,14 +13,14 @@ from aslx.inputs import model_inputs, streaming_features
 from aslx.kernels import mode as modes
 from aslx.models import layers, streaming
 from aslx.runs import evaluator, flat, trained_run
-from aslx.tasks import metrics, transcription
+from aslx.tasks import heads, metrics, transcription
 
 
 def measured(run: trained_run.Run, evaluation: evaluator.Evaluation) -> dict:
     """Of the split of an evaluation, in milliseconds: `delay_ms_p50` and `delay_ms_p95` from the
     last frame in which a character is held to the frame with which it is written, of characters
     that are read right; their number; and `false_starts`, the characters that are written before
-    the first one is held. Nothing of other networks, and where the records do not know the holds.
+    the first one is held. Nothing of other networks and heads, and where the records do not know the holds.
     """
     cfg, data = run.cfg, evaluation.data
     features, task, mode = cfg.features, cfg.task, modes.of(sharding.platform(run.mesh))
@@ -28,6 +28,7 @@ def measured(run: trained_run.Run, evaluation: evaluator.Evaluation) -> dict:
         not isinstance(cfg.model, streaming.Config)
         or not isinstance(features, streaming_features.Streaming)
         or not isinstance(task, transcription.Task)
+        or not isinstance(task.head, heads.CTC)
         or not len(data)
         or "holds" not in data[0]
     ):

@@ -12,7 +12,14 @@ import jax
 import jax.numpy as jnp
 
 from aslx import errors
-from aslx.decode import attributions, beam_search, decoding, decoding_options, ngrams
+from aslx.decode import (
+    attributions,
+    beam_search,
+    decoding,
+    decoding_options,
+    ngrams,
+    stream_decoding,
+)
 from aslx.schema import networks, vocab
 from aslx.tasks import losses
 
@@ -225,6 +232,23 @@ class CTC:
         memory, memory_mask = model.encode(inputs, mask, key=key)
         memory = self.late_dropout(memory, batch, key)
         return losses.ctc(model, memory, memory_mask, batch, alphabet)
+
+    def start(self, model: networks.CTC, batch: int, alphabet: vocab.Alphabet) -> Array:
+        """The state of the text of `batch` streams before their first position."""
+        del model
+        return stream_decoding.start(batch, alphabet)
+
+    def hear(
+        self,
+        model: networks.CTC,
+        state: Array,
+        memory: Array,
+        mask_BM: Array,
+        alphabet: vocab.Alphabet,
+    ) -> tuple[Array, Array, Array]:
+        """[B, M] twice: what streams write at their next positions, as `stream_decoding.greedy`
+        has it; and the state behind them."""
+        return stream_decoding.greedy(state, model.ctc(memory), mask_BM, alphabet)
 
     def read(
         self,

@@ -66,6 +66,21 @@ class Transducer:
         total = (1 - self.ctc_weight) * total + self.ctc_weight * ctc
         return total, count, beside | {"ctc_loss": (ctc, ctc_count)}
 
+    def start(self, model: networks.Transducer, batch: int, alphabet: vocab.Alphabet) -> Array:
+        """As `heads.CTC.start`."""
+        return transducer_search.start(batch, model.context, alphabet)
+
+    def hear(
+        self,
+        model: networks.Transducer,
+        state: Array,
+        memory: Array,
+        mask_BM: Array,
+        alphabet: vocab.Alphabet,
+    ) -> tuple[Array, Array, Array]:
+        """As `heads.CTC.hear`, but [B, M P] with P = `per_position`."""
+        return transducer_search.greedy(model, state, memory, mask_BM, alphabet, self.per_position)
+
     def read(
         self,
         model: networks.Transducer,
@@ -78,10 +93,8 @@ class Transducer:
     ) -> tuple[Array, Array]:
         memory, memory_mask = model.encode(inputs, mask)
         if beams == 1:
-            first = transducer_search.start(len(memory), model.context, alphabet)
-            ids, sure, _ = transducer_search.greedy(
-                model, first, memory, memory_mask, alphabet, self.per_position
-            )
+            first = self.start(model, len(memory), alphabet)
+            ids, sure, _ = self.hear(model, first, memory, memory_mask, alphabet)
             return decoding.packed(ids, sure, alphabet, max_tokens)
         of = memory, memory_mask, alphabet, max_tokens, beams, self.per_position, prior
         texts, scores = transducer_search.beams(model, *of)

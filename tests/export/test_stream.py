@@ -1,5 +1,6 @@
 """The file of a streaming network: two signatures, and the answers of JAX at every chunk."""
 
+import dataclasses
 import itertools
 
 import jax
@@ -8,7 +9,9 @@ import pytest
 
 from aslx.decode import decoding_options
 from aslx.export import conversion, exporting, stream_graph, stream_reading, tflite
-from aslx.runs import evaluator, trained_run
+from aslx.runs import evaluator, opening, trained_run
+from aslx.tasks import transducer
+from tests import tiny
 
 
 @pytest.fixture(scope="module")
@@ -86,3 +89,26 @@ def test_eight_streams_are_read_by_one_step_as_each_by_itself(run, file):
             for name, array in expected[2].items():
                 np.testing.assert_allclose(after[name][i], array, atol=1e-4)
             states[i] = expected[2]
+
+
+def test_the_stream_of_a_transducer_writes_the_text_of_the_whole_clip(run):
+    cfg = dataclasses.replace(
+        run.cfg,
+        model=dataclasses.replace(run.cfg.model, context=2),
+        task=dataclasses.replace(run.cfg.task, head=transducer.Transducer(), max_tokens=64),
+    )
+    model = tiny.filled(lambda: opening.network(cfg))
+    clips = list(itertools.islice(evaluator.Evaluation(run.cfg, run.mesh, "test").clips(), 10))
+    whole = trained_run.Run(run.workdir, cfg, run.mesh, model, 0, run.trained_on)
+    expected = [answer.text for answer in whole.answers(clips)]
+    rests, names = np.zeros(2, np.int32), cfg.task.alphabet.characters
+    stream = stream_graph.of(cfg, model)
+    of_file = stream_reading.steps(*tflite.stream(conversion.convert_stream(cfg, model, "none")))
+    for reading in ((stream.start, jax.jit(stream.step)), of_file):
+        found = []
+        for clip in clips:
+            reader = stream_reading.StreamReader(*reading, stream.chunk, names, rests)
+            each = [*reader.add(list(run.source.pack(clip))), *reader.end()]
+            found.append("".join(r.text for r in each))
+        assert found == expected
+    assert len(set(expected)) > 5

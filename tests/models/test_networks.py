@@ -15,6 +15,7 @@ from aslx.models import (
     fingerspelling_transformer,
     lstm,
     squeezeformer,
+    streaming,
     transformer,
 )
 from tests import tiny
@@ -29,6 +30,7 @@ LSTM = lstm.Config(dim=16, num_layers=1, decoder_layers=2, num_heads=2, stride=2
 SQUEEZEFORMER = squeezeformer.Config(
     dim=16, num_layers=3, halve_after=2, num_heads=2, kernel=5, groups=(4, 2)
 )
+STREAMING = streaming.Config(dim=16, num_layers=2, num_heads=2, chunk=4, past=8, groups=(4, 2))
 NETWORKS = [TRANSFORMER, LSTM, SQUEEZEFORMER]
 NAMES = ["transformer", "lstm", "squeezeformer"]
 BASELINES = [fingerspelling_transformer.Config(), fingerspelling_lstm.Config()]
@@ -65,6 +67,21 @@ def gradients(model, features, mask):
 def test_a_network_is_a_pytree_of_float32_parameters(cfg):
     leaves = jax.tree.leaves(build(cfg))
     assert leaves and all(x.dtype == jnp.float32 for x in leaves)
+
+
+@pytest.mark.parametrize("cfg", [*NETWORKS, STREAMING], ids=[*NAMES, "streaming"])
+def test_a_clip_in_which_nothing_is_seen_has_a_gradient_that_is_no_thousand_times_larger(cfg):
+    def memory(model, features):
+        return jnp.square(model.encode(features, np.ones((1, 17), bool))[0]).sum()
+
+    @jax.jit
+    def largest(features):
+        model = cfg.build(6, 59, rngs=nnx.Rngs(0))  # Untrained: its other biases are zero.
+        leaves = jax.tree.leaves(jax.grad(memory)(model, features))
+        return jnp.stack([jnp.abs(leaf).max() for leaf in leaves]).max()
+
+    nothing, seen = largest(np.zeros((1, 17, 6), np.float32)), largest(FEATURES[:1])
+    assert nothing < 1000 * seen
 
 
 @AUTOREGRESSIVE
