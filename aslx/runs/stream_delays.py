@@ -20,7 +20,8 @@ def measured(run: trained_run.Run, evaluation: evaluator.Evaluation) -> dict:
     """Of the split of an evaluation, in milliseconds: `delay_ms_p50` and `delay_ms_p95` from the
     last frame in which a character is held to the frame with which it is written, of characters
     that are read right; their number; and `false_starts`, the characters that are written before
-    the first one is held. Nothing of other networks and heads, and where the records do not know the holds.
+    the first one is held. Nothing of other networks and heads, and where the records do not know
+    the holds.
     """
     cfg, data = run.cfg, evaluation.data
     features, task, mode = cfg.features, cfg.task, modes.of(sharding.platform(run.mesh))
