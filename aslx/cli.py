@@ -32,6 +32,7 @@ EXTRAS = {
         *("fastapi", "h11", "msgpack", "pydantic", "pydantic_core", "starlette", "uvicorn"),
         "websockets",
     ),
+    "sweep": ("optuna", "sqlalchemy"),
     "texts": ("wordfreq",),
     "tpu": ("libtpu",),
 }
