@@ -16,11 +16,17 @@ COMMANDS = {
     "export": "write a run as TensorFlow Lite, and as a submission",
     "label": "read clips that have no labels into a csv",
     "predict": "read files or videos",
+    "push": "share a run on the Hugging Face Hub",
     "serve": "serve a web page for the camera, and an API",
     "setup": "fetch what reads videos, once",
 }
 # Commands whose module lies in another room.
-_HOMES = {"compile": "describe.compile", "setup": "readers.setup", "sweep": "train.sweep"}
+_HOMES = {
+    "compile": "describe.compile",
+    "push": "export.push",
+    "setup": "readers.setup",
+    "sweep": "train.sweep",
+}
 
 
 def main(program: str = "aslx") -> None:

@@ -20,12 +20,15 @@ BUG, BAD_INPUT, TEMPORARY, INTERRUPTED, TERMINATED = 1, 2, 75, 130, 143
 # installs torch.
 EXTRAS = {
     "": ("torch",),
+    "aim": ("aim",),
     "beam": ("apache_beam",),
     "bench": ("keras", "psutil"),
     "elan": ("pympi",),
     "export": ("ai_edge_litert", "flatbuffers", "tensorflow"),
     "gcs": ("gcsfs",),
     "gpu-compile": ("jax_cuda13_plugin",),
+    "hub": ("huggingface_hub",),
+    "mlflow": ("mlflow",),
     "pose": ("pose_format",),
     "pretrained": ("h5py", "safetensors"),
     "serve": (
@@ -35,6 +38,7 @@ EXTRAS = {
     "sweep": ("optuna", "sqlalchemy"),
     "texts": ("wordfreq",),
     "tpu": ("libtpu",),
+    "wandb": ("wandb",),
 }
 # The device files of TPU chips.
 TPUS = ("/dev/accel*", "/dev/vfio/[0-9]*")

@@ -87,7 +87,7 @@ class Config:
     """augment.Clips, image_augment.Images, or None."""
     weights: str = ""
     """Pretrained weights to begin from: a file, Keras' .h5 or safetensors; or the directory of
-    another run, of which all is taken that has the same name and shape here."""
+    another run, or hf://OWNER/NAME, of which all is taken that has the same name and shape here."""
     cache_frozen: bool = False
     """Run a network's frozen layers once over what is trained on, keep what they answer in memory,
     and train the other layers on that. Nothing may be augmented."""

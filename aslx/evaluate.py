@@ -20,7 +20,7 @@ class Command:
     """Scores a run's best checkpoint as Kaggle does, over a whole split."""
 
     workdir: str
-    """A directory that aslx.train wrote."""
+    """A directory that aslx.train wrote, or hf://OWNER/NAME."""
     split: str = "test"
     data: str = ""
     """Another prepared data set than the one trained on."""

@@ -26,7 +26,7 @@ class Command:
     mean of the characters' probabilities. `aslx.prepare fingerspelling --phrases` takes the csv."""
 
     workdir: str
-    """A directory that aslx.train wrote."""
+    """A directory that aslx.train wrote, or hf://OWNER/NAME."""
     source: str
     """A folder that holds parquet at any depth. If it holds Kaggle's csv, the signers come from
     there."""

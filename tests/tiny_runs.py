@@ -21,7 +21,7 @@ from aslx.tasks import heads, transcription
 from tests import processes, tiny
 
 CLIPS = 200  # In the test split, which no run is trained on.
-WEB_FRAMES = (64, 512)
+FIXED = (64, 512)
 STREAMED = streaming_features.Streaming(max_frames=64)
 KINDS = {
     "ctc": {},
@@ -88,15 +88,15 @@ def _train(folder: pathlib.Path, kind: str) -> None:
     processes.ran("train", *where, "--mesh.cpu-devices", 1).last()
     run = trained_run.open_run(folder / "run")
     if kind != "streaming":
-        exported(run.cfg, run.model, run.step, folder / "run" / "export", WEB_FRAMES)
+        exported(run.cfg, run.model, run.step, folder / "run" / "export", FIXED)
 
 
 def exported(cfg: config.Config, model: Any, step: int, out: pathlib.Path, frames=()) -> None:
-    """Writes what `python -m aslx.export --web` writes, but the page's models for `frames` only."""
+    """Writes what `python -m aslx.export --fixed` writes."""
     scores = [{"name": "score", "value": 0.5, "on": "validation"}]
     said = exporting.about(cfg, step, scores, frames)
     every = {"model.tflite": conversion.convert(cfg, model, "none")}
-    every |= {f"web/{n}.tflite": conversion.convert(cfg, model, "none", n) for n in frames}
+    every |= {f"fixed/{n}.tflite": conversion.convert(cfg, model, "none", n) for n in frames}
     exports.write(out, said, {"made": {}}, every)
 
 

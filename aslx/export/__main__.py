@@ -4,9 +4,11 @@ import dataclasses
 from typing import Annotated
 
 import tyro
+from etils import epath
 
 from aslx import cli
 from aslx.export import exporting, exports
+from aslx.runs import tracking
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -14,19 +16,27 @@ class Command:
     """Writes a run's best checkpoint as a TFLite file and as Kaggle's submission."""
 
     workdir: str
-    """A directory that aslx.train wrote."""
+    """A directory that aslx.train wrote, or hf://OWNER/NAME."""
     out: str = ""
     """The folder to write; by default WORKDIR/export."""
+    track: tracking.Kind | None = None
+    """Also give the files to the run that aslx.train --track began."""
     options: Annotated[exporting.Options, tyro.conf.arg(name="")] = exporting.Options()
 
 
 def main() -> None:
     command = tyro.cli(Command)
+    if command.track:  # Before the export, which takes minutes.
+        tracking.known(epath.Path(command.workdir), command.track)
     done = exporting.export_run(command.workdir, command.out, command.options)
     for name, value in done.report.items():
         print(f"  {name:<18} {value}")
     for score in done.scores:
         print(f"step {done.report['step']}: {score['name']} {score['value']:.4f} on {score['on']}")
+    if command.track:
+        with tracking.opened(command.track, epath.Path(command.workdir)) as tracker:
+            tracker.exported(done.folder)
+        print(f"given to {command.track}: its run {tracker.id}")
     runtime = f"TensorFlow Lite of version {done.report['runtime']} or later"
     print(f"{exports.MODEL} needs LiteRT, or {runtime}")
     written = str(done.folder / done.file)

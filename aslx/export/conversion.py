@@ -7,9 +7,9 @@ from typing import Any, Literal, get_args
 from aslx import cli, errors
 from aslx.export import quiet
 
-# Lengths of the page's models: a browser's runtime takes no dynamic size. Kaggle's longest clip
-# has 807 frames.
-WEB_FRAMES = (64, 128, 256, 512, 1024)
+# Of the page's models: a browser's runtime takes no dynamic size, nor does an accelerator of
+# a phone. Kaggle's longest clip has 807 frames.
+FIXED = (64, 128, 256, 512, 1024)
 Quantize = Literal["none", "float16", "int8"]
 VARIANTS: tuple[Quantize, ...] = get_args(Quantize)
 
@@ -20,6 +20,14 @@ def convert(cfg: Any, model: Any, quantize: Quantize, rows: int | None = None) -
     With `rows`, `inputs` has that many rows, and a second input `frames` i32[1] is the number of
     rows that are real.
     """
+    tf, made, concrete = module(cfg, model, rows)
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], made)
+    return _flatbuffer(tf, converter, quantize)
+
+
+def module(cfg: Any, model: Any, rows: int | None = None) -> tuple[Any, Any, Any]:
+    """TensorFlow, a module of the exported function, and the concrete function in it; `rows` as in
+    `convert`."""
     from jax.experimental import jax2tf
 
     from aslx.export import export_graph
@@ -36,13 +44,11 @@ def convert(cfg: Any, model: Any, quantize: Quantize, rows: int | None = None) -
     fn = jax2tf.convert(
         export_graph.answer(cfg, model, rows), polymorphic_shapes=words, with_gradient=False
     )
-    module: Any = tf.Module()
-    module.serve = tf.function(
+    made: Any = tf.Module()
+    made.serve = tf.function(
         lambda *given: {"outputs": fn(*given)}, input_signature=spec, autograph=False
     )
-    concrete = module.serve.get_concrete_function()
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], module)
-    return _flatbuffer(tf, converter, quantize)
+    return tf, made, made.serve.get_concrete_function()
 
 
 def convert_stream(cfg: Any, model: Any, quantize: Quantize) -> bytes:
@@ -70,13 +76,13 @@ def convert_stream(cfg: Any, model: Any, quantize: Quantize) -> bytes:
         outputs, after = advance(inputs, frames, dict(zip(shapes, state, strict=True)))
         return {"outputs": outputs} | after
 
-    module: Any = tf.Module()
-    module.start = tf.function(lambda: begin(), input_signature=[], autograph=False)
-    module.step = tf.function(stepped, input_signature=spec, autograph=False)
-    found = {name: getattr(module, name).get_concrete_function() for name in ("start", "step")}
+    made: Any = tf.Module()
+    made.start = tf.function(lambda: begin(), input_signature=[], autograph=False)
+    made.step = tf.function(stepped, input_signature=spec, autograph=False)
+    found = {name: getattr(made, name).get_concrete_function() for name in ("start", "step")}
     # Only a saved model can have several signatures.
     with tempfile.TemporaryDirectory(prefix="aslx-") as folder, quiet.without(b""):
-        tf.saved_model.save(module, folder, signatures=found)
+        tf.saved_model.save(made, folder, signatures=found)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=list(found))
         return _flatbuffer(tf, converter, quantize)
 

@@ -19,8 +19,8 @@ from etils import epath
 from aslx import errors
 from aslx.checkpoints import checkpoint_scores
 from aslx.decode import decoding_options
-from aslx.export import comparison, conversion, exports
-from aslx.storage import files
+from aslx.export import comparison, conversion, exports, formats
+from aslx.storage import files, hub
 
 MAX_ZIP = 40 * 2**20  # Bytes: Kaggle refuses a model over 40 MB.
 _ZIP = "submission.zip"
@@ -30,12 +30,16 @@ _ZIP = "submission.zip"
 class Options:
     """How a run is exported."""
 
+    format: tuple[formats.Format, ...] = ("tflite",)
+    """Also write the model for other runtimes: model.stablehlo for jax.export, saved_model.zip for
+    TensorFlow. model.tflite is always written."""
+    fixed: tuple[int, ...] = ()
+    """Also write files of these fixed lengths, fixed/N.tflite, the shortest first: the page of
+    aslx.serve and accelerators of phones take no others. Each is a file as large as the model; a
+    clip goes to the shortest that holds it, and frames of a longer one are left out."""
     web: bool = False
-    """Also write the models that the page of aslx.serve runs: the same model at a few fixed
-    lengths."""
-    web_frames: tuple[int, ...] = conversion.WEB_FRAMES
-    """These lengths, the shortest first. Each is a file as large as the model; a clip goes to the
-    shortest that holds it, and frames of a longer one are left out."""
+    """Also write what the page of aslx.serve runs: files of the lengths in --fixed or, without it,
+    of 64, 128, 256, 512 and 1024 frames."""
     competition: bool = True
     """Also write what a competition asks for, such as submission.zip."""
     stream: bool = False
@@ -61,6 +65,11 @@ class Options:
     data: str = ""
     """A prepared data set to use instead of the one that the run was trained on."""
 
+    @property
+    def lengths(self) -> tuple[int, ...] | None:
+        """Of the files of fixed length; None: none are asked for."""
+        return self.fixed or (conversion.FIXED if self.web else None)
+
 
 @dataclasses.dataclass(frozen=True)
 class Exported:
@@ -84,11 +93,11 @@ def export_run(workdir: str | files.Path, out: str = "", options: Options = Opti
     files, if the split to compare on is missing (clips=0 compares nothing), or if the competition
     would refuse the size.
     """
+    workdir = hub.local(workdir)
     folder = epath.Path(out or f"{workdir}/export")
-    lengths = sorted({n for n in options.web_frames if n > 0})
-    if not lengths or lengths != list(options.web_frames):
+    if sorted({n for n in options.fixed if n > 0}) != list(options.fixed):
         raise errors.BadInput(
-            f"--web-frames {' '.join(map(str, options.web_frames))}: give lengths of 1 and more "
+            f"--fixed {' '.join(map(str, options.fixed))}: give lengths of 1 and more "
             "frames, the shortest first"
         )
     exports.check(folder)
@@ -112,20 +121,18 @@ def export_run(workdir: str | files.Path, out: str = "", options: Options = Opti
     clips = len(evaluation.data) if evaluation else 0
     scores = _scores(options, run, report if evaluation else None, clips)
     # How the model was made, so that aslx.serve can export it again.
-    made = {name: getattr(options, name) for name in ("quantize", "average", "ensemble")}
+    made = {name: getattr(options, name) for name in ("quantize", "average", "ensemble", "fixed")}
     made["options"] = dataclasses.asdict(options.decoding)
-    described = about(run.cfg, run.step, scores, options.web_frames if options.web else None)
+    described = about(run.cfg, run.step, scores, options.lengths)
     if options.stream:
         described["stream"] = stream_about(run.cfg, run.model)
     exports.write(folder, described, report | {"made": made}, every)
     return Exported(folder, _ZIP if _ZIP in every else exports.MODEL, report, scores)
 
 
-def about(
-    cfg: Any, step: int, scores: list[dict], web_frames: Sequence[int] | None
-) -> dict[str, Any]:
+def about(cfg: Any, step: int, scores: list[dict], fixed: Sequence[int] | None) -> dict[str, Any]:
     """The contents of model.json without the files: the model's inputs and outputs, its scores, and
-    the models of these lengths that the page uses; None: it uses none."""
+    the models of these lengths, which the page uses; None: it uses none."""
     source = cfg.features.source
     clips = "t" in source.shape
     values = {
@@ -134,9 +141,9 @@ def about(
         "input": source.about,
         "max_frames": cfg.features.max_frames if clips else None,
     } | cfg.task.report.about()
-    if web_frames is not None and clips:
-        values["web"] = [{"frames": n, "file": f"web/{n}.tflite"} for n in web_frames]
-    elif web_frames is not None:
+    if fixed is not None and clips:
+        values["web"] = [{"frames": n, "file": f"fixed/{n}.tflite"} for n in fixed]
+    elif fixed is not None:
         values["web"] = [{"file": exports.MODEL}]
     return values
 
@@ -222,11 +229,15 @@ def _converted(options: Options, run: Any) -> tuple[dict[str, bytes], dict[str, 
             print(f"no {_ZIP}: {error}", file=sys.stderr)  # The page does not need it.
     if options.stream:
         every[exports.STREAM] = conversion.convert_stream(run.cfg, run.model, options.quantize)
-    if options.web and "t" in source.shape:
+    if options.lengths and "t" in source.shape:
         every |= {
-            f"web/{n}.tflite": conversion.convert(run.cfg, run.model, options.quantize, n)
-            for n in options.web_frames
+            f"fixed/{n}.tflite": conversion.convert(run.cfg, run.model, options.quantize, n)
+            for n in options.lengths
         }
+    for name in options.format:
+        if name in formats.NAMES:
+            print(f"converting to {formats.NAMES[name]}")
+            every[formats.NAMES[name]] = formats.written(name, run.cfg, run.model)
     return models, every
 
 

@@ -23,7 +23,8 @@ STREAM = "stream.tflite"
 # was killed, and those of a file browser.
 _OWN = re.compile(
     r"(model(_(float32|float16|int8))?|stream)\.tflite|(model|report|inference_args)\.json"
-    r"|submission\.zip|labels\.txt|web|web/[0-9]+\.tflite|\.[0-9a-f]{32}\.[a-z_.]+|(web/)?\.DS_Store"
+    r"|submission\.zip|labels\.txt|model\.stablehlo|saved_model\.zip"
+    r"|(web|fixed)(/[0-9]+\.tflite)?|\.[0-9a-f]{32}\.[a-z_.]+|((web|fixed)/)?\.DS_Store"
 )
 
 

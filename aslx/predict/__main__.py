@@ -28,7 +28,8 @@ class Command:
     asks for one file after the other. If a file cannot be read, the rest are still read, and the
     exit status is 2."""
     workdir: str = ""
-    """A directory that aslx.train wrote; by default the reader that the package brings reads."""
+    """A directory that aslx.train wrote, or hf://OWNER/NAME; by default the reader that the package
+    brings reads."""
     fps: float | None = None
     """Frames per second to take of a video; by default all frames."""
     stream: bool = False

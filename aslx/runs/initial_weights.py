@@ -20,7 +20,7 @@ import numpy as np
 from aslx import errors
 from aslx.checkpoints import stored
 from aslx.runs import trained_run
-from aslx.storage import files
+from aslx.storage import files, hub
 
 log = logging.getLogger("aslx")
 
@@ -53,7 +53,8 @@ _TORCH_NAME = re.compile(r"(?:layer(\d)\.(\d+)\.)?(conv|bn|downsample\.)(\d)\.(\
 
 
 def taken(model: Any, path: str) -> Any:
-    """The model with the weights of a file, or with the matching weights of a run."""
+    """The model with the weights of a file, or with the matching weights of a run, on the disk or hf://OWNER/NAME."""
+    path = str(hub.local(path))
     take = from_run if files.is_folder(path) else into
     model, unused = take(model, path)
     if unused:

@@ -13,7 +13,7 @@ from aslx import errors
 from aslx.data import records, training_data
 from aslx.kernels import random_streams
 from aslx.models import stateless
-from aslx.storage import files
+from aslx.storage import files, hub
 
 
 def dtype(cfg: config_lib.Config) -> str:
@@ -32,9 +32,9 @@ def settled(cfg: config_lib.Config, workdir: files.Path | None = None) -> config
     images. A run that stands in `workdir`, or whose weights are taken, keeps its alphabet."""
     metadata = records.read_metadata(pathlib.Path(cfg.data.path))
     before = config_lib.of_run(workdir) if workdir else None
-    weights = epath.Path(cfg.weights) / "config.json"
-    if before is None and cfg.weights and files.exists(weights):
-        before = config_lib.read(weights)
+    if before is None and cfg.weights:
+        weights = epath.Path(hub.local(cfg.weights)) / "config.json"
+        before = config_lib.read(weights) if files.exists(weights) else None
     metadata |= before.task.kept if before else {}
     features = dataclasses.replace(cfg.features, **cfg.features.source.settled(metadata))
     return dataclasses.replace(cfg, task=cfg.task.settled(metadata), features=features)

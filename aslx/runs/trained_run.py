@@ -22,7 +22,7 @@ from aslx.models import layers
 from aslx.runs import evaluator, flat, opening, partition
 from aslx.schema import features as features_lib
 from aslx.schema import vocab
-from aslx.storage import files
+from aslx.storage import files, hub
 
 log = logging.getLogger("aslx")
 
@@ -89,10 +89,11 @@ def open_run(
 ) -> Run:
     """The best checkpoint of a run directory: the averaged parameters where an average was kept.
 
-    `data` replaces the data set that the run was trained on, `options` how its task reads; with
-    `average` the model is the mean of so many checkpoints, the newest.
+    `workdir` may be hf://OWNER/NAME, which is pulled into the cache. `data` replaces the data set
+    that the run was trained on, `options` how its task reads; with `average` the model is the mean
+    of so many checkpoints, the newest.
     """
-    workdir = epath.Path(workdir)
+    workdir = epath.Path(hub.local(workdir))
     if not files.exists(workdir / "config.json"):
         raise errors.BadInput(f"{workdir} holds no run (no config.json): train first")
     cfg = config_lib.read(workdir / "config.json")

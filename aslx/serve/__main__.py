@@ -16,7 +16,7 @@ import tyro
 
 from aslx import cli, errors
 from aslx.serve.limits import Limits
-from aslx.storage import files
+from aslx.storage import files, hub
 
 if TYPE_CHECKING:
     from aslx.export import exported
@@ -27,8 +27,8 @@ class Command:
     """Serves a page that reads the camera, and an API for landmarks."""
 
     workdir: str = ""
-    """A directory that aslx.train wrote; by default the reader that the package brings is served.
-    """
+    """A directory that aslx.train wrote, or hf://OWNER/NAME; by default the reader that the package
+    brings is served."""
     host: str = "127.0.0.1"
     """The address to listen on. 0.0.0.0 admits other machines; without HTTPS their browsers allow
     no camera."""
@@ -62,7 +62,8 @@ def bound(host: str, port: int) -> socket.socket:
 
 def main() -> None:
     command = tyro.cli(Command)
-    if files.in_bucket(command.workdir):
+    workdir = str(hub.local(command.workdir))
+    if files.in_bucket(workdir):
         raise errors.BadInput(f"{command.workdir} is in a bucket: copy it to a disk and serve that")
     from aslx.export import exported
     from aslx.serve import fresh
@@ -70,7 +71,7 @@ def main() -> None:
     # Before the export, which takes minutes.
     with bound(command.host, command.port) as listener:
         if command.workdir:
-            folder = fresh.folder(pathlib.Path(command.workdir), command.reload)
+            folder = fresh.folder(pathlib.Path(workdir), command.reload)
             serve(command, exported.open_export(folder), listener)
         else:
             serve(command, exported.open_reader(), listener)

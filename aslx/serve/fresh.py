@@ -21,6 +21,9 @@ class _Made(exported.Form, extra="forbid"):
     quantize: conversion.Quantize = "none"
     average: Annotated[int, pydantic.Field(ge=0)] = 0
     ensemble: tuple[Annotated[str, pydantic.Field(pattern="^[^-]")], ...] = ()
+    fixed: Annotated[
+        tuple[Annotated[int, pydantic.Field(ge=1)], ...], pydantic.Field(max_length=100)
+    ] = ()
     options: decoding_options.Options = decoding_options.Options()
 
     @property
@@ -29,6 +32,8 @@ class _Made(exported.Form, extra="forbid"):
         words = ["--quantize", self.quantize, "--average", str(self.average)]
         if self.ensemble:
             words += ["--ensemble", *self.ensemble]
+        if self.fixed:
+            words += ["--fixed", *map(str, self.fixed)]
         for field in dataclasses.fields(self.options):
             value = getattr(self.options, field.name)
             if value != field.default:

@@ -6,7 +6,7 @@ A run directory that holds checkpoints is resumed from the newest, to the bit.
 import dataclasses
 import pathlib
 import shlex
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from aslx import errors
 from aslx.train import stopping
@@ -31,6 +31,9 @@ class Command:
     other_data: bool = False
     """Go on even if a data set is not the one that the run began with. From there on it is another
     run than the unbroken one."""
+    track: Literal["wandb", "mlflow", "aim"] | None = None
+    """Also tell a tracker of experiments what is logged; its own variables say where it is, such as
+    WANDB_MODE or MLFLOW_TRACKING_URI. A run that resumes goes on in the same tracked run."""
 
 
 def main(signals: stopping.Signals | None = None) -> int:
@@ -60,6 +63,7 @@ def _train(stop: stopping.Signals) -> int:
         distributed=command.distributed,
         profile=command.profile,
         other_data=command.other_data,
+        track=command.track,
     )
     if ended and jax.process_index() == 0:
         print(_next(cfg, shlex.quote(str(workdir))))

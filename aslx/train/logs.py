@@ -1,4 +1,5 @@
-"""What a run writes for people: metrics.jsonl, TensorBoard events, plots, samples, a bar."""
+"""What a run writes for people: metrics.jsonl, TensorBoard events, plots, samples, a bar; and what
+a tracker of experiments gets of it."""
 
 import contextlib
 import json
@@ -10,6 +11,7 @@ import jax
 import tensorboardX
 import tqdm
 
+from aslx.runs import tracking
 from aslx.storage import files
 
 log = logging.getLogger("aslx")
@@ -48,8 +50,16 @@ class Log:
     Beginning at a step forgets the lines that lie after it: those steps are run again.
     """
 
-    def __init__(self, workdir: files.Path, *, start: int, steps: int):
+    def __init__(
+        self,
+        workdir: files.Path,
+        *,
+        start: int,
+        steps: int,
+        tracker: tracking.Tracker | None = None,
+    ):
         self._enabled, self._workdir = jax.process_index() == 0, workdir
+        self._tracker = tracker
         self._path = workdir / "metrics.jsonl"
         self._drawn = float("-inf")
         self._bar = tqdm.tqdm(
@@ -83,6 +93,8 @@ class Log:
         for name, value in values.items():
             if isinstance(value, int | float):
                 self._events.add_scalar(name, value, step)
+        if self._tracker:
+            self._tracker.scalars(step, values)
 
     def say(self, text: str) -> None:
         """A line above the bar."""
@@ -98,6 +110,8 @@ class Log:
         table = "\n".join([f"step {step}", f"{'target':<{width}}  prediction", *rows])
         self.say(table)
         files.append(self._workdir / "samples.txt", table + "\n\n")
+        if self._tracker:
+            self._tracker.samples(step, table)
 
     def sync(self) -> None:
         """Returns once what was written survives a power cut."""
@@ -112,7 +126,10 @@ class Log:
         if self._enabled and time.monotonic() > self._drawn + _DRAW_EVERY:
             from aslx.figures import plots  # Matplotlib need not keep the first step waiting.
 
-            plots.curves(read(self._path), self._workdir / "plots")
+            lines = read(self._path)
+            plots.curves(lines, self._workdir / "plots")
+            if self._tracker and lines:
+                self._tracker.figures(lines[-1]["step"], self._workdir / "plots")
             self._drawn = time.monotonic()
 
     def __enter__(self) -> "Log":

@@ -15,8 +15,8 @@ from aslx import config as config_lib
 from aslx import errors
 from aslx.checkpoints import checkpoint, hosts
 from aslx.data import plan
-from aslx.runs import flat
-from aslx.storage import files
+from aslx.runs import flat, tracking
+from aslx.storage import config_json, files
 from aslx.train import data_seen, frozen_cache, guard, kernel_times, lock, logs, notes, step
 from aslx.train import setup as setups
 from aslx.train import throughput as throughputs
@@ -33,13 +33,14 @@ def run(
     stop: Callable[[int], bool] = lambda i: False,
     profile: int = 0,
     other_data: bool = False,
+    track: tracking.Kind | None = None,
 ) -> tuple[dict[str, float], bool]:
     """Trains to the end, or until `stop(step)`; returns the last evaluation's scores, and whether
     the run has ended.
 
     BadInput where another process trains in `workdir`, or the run there has another config; with
     `other_data` the run may have begun on other data sets. An error before the first step leaves
-    `workdir` unchanged.
+    `workdir` unchanged. The first host tells the tracker `track` what it logs.
     """
     clock = logs.Clock()
     with contextlib.ExitStack() as stack:
@@ -60,9 +61,12 @@ def run(
         if cfg.cache_frozen and start < s.steps:
             with clock("frozen layers"):
                 s = dataclasses.replace(s, cached=frozen_cache.table(cfg, s.mesh, first))
+        tracker = _tracker(stack, track, workdir, cfg)
         config_lib.claim(workdir, cfg, data)
+        if track and tracker:
+            tracking.note(workdir, track, tracker)
         saved = saved or stack.enter_context(_checkpoints(workdir))
-        writer = stack.enter_context(logs.Log(workdir, start=start, steps=s.steps))
+        writer = stack.enter_context(logs.Log(workdir, start=start, steps=s.steps, tracker=tracker))
         for line in changed:
             writer.say(f"warning: {line}; going on")
         for line in notes.of(cfg, s.abstract, s.pool, s.evaluation):
@@ -90,6 +94,20 @@ def run(
         if clock.seconds:
             writer.say(clock.report())
     return scores, ended
+
+
+def _tracker(
+    stack: contextlib.ExitStack,
+    track: tracking.Kind | None,
+    workdir: files.Path,
+    cfg: config_lib.Config,
+) -> tracking.Tracker | None:
+    """The tracked run, on the first host; closed with `stack`."""
+    found: list[tracking.Tracker] = []
+    if track:
+        opened = tracking.opened(track, workdir, config_json.to_json(cfg))
+        hosts.on_first(lambda: found.append(stack.enter_context(opened)))
+    return found[0] if found else None
 
 
 def _checkpoints(workdir: files.Path) -> checkpoint.Checkpoints:

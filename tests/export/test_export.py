@@ -91,12 +91,12 @@ def test_hostile_clips_of_any_length_are_answered_with_characters(exported, colu
         assert set(vocab.KAGGLE.of_rows(outputs)) <= set(vocab.KAGGLE.characters)
 
 
-@pytest.mark.parametrize("rows", tiny_runs.WEB_FRAMES)
+@pytest.mark.parametrize("rows", tiny_runs.FIXED)
 def test_a_model_of_fixed_length_reads_every_shorter_clip_as_the_other_does(
     run, exported, columns, rows
 ):
     whole, rng = tflite.runner(exported), np.random.default_rng(0)
-    fixed = tflite.runner((run.workdir / "export" / "web" / f"{rows}.tflite").read_bytes())
+    fixed = tflite.runner((run.workdir / "export" / "fixed" / f"{rows}.tflite").read_bytes())
     test = evaluator.Evaluation(run.cfg, run.mesh, "test").clips()
     stream = np.concatenate([landmarks.columns(clip) for clip in test])
     texts = set()
@@ -131,7 +131,7 @@ def test_model_json_describes_inputs_and_outputs(run, columns):
         "answers": list(vocab.KAGGLE.characters),
     }
     said = exporting.about(cfg, run.step, [], (64, 512))
-    assert said["web"][0] == {"frames": 64, "file": "web/64.tflite"}
+    assert said["web"][0] == {"frames": 64, "file": "fixed/64.tflite"}
 
 
 @pytest.fixture(scope="module")

@@ -150,7 +150,7 @@ def test_the_port_is_checked_before_the_export(tmp_path, server):
 
 def test_a_new_export_does_not_change_what_is_served(trained, web, tmp_path):
     shutil.copytree(trained.workdir / "export", tmp_path / "export")
-    names = ("model.json", "model.tflite", "web/64.tflite")
+    names = ("model.json", "model.tflite", "fixed/64.tflite")
     with servers.running(application(tmp_path, web)) as url:
 
         def served() -> list[bytes]:

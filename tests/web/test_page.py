@@ -349,7 +349,7 @@ def test_a_film_of_another_rate_is_reported(browser, transcriber, tmp_path, rate
     "path, title",
     [
         ("**/model/model.json", "There is no model"),
-        ("**/model/web/64.tflite", "There is no model"),
+        ("**/model/fixed/64.tflite", "There is no model"),
         ("**/vendor/@mediapipe/holistic/holistic.js", "A package of this page is missing"),
         ("**/*litert_wasm_internal.wasm", "A package of this page is missing"),
         ("**/web/dist/reader.js", "A package of this page is missing"),
