@@ -6,12 +6,12 @@ import com.google.ai.edge.litert.CompiledModel
 import org.json.JSONArray
 import org.json.JSONObject
 
-/** An export of aslx: model.json and one file of a fixed length, in the folder `export` of the assets. */
+/** An export of aslx in the folder `export` of the assets: model.json and the longest of its files of fixed lengths. */
 class Recogniser(assets: AssetManager) : AutoCloseable {
     private val about = JSONObject(assets.open("export/model.json").reader().readText())
     private val answers = strings(about.getJSONArray("answers"))
     private val columns = strings(about.getJSONObject("input").getJSONArray("columns"))
-    private val file = about.getJSONArray("web").getJSONObject(0)
+    private val file = about.getJSONArray("web").run { getJSONObject(length() - 1) }
     val frames = file.getInt("frames")
     val rows = Rows(columns)
 
