@@ -7,35 +7,26 @@ and is gone on with. So several processes may work on one study.
 """
 
 import contextlib
-import csv
 import dataclasses
-import io
 import math
-import os
 import pathlib
 import shlex
 import signal
 import subprocess
 import sys
-import time
 import types
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import tyro
 
 from aslx import cli, errors
-from aslx.storage import files, system
-from aslx.train import logs, search
+from aslx.storage import files
+from aslx.train import logs, search, studies
 
 if TYPE_CHECKING:
     import optuna
 
-_NAME = "sweep"
 _LOOK = 0.5  # Seconds between two looks at what a training has logged.
-# A trial that is worse than the median of those before it is ended. Two go to their ends first, and
-# nothing is ended by its first evaluation.
-_FIRST_TRIALS, _FIRST_EVALUATIONS = 2, 1
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -96,7 +87,7 @@ class Sweep:
         """Trials until there are as many as asked for, and none is left that was interrupted."""
         while self.signals.told is None:
             with contextlib.ExitStack() as stack:
-                with self._locked("sweep", wait=True):
+                with studies.locked(self.out):
                     trial, opened = self._next(stack)
                 if trial is None:
                     return self._say_unfinished()
@@ -110,13 +101,13 @@ class Sweep:
         trials = self.study.get_trials(deepcopy=False)
         for each in trials:
             if each.state == optuna.trial.TrialState.RUNNING:
-                opened = stack.enter_context(self._locked(_name(each.number)))
+                opened = stack.enter_context(studies.held(self.out, _name(each.number)))
                 if opened is not None:
                     return optuna.Trial(self.study, each._trial_id), opened
         if len(trials) >= self.most:
             return None, 0
         trial = self.study.ask()
-        opened = stack.enter_context(self._locked(_name(trial.number)))
+        opened = stack.enter_context(studies.held(self.out, _name(trial.number)))
         assert opened is not None  # Its number is new, and the study is locked.
         return trial, opened
 
@@ -127,18 +118,6 @@ class Sweep:
             if each.state == optuna.trial.TrialState.RUNNING:
                 who = "another process works on it; the same command tells of it later"
                 print(f"trial {each.number}: {who}", flush=True)
-
-    @contextlib.contextmanager
-    def _locked(self, name: str, wait: bool = False) -> Iterator[int | None]:
-        """The open lock; None where another process holds it."""
-        path = self.out / "trials" / f"{name}.lock"
-        opened = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            while not (held := system.lock(opened)) and wait:
-                time.sleep(_LOOK)
-            yield opened if held else None
-        finally:
-            os.close(opened)
 
     def _train(self, trial: "optuna.Trial", opened: int) -> None:
         """Trains a trial to its end, to a signal, or until it is pruned; tells the study of it."""
@@ -221,64 +200,6 @@ def _last_line(workdir: pathlib.Path) -> str:
     return lines[-1] if lines else "it printed nothing"
 
 
-def _opened(out: pathlib.Path, space: search.Space) -> "optuna.Study":
-    """The study in `out`, new or of the same command."""
-    import optuna
-    import sqlalchemy.exc
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    pruner = optuna.pruners.MedianPruner(_FIRST_TRIALS, _FIRST_EVALUATIONS)
-    try:
-        study = optuna.create_study(
-            storage=f"sqlite:///{out / 'study.db'}",
-            study_name=_NAME,
-            direction="maximize",
-            pruner=pruner,
-            load_if_exists=True,
-        )
-    except (sqlalchemy.exc.DatabaseError, RuntimeError) as error:
-        said = f"{out / 'study.db'} is no study of Optuna: move it away, or take another --out"
-        raise errors.BadInput(said) from error
-    asked = {"config": space.config, "options": [*space.fixed, *space.asked]}
-    there = study.user_attrs.get("asked")
-    if there is None:
-        study.set_user_attr("asked", asked)
-    elif there != asked:
-        said = shlex.join([str(there.get("config")), *map(str, there.get("options", ()))])
-        raise errors.BadInput(f"{out} is a sweep of {said}: repeat that, or take another --out")
-    return study
-
-
-def table(study: "optuna.Study", names: list[str]) -> list[dict[str, str]]:
-    """A row for each trial, the best first, those without a score last."""
-
-    def score(trial: "optuna.trial.FrozenTrial") -> float:
-        return -math.inf if trial.value is None else trial.value
-
-    return [
-        {
-            "trial": str(trial.number),
-            "state": trial.state.name.lower(),
-            "score": "" if trial.value is None else f"{trial.value:.4f}",
-            "evaluations": str(len(trial.intermediate_values)),
-            **{name: str(trial.params.get(name, "")) for name in names},
-        }
-        for trial in sorted(study.get_trials(deepcopy=False), key=score, reverse=True)
-    ]
-
-
-def _print(rows: list[dict[str, str]], out: pathlib.Path) -> None:
-    """The table, and trials.csv of the same."""
-    lines = [[*rows[0]], *([*row.values()] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for line in lines:
-        cells = (f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True))
-        print("  ".join(cells).rstrip())
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(lines)
-    files.write(out / "trials.csv", text.getvalue())
-
-
 def main() -> int:
     command, words = tyro.cli(Command, return_unknown_args=True)
     if not command.out:
@@ -293,12 +214,16 @@ def main() -> int:
     out = pathlib.Path(command.out)
     with files.given(out):
         (out / "trials").mkdir(parents=True, exist_ok=True)
-    study = _opened(out, space)
+    with studies.locked(out):  # Of several that begin at a time, one makes the study.
+        study = studies.opened(out, space)
     with Signals() as signals, contextlib.suppress(Stopped):
-        Sweep(study, space, out, command.trials, command.prune, signals).run()
-    rows = table(study, [*space.searched])
+        try:
+            Sweep(study, space, out, command.trials, command.prune, signals).run()
+        except optuna.exceptions.StorageInternalError as error:
+            raise errors.Unavailable(f"{out / 'study.db'} cannot be written") from error
+    rows = studies.table(study, [*space.searched])
     if rows:
-        _print(rows, out)
+        studies.write(rows, out)
     done = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
     if signals.told is not None:
         return 128 + signals.told
