@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import tyro
 
-from aslx import config, errors
+from aslx import config as config_lib
+from aslx import errors
 from aslx.storage import config_json
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class Space:
     """What is searched, as it was written."""
     searched: dict[str, Choice | Range]
     """By the name of the option, without its dashes."""
-    cfg: config.Config
+    cfg: config_lib.Config
 
     def words(self, values: dict[str, Value]) -> list[str]:
         """The options of aslx.train for a trial."""
@@ -79,7 +80,7 @@ class Space:
 
 def of(path: str, words: Sequence[str]) -> Space:
     """BadInput names a field that the config does not have, or what cannot be its value."""
-    default, fixed, asked = config.load(path), [], {}
+    default, fixed, asked = config_lib.load(path), [], {}
     for name, values in _options(words):
         if name in asked or f"--{name}" in fixed:
             raise errors.BadInput(f"--{name} is given twice")
@@ -134,12 +135,12 @@ def _searched(name: str, text: str) -> Choice | Range | None:
     return None
 
 
-def _config(path: str, default: config.Config, words: Sequence[str]) -> config.Config:
+def _config(path: str, default: config_lib.Config, words: Sequence[str]) -> config_lib.Config:
     """The config with these values."""
     try:
         with contextlib.redirect_stderr(io.StringIO()):  # Tyro's own message has many lines.
             cfg, unknown = tyro.cli(
-                config.Config, default=default, args=list(words), return_unknown_args=True
+                config_lib.Config, default=default, args=list(words), return_unknown_args=True
             )
     except SystemExit:
         option = words[-1].replace("=", " ", 1) if "=" in words[-1] else " ".join(words)
