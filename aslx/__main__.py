@@ -11,6 +11,7 @@ COMMANDS = {
     "describe": "print a config's layers, parameters and FLOPs",
     "compile": "price a config's programs on accelerators that need not be there",
     "train": "train a model from a config, or resume a run",
+    "sweep": "train a config with many values, to find the best",
     "evaluate": "score a run on a split",
     "export": "write a run as TensorFlow Lite, and as a submission",
     "label": "read clips that have no labels into a csv",
@@ -20,7 +21,12 @@ COMMANDS = {
     "setup": "fetch what reads videos, once",
 }
 # Commands whose module lies in another room.
-_HOMES = {"compile": "describe.compile", "push": "export.push", "setup": "readers.setup"}
+_HOMES = {
+    "compile": "describe.compile",
+    "push": "export.push",
+    "setup": "readers.setup",
+    "sweep": "train.sweep",
+}
 
 
 def main(program: str = "aslx") -> None:

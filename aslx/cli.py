@@ -35,6 +35,7 @@ EXTRAS = {
         *("fastapi", "h11", "msgpack", "pydantic", "pydantic_core", "starlette", "uvicorn"),
         "websockets",
     ),
+    "sweep": ("optuna", "sqlalchemy"),
     "texts": ("wordfreq",),
     "tpu": ("libtpu",),
     "wandb": ("wandb",),

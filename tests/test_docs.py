@@ -13,10 +13,11 @@ import pytest
 from tests import processes, test_house
 
 ROOT = processes.ROOT
+FOLDERS = ("benchmarks", "examples/android", "examples/ios", "launch")
 PAGES = [
     *sorted(ROOT.glob("*.md")),
     *sorted((ROOT / "docs").glob("*.md")),
-    *(ROOT / folder / "README.md" for folder in ("benchmarks", "launch")),
+    *(ROOT / folder / "README.md" for folder in FOLDERS),
 ]
 DESIGN = ROOT / "docs" / "design.md"
 FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)

@@ -57,7 +57,7 @@ def test_the_error_for_a_missing_package_is_one_line_with_the_command_that_insta
     assert f"pip install -c constraints.txt -e '.[{extra}]' in {ROOT}\n" in err
     distributions = {"tensorflow": "tensorflow-cpu", "libtpu": "jax[tpu]"}
     distributions |= dict.fromkeys(("pydantic", "pydantic_core", "starlette"), "fastapi")
-    distributions |= {"flatbuffers": "ai-edge-litert", "h11": "uvicorn"}
+    distributions |= {"flatbuffers": "ai-edge-litert", "h11": "uvicorn", "sqlalchemy": "optuna"}
     name = distributions.get(module, module.replace("_", "-"))
     assert any(requirement.startswith(name) for requirement in EXTRAS[extra])
 
