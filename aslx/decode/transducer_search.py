@@ -29,7 +29,7 @@ def start(batch: int, context: int, alphabet: vocab.Alphabet) -> Array:
 
 
 def greedy(
-    model: networks.Transducer,
+    model: networks.Predictor,
     last_BC: Array,
     memory_BMD: Array,
     mask_BM: Array,
@@ -85,7 +85,7 @@ class _Beam(NamedTuple):
 
 
 def beams(
-    model: networks.Transducer,
+    model: networks.Predictor,
     memory_BMD: Array,
     mask_BM: Array,
     alphabet: vocab.Alphabet,

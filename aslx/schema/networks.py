@@ -61,8 +61,8 @@ class CTC(Protocol):
         ...
 
 
-class Transducer(Encoder, CTC, Protocol):
-    """An encoder under a transducer's head, and a CTC head that helps it to learn."""
+class Predictor(Protocol):
+    """A transducer's head."""
 
     context: int
     """Characters before it that the next one depends on."""
@@ -118,6 +118,10 @@ class Trunk(Protocol):
 
 class Aligner(Encoder, CTC, Protocol):
     """An encoder under a CTC head."""
+
+
+class Transducer(Aligner, Predictor, Protocol):
+    """An encoder under a transducer's head, and a CTC head that helps it to learn."""
 
 
 class Transcriber(Aligner, Decoder, Backwards, Protocol):

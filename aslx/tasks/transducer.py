@@ -66,13 +66,13 @@ class Transducer:
         total = (1 - self.ctc_weight) * total + self.ctc_weight * ctc
         return total, count, beside | {"ctc_loss": (ctc, ctc_count)}
 
-    def start(self, model: networks.Transducer, batch: int, alphabet: vocab.Alphabet) -> Array:
+    def start(self, model: networks.Predictor, batch: int, alphabet: vocab.Alphabet) -> Array:
         """As `heads.CTC.start`."""
         return transducer_search.start(batch, model.context, alphabet)
 
     def hear(
         self,
-        model: networks.Transducer,
+        model: networks.Predictor,
         state: Array,
         memory: Array,
         mask_BM: Array,
