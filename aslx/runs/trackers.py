@@ -141,7 +141,7 @@ class _MLflow:
 
 class _Aim:
     def __init__(self, id: str, ours: str, workdir: files.Path, config: dict[str, Any] | None):
-        import aim
+        import aim  # pyright: ignore[reportMissingImports]
 
         # It warns of other writers: the run directory has one.
         logging.getLogger("aim.sdk.lock_manager").setLevel(logging.ERROR)
