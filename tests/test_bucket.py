@@ -110,6 +110,7 @@ def test_no_checkpoint_is_lost_in_a_bucket(environment):
     script(CHECKPOINTS, environment).succeeded()
 
 
+@pytest.mark.slow
 def test_data_are_prepared_in_a_bucket_as_on_a_disk(environment, tmp_path):
     def prepare(*arguments: object) -> None:
         processes.ran("prepare", *arguments, "--shards", 2, env=environment).last()

@@ -3,9 +3,12 @@
 import json
 import sys
 
+import pytest
+
 from benchmarks import loader
 
 
+@pytest.mark.slow
 def test_each_way_of_reading_gets_a_line_and_a_row_of_the_table(monkeypatch, capsys):
     tiny = {"clips": 20, "frames": 5, "rows": 4, "turns": 2, "steps": 2}
     options = [word for name, value in tiny.items() for word in (f"--{name}", str(value))]

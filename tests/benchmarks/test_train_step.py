@@ -33,6 +33,7 @@ def test_networks_in_keras_train_as_many_parameters_as_ours(name):
     assert theirs == describe.sizes(ours)
 
 
+@pytest.mark.slow
 def test_a_race_prints_a_line_for_each_contender_with_the_ratio_to_aslx(monkeypatch, capsys):
     words = "configs/fingerspelling_lstm.py --mesh.cpu-devices 1"
     options = ("--rows", "2", "--frames", "20", "--turns", "1", "--steps", "1", "--matrix", "64")

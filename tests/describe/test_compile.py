@@ -55,7 +55,8 @@ def moved(found: cost.Cost) -> tuple[float, float]:
 
 
 @pytest.mark.parametrize(
-    "topology", ["v5e:2x2", "v6e:16x16", pytest.param("v5e:16x16", marks=pytest.mark.slow)]
+    "topology",
+    ["v5e:2x2", *(pytest.param(f"{v}:16x16", marks=pytest.mark.slow) for v in ("v5e", "v6e"))],
 )
 def test_a_data_parallel_step_sums_only_its_gradients_and_three_scalars(topology):
     _, found, _ = compiled(TINY, topology, "train")

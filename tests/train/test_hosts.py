@@ -51,7 +51,7 @@ def whole(config_file, tmp_path_factory) -> pathlib.Path:
     return workdir
 
 
-@pytest.mark.parametrize("count", [pytest.param(2, marks=pytest.mark.slow), 4])
+@pytest.mark.parametrize("count", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_several_hosts_read_the_batches_of_one(config_file, tmp_path, count):
     hosts.ended(hosts.start(count, "tests.hosts", config_file, tmp_path / "hashes.json"))
     found = json.loads((tmp_path / "hashes.json").read_text())
@@ -97,7 +97,8 @@ def test_a_signal_to_one_host_saves_and_ends_all(config_file, tmp_path):
     assert saved(tmp_path)[-1] == len(losses(tmp_path))
 
 
-@pytest.mark.parametrize("count", [1, pytest.param(4, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [1, 4])
 def test_a_run_of_two_hosts_resumes_on_another_number_of_hosts(
     config_file, whole, saved_by_two, tmp_path, count
 ):
