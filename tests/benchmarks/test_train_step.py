@@ -12,6 +12,7 @@ from aslx.runs import opening, partition
 from benchmarks import keras_peers, train_step
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [

@@ -71,6 +71,7 @@ def test_titles_say_what_is_drawn_and_what_the_config_does(drawn):
     assert "in the config: 50% of the clips" in mirror and "in the config: off" in joined
 
 
+@pytest.mark.slow
 def test_strengths_are_the_configs(tmp_path):
     cfg = tiny.cfg(tiny.dataset(tmp_path))
     pictures = []

@@ -111,6 +111,7 @@ def test_fsdp_splits_parameters_and_moments_as_the_rule_says():
     assert {c.op for c in found.collectives} == {"all-gather", "reduce-scatter", "all-reduce"}
 
 
+@pytest.mark.slow
 def test_fsdp_sends_parameters_and_their_gradients_and_no_activations():
     model = squeezeformer.Config(dim=128, num_layers=2, halve_after=1, num_heads=2, kernel=5)
     task = transcription.Task(head=heads.Autoregressive(ctc_weight=0.3), max_tokens=8)

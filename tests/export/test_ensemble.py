@@ -121,6 +121,7 @@ def test_an_average_is_the_mean_of_the_newest_checkpoints(tmp_path):
         trained_run.open_run(workdir, average=9)
 
 
+@pytest.mark.slow
 def test_the_command_compares_every_type_of_weights_of_two_runs_in_one_file(run, tmp_path):
     tiny.dataset(tmp_path, {"train": [1], "test": [6]})
     values = {"features": phrase_features.Modern(max_frames=32), "ema_decay": 0.0}

@@ -26,7 +26,10 @@ HOSTILE = (0, 1, 2, 5, 31, 32, 33, 128, 807, 2000)
 
 @pytest.fixture(
     scope="module",
-    params=["ctc", "decoder", pytest.param("positions", marks=pytest.mark.slow)],
+    params=[
+        "ctc",
+        *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("decoder", "positions")),
+    ],
 )
 def run(request, learned) -> trained_run.Run:
     return learned(request.param)

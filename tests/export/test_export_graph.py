@@ -124,6 +124,7 @@ def float32(reader) -> bytes:
     return conversion.convert(cfg, model, "none")
 
 
+@pytest.mark.slow
 def test_a_converted_ensemble_answers_at_each_length_as_jax_does(reader, float32):
     run, half = tflite.runner(float32), tflite.runner(float16_weights.halved(float32))
     expected, texts = whole(*reader), set()

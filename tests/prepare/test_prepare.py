@@ -214,7 +214,11 @@ def same_files(here, there):
 @pytest.mark.parametrize(
     ("what", "workers"),
     [
-        ("fingerspelling", "--direct_num_workers=2 --direct_running_mode=multi_processing"),
+        pytest.param(
+            "fingerspelling",
+            "--direct_num_workers=2 --direct_running_mode=multi_processing",
+            marks=pytest.mark.slow,
+        ),
         ("synthetic", "--direct_num_workers=1"),
     ],
 )

@@ -110,6 +110,7 @@ def test_a_run_of_two_hosts_resumes_on_another_number_of_hosts(
     assert losses(copy) == pytest.approx(losses(whole), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_all_hosts_are_refused_where_another_process_trains(config_file, tmp_path):
     with lock.held(tmp_path):
         outputs = hosts.ended(train(2, config_file, tmp_path), 2)
