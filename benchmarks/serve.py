@@ -18,10 +18,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import psutil
 import tyro
 
 from aslx import cli, errors
@@ -57,7 +56,7 @@ class Measured:
 
 
 @contextlib.contextmanager
-def serving(workdir: str) -> Iterator[tuple[str, psutil.Process]]:
+def serving(workdir: str) -> Iterator[tuple[str, Any]]:
     """Runs a server, and yields its HOST:PORT and its process."""
     words = [sys.executable, "-m", "aslx.serve", "--workdir", workdir, "--port", "0"]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
@@ -67,6 +66,8 @@ def serving(workdir: str) -> Iterator[tuple[str, psutil.Process]]:
         address = next(lines, "").partition("://")[2].strip()
         if not address:
             raise errors.BadInput(f"aslx.serve ended with status {process.wait()}")
+        import psutil
+
         yield address, psutil.Process(process.pid)
     finally:
         process.terminate()
@@ -126,7 +127,7 @@ def _quantiles(name: str, seconds: list[list[float]]) -> dict[str, float]:
     return {f"{name}_ms_p{q}": round(float(v), 1) for q, v in zip((50, 99), found, strict=True)}
 
 
-def _cpu(process: psutil.Process) -> float:
+def _cpu(process: Any) -> float:
     """Seconds of CPU time that a process has used."""
     times = process.cpu_times()
     return times.user + times.system
