@@ -98,7 +98,7 @@ def test_a_model_refuses_the_content_types_of_other_kinds(kind, post):
         set(content)
         == {
             "image": {bodies.PNG, bodies.JPEG},
-            "frames": json_and_msgpack | {bodies.PARQUET},
+            "frames": json_and_msgpack | {bodies.PARQUET, bodies.POSE},
             "keypoints": json_and_msgpack,
         }[name]
     )
