@@ -110,6 +110,7 @@ def test_a_damaged_picture_is_named(run, tmp_path):
     assert done.status == 2 and "1 class(es) (a): needs two" in done.err
 
 
+@pytest.mark.slow
 def test_cutouts_are_needed_for_training_alone(pictures, run, train, tmp_path):
     where = ("--source", pictures, "--out", tmp_path / "data", "--size", 16, "--validation", 0)
     made = run(prepare, "image_folder", *where, "--cutouts").last()

@@ -49,6 +49,7 @@ def test_every_parameter_of_both_directions_learns(cfg):
         assert np.isfinite(g).all() and np.abs(g).max() > 0, name
 
 
+@pytest.mark.slow
 def test_the_exported_file_is_the_same_with_and_without_it(tmp_path):
     head = heads.Autoregressive(reverse_weight=0.5)
     cfg = tiny.cfg(tmp_path, task=transcription.Task(head=head, max_tokens=4))

@@ -35,6 +35,7 @@ def source(film, wall, tmp_path_factory) -> pathlib.Path:
     return folder
 
 
+@pytest.mark.slow
 def test_films_and_their_phrases_become_what_fingerspelling_takes(run, source, track, tmp_path):
     out = tmp_path / "kaggle"
     done = run(prepare, "video", "--source", source, "--out", out)

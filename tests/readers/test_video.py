@@ -105,6 +105,7 @@ def test_a_film_without_hands_gives_empty_text_and_says_so(run, wall, transcribe
     assert line["note"] == "no hand was found in any of 6 frames"
 
 
+@pytest.mark.slow
 def test_clip_classifiers_read_films_too(run, film, wall, dataset, tmp_path):
     for name, features, model in (
         ("signs", clip_features.Signs(), signs.Config(dim=16)),

@@ -24,6 +24,7 @@ def network(**changes) -> resnet.ResNet:
     return jax.jit(lambda: cfg.build((64, 64, 3), 5, rngs=nnx.Rngs(0)))()
 
 
+@pytest.mark.slow
 def test_keras_weights_give_the_features_of_keras(shared):
     import keras
 
@@ -107,6 +108,7 @@ def torch_file(tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 def test_torchvision_weights_give_the_features_of_torchvision(torch_file):
     w = safetensors_numpy.load_file(torch_file)
     image = np.random.default_rng(1).normal(size=(1, 64, 64, 3)).astype(np.float32)

@@ -39,6 +39,7 @@ def losses(cfg: config.Config, workdir: pathlib.Path) -> list[float]:
     return [line[name] for line in lines for name in ("loss", "eval_loss") if name in line]
 
 
+@pytest.mark.slow
 def test_a_run_on_cached_outputs_has_the_losses_of_a_run_on_images(cfg, tmp_path):
     cached = dataclasses.replace(cfg, cache_frozen=True)
     found, expected = losses(cached, tmp_path / "cached"), losses(cfg, tmp_path / "images")
