@@ -41,6 +41,7 @@ def listed(environment: dict) -> dict[str, str]:
         return {item["name"]: item["mediaLink"] for item in json.load(answer)["items"]}
 
 
+@pytest.mark.slow
 def test_a_run_in_a_bucket_is_stopped_goes_on_and_is_evaluated(environment, dataset, tmp_path):
     config = tmp_path / "tiny.py"
     tiny.config_file(config, dataset, tiny.small, save_every=3, epochs=2)

@@ -66,6 +66,7 @@ def test_a_data_parallel_step_sums_only_its_gradients_and_three_scalars(topology
     assert sum(c.bytes * n for c, n in found.collectives.items()) == 4 * (parameters(TINY) + 3)
 
 
+@pytest.mark.slow
 def test_the_line_of_a_real_step_says_that_it_fits_and_what_it_sends():
     cfg = config.load("quickstart")
     mesh = sharding.make_mesh(cfg.mesh, chips.devices("v5e:16x16"))

@@ -111,6 +111,7 @@ def test_neither_microbatches_nor_the_mesh_change_an_adversarial_step(small):
         np.testing.assert_allclose(one[name], other[name], atol=1e-5, rtol=1e-3, err_msg=name)
 
 
+@pytest.mark.slow
 def test_dropout_draws_the_same_with_and_without_an_augmentation(cfg):
     dropping = dataclasses.replace(cfg.model, dropout=0.3)
     _, plain = advanced(cfg, model=dropping)

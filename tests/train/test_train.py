@@ -66,6 +66,7 @@ def test_a_run_that_is_killed_anywhere_ends_bit_identical_to_an_unbroken_one(
         runs.assert_identical(tiny.small(dataset, save_every=2, epochs=3), workdir, whole)
 
 
+@pytest.mark.slow
 def test_a_run_that_is_told_to_end_saves_and_resumes_as_an_unbroken_one(
     config_file, whole, tmp_path
 ):
