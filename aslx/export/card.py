@@ -47,7 +47,7 @@ def written(
         f"# {name.partition('/')[2]}",
         "",
         f"Sign-language {task} from landmarks of MediaPipe Holistic or from images, trained with "
-        f"[aslx](https://pypi.org/project/aslx) {aslx.__version__}: "
+        f"aslx {aslx.__version__}: "
         f"`{type(cfg.model).__module__.rpartition('.')[2]}` with {weights:,} weights, step {step}.",
     ]
     if answers:
