@@ -128,7 +128,7 @@ def test_the_card_has_scores_with_intervals_by_signer_licence_and_commands(
         "It reads no digits.",
         "Five signers of ours.",
         f"aslx predict --workdir hf://{NAME}",
-        f"aslx](https://pypi.org/project/aslx) {aslx.__version__}",
+        f"trained with aslx {aslx.__version__}",
     ):
         assert text in card, card
     assert len(card.split("| signer | score |")[1].splitlines()) > 5
