@@ -58,6 +58,8 @@ class Measured:
 @contextlib.contextmanager
 def serving(workdir: str) -> Iterator[tuple[str, Any]]:
     """Runs a server, and yields its HOST:PORT and its process."""
+    import psutil  # Of an extra: missing, it is told before the server starts.
+
     words = [sys.executable, "-m", "aslx.serve", "--workdir", workdir, "--port", "0"]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
     assert process.stdout
@@ -66,8 +68,6 @@ def serving(workdir: str) -> Iterator[tuple[str, Any]]:
         address = next(lines, "").partition("://")[2].strip()
         if not address:
             raise errors.BadInput(f"aslx.serve ended with status {process.wait()}")
-        import psutil
-
         yield address, psutil.Process(process.pid)
     finally:
         process.terminate()

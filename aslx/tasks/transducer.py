@@ -109,5 +109,4 @@ class Transducer:
         max_tokens: int,
     ) -> attributions.Found:
         """Of the CTC head, which shares the encoder."""
-        del max_tokens
-        return attributions.aligned(model, *model.encode(inputs, mask), alphabet)
+        return heads.CTC().evidence(model, inputs, mask, alphabet, max_tokens)
