@@ -42,17 +42,22 @@ $(VENV)/bin/python:
 	3.11 or newer, and $(PYTHON) is $$($(PYTHON) --version 2>&1): make PYTHON=python3.12" >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 
+# uv installs the same packages in a quarter of pip's time.
+$(VENV)/bin/uv: | $(VENV)/bin/python
+	$(BIN)/python -m pip install -q -c constraints.txt uv
+INSTALL := $(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt
+
 # One stamp an extra: training needs less than the tests.
-$(VENV)/.train: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(BIN)/python -m pip install -q -c constraints.txt -e '.[export,tensorboard]'
+$(VENV)/.train: pyproject.toml constraints.txt | $(VENV)/bin/uv
+	$(INSTALL) -e '.[export,tensorboard]'
 	@touch $@
 
-$(VENV)/.serve: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(BIN)/python -m pip install -q -c constraints.txt -e '.[export,serve,tensorboard]'
+$(VENV)/.serve: pyproject.toml constraints.txt | $(VENV)/bin/uv
+	$(INSTALL) -e '.[export,serve,tensorboard]'
 	@touch $@
 
-$(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(BIN)/python -m pip install -q --no-compile -c constraints.txt -e '.[test]'
+$(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/bin/uv
+	$(INSTALL) -e '.[test]'
 	@touch $@
 
 # Without Node.js the page's tests skip.

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import pathlib
 import re
 from typing import Any
 
@@ -16,14 +15,15 @@ from aslx import config, optim
 from aslx.checkpoints import stored
 from aslx.kernels import blocks
 from aslx.models import attention, layers
-from aslx.runs import opening, partition
+from aslx.runs import partition
+from tests import processes, tiny
 
-CONFIGS = sorted((pathlib.Path(__file__).parent.parent / "configs").glob("*.py"))
+CONFIGS = [path.stem for path in processes.CONFIGS]
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-def test_the_weights_of_sums_are_decayed_and_nothing_else(path):
-    model = jax.eval_shape(functools.partial(opening.network, config.load(path)))
+@pytest.mark.parametrize("name", CONFIGS)
+def test_the_weights_of_sums_are_decayed_and_nothing_else(name):
+    model = tiny.abstract(name)
     marked = stored.flatten(optim.matrices(model))
     kinds = {(name.removesuffix("/value").split("/")[-1], yes) for name, yes in marked.items()}
     weights = {"kernel", "recurrent", "embedding", "taps", "channels"}
@@ -90,10 +90,10 @@ def test_muon_leaves_the_taps_of_a_depthwise_convolution_to_adam_even_when_stack
         np.testing.assert_allclose(np.abs(found.kernel[...]), 1e-3, rtol=1e-3)
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-def test_muon_moves_nearly_all_of_every_network_and_the_log_says_so(path):
-    cfg = config.load(path)
-    model, _ = partition.split_frozen(jax.eval_shape(functools.partial(opening.network, cfg)))
+@pytest.mark.parametrize("name", CONFIGS)
+def test_muon_moves_nearly_all_of_every_network_and_the_log_says_so(name):
+    cfg = config.load(name)
+    model, _ = partition.split_frozen(tiny.abstract(name))
     said = optim.shares(dataclasses.replace(cfg.optim, muon_lr=0.02), model)
     muon, adam = map(float, re.findall(r"([\d.]+)%", said))
     assert muon > 90 and muon + adam == pytest.approx(100, abs=0.11)

@@ -13,7 +13,7 @@ from aslx import config, optim, sharding
 from aslx.checkpoints import stored
 from aslx.runs import opening, partition
 from aslx.train import setup
-from tests import processes
+from tests import processes, tiny
 
 
 def mesh(platform: str) -> Any:
@@ -79,16 +79,10 @@ PLACES = {
 }
 
 
-@functools.cache
-def abstract(name: str) -> Any:
-    """The network of a config, without values."""
-    return jax.eval_shape(functools.partial(opening.network, config.load(name)))
-
-
 def placed(name: str, fsdp: int) -> dict[str, jax.ShapeDtypeStruct]:
     """The parameters of a config, without values, as they lie on eight devices."""
     mesh = sharding.make_mesh(sharding.Config(fsdp=fsdp), jax.devices()[:8])
-    leaves = stored.flatten(sharding.place(mesh, abstract(name)))
+    leaves = stored.flatten(sharding.place(mesh, tiny.abstract(name)))
     return {key.removesuffix("/value"): leaf for key, leaf in leaves.items()}
 
 

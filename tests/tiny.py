@@ -1,6 +1,7 @@
 """Small inputs: a prepared data set, a config that trains in seconds, pictures, a parquet file."""
 
 import dataclasses
+import functools
 import json
 import pathlib
 from collections.abc import Callable, Mapping
@@ -17,6 +18,7 @@ from aslx import config, optim
 from aslx.data import framing, plan, records
 from aslx.inputs import input_kinds, phrase_features
 from aslx.models import fingerspelling_lstm, transformer
+from aslx.runs import opening
 from aslx.schema import landmarks, vocab
 from aslx.tasks import heads, transcription
 
@@ -112,6 +114,21 @@ def damage(data: pathlib.Path, split: str, i: int) -> str:
     contents[int(found.index.offset[i]) + 100] ^= 4
     path.write_bytes(contents)
     return f"{path} at byte {found.index.offset[i]}"
+
+
+@functools.cache
+def abstract(name: str) -> Any:
+    """The network of one of the house's configs, without values."""
+    return jax.eval_shape(functools.partial(opening.network, config.load(name)))
+
+
+def shallow(cfg: config.Config) -> config.Config:
+    """A config whose network has two blocks of each kind at most: the others are their like."""
+    names = {field.name for field in dataclasses.fields(cfg.model)}
+    fewer = {
+        name: min(2, getattr(cfg.model, name)) for name in {"num_layers", "decoder_layers"} & names
+    }
+    return dataclasses.replace(cfg, model=dataclasses.replace(cfg.model, **fewer))
 
 
 def cfg(path: pathlib.Path, **changes) -> config.Config:

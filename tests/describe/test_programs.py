@@ -5,7 +5,7 @@ import pytest
 
 from aslx import config, sharding
 from aslx.describe import programs
-from tests import processes
+from tests import processes, tiny
 
 # What only a CPU's forms have: barriers between kernels, Fourier transforms, calls of host code.
 OF_CPUS = "optimization_barrier", "stablehlo.fft", "stablehlo.custom_call @xla", "callback"
@@ -13,7 +13,7 @@ OF_CPUS = "optimization_barrier", "stablehlo.fft", "stablehlo.custom_call @xla",
 
 @pytest.mark.parametrize("path", processes.CONFIGS, ids=lambda path: path.stem)
 def test_every_config_is_written_for_gpus_and_tpus_without_what_only_a_cpu_needs(path, monkeypatch):
-    cfg = config.load(path)
+    cfg = tiny.shallow(config.load(path))
     mesh = sharding.make_mesh(cfg.mesh, jax.devices()[:1])
     monkeypatch.setattr(sharding, "platform", lambda mesh: "gpu")
     monkeypatch.setattr(sharding, "options", lambda mesh, deterministic: {})

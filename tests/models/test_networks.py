@@ -31,6 +31,7 @@ SQUEEZEFORMER = squeezeformer.Config(
     dim=16, num_layers=3, halve_after=2, num_heads=2, kernel=5, groups=(4, 2)
 )
 STREAMING = streaming.Config(dim=16, num_layers=2, num_heads=2, chunk=4, past=8, groups=(4, 2))
+SLOW = pytest.param(SQUEEZEFORMER, marks=pytest.mark.slow)
 NETWORKS = [TRANSFORMER, LSTM, SQUEEZEFORMER]
 NAMES = ["transformer", "lstm", "squeezeformer"]
 BASELINES = [fingerspelling_transformer.Config(), fingerspelling_lstm.Config()]
@@ -69,7 +70,7 @@ def test_a_network_is_a_pytree_of_float32_parameters(cfg):
     assert leaves and all(x.dtype == jnp.float32 for x in leaves)
 
 
-@pytest.mark.parametrize("cfg", [*NETWORKS, STREAMING], ids=[*NAMES, "streaming"])
+@pytest.mark.parametrize("cfg", [TRANSFORMER, LSTM, SLOW, STREAMING], ids=[*NAMES, "streaming"])
 def test_a_clip_in_which_nothing_is_seen_has_a_gradient_that_is_no_thousand_times_larger(cfg):
     def memory(model, features):
         return jnp.square(model.encode(features, np.ones((1, 17), bool))[0]).sum()
@@ -132,7 +133,7 @@ def test_neither_padding_nor_the_rest_of_the_batch_changes_a_result(cfg, stride)
     np.testing.assert_allclose(alone[0], logits[1], atol=1e-4)
 
 
-@pytest.mark.parametrize("cfg", [TRANSFORMER, SQUEEZEFORMER], ids=lambda c: type(c).__module__)
+@pytest.mark.parametrize("cfg", [TRANSFORMER, SLOW], ids=["transformer", "squeezeformer"])
 def test_blocks_that_are_computed_again_keep_less_and_have_the_same_gradient(cfg):
     def pulled(cfg):
         model, key = build(cfg), jax.random.key(0)  # Their dropout is the same too.

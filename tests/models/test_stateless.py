@@ -9,13 +9,11 @@ import jax.numpy as jnp
 import pytest
 from flax import nnx
 
-from aslx import config, errors
+from aslx import errors
 from aslx.kernels import blocks
 from aslx.models import layers, stateless
 from aslx.runs import opening
 from tests import tiny
-
-CONFIGS = sorted((pathlib.Path(__file__).parents[2] / "configs").glob("*.py"))
 
 
 class Network(nnx.Module):
@@ -75,8 +73,3 @@ def test_parameters_frozen_ones_and_dropout_that_is_off_are_no_state():
     for part in (layers.Frozen(jnp.zeros(3)), nnx.Dropout(0.1, deterministic=True)):
         network = Network(part)
         assert stateless.checked(network) is network
-
-
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-def test_every_network_of_the_house_keeps_parameters_alone(path):
-    jax.eval_shape(functools.partial(opening.network, config.load(path)))

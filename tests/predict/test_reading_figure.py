@@ -107,6 +107,7 @@ def test_a_position_stands_in_the_middle_of_its_frames_and_padding_after_them():
 
 
 CTC = transformer.Config(dim=16, num_layers=1, num_heads=2, decoder_layers=0, stride=2, kernel=3)
+SLOW = pytest.mark.slow
 TRANSCRIBERS = {
     "ctc": {"model": CTC, "task": transcription.Task(head=heads.CTC(), max_tokens=8)},
     "decoder": {"model": networks.TRANSFORMER, "task": AUTOREGRESSIVE},
@@ -138,7 +139,10 @@ def drawn(name, dataset, folder, frames, lost) -> tuple[reading_figure.Reading, 
     return reading, answer
 
 
-@pytest.mark.parametrize("name", TRANSCRIBERS)
+@pytest.mark.parametrize(
+    "name",
+    ["ctc", "both", "positions", *(pytest.param(n, marks=SLOW) for n in ("decoder", "baseline"))],
+)
 def test_the_text_grows_to_the_answer_and_the_picture_shows_it(name, dataset, tmp_path):
     reading, answer = drawn(name, dataset, tmp_path, 41, [0, 1, 20])
     texts = [reading.text(frame) for frame in range(41 + 128)]

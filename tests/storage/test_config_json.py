@@ -7,10 +7,13 @@ import sys
 
 import pytest
 
-from aslx import config, errors
+from aslx import config, errors, evaluate, label
+from aslx.export import __main__ as export
+from aslx.predict import __main__ as predict
+from aslx.serve import __main__ as serve
 from aslx.storage import config_json
 from aslx.tasks import heads
-from tests import processes
+from aslx.train import __main__ as training
 
 # Attacks of every kind: calls, imports, and types that open or create something.
 HOSTILE = (
@@ -126,41 +129,36 @@ def test_a_file_that_is_no_config_is_named(tmp_path, text, said):
         config.read(path)
 
 
+INTO = ("--config", "quickstart", "--workdir")
+
+
+@pytest.mark.usefixtures("train")  # It lets the command train in this process.
 @pytest.mark.parametrize(
-    "command",
+    ("command", "words"),
     [
-        ("evaluate", "--workdir", "RUN"),
-        ("predict", "--workdir", "RUN", "x.parquet"),
-        ("export", "--workdir", "RUN"),
-        ("label", "--workdir", "RUN", "--source", ".", "--out", "read.csv"),
-        ("serve", "--workdir", "RUN"),
-        ("train", "--config", "quickstart", "--workdir", "RUN"),
-        (
-            "train",
-            "--config",
-            "quickstart",
-            "--workdir",
-            "x",
-            "--weights",
-            "RUN",
-            "--data.path",
-            "DATA",
-        ),
+        (evaluate, ("--workdir", "RUN")),
+        (predict, ("--workdir", "RUN", "x.parquet")),
+        (export, ("--workdir", "RUN")),
+        (label, ("--workdir", "RUN", "--source", ".", "--out", "read.csv")),
+        (serve, ("--workdir", "RUN")),
+        (training, (*INTO, "RUN")),
+        (training, (*INTO, "x", "--weights", "RUN", "--data.path", "DATA")),
     ],
-    ids=lambda words: "-".join(word.strip("-") for word in words[:1] + words[5:6]),
+    ids=["evaluate", "predict", "export", "label", "serve", "train", "train-weights"],
 )
-def test_every_command_refuses_a_hostile_run_before_anything_happens(command, dataset, tmp_path):
-    run = tmp_path / "RUN"
-    (run / "checkpoints" / "1").mkdir(parents=True)
+def test_every_command_refuses_a_hostile_run_before_anything_happens(
+    command, words, dataset, tmp_path, monkeypatch, run
+):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "RUN"
+    (folder / "checkpoints" / "1").mkdir(parents=True)
     bait = tmp_path / "bait"
     hostile = {"type": "aslx.storage.files.write", "path": str(bait), "data": "x"}
     changed = put(written(config.load("quickstart")), ("data", "batching"), hostile)
-    (run / "config.json").write_text(json.dumps(changed))
-    known = {"RUN": run, "DATA": dataset}
-    words = processes.command(*(known.get(word, word) for word in command))
-    env = processes.environment(PYTHONPATH=str(processes.ROOT))
-    done = processes.run(words, tmp_path, env=env)
+    (folder / "config.json").write_text(json.dumps(changed))
+    known = {"RUN": folder, "DATA": dataset}
+    done = run(command, *(known.get(word, word) for word in words))
     assert done.status == 2 and "Traceback" not in done.err, done.err
     assert "data.batching cannot be of type 'aslx.storage.files.write'" in done.err
     assert not bait.exists()
-    assert sorted(path.name for path in run.iterdir()) == ["checkpoints", "config.json"]
+    assert sorted(path.name for path in folder.iterdir()) == ["checkpoints", "config.json"]

@@ -89,6 +89,7 @@ def saved_by_two(config_file, tmp_path_factory) -> pathlib.Path:
     return workdir
 
 
+@pytest.mark.slow
 def test_a_signal_to_one_host_saves_and_ends_all(config_file, tmp_path):
     started = train(2, config_file, tmp_path, "--epochs", 1000)
     wait_until(lambda: len(losses(tmp_path)) > 2, started)
@@ -121,6 +122,7 @@ def test_all_hosts_are_refused_where_another_process_trains(config_file, tmp_pat
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_all_hosts_resume_from_the_checkpoint_before_a_damaged_one(tmp_path):
     hosts.ended(hosts.start(2, "tests.saved_by_hosts", tmp_path / "checkpoints"), 2)
     names = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())

@@ -198,6 +198,7 @@ def deep(cfg: config.Config, **changes) -> config.Config:
     return dataclasses.replace(tiny.with_data(cfg, batching=WIDE), model=model)
 
 
+@pytest.mark.slow
 def test_blocks_that_are_gathered_one_by_one_are_those_of_whole_parameters(cfg):
     one, metrics = advanced(deep(cfg, remat=True))
     split, others = advanced(deep(cfg, remat=True), mesh=sharding.Config(fsdp=8))
