@@ -1,6 +1,7 @@
 """Which form of each kernel a network computes with."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -27,6 +28,7 @@ class Mode:
     attention: Callable[..., jax.Array] = attention.plain
     ctc: Callable[..., jax.Array] = ctc.plain
     linear: Callable[[jax.Array, jax.Array], jax.Array] = linear.plain
+    depthwise_within: Callable[[jax.Array, jax.Array], jax.Array] = depthwise.plain_within
     depthwise: Callable[[jax.Array, jax.Array], jax.Array] = depthwise.plain
     convolution: Callable[[jax.Array, jax.Array], jax.Array] = fft_convolution.plain
     """Over time."""
@@ -38,13 +40,19 @@ class Mode:
 
 
 PLAIN = Mode()
-ACCELERATOR = Mode(ctc=ctc.accelerator, depthwise=depthwise.accelerator, recur=lstm.accelerator)
+ACCELERATOR = Mode(
+    ctc=ctc.accelerator,
+    depthwise=depthwise.accelerator,
+    depthwise_within=functools.partial(depthwise.within, depthwise.accelerator),
+    recur=lstm.accelerator,
+)
 EXPORT = Mode(scan=blocks.unroll)
 CPU = Mode(
     attention=attention.cpu,
     ctc=ctc.cpu,
     linear=linear.cpu,
     depthwise=depthwise.cpu,
+    depthwise_within=functools.partial(depthwise.within, depthwise.cpu),
     convolution=fft_convolution.cpu,
     image_convolution=images.cpu_convolution,
     halve_image=images.cpu_halve,

@@ -107,6 +107,11 @@ class DepthwiseConv(Layer):
         y_BSD = self.mode.depthwise(x_BSD, self.kernel[...].astype(self.dtype))
         return y_BSD + self.bias[...].astype(self.dtype)
 
+    def within(self, x_BSD: jax.Array) -> jax.Array:
+        """Only where all taps lie within x, which has the layer's type: [B, S - K + 1, D]."""
+        y_BMD = self.mode.depthwise_within(x_BSD, self.kernel[...].astype(self.dtype))
+        return y_BMD + self.bias[...].astype(self.dtype)
+
 
 class Linear(Layer):
     """A linear map of the last axes, of sizes `into`, to axes of sizes `out`: nnx.LinearGeneral

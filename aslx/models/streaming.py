@@ -87,11 +87,7 @@ class CausalConv(layers.Layer):
         """The result [B, S, D], and the last frames, which are the tail of the next call."""
         x_BSD = layers.masked(x_BSD, mask_BS).astype(self.dtype)
         x_BSD = jnp.concatenate([tail, x_BSD], 1)
-        # The convolution's middle is tap number K // 2, so its results are moved by as many frames.
-        first = self.taps // 2
-        real_BS = jnp.ones(x_BSD.shape[:2], bool)
-        y_BSD = self.convolution(x_BSD, real_BS)[:, first : first + mask_BS.shape[1]]
-        return y_BSD, x_BSD[:, x_BSD.shape[1] - self.taps + 1 :]
+        return self.convolution.within(x_BSD), x_BSD[:, x_BSD.shape[1] - self.taps + 1 :]
 
 
 class Block(nnx.Module):

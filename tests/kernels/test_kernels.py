@@ -76,6 +76,10 @@ CASES |= {
     for taps in (1, 4, 5)
 }
 CASES |= {
+    f"depthwise-within-{taps}-taps": (run("depthwise_within"), [some(2, 11, 3), some(taps, 3)])
+    for taps in (1, 4, 11)
+}
+CASES |= {
     f"depthwise-{up}x{along}-taps": (run("depthwise"), [some(2, 5, 7, 3), some(up, along, 3)])
     for up, along in ((3, 3), (2, 5))
 }
@@ -138,6 +142,9 @@ def test_a_depthwise_convolution_is_xlas_grouped_one(taps):
         feature_group_count=3,
     )
     np.testing.assert_allclose(modes.PLAIN.depthwise(x, kernel), expected, atol=1e-5)
+    inner = (slice(k // 2, n - (k - 1) // 2) for n, k in zip(x.shape[1:-1], taps, strict=True))
+    within = modes.PLAIN.depthwise_within(x, kernel)
+    np.testing.assert_allclose(within, expected[(slice(None), *inner)], atol=1e-5)
 
 
 @pytest.mark.parametrize(("height", "width"), [(4, 6), (3, 5)])
