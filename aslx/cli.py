@@ -31,6 +31,7 @@ EXTRAS = {
     "mlflow": ("mlflow",),
     "pose": ("pose_format",),
     "pretrained": ("h5py", "safetensors"),
+    "quantizer": ("ai_edge_quantizer",),
     "serve": (
         *("fastapi", "h11", "msgpack", "pydantic", "pydantic_core", "starlette", "uvicorn"),
         "websockets",

@@ -37,8 +37,9 @@ def main() -> None:
         with tracking.opened(command.track, epath.Path(command.workdir)) as tracker:
             tracker.exported(done.folder)
         print(f"given to {command.track}: its run {tracker.id}")
-    runtime = f"TensorFlow Lite of version {done.report['runtime']} or later"
-    print(f"{exports.MODEL} needs LiteRT, or {runtime}")
+    runtime = done.report["runtime"]
+    older = f", or TensorFlow Lite of version {runtime} or later" if runtime != "unknown" else ""
+    print(f"{exports.MODEL} needs LiteRT{older}")
     written = str(done.folder / done.file)
     print(f"written: {written}")
     cli.last_json({done.file.partition(".")[0]: written} | done.report)

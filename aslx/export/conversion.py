@@ -3,7 +3,10 @@
 import copy
 import os
 import tempfile
+from collections.abc import Iterable
 from typing import Any, Literal, get_args
+
+import numpy as np
 
 from aslx import cli, errors
 from aslx.export import quiet
@@ -11,19 +14,39 @@ from aslx.export import quiet
 # Of the page's models: a browser's runtime takes no dynamic size, nor does an accelerator of
 # a phone. Kaggle's longest clip has 807 frames.
 FIXED = (64, 128, 256, 512, 1024)
-Quantize = Literal["none", "float16", "int8"]
-VARIANTS: tuple[Quantize, ...] = get_args(Quantize)
+Variant = Literal["none", "float16", "int8"]
+Quantize = Literal[Variant, "int8_static"]
+VARIANTS: tuple[Variant, ...] = get_args(Variant)
 
 
-def convert(cfg: Any, model: Any, quantize: Quantize, rows: int | None = None) -> bytes:
+def convert(
+    cfg: Any,
+    model: Any,
+    quantize: Quantize,
+    rows: int | None = None,
+    samples: Iterable[np.ndarray] = (),
+) -> bytes:
     """A TFLite flatbuffer that uses built-in operations only.
 
     With `rows`, `inputs` has that many rows, and a second input `frames` i32[1] is the number of
-    rows that are real.
+    rows that are real. `samples` are inputs that give "int8_static" the ranges of activations.
     """
     tf, made, concrete = module(cfg, model, rows)
     converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], made)
-    return _flatbuffer(tf, converter, quantize)
+    if quantize != "int8_static":
+        return _flatbuffer(tf, converter, quantize)
+    from aslx.export import static_quantization
+
+    given = ({"inputs": each} if rows is None else filled(each, rows) for each in samples)
+    return _unnamed(static_quantization.quantized(_flatbuffer(tf, converter, "none"), given))
+
+
+def filled(inputs: np.ndarray, rows: int) -> dict[str, np.ndarray]:
+    """A clip as a file of `rows` rows takes it: missing values behind it, or its first rows."""
+    real = min(len(inputs), rows)
+    every = np.full((rows, *inputs.shape[1:]), np.nan, np.float32)
+    every[:real] = inputs[:real]
+    return {"inputs": every, "frames": np.array([real], np.int32)}
 
 
 def module(cfg: Any, model: Any, rows: int | None = None) -> tuple[Any, Any, Any]:
@@ -52,7 +75,7 @@ def module(cfg: Any, model: Any, rows: int | None = None) -> tuple[Any, Any, Any
     return tf, made, made.serve.get_concrete_function()
 
 
-def convert_stream(cfg: Any, model: Any, quantize: Quantize, streams: int = 0) -> bytes:
+def convert_stream(cfg: Any, model: Any, quantize: Variant, streams: int = 0) -> bytes:
     """A TFLite flatbuffer of a streaming network, with built-in operations and fixed shapes only.
 
     Its signature `start` gives the state before the first frame, as arrays f32 by name. `step`
@@ -94,7 +117,7 @@ def convert_stream(cfg: Any, model: Any, quantize: Quantize, streams: int = 0) -
         return _apart(_flatbuffer(tf, converter, quantize))
 
 
-def _flatbuffer(tf: Any, converter: Any, quantize: Quantize) -> bytes:
+def _flatbuffer(tf: Any, converter: Any, quantize: Variant) -> bytes:
     from aslx.export import float16_weights
 
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]

@@ -13,6 +13,7 @@ import zipfile
 from collections.abc import Sequence
 from typing import Annotated, Any
 
+import numpy as np
 import tyro
 from etils import epath
 
@@ -48,7 +49,9 @@ class Options:
     """Also write stream.tflite, which reads a streaming network's next frames with a state; only a
     streaming network can."""
     quantize: conversion.Quantize = "none"
-    """Type of the stored weights; int8: one scale per channel, activations stay float."""
+    """Type of the stored weights; int8: one scale per channel, and activations stay float between
+    products. int8_static: activations of products are int8 too, with the ranges of clips of the
+    validation split; it needs the extra `quantizer`."""
     decoding: Annotated[decoding_options.Options, tyro.conf.arg(name="")] = (
         decoding_options.Options()
     )
@@ -104,6 +107,8 @@ def export_run(workdir: str | files.Path, out: str = "", options: Options = Opti
         )
     exports.check(folder)
     run = _opened(workdir, options)
+    if options.quantize == "int8_static" and _streams(run.cfg):
+        raise errors.BadInput("--quantize int8_static: a network with a state takes int8 alone")
     conversion.check_versions()
     evaluation = _evaluation(options, run)
     if told := exports.replaced(folder):
@@ -222,7 +227,10 @@ def _converted(options: Options, run: Any) -> tuple[dict[str, bytes], dict[str, 
     others = conversion.VARIANTS if options.variants else ()
     wanted = list(dict.fromkeys((options.quantize, *others)))
     print(f"converting step {run.step} of {run.workdir}, weights as {', '.join(wanted)}")
-    models: dict[str, bytes] = {q: conversion.convert(run.cfg, run.model, q) for q in wanted}
+    samples = _samples(run) if options.quantize == "int8_static" else []
+    models: dict[str, bytes] = {
+        q: conversion.convert(run.cfg, run.model, q, samples=samples) for q in wanted
+    }
     names = [f"model_{'float32' if q == 'none' else q}.tflite" for q in wanted[1:]]
     every = dict(zip([exports.MODEL, *names], models.values(), strict=True))
     source = run.cfg.features.source
@@ -239,16 +247,16 @@ def _converted(options: Options, run: Any) -> tuple[dict[str, bytes], dict[str, 
             if not options.web:
                 raise
             print(f"no {_ZIP}: {error}", file=sys.stderr)  # The page does not need it.
-    streams = _streams(run.cfg)
-    if options.stream or (options.web and streams):
-        every[exports.STREAM] = conversion.convert_stream(run.cfg, run.model, options.quantize)
-    if options.web and streams:
-        every[exports.STREAMS] = conversion.convert_stream(
-            run.cfg, run.model, options.quantize, STREAMS
-        )
+    streams, variant = _streams(run.cfg), options.quantize
+    if variant != "int8_static" and (options.stream or (options.web and streams)):
+        every[exports.STREAM] = conversion.convert_stream(run.cfg, run.model, variant)
+    if variant != "int8_static" and options.web and streams:
+        every[exports.STREAMS] = conversion.convert_stream(run.cfg, run.model, variant, STREAMS)
     elif options.lengths and "t" in source.shape:
         every |= {
-            f"fixed/{n}.tflite": conversion.convert(run.cfg, run.model, options.quantize, n)
+            f"fixed/{n}.tflite": conversion.convert(
+                run.cfg, run.model, options.quantize, n, samples
+            )
             for n in options.lengths
         }
     for name in options.format:
@@ -256,6 +264,17 @@ def _converted(options: Options, run: Any) -> tuple[dict[str, bytes], dict[str, 
             print(f"converting to {formats.NAMES[name]}")
             every[formats.NAMES[name]] = formats.written(name, run.cfg, run.model)
     return models, every
+
+
+def _samples(run: Any) -> list[np.ndarray]:
+    """Inputs that give activations their ranges, of the split by which the checkpoint was chosen:
+    the test split stays unseen."""
+    from aslx.export import static_quantization
+    from aslx.runs import evaluator
+
+    limit = static_quantization.CLIPS
+    found = evaluator.Evaluation(run.cfg, run.mesh, run.cfg.data.eval_split, limit=limit)
+    return [np.asarray(run.cfg.features.source.pack(clip), np.float32) for clip in found.clips()]
 
 
 def _scores(options: Options, run: Any, found: dict | None, split: int) -> list[dict]:

@@ -7,10 +7,12 @@ import subprocess
 import sys
 import venv
 import zipfile
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 
 from aslx import errors
 from aslx.export import comparison, conversion, exporting, float16_weights, tflite
@@ -77,6 +79,19 @@ def test_int8_weights_make_a_file_that_answers_and_names_the_runtime_it_needs(
     assert conversion.runtime(exported) < "2.14" < conversion.runtime(model) < "3"
     outputs = tflite.runner(model)(inputs=np.zeros((20, len(columns)), np.float32))["outputs"]
     assert outputs.shape[1] == vocab.KAGGLE.pad + 1
+
+
+def test_int8_activations_score_as_float_ones(run, exported):
+    validation = evaluator.Evaluation(run.cfg, run.mesh, "validation")
+    samples = [run.source.pack(clip) for clip in validation.clips()]
+    model = conversion.convert(run.cfg, run.model, "int8_static", samples=samples)
+    assert len(model) < len(exported)
+    codes: Any = schema.ModelT.InitFromPackedBuf(model, 0)
+    found = {code.builtinCode for code in codes.operatorCodes}
+    assert schema.BuiltinOperator.QUANTIZE in found  # What makes activations int8.
+    assert conversion.runtime(model) == "unknown"
+    report = compared(run, {"int8_static": model})["int8_static"]
+    assert report["score"] > report["score_jax"] - 0.01
 
 
 @pytest.mark.parametrize("kind", ["nan", "zeros", "random", "huge"])
