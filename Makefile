@@ -1,5 +1,5 @@
 # `make train`: from nothing to a submission. `make live`: sign at the camera, and what was trained
-# reads, or else the reader that aslx brings. `make test`: everything CI runs.
+# reads, or else the reader that aslx brings. `make test`: what to run before a commit.
 PYTHON ?= python3
 VENV := .venv
 RUN := runs/quickstart
@@ -66,8 +66,10 @@ TESTED := $(VENV)/.test $(if $(shell command -v npm),$(PAGE))
 # Most of the tests' time is compiling. LLVM's optimising was half of that, and what writes fusions by
 # MLIR is twice as slow as what writes them for LLVM.
 test-fast: export XLA_FLAGS ?= --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false
+# Continuous integration also runs the tests that take tens of seconds each.
+test-fast: marked := not slow$(if $(CI),, and not long)
 test-fast: $(TESTED)
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m 'not slow' --durations=10
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m '$(marked)' --durations=10
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

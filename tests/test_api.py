@@ -46,6 +46,7 @@ CLIPS = {
 }
 
 
+@pytest.mark.long
 def test_training_stops_when_it_is_told_to_and_resumes(dataset, tmp_path):
     cfg = tiny.cfg(dataset, epochs=1, mesh=MESH)
     _, ended = aslx.train_run(cfg, tmp_path / "run", stop=lambda step: step == 2)

@@ -16,6 +16,8 @@ from aslx.prepare import __main__ as prepare
 from aslx.readers import sign_mnist_csv
 from tests import processes, tiny, tiny_runs
 
+pytestmark = pytest.mark.long
+
 SMALL = [x for name in ("height", "width", "size") for x in (f"--features.{name}", 16)]
 
 

@@ -160,6 +160,7 @@ def test_a_cache_that_another_user_may_have_filled_is_refused(planted, monkeypat
     ],
     ids=lambda words: "-".join(words[1:3]) if isinstance(words, tuple) else "",
 )
+@pytest.mark.long
 def test_the_usage_of_a_command_begins_with_the_words_that_start_it(words, usage):
     done = python(*words, "--help")
     assert done.out.startswith(f"usage: {usage} [-h]"), done

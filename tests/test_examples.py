@@ -7,6 +7,8 @@ import pytest
 
 from tests import processes
 
+pytestmark = pytest.mark.long
+
 NOTEBOOKS = sorted((processes.ROOT / "examples").glob("*.ipynb"))
 
 

@@ -161,6 +161,7 @@ def quietly(*argv: object) -> None:
     assert not NOISE.search(done.succeeded() + done.err), done.err
 
 
+@pytest.mark.long
 def test_libraries_print_nothing_about_themselves():
     quietly("-c", LIBRARIES)
 

@@ -22,6 +22,7 @@ CONFIGS = [path.stem for path in processes.CONFIGS]
 
 
 @pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.long
 def test_the_weights_of_sums_are_decayed_and_nothing_else(name):
     model = tiny.abstract(name)
     marked = stored.flatten(optim.matrices(model))
@@ -91,6 +92,7 @@ def test_muon_leaves_the_taps_of_a_depthwise_convolution_to_adam_even_when_stack
 
 
 @pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.long
 def test_muon_moves_nearly_all_of_every_network_and_the_log_says_so(name):
     cfg = config.load(name)
     model, _ = partition.split_frozen(tiny.abstract(name))

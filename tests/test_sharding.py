@@ -93,6 +93,7 @@ def held(leaf: jax.ShapeDtypeStruct) -> tuple[int, ...]:
 
 
 @pytest.mark.parametrize("name", [path.stem for path in processes.CONFIGS])
+@pytest.mark.long
 def test_every_network_has_its_number_of_parameters_and_a_device_holds_its_part(name):
     found = tuple(sum(math.prod(held(x)) for x in placed(name, n).values()) for n in (1, 2, 8))
     assert found == SIZES[name]

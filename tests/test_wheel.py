@@ -15,6 +15,8 @@ import aslx
 from aslx.export import exports
 from tests import processes, test_installed, tiny
 
+pytestmark = pytest.mark.long
+
 ROOT = processes.ROOT
 WEB = ROOT / "aslx" / "serve" / "web"
 PARTS = ("aslx", "configs", "pyproject.toml", "setup.py", "README.md", "LICENSE")

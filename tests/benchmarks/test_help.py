@@ -25,6 +25,7 @@ def test_a_benchmark_prints_its_options_without_extras(name, run, monkeypatch):
 
 
 @pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.long
 def test_a_module_that_is_no_command_names_in_one_line_a_benchmark_that_uses_it(name):
     done = processes.run(processes.python("-m", f"benchmarks.{name}", "--help"))
     assert done.status == 2 and done.err.count("\n") == 1 and not done.out

@@ -176,6 +176,7 @@ def test_a_beam_of_one_is_greedy(model):
 
 
 @pytest.mark.parametrize("weight, prior", [(0.4, None), (1.0, None), (0.4, PRIOR)])
+@pytest.mark.long
 def test_the_joint_search_takes_the_text_with_the_best_score_of_heads_and_prior(
     model, weight, prior
 ):

@@ -234,6 +234,7 @@ def _with_fallback():
         pytest.param(lambda: _searched(LSTM, JOINT, PRIOR), id="joint beams, prior"),
     ],
 )
+@pytest.mark.long
 def test_a_converted_reader_writes_what_jax_writes(read):
     tf = pytest.importorskip("tensorflow")
     litert = pytest.importorskip("ai_edge_litert.interpreter")

@@ -19,6 +19,8 @@ from aslx.models import keypoints
 from aslx.tasks import classification, heads, pretraining, transcription
 from tests import tiny
 
+pytestmark = pytest.mark.long
+
 
 class Drawn(NamedTuple):
     """A figure and the file that it was saved to."""

@@ -18,6 +18,8 @@ from aslx.runs import opening
 from aslx.tasks import heads, transcription
 from tests import processes, tiny
 
+pytestmark = pytest.mark.long
+
 pytest.importorskip("libtpu")
 
 TINY = tiny.cfg(pathlib.Path("none"))

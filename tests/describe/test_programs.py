@@ -7,6 +7,8 @@ from aslx import config, sharding
 from aslx.describe import programs
 from tests import processes, tiny
 
+pytestmark = pytest.mark.long
+
 # What only a CPU's forms have: barriers between kernels, Fourier transforms, calls of host code.
 OF_CPUS = "optimization_barrier", "stablehlo.fft", "stablehlo.custom_call @xla", "callback"
 

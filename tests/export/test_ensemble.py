@@ -25,6 +25,8 @@ from tests import tiny, tiny_runs
 from tests.models import test_networks as networks
 from tests.models.test_networks import LSTM, TOKENS, build
 
+pytestmark = pytest.mark.long
+
 FEATURES, MASK = jnp.asarray(networks.FEATURES), jnp.asarray(networks.MASK)
 SQUEEZED = dataclasses.replace(networks.SQUEEZEFORMER, stride=1)
 HALF = lstm.Config(dim=24, num_layers=1, decoder_layers=2, num_heads=2, stride=2)

@@ -209,6 +209,7 @@ def tflite_runtime() -> str:
     return python
 
 
+@pytest.mark.long
 def test_tflite_runtime_answers_a_clip_of_no_frames(tflite_runtime, exported, tmp_path):
     (tmp_path / "model.tflite").write_bytes(exported)
     code = (
@@ -221,6 +222,7 @@ def test_tflite_runtime_answers_a_clip_of_no_frames(tflite_runtime, exported, tm
     subprocess.run([tflite_runtime, "-c", code, str(tmp_path / "model.tflite")], check=True)
 
 
+@pytest.mark.long
 def test_tflite_runtime_answers_the_same(tflite_runtime, submission, competition, scored):
     theirs = kaggle_evaluator(tflite_runtime, submission, competition)
     assert theirs["runtime"] == "tflite_runtime" and theirs["texts"] == scored["texts"]
@@ -241,6 +243,7 @@ def test_a_zip_that_kaggle_would_refuse_is_not_made(monkeypatch):
         exporting.submission(noise, {})
 
 
+@pytest.mark.long
 def test_another_alphabet_is_exported_with_its_characters_and_without_a_submission(
     tmp_path, capsys
 ):

@@ -66,6 +66,7 @@ def padded(clip: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize("head", [CTC, AUTOREGRESSIVE], ids=["ctc", "autoregressive"])
+@pytest.mark.long
 def test_a_clip_is_answered_at_its_own_length_as_at_the_longest(head):
     wanted = cfg(head)
     model = built(wanted, seed=2)
@@ -136,6 +137,7 @@ def test_a_converted_ensemble_answers_at_each_length_as_jax_does(reader, float32
     assert len(texts) > 5
 
 
+@pytest.mark.long
 def test_every_weight_is_stored_once_whatever_its_type(reader, float32):
     types = schema.TensorType
     buffers = stored(float32)

@@ -56,6 +56,7 @@ def test_a_clip_without_hands_has_no_text(reader):
     assert aslx.read(reader, clip)[0].text == ""
 
 
+@pytest.mark.long
 def test_predict_reads_a_film_without_a_run(run, film):
     line = run(predict, film).last()
     assert line["frames_with_a_hand"] > 0 and line["text"]
@@ -66,6 +67,7 @@ def test_a_drawing_needs_a_run(run, tmp_path):
     assert said in run(predict, tmp_path / "film.mp4", "--draw").refusal()
 
 
+@pytest.mark.long
 def test_the_cards_commands_make_the_same_bits_each_time(run, train, tmp_path):
     """With fewer clips, on another number of processes, and a smaller network."""
     texts = ("--generator", "2.0.0", "--texts", "spelled")

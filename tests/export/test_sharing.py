@@ -69,6 +69,7 @@ def scored(run, workdir, dataset, out: pathlib.Path) -> dict:
     return json.loads((out / "scores.json").read_text())
 
 
+@pytest.mark.long
 def test_a_pulled_run_answers_as_the_pushed_one_and_is_pulled_once(
     run, there, pushed, workdir, dataset, tmp_path, logged_in
 ):

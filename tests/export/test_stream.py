@@ -13,6 +13,8 @@ from aslx.runs import evaluator, opening, trained_run
 from aslx.tasks import transducer
 from tests import tiny
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def run(learned) -> trained_run.Run:

@@ -73,6 +73,7 @@ def test_the_dominant_hand_is_picked_alike_in_clips_of_symbolic_length():
 
 @pytest.mark.parametrize("clip_frames", [1, 60, 700])
 @pytest.mark.parametrize("frames, at_least", [(16, 0), (48, 48), (700, 96)])
+@pytest.mark.long
 def test_frames_that_are_taken_are_those_of_the_products_that_export(clip_frames, frames, at_least):
     rng = np.random.default_rng(clip_frames)
     values = rng.normal(size=(5, clip_frames, 4)).astype("f4")

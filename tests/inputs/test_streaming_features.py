@@ -29,6 +29,7 @@ def advance(state, x, mask):
 
 
 @pytest.mark.parametrize("seed", range(3))
+@pytest.mark.long
 def test_any_cutting_has_the_features_of_the_whole_clip(seed):
     rng = np.random.default_rng(seed)
     x, length = clips(rng, 4, 90), np.array([90, 61, 1, 0])

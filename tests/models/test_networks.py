@@ -71,6 +71,7 @@ def test_a_network_is_a_pytree_of_float32_parameters(cfg):
 
 
 @pytest.mark.parametrize("cfg", [TRANSFORMER, LSTM, SLOW, STREAMING], ids=[*NAMES, "streaming"])
+@pytest.mark.long
 def test_a_clip_in_which_nothing_is_seen_has_a_gradient_that_is_no_thousand_times_larger(cfg):
     def memory(model, features):
         return jnp.square(model.encode(features, np.ones((1, 17), bool))[0]).sum()
@@ -176,6 +177,7 @@ def test_dropout_needs_a_key(cfg):
 
 
 @MODERN
+@pytest.mark.long
 def test_bfloat16_computes_nearly_the_same(cfg):
     exact = run(build(cfg), FEATURES, MASK, TOKENS)[0]
     grads, near = gradients(build(dataclasses.replace(cfg, dtype="bfloat16")), FEATURES, MASK)

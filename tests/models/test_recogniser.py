@@ -34,6 +34,7 @@ def test_a_reversed_decoder_is_another_one_and_changes_no_other_weight(cfg):
 
 
 @networks.MODERN
+@pytest.mark.long
 def test_every_parameter_of_both_directions_learns(cfg):
     model = networks.build(dataclasses.replace(cfg, reverse=True, ctc=False))
     head = heads.Autoregressive(reverse_weight=0.5)

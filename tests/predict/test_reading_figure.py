@@ -29,6 +29,8 @@ from tests import tiny, tiny_runs
 from tests.models import test_networks as networks
 from tests.predict import test_predict
 
+pytestmark = pytest.mark.long
+
 SELECTION = tiny.SELECTION
 AUTOREGRESSIVE = transcription.Task(head=heads.Autoregressive(), max_tokens=8)
 

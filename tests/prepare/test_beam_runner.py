@@ -13,6 +13,8 @@ from aslx import errors
 from aslx.prepare import beam_runner
 from aslx.storage import files
 
+pytestmark = pytest.mark.long
+
 ROOT = pathlib.Path(__file__).parents[2]
 WORKERS = "--runner=DirectRunner --direct_num_workers=2 --direct_running_mode=multi_processing"
 

@@ -107,6 +107,7 @@ cli.run(main)
 
 
 @pytest.mark.parametrize("limit", [20_000, 40_000])  # Of the spool, and of a shard.
+@pytest.mark.long
 def test_a_file_that_cannot_be_written_asks_for_room_and_leaves_nothing(limit, source, tmp_path):
     arguments = ("fingerspelling", "--source", source, "--out", tmp_path / "out", *kaggle.FLAGS)
     child = script(LIMITED, limit, *arguments, "--split", "none")

@@ -189,6 +189,7 @@ def test_a_source_that_is_not_there_is_named(prepare, tmp_path):
     assert said == f"error: --source {tmp_path / 'x'} is no folder\n"
 
 
+@pytest.mark.long
 def test_the_bytes_depend_on_input_and_options_alone(prepare, source, tmp_path):
     here, there = tmp_path / "here", tmp_path / "there"
     words = ("fingerspelling", "--source", source, "--out", there, *kaggle.FLAGS[:2])

@@ -12,6 +12,8 @@ from aslx.readers import csv_files, parquet, pose_files
 from aslx.schema import landmarks
 from tests import person
 
+pytestmark = pytest.mark.long
+
 Elan = pytest.importorskip("pympi.Elan")
 pytest.importorskip("pose_format")
 

@@ -20,6 +20,8 @@ from aslx.schema import landmarks
 from aslx.tasks import classification
 from tests import person, tiny, tiny_runs
 
+pytestmark = pytest.mark.long
+
 ROOT = pathlib.Path(__file__).parent.parent.parent
 NAMES = ("cat", "dog", "owl")
 

@@ -219,6 +219,7 @@ def test_damaged_weights_are_read_or_refused_with_one_line(toy, tmp_path):
                 assert "\n" not in str(error)
 
 
+@pytest.mark.long
 def test_frozen_and_trained_weights_make_up_the_whole():
     trained, frozen = partition.split_frozen(network())
     names = {"conv5_block3_3_conv", "conv5_block3_3_bn"}

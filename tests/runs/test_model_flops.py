@@ -7,6 +7,8 @@ from aslx import config, sharding
 from aslx.describe import programs
 from aslx.runs import model_flops
 
+pytestmark = pytest.mark.long
+
 
 def flops(cfg: config.Config, rows: int) -> float:
     mesh = sharding.make_mesh(cfg.mesh, jax.devices()[:1])

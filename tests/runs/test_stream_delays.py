@@ -41,6 +41,7 @@ def test_delays_are_those_of_the_stream_frame_by_frame(streamed):
     )
 
 
+@pytest.mark.long
 def test_evaluate_writes_the_delays_of_a_streaming_network_alone(run, streamed, learned, tmp_path):
     done = run(evaluate, "--workdir", streamed.workdir, "--out", tmp_path / "streamed")
     assert done.last()["delays"] > 20 and "ms after the last frame in which it is held" in done.out

@@ -15,6 +15,8 @@ from aslx.runs import tracking
 from aslx.train import logs
 from tests import processes, tiny
 
+pytestmark = pytest.mark.long
+
 UNKNOWN = "0123456789abcdef0123456789abcdef"
 
 

@@ -29,6 +29,7 @@ def one(response: requests.Response) -> dict:
     return answer
 
 
+@pytest.mark.long
 def test_fifty_clips_have_the_text_of_predict_of_jax_and_of_the_interpreter(
     trained, server, parquet
 ):

@@ -39,6 +39,7 @@ def flat(trained, server, count: int, first: int) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.long
 def test_hostile_bodies_leave_no_memory_behind(trained, server):
     flat(trained, server, count=40, first=20)
 

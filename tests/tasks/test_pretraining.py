@@ -123,6 +123,7 @@ def test_as_many_frames_are_hidden_as_the_share_says(share, span):
 
 
 @pytest.mark.parametrize("model", NETWORKS, ids=["transformer", "lstm", "squeezeformer"])
+@pytest.mark.long
 def test_every_encoder_guesses_the_code_of_every_frame_and_gets_gradients(model):
     features = dataclasses.make_dataclass("Features", ["num_features"])(6)
     built = jax.jit(lambda: TASK.build(model, features, nnx.Rngs(0)))()
@@ -150,6 +151,7 @@ def run(dataset, tmp_path_factory) -> tuple[config.Config, pathlib.Path]:
     return cfg, workdir
 
 
+@pytest.mark.long
 def test_another_run_begins_with_exactly_the_pretrained_encoder(dataset, run, caplog):
     cfg = tiny.cfg(dataset, weights=str(run[1]))
     first = stored.flatten(setup.of(cfg).init())

@@ -255,6 +255,7 @@ def test_the_search_finds_likelier_texts_than_greedy_reading(model, memory):
     assert best < greedy
 
 
+@pytest.mark.long
 def test_a_network_learns_texts_by_heart():
     """The last characters matter: the same hand is spelled a, then b, then c."""
     cfg = streaming.Config(dim=16, num_layers=1, num_heads=2, kernel=3, chunk=4, past=8, context=1)

@@ -60,6 +60,7 @@ def test_several_hosts_read_the_batches_of_one(config_file, tmp_path, count):
 
 
 @pytest.mark.parametrize("count", [2, pytest.param(4, marks=pytest.mark.slow)])
+@pytest.mark.long
 def test_several_hosts_have_the_losses_of_one(config_file, whole, tmp_path, count):
     hosts.ended(train(count, config_file, tmp_path))
     assert losses(tmp_path) == pytest.approx(losses(whole), rel=1e-4)

@@ -119,6 +119,7 @@ def test_a_run_with_a_damaged_newest_checkpoint_resumes_from_the_one_before(
     runs.assert_equal(runs.state_of(cfg, copy), runs.state_of(cfg, whole))
 
 
+@pytest.mark.long
 def test_a_run_resumes_on_another_mesh_with_the_same_losses(small, finished, tmp_path):
     loop.run(small, tmp_path, stop=lambda i: i == 2)
     loop.run(dataclasses.replace(small, mesh=sharding.Config(fsdp=8)), tmp_path)
@@ -165,6 +166,7 @@ def assert_alike(a, b):
         np.testing.assert_allclose(x, y, atol=1e-5, rtol=1e-3)
 
 
+@pytest.mark.long
 def test_accumulated_microbatches_have_the_gradient_of_one_batch(cfg):
     # Without dropout, whose draws differ.
     s = setup.of(dataclasses.replace(cfg, model=dataclasses.replace(cfg.model, dropout=0.0)))
@@ -174,6 +176,7 @@ def test_accumulated_microbatches_have_the_gradient_of_one_batch(cfg):
 
 
 @pytest.mark.usefixtures("every_device")
+@pytest.mark.long
 def test_microbatches_have_one_gradient_on_every_mesh_and_are_sent_once(cfg):
     batching = plan.Bucketed(frames=1024, buckets=1, multiple=16)
     s = setup.of(tiny.with_data(cfg, batching=batching))

@@ -88,6 +88,7 @@ def test_the_gradient_at_the_perturbed_weights_is_applied(small):
     assert float(found["loss"]) == float(plain["loss"]) < float(metrics["loss"])
 
 
+@pytest.mark.long
 def test_perturbation_begins_at_its_start_within_one_program(small):
     # Programs that differ in a constant alone round alike.
     never, late = (optim.AWP(radius=0.3, start=start) for start in (2.0, 0.5))
@@ -102,6 +103,7 @@ def test_perturbation_begins_at_its_start_within_one_program(small):
     assert programs == len(b.shapes)
 
 
+@pytest.mark.long
 def test_neither_microbatches_nor_the_mesh_change_an_adversarial_step(small):
     still = dataclasses.replace(small, awp=ALWAYS)
     one, _ = advanced(still)
@@ -177,6 +179,7 @@ class Spelled:
         return row.sum() + unused, batch["weight"].sum(), {}
 
 
+@pytest.mark.long
 def test_clips_are_mixed_alike_on_every_mesh_and_in_microbatches_of_every_size(cfg):
     s = setup.of(tiny.with_data(cfg, batching=WIDE))
     state, batch = s.init(), runs.first_batch(s)

@@ -12,6 +12,8 @@ from aslx.train import search
 from aslx.train import sweep as command
 from tests import processes, tiny
 
+pytestmark = pytest.mark.long
+
 RATES = ("--optim.peak-lr", "1e-4:1e-2:log")
 ONE_DEVICE = ("--mesh.cpu-devices", "1")
 

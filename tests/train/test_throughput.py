@@ -59,6 +59,7 @@ def known(monkeypatch) -> peaks.Chip:
     return chip
 
 
+@pytest.mark.long
 def test_a_run_says_its_share_of_the_peak_and_the_kernels_of_a_profile(
     dataset, tmp_path, known, capsys
 ):

@@ -42,6 +42,7 @@ def whole(config_file, tmp_path_factory) -> pathlib.Path:
 
 
 @pytest.mark.parametrize("kills", [2, pytest.param(30, marks=pytest.mark.slow)])
+@pytest.mark.long
 def test_a_run_that_is_killed_anywhere_ends_bit_identical_to_an_unbroken_one(
     config_file, whole, dataset, tmp_path, kills
 ):

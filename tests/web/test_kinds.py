@@ -9,6 +9,8 @@ from aslx.readers import images
 from tests import person
 from tests.web import conftest
 
+pytestmark = pytest.mark.long
+
 HANDS = """
   const lost = { face: null, left_hand: null, pose: null };
   const hand = (x) => Float32Array.from({ length: 63 }, (_, i) => x + ((i * given.seed) % 7) / 100);

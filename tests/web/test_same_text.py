@@ -15,6 +15,8 @@ from aslx.schema import landmarks, vocab
 from tests import processes, tiny
 from tests.web import conftest
 
+pytestmark = pytest.mark.long
+
 READ = """
   const models = await import("/web/model.js");
   const { characters, plain } = await import("/web/text.js");

@@ -126,6 +126,7 @@ NOTE = """
 """
 
 
+@pytest.mark.long
 def test_characters_appear_while_the_hand_still_spells_and_stay(
     streaming, filming, tmp_path_factory
 ):
