@@ -23,6 +23,7 @@ from aslx import errors, sharding
 from aslx import optim as optim_lib
 from aslx.data import plan
 from aslx.storage import config_json, files, user_folders
+from aslx.tasks import distillation
 
 if TYPE_CHECKING:
     from aslx.augment import augmentation
@@ -91,6 +92,7 @@ class Config:
     cache_frozen: bool = False
     """Run a network's frozen layers once over what is trained on, keep what they answer in memory,
     and train the other layers on that. Nothing may be augmented."""
+    distill: distillation.Config = distillation.Config()
     optim: optim_lib.Config = optim_lib.Config()
     awp: optim_lib.AWP = optim_lib.AWP()
     mesh: sharding.Config = sharding.Config()
@@ -119,7 +121,7 @@ class Config:
 
 # A run may go on with other values of these: they do not change what is computed.
 FREE_TO_CHANGE = (
-    *("data.path", "data.also.path", "data.workers", "save_every", "log_every"),
+    *("data.path", "data.also.path", "data.workers", "distill.teacher", "save_every", "log_every"),
     *("mesh.data", "mesh.fsdp", "mesh.cpu_devices"),
 )
 _MAY_GROW = ("epochs",)  # It changes the schedule, and loses nothing (aslx.train.loop).
@@ -147,15 +149,9 @@ def parse(
     if path is None:
         return tyro.cli(command, args=argv), None  # type: ignore[return-value] - exits: required.
     default = _from_file(path)
-    both = tyro.cli(
-        tuple[
-            Annotated[command, tyro.conf.arg(name="")],
-            Annotated[Config, tyro.conf.arg(name="")],
-        ],
-        default=(blank(path), default),
-        args=argv,
-    )
-    return both
+    unnamed = tyro.conf.arg(name="")
+    both = tuple[Annotated[command, unnamed], Annotated[Config, unnamed]]
+    return tyro.cli(both, default=(blank(path), default), args=argv)
 
 
 def _from_file(path: str | os.PathLike) -> Config:
@@ -210,7 +206,9 @@ def _at_home(cfg: Config) -> Config:
     """With what a ~ stands for in the paths that a config file gives."""
     also = tuple(dataclasses.replace(s, path=user_folders.home(s.path)) for s in cfg.data.also)
     data = dataclasses.replace(cfg.data, path=user_folders.home(cfg.data.path), also=also)
-    return dataclasses.replace(cfg, data=data, weights=user_folders.home(cfg.weights))
+    distill = dataclasses.replace(cfg.distill, teacher=user_folders.home(cfg.distill.teacher))
+    weights = user_folders.home(cfg.weights)
+    return dataclasses.replace(cfg, data=data, weights=weights, distill=distill)
 
 
 def save(cfg: Config, path: files.Path, data: dict[str, str] | None = None) -> None:

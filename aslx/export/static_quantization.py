@@ -25,7 +25,9 @@ def quantized(flatbuffer: bytes, samples: Iterable[dict[str, np.ndarray]]) -> by
     made.add_dynamic_config(".*", product, num_bits=8)
     made.add_static_config(_outermost(flatbuffer), product, 8, 8)
     ranges = made.calibrate({"serving_default": list(samples)})
-    return _held(bytes(made.quantize(ranges, enable_progress_bar=False).quantized_model))
+    found = made.quantize(ranges, enable_progress_bar=False).quantized_model
+    assert found is not None
+    return _held(bytes(found))
 
 
 def _held(flatbuffer: bytes) -> bytes:

@@ -18,7 +18,7 @@ from aslx.data import records as records_lib
 from aslx.decode import decoding_options
 from aslx.schema import features as features_lib
 from aslx.schema import networks
-from aslx.tasks import classification_report
+from aslx.tasks import classification_report, distillation
 
 Array = jax.Array
 Sums = dict[str, tuple[Array, Array]]  # Name -> (total, count), over the rows that weigh.
@@ -90,6 +90,14 @@ class Task:
         if self.l2:
             total += self.l2 * count * sum(jnp.square(w).sum() for w in model.regularised())
         return total, count, {"accuracy": (hits, count)}
+
+    @property
+    def teaches(self) -> tuple[str, ...]:
+        return ()
+
+    def said(self, model: Network, inputs: Array, mask: Array, batch: dict) -> distillation.Said:
+        del model, inputs, mask, batch
+        return distillation.Said()
 
     def predict(self, model: Network, inputs: Array, mask: Array) -> Array:
         """Probabilities f32[B,C]."""

@@ -21,7 +21,7 @@ from aslx.decode import (
     stream_decoding,
 )
 from aslx.schema import networks, vocab
-from aslx.tasks import losses
+from aslx.tasks import distillation, losses
 
 Array = jax.Array
 Prior = ngrams.Prior | None
@@ -38,6 +38,8 @@ class PerPosition:
 
     aligns: ClassVar[bool] = False
     """Whether CTC aligns the characters with the frames."""
+    teaches: ClassVar[tuple[str, ...]] = ()
+    """See `task.Task.teaches`."""
     searches: ClassVar[bool] = False
     """Whether a search chooses among several texts."""
 
@@ -117,6 +119,10 @@ class Autoregressive:
     def aligns(self) -> bool:
         return self.ctc_weight > 0
 
+    @property
+    def teaches(self) -> tuple[str, ...]:
+        return ("decoder", "ctc") if self.ctc_weight else ("decoder",)
+
     def loss(
         self,
         model: networks.Transcriber,
@@ -129,13 +135,12 @@ class Autoregressive:
         encode_key, decode_key = (None, None) if key is None else jax.random.split(key)
         memory, memory_mask = model.encode(inputs, mask, key=encode_key)
         memory = self.late_dropout(memory, batch, encode_key)
-        total, count, hits = self._forced(
+        total, count, sums = self._forced(
             model.decode, batch, memory, memory_mask, decode_key, alphabet
         )
-        sums = {"token_accuracy": hits}
         if self.reverse_weight:
             turned = losses.backwards(batch["tokens"], alphabet)
-            turned = batch | {"tokens": turned, "given": turned}
+            turned = batch | {"tokens": turned, "given": turned, "taught": None}
             decode = model.decode_backwards
             more, n, _ = self._forced(decode, turned, memory, memory_mask, decode_key, alphabet)
             sums["reverse_loss"] = more, n
@@ -154,8 +159,8 @@ class Autoregressive:
         mask: Array,
         key: Array | None,
         alphabet: vocab.Alphabet,
-    ) -> tuple[Array, Array, tuple[Array, Array]]:
-        """Loss, count and hits of a decoder by teacher forcing."""
+    ) -> tuple[Array, Array, Sums]:
+        """Loss, count and what is measured of a decoder by teacher forcing."""
         target_BT = decoding.with_end(batch["tokens"], alphabet)
         tokens_BT = decoding.with_start(batch.get("given", batch["tokens"]), alphabet)
         logits_BTV = decode(tokens_BT, memory, mask, key=key)
@@ -170,7 +175,14 @@ class Autoregressive:
         count = weight_BT.sum()
         if self.mean_over_pads:
             count = batch["weight"].sum() * weight_BT.shape[1]
-        return loss_BT.sum(), count, losses.hits(logits_BTV, target_BT, weight_BT)
+        total, hits = loss_BT.sum(), losses.hits(logits_BTV, target_BT, weight_BT)
+        sums = {"token_accuracy": hits}
+        taught: distillation.Taught | None = batch.get("taught")
+        if taught and taught.said.decoder is not None:
+            more = (taught.decoder(logits_BTV) * weight_BT).sum()
+            sums["taught_loss"] = more, count
+            total = taught.mixed(total, more)
+        return total, count, sums
 
     def read(
         self,
@@ -214,6 +226,7 @@ class CTC:
 
     late_dropout: losses.LateDropout = losses.LateDropout()
     aligns: ClassVar[bool] = True
+    teaches: ClassVar[tuple[str, ...]] = ("ctc",)
     searches: ClassVar[bool] = True
 
     def searching(self, options: decoding_options.Options) -> "CTC":

@@ -10,6 +10,7 @@ from aslx.decode import decoding
 from aslx.kernels import random_streams
 from aslx.models import layers
 from aslx.schema import networks, vocab
+from aslx.tasks import distillation
 
 Array = jax.Array
 _NEVER = -1e5  # The logarithm of a probability of 0; sums of it stay finite.
@@ -81,9 +82,15 @@ def ctc(
     fits_B = mask_BM.sum(-1) >= length_B + repeats_B
     weight_B = batch["weight"] * fits_B
     total = jnp.where(weight_B > 0, loss_B * weight_B, 0.0).sum()
+    count = (weight_B * (length_B + 1)).sum()
     unaligned = (batch["weight"] * ~fits_B).sum()
     sums = {"unaligned": (unaligned, jnp.zeros_like(unaligned))}
-    return total, (weight_B * (length_B + 1)).sum(), sums
+    taught: distillation.Taught | None = batch.get("taught")
+    if taught and taught.said.ctc is not None:
+        more = (taught.ctc(logits_BMV, mask_BM) * weight_B).sum()
+        sums["taught_ctc_loss"] = more, count
+        total = taught.mixed(total, more)
+    return total, count, sums
 
 
 def transducer(

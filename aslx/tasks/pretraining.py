@@ -22,7 +22,7 @@ from aslx.decode import decoding_options
 from aslx.models import layers, recogniser, stateless
 from aslx.schema import features as features_lib
 from aslx.schema import networks
-from aslx.tasks import pretraining_report
+from aslx.tasks import distillation, pretraining_report
 
 Array = jax.Array
 Sums = dict[str, tuple[Array, Array]]
@@ -137,6 +137,16 @@ class Task:
         losses_BS = optax.softmax_cross_entropy_with_integer_labels(logits_BSC, right_BS)
         weight_BS = jnp.where(hidden_BS, 1.0, self.seen * mask) * batch["weight"][:, None]
         return (weight_BS * losses_BS).sum(), weight_BS.sum(), {}
+
+    @property
+    def teaches(self) -> tuple[str, ...]:
+        return ()
+
+    def said(
+        self, model: networks.Guesser, inputs: Array, mask: Array, batch: dict
+    ) -> distillation.Said:
+        del model, inputs, mask, batch
+        return distillation.Said()
 
     def predict(self, model: networks.Guesser, inputs: Array, mask: Array) -> Array:
         logits_BSC, right_BS, hidden_BS = self.guess(model, inputs, mask, None)

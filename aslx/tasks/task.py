@@ -16,6 +16,7 @@ from aslx.data import records as records_lib
 from aslx.decode import decoding_options
 from aslx.schema import networks
 from aslx.storage import files
+from aslx.tasks import distillation
 
 Array = jax.Array
 Sums = dict[str, tuple[Array, Array]]  # Name -> (total, count), over the rows that weigh.
@@ -127,6 +128,16 @@ class Task(Protocol[Network, Features, Answer]):
     ) -> tuple[Array, Array, Sums]:
         """f32[B,S,D], bool[B,S] and the batch -> the total of the losses, their count, and what
         else is summed. `key` is None in evaluation."""
+        ...
+
+    @property
+    def teaches(self) -> tuple[str, ...]:
+        """The heads of its network that can learn from another network, and teach one: "ctc",
+        "decoder"."""
+        ...
+
+    def said(self, model: Network, inputs: Array, mask: Array, batch: dict) -> distillation.Said:
+        """What these heads say of a batch."""
         ...
 
     def predict(self, model: Network, inputs: Array, mask: Array) -> Array:

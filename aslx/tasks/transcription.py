@@ -16,7 +16,7 @@ from aslx.data import records as records_lib
 from aslx.decode import attributions, decoding, decoding_options
 from aslx.schema import features as features_lib
 from aslx.schema import networks, vocab
-from aslx.tasks import heads, transcription_report
+from aslx.tasks import distillation, heads, transcription_report
 from aslx.tasks import transducer as transducer_lib
 
 Answer = transcription_report.Answer
@@ -118,11 +118,30 @@ class Task:
         self, model: Network, inputs: Array, mask: Array, batch: dict, key: Array | None
     ) -> tuple[Array, Array, heads.Sums]:
         """A phrase of more than `max_tokens` characters counts nothing."""
-        given = {name: batch[name] for name in ("tokens", "given") if name in batch}
-        ids = {name: jnp.where(x < 0, self.alphabet.pad, x) for name, x in given.items()}
         weight_B = batch["weight"] * (batch["tokens"][:, 0] != vocab.LONG)
-        batch = batch | ids | {"weight": weight_B}
+        batch = batch | self._padded(batch) | {"weight": weight_B}
         return self.head.loss(model, inputs, mask, batch, key, self.alphabet)
+
+    def _padded(self, batch: dict) -> dict[str, Array]:
+        """The characters of a batch, with pads behind them."""
+        given = {name: batch[name] for name in ("tokens", "given") if name in batch}
+        return {name: jnp.where(x < 0, self.alphabet.pad, x) for name, x in given.items()}
+
+    @property
+    def teaches(self) -> tuple[str, ...]:
+        return self.head.teaches
+
+    def said(self, model: Network, inputs: Array, mask: Array, batch: dict) -> distillation.Said:
+        memory, memory_mask = model.encode(inputs, mask)
+        said = distillation.Said()
+        if "ctc" in self.teaches:
+            said = dataclasses.replace(said, ctc=model.ctc(memory), mask=memory_mask)
+        if "decoder" in self.teaches:
+            ids = self._padded(batch)
+            tokens = decoding.with_start(ids.get("given", ids["tokens"]), self.alphabet)
+            logits = model.decode(tokens, memory, memory_mask)
+            said = dataclasses.replace(said, decoder=logits)
+        return said
 
     def predict(self, model: Network, inputs: Array, mask: Array) -> Array:
         """`decoding.answers` of every clip, f32[B,2,L]."""

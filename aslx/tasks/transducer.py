@@ -31,6 +31,10 @@ class Transducer:
         if self.per_position < 1:
             raise errors.BadInput(f"per_position {self.per_position}: give 1 or more")
 
+    @property
+    def teaches(self) -> tuple[str, ...]:
+        return ("ctc",) if self.ctc_weight else ()
+
     def searching(self, options: decoding_options.Options) -> "Transducer | heads.CTC":
         if options.ctc and self.ctc_weight:
             return heads.CTC()

@@ -10,10 +10,13 @@ from aslx.storage import files
 
 
 def noted(
-    workdir: files.Path, sets: Mapping[str, records.Records], other_data: bool
+    workdir: files.Path,
+    sets: Mapping[str, records.Records],
+    other_data: bool,
+    teacher: Mapping[str, str] = {},
 ) -> tuple[dict[str, str], list[str]]:
-    """The fingerprint of each data set of a run, by its place in the config, and a line for each
-    data set that changed since the run began.
+    """The fingerprint of each data set of a run, and of its `teacher`, by its place in the config,
+    and a line for each that changed since the run began.
 
     BadInput where one changed, unless `other_data` is set, or where hosts have different copies.
     """
@@ -33,9 +36,12 @@ def noted(
                 f"{data.directory} ({data.split}) is not the same on all hosts: "
                 f"{'; '.join(copies)}: copy it again"
             )
+    for name, held in teacher.items():
+        if (before := there.get(name, held)) != held:
+            changed.append(f"{name} is at {held:.60}, and {workdir} began with it at {before:.60}")
     if changed and not other_data:
         raise errors.BadInput(
-            f"{changed[0]}: give that one as --data.path, take another --workdir, or go on "
-            "with --other-data as another run than the unbroken one"
+            f"{changed[0]}: give that one, take another --workdir, or go on with --other-data as "
+            "another run than the unbroken one"
         )
-    return holds, changed
+    return holds | dict(teacher), changed

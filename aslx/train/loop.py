@@ -47,7 +47,7 @@ def run(
         hosts.on_first(lambda: stack.enter_context(lock.held(workdir)))
         hosts.together(lambda: config_lib.check(workdir, cfg))
         s = hosts.together(lambda: setups.of(cfg))
-        data, changed = data_seen.noted(workdir, s.sets, other_data)
+        data, changed = data_seen.noted(workdir, s.sets, other_data, s.taught_by)
         before = config_lib.of_run(workdir)
         saved = stack.enter_context(_checkpoints(workdir)) if config_lib.trained(workdir) else None
         found = saved and saved.restore_latest(s.abstract)

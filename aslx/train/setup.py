@@ -17,6 +17,7 @@ from aslx.kernels import mode as modes
 from aslx.kernels import random_streams
 from aslx.runs import evaluator, flat, initial_weights, opening, partition
 from aslx.train import frozen_cache, step
+from aslx.train import teacher as teachers
 
 FlatState = flat.Flat[step.State]
 
@@ -35,6 +36,7 @@ class Setup:
     evaluation: evaluator.Evaluation
     key: jax.Array
     steps_per_epoch: int
+    teacher: teachers.Opened | None = None
     cached: np.ndarray | None = None
     """What frozen layers answered for each record, where that is kept."""
 
@@ -51,6 +53,11 @@ class Setup:
         first, *also = (data for data, _ in self.pool.sources)
         places = {"data.train_split": first, "data.eval_split": self.evaluation.data}
         return places | {f"data.also.{i}": data for i, data in enumerate(also)}
+
+    @property
+    def taught_by(self) -> dict[str, str]:
+        """The step of the teacher, by its place in the config."""
+        return {"distill.teacher": f"step {self.teacher.step}"} if self.teacher else {}
 
     @contextlib.contextmanager
     def batches(
@@ -82,6 +89,7 @@ def of(cfg: config_lib.Config) -> Setup:
         sharding.check_rows(mesh, shape.rows, cfg.rows_at_once(sharding.platform(mesh)))
     steps_per_epoch = data.train(shapes, cfg.seed).steps_per_epoch
     tx = optim.build(cfg.optim, steps_per_epoch * cfg.epochs)
+    teacher = teachers.opened(cfg, mesh)
     stepped = frozen_cache.config(cfg) if cfg.cache_frozen else cfg
     abstract, init = state(cfg, mesh, tx)
     if cfg.weights:
@@ -96,7 +104,10 @@ def of(cfg: config_lib.Config) -> Setup:
         shapes=shapes,
         abstract=abstract,
         init=init,
-        train=train_step(stepped, mesh, tx, abstract, steps_per_epoch * cfg.epochs),
+        train=train_step(
+            stepped, mesh, tx, abstract, steps_per_epoch * cfg.epochs, teacher=teacher
+        ),
+        teacher=teacher,
         evaluation=evaluation,
         key=jax.jit(
             lambda: random_streams.named(jax.random.key(cfg.seed), "steps"),
@@ -131,6 +142,7 @@ def train_step(
     abstract: step.State,
     steps: int,
     mode: modes.Mode | None = None,
+    teacher: teachers.Opened | None = None,
 ):
     """The jitted step, of `steps`, on flat states placed as `abstract` is; it takes the old state's
     memory. `mode`: the kernels', or None for that of the mesh's platform."""
@@ -160,11 +172,17 @@ def train_step(
     )
 
     def flat_train(
-        state: FlatState, batch: step.Batch, key: jax.Array
+        state: FlatState, batch: step.Batch, key: jax.Array, network: flat.Flat | None = None
     ) -> tuple[FlatState, step.Metrics]:
-        after, metrics = train(state.tree, batch, key)
+        now = train
+        if teacher and network:
+            teach = functools.partial(teacher.teacher, network.tree, mode)
+            now = dataclasses.replace(train, teach=teach)
+        after, metrics = now(state.tree, batch, key)
         return flat.Flat(after), metrics
 
     out = flat.Flat(place), sharding.replicated(mesh)
     options = sharding.step_options(mesh, cfg.mesh.deterministic)
-    return jax.jit(flat_train, out_shardings=out, donate_argnums=0, compiler_options=options)
+    jitted = jax.jit(flat_train, out_shardings=out, donate_argnums=0, compiler_options=options)
+    # An argument, and no constant of the program: its weights may be many.
+    return functools.partial(jitted, network=flat.Flat(teacher.network)) if teacher else jitted

@@ -35,6 +35,10 @@ def where_it_is(tree: Tree, /) -> Tree:
     return tree
 
 
+def nobody(rows: Batch, /) -> Batch:
+    return rows
+
+
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class State:
@@ -93,6 +97,8 @@ class Step:
     devices: int = 1
     ema_decay: float = 0.0
     awp: optim.AWP = optim.AWP()
+    teach: Callable[[Batch], Batch] = nobody
+    """Adds to rows what a teacher says of them."""
     mode: modes.Mode = modes.PLAIN
     gather: Place = where_it_is
     """Makes parameters whole on every device."""
@@ -192,6 +198,7 @@ class Step:
             if self.augment is not None:
                 clips_key = random_streams.named(key, "clips")
                 rows = self.augment.clips(batch, clips_key, self.features)
+            rows = self.teach(rows)
             x_BSF, mask_BS = model_inputs.of(rows, self.features)
             if self.augment is not None:
                 inputs_key = random_streams.named(key, "inputs")
