@@ -23,6 +23,7 @@ EXTRAS = {
     "aim": ("aim",),
     "beam": ("apache_beam",),
     "bench": ("keras", "psutil"),
+    "dask": ("dask", "distributed"),
     "elan": ("pympi",),
     "export": ("ai_edge_litert", "flatbuffers", "tensorflow"),
     "gcs": ("gcsfs",),

@@ -44,7 +44,8 @@ class Options(options.Options):
     """An Apache Beam engine to work on instead of processes of this machine. All its options in
     one, with the --runner among them:
     --beam="--runner=DirectRunner --direct_num_workers=4 --direct_running_mode=multi_processing".
-    Its workers must see --source and --out: in a bucket, or on a disk that they share."""
+    Its workers must see --source and --out: in a bucket, or on a disk that they share. For Dask
+    (the extra `dask`) --runner=DaskRunner."""
 
     def check(self) -> None:
         super().check()
