@@ -1,0 +1,88 @@
+"""launch/slurm.sbatch under a real Slurm of two nodes, which are this machine.
+
+Debian: apt-get install slurmctld slurmd slurm-client munge rsync
+"""
+
+import pathlib
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from aslx.train import logs
+from tests import processes, slurm, tiny
+
+NODES = ("127.0.0.1", "127.0.0.2")  # By their names they find each other, without a file of hosts.
+MISSING = slurm.MISSING + ["rsync"] * (shutil.which("rsync") is None)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}"),
+]
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory) -> Iterator[slurm.Cluster]:
+    with slurm.cluster(tmp_path_factory.mktemp("slurm"), NODES) as cluster:
+        cluster.environment["PYTHONPATH"] = str(processes.ROOT)  # Of the config, which is of tests.
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory) -> pathlib.Path:
+    """The folder from which jobs are submitted."""
+    folder = tmp_path_factory.mktemp("checkout")
+    (folder / ".venv").symlink_to(sys.prefix)
+    (folder / "launch").symlink_to(processes.ROOT / "launch")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def submit(cluster, checkout, dataset, tmp_path_factory):
+    """A function that submits a training of two processes into a folder; answers the job."""
+    path = tmp_path_factory.mktemp("config") / "tiny.py"
+    config = tiny.config_file(path, dataset, tiny.small, save_every=10, epochs=60, eval_every=60)
+
+    def submit(workdir: pathlib.Path, *options: object) -> str:
+        ask = ("--parsable", f"--chdir={checkout}", "--nodes=2", "--ntasks-per-node=1")
+        resources = ("--gpus-per-node=1", f"--cpus-per-task={slurm.CPUS}")
+        script = (processes.ROOT / "launch" / "slurm.sbatch", dataset, config, workdir)
+        flags = ("--data.path", f"data/{dataset.name}", "--mesh.cpu-devices", slurm.CPUS)
+        return cluster.run("sbatch", *ask, *resources, *script, *flags, *options)
+
+    return submit
+
+
+def losses(workdir: pathlib.Path) -> list[float]:
+    return [line["loss"] for line in logs.read(workdir / "metrics.jsonl") if "loss" in line]
+
+
+def wait_for(workdir: pathlib.Path, steps: int, job: str, cluster: slurm.Cluster) -> None:
+    end = time.monotonic() + 300
+    while len(losses(workdir)) < steps:
+        assert time.monotonic() < end and cluster.job(job)["JobState"] != "FAILED"
+        time.sleep(0.1)
+
+
+def test_a_preempted_job_is_queued_again_and_has_the_losses_of_an_undisturbed_one(
+    cluster, checkout, submit, tmp_path
+):
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    undisturbed = cluster.wait(submit(whole), "COMPLETED", "FAILED")
+    printed = pathlib.Path(undisturbed["StdOut"]).read_text()
+    assert undisturbed["JobState"] == "COMPLETED", printed
+    job = submit(cut)
+    wait_for(cut, 5, job, cluster)
+    cluster.run("scontrol", "requeue", job)
+    cluster.wait(job, "PENDING")
+    before = len(losses(cut))
+    cluster.run("scontrol", "release", job)
+    ended = cluster.wait(job, "COMPLETED", "FAILED")
+    printed = pathlib.Path(ended["StdOut"]).read_text()
+    assert ended["JobState"] == "COMPLETED" and ended["Restarts"] == "1", printed
+    assert 5 <= before < len(losses(whole))
+    assert losses(cut) == losses(whole)
+    print(cluster.folder.joinpath("jobs.txt").read_text())
+    print(f"preempted after step {before} of {len(losses(whole))}")
+    assert not [*checkout.glob("slurm-*.faults")]
