@@ -3,7 +3,10 @@
 Debian: apt-get install slurmctld slurmd slurm-client munge rsync
 """
 
+import csv
 import pathlib
+import re
+import shlex
 import shutil
 import sys
 import time
@@ -75,14 +78,34 @@ def test_a_preempted_job_is_queued_again_and_has_the_losses_of_an_undisturbed_on
     job = submit(cut)
     wait_for(cut, 5, job, cluster)
     cluster.run("scontrol", "requeue", job)
-    cluster.wait(job, "PENDING")
-    before = len(losses(cut))
-    cluster.run("scontrol", "release", job)
+    wait_for(cut, 40, job, cluster)
+    cluster.run("scancel", "--signal=TERM", job)  # As --signal does before the time limit.
     ended = cluster.wait(job, "COMPLETED", "FAILED")
     printed = pathlib.Path(ended["StdOut"]).read_text()
-    assert ended["JobState"] == "COMPLETED" and ended["Restarts"] == "1", printed
-    assert 5 <= before < len(losses(whole))
-    assert losses(cut) == losses(whole)
+    assert ended["JobState"] == "COMPLETED" and ended["Restarts"] == "2", printed
+    stops = [int(step) for step in re.findall(r"stopped at step (\d+) of 300", printed)]
+    assert stops == [int(step) for step in re.findall(r"going on from step (\d+) of 300", printed)]
+    assert 5 <= stops[0] < 40 <= stops[1] < 300
+    assert "status 143: preempted, and saved; going on from" in printed
+    assert losses(cut) == losses(whole) and len(losses(whole)) == 300
+    print(f"job {job} was stopped at steps {stops}; its records:")
     print(cluster.folder.joinpath("jobs.txt").read_text())
-    print(f"preempted after step {before} of {len(losses(whole))}")
     assert not [*checkout.glob("slurm-*.faults")]
+
+
+def test_the_tasks_of_an_array_work_on_one_sweep(cluster, dataset, tmp_path):
+    pytest.importorskip("optuna")
+    config = tiny.config_file(tmp_path / "tiny.py", dataset, tiny.small, epochs=4, eval_every=2)
+    words = (*processes.python("-m", "aslx", "sweep", config), "--out", tmp_path / "sweep")
+    flags = ("--trials", 4, "--optim.peak-lr", "1e-4:1e-2:log", "--mesh.cpu-devices", 1)
+    ask = ("--parsable", f"--chdir={tmp_path}", "--array=0-1", "--gpus=1", "--output=%a.out")
+    number = cluster.run("sbatch", *ask, "--wrap", shlex.join(map(str, (*words, *flags))))
+    for task in (f"{number}_0", f"{number}_1"):
+        job = cluster.wait(task, "COMPLETED", "FAILED")
+        assert job["JobState"] == "COMPLETED", pathlib.Path(job["StdOut"]).read_text()
+    printed = [(tmp_path / f"{task}.out").read_text() for task in (0, 1)]
+    worked = [set(re.findall(r"trial (\d+): score", text)) for text in printed]
+    print(f"the tasks of job {number} worked on trials {worked}")
+    assert all(worked) and worked[0] | worked[1] == {*"0123"} and not worked[0] & worked[1]
+    with open(tmp_path / "sweep" / "trials.csv") as file:
+        assert len(list(csv.DictReader(file))) == 4
