@@ -6,6 +6,8 @@ import struct
 
 import numpy as np
 import pytest
+from pose_format import pose_header
+from pose_format.utils.reader import BufferReader
 
 from aslx import errors
 from aslx.data import records
@@ -169,20 +171,36 @@ def test_arrays_of_another_body_two_people_or_another_number_of_points_are_refus
         read(other, 30, data, conf, "a clip")
 
 
-def test_a_builder_of_sign_language_datasets_reads_its_own_annotations(run, tmp_path, monkeypatch):
-    """The package's dummy annotations of PHOENIX-2014-T; it has no poses beside them, so these are
-    ours, after the header that the builder takes for all files."""
-    package = pytest.importorskip("sign_language_datasets", reason="installed without its pins")
+@pytest.fixture
+def package() -> pathlib.Path:
+    """The folder of sign-language-datasets' builders."""
+    package = pytest.importorskip("sign_language_datasets", reason="asks for another TensorFlow")
+    return pathlib.Path(next(iter(package.__path__)), "datasets")
+
+
+def write_pose(path: pathlib.Path, header: pathlib.Path, number: int) -> None:
+    """A .pose file with a builder's own header, which it takes for all files."""
+    raw = header.read_bytes()
+    points = sum(
+        len(component.points)
+        for component in pose_header.PoseHeader.read(BufferReader(raw)).components
+    )
+    data = np.full((5 + number, points, 3), 100 + number, "<f4")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    body = data.tobytes() + np.ones(data.shape[:2], "<f4").tobytes()
+    path.write_bytes(raw + struct.pack("<HHH", 25, len(data), 1) + body)
+
+
+def test_texts_of_phoenix_are_read_from_the_dummy_data_of_its_package(
+    package, run, tmp_path, monkeypatch
+):
+    """The package has its annotations alone, so the poses are made here."""
     import tensorflow_datasets as tfds
 
-    home = pathlib.Path(next(iter(package.__path__)), "datasets/rwth_phoenix2014_t")
-    values = tiny_tfds.arrays(tiny_tfds.clip(0), (210, 260))
+    home = package / "rwth_phoenix2014_t"
+    name = "25October_2010_Monday_tagesschau-17.pose"
     for part in ("train", "dev", "test"):
-        path = tmp_path / "poses/holistic" / part / "25October_2010_Monday_tagesschau-17.pose"
-        path.parent.mkdir(parents=True)
-        body = struct.pack("<HHH", 25, len(values["data"]), 1)
-        body += values["data"].tobytes() + values["conf"].tobytes()
-        path.write_bytes((home / "holistic.poseheader").read_bytes() + body)
+        write_pose(tmp_path / "poses/holistic" / part / name, home / "pose.header", 3)
     answers = [str(home / "dummy_data/annotations"), str(tmp_path / "poses")]
     monkeypatch.setattr(tfds.download.DownloadManager, "download_and_extract", lambda *_: answers)
     where = ("--out", tmp_path / "out", "--data-dir", tmp_path / "tfds", "--processes", 1)
@@ -191,5 +209,21 @@ def test_a_builder_of_sign_language_datasets_reads_its_own_annotations(run, tmp_
     said = run(command, *source, "--phrase", "text").last()
     assert said["clips"] == {"train": 1, "validation": 1, "test": 1}
     (record,) = stored(tmp_path / "out")["test"]
+    assert len(record["phrase"].split()) > 3 and len(record["landmarks"]) == 8 * len(STORED) * 3
     print(record["file"], record["phrase"])
-    assert len(record["phrase"].split()) > 3 and len(record["landmarks"]) == len(half(0))
+
+
+def test_signs_of_popsign_are_read_with_a_config_of_its_kind(package, run, tmp_path):
+    number = 0
+    for part in ("train", "val", "test"):
+        for sign in ("eat", "go"):
+            number += 1
+            file = tmp_path / "poses" / part / sign / f"{number}.pose"
+            write_pose(file, package / "pop_sign" / "holistic.poseheader", number)
+    values = {"include_pose": "holistic", "extra": {"pose_dir": str(tmp_path / "poses")}}
+    where = ("--out", tmp_path / "out", "--data-dir", tmp_path / "tfds", "--processes", 1)
+    source = ("tfds", "--source", "pop_sign", "--config", json.dumps(values), *where)
+    said = run(command, *source, "--gloss", "text")
+    assert said.last()["clips"] == {"train": 2, "validation": 2, "test": 2}
+    assert "split by given" in said.out
+    assert records.read_metadata(tmp_path / "out")["classes"] == ["eat", "go"]
