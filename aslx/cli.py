@@ -38,6 +38,7 @@ EXTRAS = {
     ),
     "sweep": ("optuna", "sqlalchemy"),
     "texts": ("wordfreq",),
+    "tfds": ("importlib_resources",),
     "tpu": ("libtpu",),
     "wandb": ("wandb",),
 }

@@ -97,9 +97,11 @@ def test_a_preempted_job_is_queued_again_and_has_the_losses_of_an_undisturbed_on
     assert not [*checkout.glob("slurm-*.faults")]
 
 
-def test_the_tasks_of_an_array_work_on_one_sweep(cluster, dataset, tmp_path):
+def test_the_tasks_of_an_array_work_on_one_sweep_and_one_is_queued_again(
+    cluster, dataset, tmp_path
+):
     pytest.importorskip("optuna")
-    config = tiny.config_file(tmp_path / "tiny.py", dataset, tiny.small, epochs=4, eval_every=2)
+    config = tiny.config_file(tmp_path / "tiny.py", dataset, tiny.small, epochs=12, eval_every=2)
     words = (*processes.python("-m", "aslx", "sweep", config), "--out", tmp_path / "sweep")
     flags = (
         "--trials",
@@ -111,10 +113,19 @@ def test_the_tasks_of_an_array_work_on_one_sweep(cluster, dataset, tmp_path):
         1,
     )
     ask = ("--parsable", f"--chdir={tmp_path}", "--array=0-1", "--gpus=1", "--output=%a.out")
-    number = cluster.run("sbatch", *ask, "--wrap", shlex.join(map(str, (*words, *flags))))
+    again = ("--requeue", "--open-mode=append")
+    number = cluster.run(
+        "sbatch", *ask, *again, "--wrap", "exec " + shlex.join(map(str, (*words, *flags)))
+    )
+    first, end = tmp_path / "0.out", time.monotonic() + 300
+    while not first.exists() or "evaluation 1" not in first.read_text():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    cluster.run("scontrol", "requeue", f"{number}_0")
     for task in (f"{number}_0", f"{number}_1"):
         job = cluster.wait(task, "COMPLETED", "FAILED")
         assert job["JobState"] == "COMPLETED", output(job)
+    assert cluster.job(f"{number}_0")["Restarts"] == "1"
     printed = [(tmp_path / f"{task}.out").read_text() for task in (0, 1)]
     worked = [set(re.findall(r"trial (\d+): score", text)) for text in printed]
     print(f"the tasks of job {number} worked on trials {worked}")

@@ -65,7 +65,8 @@ class Tfds(options.Options):
         named = {name: getattr(self, name) for name in ("pose", "phrase", "gloss", "signer")}
         asked = tfds_source.fields(made.info.features, **named)
         what = f"{asked.word} as {'signs' if asked.gloss else 'phrases'}"
-        print(f"{made.info.full_name}: poses of {asked.pose}, {what}; signers: {asked.signer}")
+        who = asked.signer or "unknown"
+        print(f"{made.info.full_name}: poses of {asked.pose}, {what}; signers: {who}")
         tfds_source.download(made, self.source)
         every, stored = _spooled(scratch, made, asked, self.keep)
         fingerspelling.check_some(every, stored, made.info.full_name)

@@ -57,7 +57,8 @@ def builder(name: str, module: str | None, config: str | None, data_dir: str | N
     imported, with a config of its own kind and the values that a JSON object gives.
 
     BadInput names what is unknown."""
-    import tensorflow  # noqa: F401  # Of an extra; TFDS needs it to read records.
+    import importlib_resources  # noqa: F401  # TFDS needs both, and does not install them.
+    import tensorflow  # noqa: F401
     import tensorflow_datasets as tfds
 
     found = _NAME.fullmatch(name)
