@@ -6,6 +6,7 @@ features.json of a folder may name any module of Python, which TFDS would import
 
 import dataclasses
 import difflib
+import hashlib
 import importlib
 import importlib.util
 import json
@@ -106,8 +107,10 @@ def _config(made: Any, text: str) -> Any:
     if not isinstance(values, dict) or not made.BUILDER_CONFIGS:
         takes = "is no JSON object" if made.BUILDER_CONFIGS else "the data set has no configs"
         raise errors.BadInput(f"--config {text}: {takes}")
+    # TFDS keeps what it prepares under the config's name: other values have another one.
+    digest = hashlib.blake2b(json.dumps(values, sort_keys=True).encode(), digest_size=8)
     try:
-        return type(made.BUILDER_CONFIGS[0])(**({"name": "aslx"} | values))
+        return type(made.BUILDER_CONFIGS[0])(**({"name": digest.hexdigest()} | values))
     except (TypeError, ValueError) as error:
         raise errors.BadInput(f"--config {text}: {error}") from error
 

@@ -227,3 +227,10 @@ def test_signs_of_popsign_are_read_with_a_config_of_its_kind(package, run, tmp_p
     assert said.last()["clips"] == {"train": 2, "validation": 2, "test": 2}
     assert "split by given" in said.out
     assert records.read_metadata(tmp_path / "out")["classes"] == ["eat", "go"]
+    # What another config prepared is not taken for this one's.
+    (tmp_path / "poses").rename(tmp_path / "others")
+    (tmp_path / "others" / "train" / "go").rename(tmp_path / "others" / "train" / "stop")
+    values["extra"]["pose_dir"] = str(tmp_path / "others")
+    source = ("tfds", "--source", "pop_sign", "--config", json.dumps(values), *where)
+    run(command, *source, "--gloss", "text", "--overwrite").last()
+    assert records.read_metadata(tmp_path / "out")["classes"] == ["eat", "go", "stop"]
