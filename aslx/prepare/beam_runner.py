@@ -166,23 +166,23 @@ def _pipeline(words: list[str]) -> "beam.Pipeline":
     runner = pipeline_options.PipelineOptions(words).get_all_options()["runner"]
     if not runner:
         raise errors.BadInput("no --runner; for processes of this machine --runner=DirectRunner")
-    if dask := runner.lower() in ("daskrunner", "dask"):
+    engine: Any = runner
+    if dask := runner.lower() in ("daskrunner", "dask"):  # Beam does not know it by this name.
         importlib.import_module("distributed")  # Beam's module of it would fail without a reason.
         from apache_beam.runners.dask import dask_runner  # It adds Dask's options to Beam's.
 
+        engine = dask_runner.DaskRunner()
         if not any(word.startswith(_PARTS) for word in words):
             # By default Dask gives one worker up to 128 tasks, and each is a file of clips.
             words = [*words, "--dask_partition_size=1"]
-    options = pipeline_options.PipelineOptions(words)
-    known = options.get_all_options()
-    if dask:
-        runner = dask_runner.DaskRunner()
-        if known["address"]:
-            _reach(known["address"], known["timeout"])
     elif runner.lower() in ("directrunner", "direct"):
         # By default Beam fetches a program for this name, which has no option direct_num_workers.
-        runner = fn_runner.FnApiRunner()
-    job = beam.Pipeline(runner, options)
+        engine = fn_runner.FnApiRunner()
+    options = pipeline_options.PipelineOptions(words)
+    known = options.get_all_options()
+    if dask and known["address"]:
+        _reach(known["address"], known["timeout"])
+    job = beam.Pipeline(engine, options)
     unknown = options.get_all_options(retain_unknown_options=True).keys() - known.keys()
     # Flink's and Spark's job servers have options that only they can check.
     if unknown and not isinstance(job.runner, portable_runner.PortableRunner):

@@ -114,7 +114,7 @@ def _spooled(
 
 def _clip(
     example: tfds_source.Example,
-    points: Sequence[int],
+    points: np.ndarray,
     origin: str,
     gloss: bool,
     keep: phrase_clips.Keep,

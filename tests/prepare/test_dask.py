@@ -22,7 +22,7 @@ def scheduler() -> Iterator[str]:
         # Of the workers, which import aslx and this folder's files.
         monkeypatch.setenv("PYTHONPATH", str(processes.ROOT))
         cluster = distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=50
+            n_workers=2, threads_per_worker=1, dashboard_address=":0", silence_logs=50
         )
     with cluster:
         yield f"--runner=DaskRunner --dask_client_address={cluster.scheduler_address}"

@@ -37,7 +37,7 @@ class PoseArrays(tfds.features.FeatureConnector):
         return {"points": self._points}
 
     @classmethod
-    def from_json_content(cls, value: Any) -> Any:
+    def from_json_content(cls, value: Any, doc: Any = None) -> Any:
         raise AssertionError("the data set is read by its builder alone")
 
 
