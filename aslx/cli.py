@@ -23,6 +23,7 @@ EXTRAS = {
     "aim": ("aim",),
     "beam": ("apache_beam",),
     "bench": ("keras", "psutil"),
+    "dask": ("dask", "distributed"),
     "elan": ("pympi",),
     "export": ("ai_edge_litert", "flatbuffers", "tensorflow"),
     "gcs": ("gcsfs",),
@@ -38,6 +39,7 @@ EXTRAS = {
     ),
     "sweep": ("optuna", "sqlalchemy"),
     "texts": ("wordfreq",),
+    "tfds": ("importlib_resources",),
     "tpu": ("libtpu",),
     "wandb": ("wandb",),
 }

@@ -20,6 +20,7 @@ from aslx.prepare import (
     keypoint_clips,
     sign_mnist,
     synthetic,
+    tfds_dataset,
     videos,
 )
 from aslx.storage import files, remote_files
@@ -31,6 +32,7 @@ KINDS = {
     "isolated_signs": isolated_signs.IsolatedSigns,
     "sign_mnist": sign_mnist.SignMnist,
     "image_folder": image_folder.ImageFolder,
+    "tfds": tfds_dataset.Tfds,
     "video": videos.Video,
 }
 

@@ -1,4 +1,4 @@
-"""Tasks on an Apache Beam engine: Dataflow, Flink, Spark, or processes of this machine.
+"""Tasks on an Apache Beam engine: Dataflow, Flink, Spark, Dask, or processes of this machine.
 
 A task and its answer are pickle files that every worker sees. Only their names go through the
 engine, so a job stays small however many clips there are, and answers return from any runner.
@@ -27,6 +27,8 @@ if TYPE_CHECKING:  # Beam takes seconds to import, and need not be installed.
 
 Result = TypeVar("Result")
 _SEAL = 32  # Bytes.
+_PATIENCE = 10  # Seconds to wait for a scheduler, unless the options say how many.
+_PARTS = "--dask_npartitions", "--dask_partition_size"
 
 
 def run(
@@ -44,7 +46,8 @@ def run(
     key = secrets.token_bytes(32)
     for place, task in zip(places, tasks, strict=True):
         _write(key, place, (function, task))
-    with _naming_faults(places), pipeline(options) as job:
+    job = pipeline(options)
+    with _naming_faults(places), _closing(job), job:
         import apache_beam as beam
 
         todo = [(str(place), key) for place in places]
@@ -92,6 +95,17 @@ def _naming_faults(places: Sequence[files.Path]) -> Iterator[None]:
         raise
 
 
+@contextlib.contextmanager
+def _closing(job: "beam.Pipeline") -> Iterator[None]:
+    """Ends what a job leaves open on Dask: its connection, and a cluster that it started."""
+    try:
+        yield
+    finally:
+        client = getattr(getattr(job, "result", None), "client", None)
+        if client is not None:
+            client.close()
+
+
 def _beside(place: files.Path, kind: str) -> files.Path:
     return place.with_name(f"{place.name}.{kind}")
 
@@ -117,7 +131,8 @@ def _seal(key: bytes, place: files.Path, data: bytes) -> bytes:
 
 def pipeline(options: str) -> "beam.Pipeline":
     """An empty pipeline for the engine that Beam's `options` name. They are checked as far as is
-    possible without a run: BadInput names an option that is missing, unknown or wrong."""
+    possible without a run: BadInput names an option that is missing, unknown or wrong;
+    Unavailable a scheduler of Dask that does not answer."""
     importlib.import_module("apache_beam")  # Where it is not installed, aslx.cli says what to do.
     said = io.StringIO()
     logging.disable(logging.WARNING)  # Beam's warnings are raised here as errors.
@@ -127,6 +142,12 @@ def pipeline(options: str) -> "beam.Pipeline":
     except SystemExit:  # Raised by argparse, which has written its usage and one line of error.
         line = said.getvalue().split("error: ")[-1]
         raise errors.BadInput(f"--beam {options!r}: {line}") from None
+    except errors.Unavailable:
+        raise
+    except ModuleNotFoundError as error:
+        if error.name == "distributed":  # As for apache_beam.
+            raise
+        raise errors.BadInput(f"--beam {options!r}: {error}") from error
     except Exception as error:  # Engines check more than options: packages, credentials, buckets.
         raise errors.BadInput(f"--beam {options!r}: {error}") from error
     finally:
@@ -142,17 +163,38 @@ def _pipeline(words: list[str]) -> "beam.Pipeline":
     for word in words:
         if not word.startswith("--"):
             raise errors.BadInput(f"{word!r} stands alone; write every option as --name=value")
-    options = pipeline_options.PipelineOptions(words)
-    known = options.get_all_options()
-    runner = known["runner"]
+    runner = pipeline_options.PipelineOptions(words).get_all_options()["runner"]
     if not runner:
         raise errors.BadInput("no --runner; for processes of this machine --runner=DirectRunner")
-    if runner.lower() in ("directrunner", "direct"):
+    engine: Any = runner
+    if dask := runner.lower() in ("daskrunner", "dask"):  # Beam does not know it by this name.
+        importlib.import_module("distributed")  # Beam's module of it would fail without a reason.
+        from apache_beam.runners.dask import dask_runner  # It adds Dask's options to Beam's.
+
+        engine = dask_runner.DaskRunner()
+        if not any(word.startswith(_PARTS) for word in words):
+            # By default Dask gives one worker up to 128 tasks, and each is a file of clips.
+            words = [*words, "--dask_partition_size=1"]
+    elif runner.lower() in ("directrunner", "direct"):
         # By default Beam fetches a program for this name, which has no option direct_num_workers.
-        runner = fn_runner.FnApiRunner()
-    job = beam.Pipeline(runner, options)
+        engine = fn_runner.FnApiRunner()
+    options = pipeline_options.PipelineOptions(words)
+    known = options.get_all_options()
+    if dask and known["address"]:
+        _reach(known["address"], known["timeout"])
+    job = beam.Pipeline(engine, options)
     unknown = options.get_all_options(retain_unknown_options=True).keys() - known.keys()
     # Flink's and Spark's job servers have options that only they can check.
     if unknown and not isinstance(job.runner, portable_runner.PortableRunner):
         raise errors.BadInput(f"Beam has no option --{min(unknown)}")
     return job
+
+
+def _reach(address: str, seconds: int | None) -> None:
+    """Looks whether a scheduler of Dask answers at an address."""
+    import distributed
+
+    try:
+        distributed.Client(address, timeout=seconds or _PATIENCE, set_as_default=False).close()
+    except OSError as error:
+        raise errors.Unavailable(f"no scheduler of Dask answers at {address}: {error}") from error

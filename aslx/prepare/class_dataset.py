@@ -38,6 +38,10 @@ class Options(options.Options):
         """--source, on a disk."""
         return pathlib.Path(options.source(self.source, self.out)).resolve()
 
+    def origin(self) -> str:
+        """What metadata and errors call the source."""
+        return self.folder().name
+
     @staticmethod
     def text(report: dict) -> str:
         """The report for a terminal."""
@@ -83,7 +87,7 @@ def _build(
 
     from aslx.prepare import dataset_figures, shards
 
-    origin = asked.folder().name
+    origin = asked.origin()
     items, method, note = divide(found, asked, origin)
     classes = found.classes or sorted({item.label for item in found.items})
     parts, out = splits.grouped(items, lambda item: item.part), scratch / "out"
@@ -164,6 +168,8 @@ def divide(
         if not name.strip() or not folders.plain(name):
             raise errors.BadInput(f"{origin} has a class named {name!a}: give it a plain name")
     free = [item for item in items if item.part is None]
+    if not free:
+        return [*items], "given", ""
     named = {item.part for item in items}
     validation = 0.0 if "validation" in named else asked.validation
     test = 0.0 if "test" in named else asked.test

@@ -44,7 +44,8 @@ class Options(options.Options):
     """An Apache Beam engine to work on instead of processes of this machine. All its options in
     one, with the --runner among them:
     --beam="--runner=DirectRunner --direct_num_workers=4 --direct_running_mode=multi_processing".
-    Its workers must see --source and --out: in a bucket, or on a disk that they share."""
+    Its workers must see --source and --out: in a bucket, or on a disk that they share. For Dask
+    (the extra `dask`) --runner=DaskRunner."""
 
     def check(self) -> None:
         super().check()
@@ -88,8 +89,6 @@ def prepare(
     metadata.json says that the data are from `origin`; `run` is `Options.runner`'s. BadInput names
     what is wrong, and where.
     """
-    from aslx.prepare import dataset_figures
-
     rows, split = divide(table(source, asked), asked)
     alphabet = mapped(source) or vocab.of_phrases([row.phrase for row in rows])
     if split.note:
@@ -100,10 +99,34 @@ def prepare(
     every += [
         phrase_clips.Clip(row, dropped=phrase_clips.NO_PART) for row in rows if row.part is None
     ]
+    check_some(every, stored, str(source))
+    return write(scratch, every, stored, split, asked, alphabet, origin, run)
+
+
+def check_some(
+    every: Sequence[phrase_clips.Clip], stored: Sequence[spool.Stored], source: str
+) -> None:
+    """BadInput tells why the clips were left out, where none is stored."""
     if not stored:
         reasons = collections.Counter(clip.dropped for clip in every).most_common()
         words = ", ".join(f"{n} dropped: {reason}" for reason, n in reasons)
         raise errors.BadInput(f"{source} leaves nothing to train on: {words}")
+
+
+def write(
+    scratch: files.Path,
+    every: Sequence[phrase_clips.Clip],
+    stored: Sequence[spool.Stored],
+    split: splits.Split,
+    asked: Options,
+    alphabet: vocab.Alphabet,
+    origin: str,
+    run: workers.Run,
+) -> dict:
+    """Writes clips that are read and divided as `scratch`/out, with figures, and answers the
+    report; `every` is those that are `stored` and those that were left out."""
+    from aslx.prepare import dataset_figures
+
     same = _write(scratch / "out", stored, split, asked, alphabet, origin, run)
     at = {waiting.clip: waiting for waiting in stored}
     drawn = [(clip, at[clip].load()) for clip in dataset_figures.samples([*at])]

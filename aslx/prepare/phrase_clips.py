@@ -125,31 +125,40 @@ def read(
     float16.
     """
     selection = landmarks.selection(keep.selection)
-    hands = selection.part("right_hand"), selection.part("left_hand")
     waiting = {row.sequence_id: row for row in rows}
     for found in _sequences(path, rows, selection):
         if found.id in waiting:
-            half_TN3 = half(found.points, selection, f"{path}, sequence {found.id}")
-            lost_TN3 = _magnitudes(half_TN3) > _INFINITY
-            right, left = (~lost_TN3[:, hand].any(axis=(1, 2)) for hand in hands)
-            row = waiting.pop(found.id)
-            if row.holds and row.holds[-1][1] >= len(half_TN3):
-                raise errors.BadInput(
-                    f"{path}, sequence {found.id} has {len(half_TN3)} frames, and its csv says that"
-                    f" a character is held until frame {row.holds[-1][1]}"
-                )
-            clip = Clip(
-                row,
-                frames=len(half_TN3),
-                right=int(right.sum()),
-                left=int(left.sum()),
-                no_hand=int((~right & ~left).sum()),
-                empty=bool(lost_TN3.all()),
-                mended=(*row.mended, *found.mended),
-            )
-            yield dataclasses.replace(clip, dropped=keep.reason(clip)), half_TN3
+            row, where = waiting.pop(found.id), f"{path}, sequence {found.id}"
+            yield clip(row, found.points, found.mended, keep, where)
     for row in waiting.values():
         yield Clip(row, dropped=NO_FRAMES), np.zeros((0, len(selection.points), 3), "<f2")
+
+
+def clip(
+    row: Row, points_TN3: np.ndarray, mended: Sequence[str], keep: Keep, where: str
+) -> tuple[Clip, np.ndarray]:
+    """The clip of a row whose landmarks are f[T, N, 3], the points of the selection, and these as
+    float16. BadInput where a value does not fit, or where a character is held past the end."""
+    selection = landmarks.selection(keep.selection)
+    hands = selection.part("right_hand"), selection.part("left_hand")
+    half_TN3 = half(points_TN3, selection, where)
+    lost_TN3 = _magnitudes(half_TN3) > _INFINITY
+    right, left = (~lost_TN3[:, hand].any(axis=(1, 2)) for hand in hands)
+    if row.holds and row.holds[-1][1] >= len(half_TN3):
+        raise errors.BadInput(
+            f"{where} has {len(half_TN3)} frames, and its csv says that a character is held until"
+            f" frame {row.holds[-1][1]}"
+        )
+    found = Clip(
+        row,
+        frames=len(half_TN3),
+        right=int(right.sum()),
+        left=int(left.sum()),
+        no_hand=int((~right & ~left).sum()),
+        empty=bool(lost_TN3.all()),
+        mended=(*row.mended, *mended),
+    )
+    return dataclasses.replace(found, dropped=keep.reason(found)), half_TN3
 
 
 def _sequences(

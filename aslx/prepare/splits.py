@@ -23,7 +23,8 @@ class Split:
     """The part of each clip, and how the clips were divided."""
 
     parts: tuple[str | None, ...]  # One of PARTS for each clip; None where it fits in none.
-    method: Method  # The split that was done, which may not be the one that was asked.
+    # The split that was done, which may not be the one that was asked; given: by the data set.
+    method: Method | Literal["given"]
     note: str = ""  # Why it is not the one that was asked.
 
 

@@ -58,6 +58,7 @@ _HANDS = {wrist: range(wrist, wrist + 21) for wrist in landmarks.ALL.indices(
 _NEAR = 0.01  # Of the width: how near to half of it the depths of a resized clip are.
 _FAR = 0.01  # The depth of a wrist that was moved; MediaPipe's own are around 1e-6.
 _STILL = 1e-6  # Fractions of a picture by which the wrist of a hand that was turned moves.
+_PIXELS = 4.0  # No picture is as small: places below it are fractions of one.
 _BODIES = {0.1: struct.Struct("<HHH"), 0.2: struct.Struct("<fIH")}  # Rate, frames, people.
 
 
@@ -111,13 +112,36 @@ def parsed(raw: bytes, name: str, most: int = _MOST_FRAMES) -> Clip:
     """The clip in the bytes of a file that errors call `name`, of at most `most` frames; BadInput
     as `read`."""
     header, start = _header(name, raw)
-    places, count = {}, 0  # Position in the file -> in `landmarks.POINTS`.
-    for component in header.components:
-        for i, point in enumerate(component.points, count):
-            if (place := _POINTS.get((component.name, point))) is not None:
-                places[i] = place
-        count += len(component.points)
-    if not places:
+    count = sum(len(component.points) for component in header.components)
+    _check(header, name)
+    rate, values_TP3, seen_TP = _body(name, raw, start, round(header.version, 3), count, most)
+    return _clip(header, rate, values_TP3, seen_TP)
+
+
+def of_arrays(
+    header: Any, rate: float, values_TPN3: np.ndarray, seen_TPN: np.ndarray, name: str
+) -> Clip:
+    """The clip of pose-format's header and the arrays of its body, as data sets keep them: places
+    f32[frames, people, points, 3] in pixels, and confidences. Places that are fractions of the
+    picture already, as in some sets, are taken as they are. BadInput as `parsed`."""
+    _check(header, name)
+    count = sum(len(component.points) for component in header.components)
+    frames, people, *_ = values_TPN3.shape
+    if values_TPN3.shape[2:] != (count, 3) or seen_TPN.shape != (frames, people, count):
+        raise errors.BadInput(
+            f"{name} has values of the shape {values_TPN3.shape}, and its header {count} points of "
+            "x, y and z"
+        )
+    _check_size(frames, people, _MOST_FRAMES, name)
+    values_TP3, seen_TP = values_TPN3[:, 0], seen_TPN[:, 0] > 0
+    places = np.abs(values_TP3[seen_TP][:, :2])
+    fractions = places[np.isfinite(places)].max(initial=0) < _PIXELS
+    return _clip(header, rate, values_TP3, seen_TP, (1, 1) if fractions else None)
+
+
+def _check(header: Any, name: str) -> None:
+    """BadInput unless some points are of Holistic, and all of a picture and with depths."""
+    if not _places(header):
         found = ", ".join(c.name[:40] for c in header.components[:5]) or "nothing"
         raise errors.BadInput(
             f"{name} holds {found}: the points of MediaPipe Holistic are wanted, "
@@ -129,16 +153,44 @@ def parsed(raw: bytes, name: str, most: int = _MOST_FRAMES) -> Clip:
     width, height = header.dimensions.width, header.dimensions.height
     if not width or not height:
         raise errors.BadInput(f"{name} is of a picture of {width} x {height} pixels: it has none")
-    rate, values_TP3, seen_TP = _body(name, raw, start, round(header.version, 3), count, most)
+
+
+def _check_size(frames: int, people: int, most: int, name: str) -> None:
+    if people != 1:
+        raise errors.BadInput(f"{name} shows {people} people, and one is wanted")
+    if frames > most:
+        raise TooMany(f"{name} has {frames} frames, and at most {most} are read: cut it")
+    if not frames:
+        raise errors.BadInput(f"{name} has no frames")
+
+
+def _places(header: Any) -> dict[int, int]:
+    """The position of each point of Holistic in a file -> in `landmarks.POINTS`."""
+    every = [
+        (component.name, point) for component in header.components for point in component.points
+    ]
+    return {i: _POINTS[named] for i, named in enumerate(every) if named in _POINTS}
+
+
+def _clip(
+    header: Any,
+    rate: float,
+    values_TP3: np.ndarray,
+    seen_TP: np.ndarray,
+    size: tuple[int, int] | None = None,
+) -> Clip:
+    """The clip of a body of one person, in pixels of a picture of `size`; None: the header's."""
+    places = _places(header)
+    width, height = size or (header.dimensions.width, header.dimensions.height)
     chosen = [*places]
     kept_TP = seen_TP[:, chosen] & np.isfinite(values_TP3[:, chosen]).all(-1)
     clip_TN3 = np.full((len(values_TP3), len(landmarks.POINTS), 3), np.nan, np.float32)
     clip_TN3[:, [*places.values()]] = np.where(
         kept_TP[..., None], values_TP3[:, chosen] / np.array([width, height, 1], np.float32), np.nan
     )
-    mended = _mend(clip_TN3, width, header.dimensions.depth)
+    mended = _mend(clip_TN3, width, header.dimensions.depth) if size is None else ()
     usual = float(rate) if 1 <= rate <= 240 else 30.0  # As films that tell no rate.
-    return Clip(clip_TN3, usual, width, height, mended)
+    return Clip(clip_TN3, usual, header.dimensions.width, header.dimensions.height, mended)
 
 
 def _mend(clip_TN3: np.ndarray, width: int, depth: int) -> tuple[str, ...]:
@@ -202,10 +254,7 @@ def _body(
         frames += max(there - frames, 0) >> 16 << 16
     if over or there != frames:
         raise errors.BadInput(f"{name} is cut off or damaged: {there} frames of {frames} are there")
-    if frames > most:
-        raise TooMany(f"{name} has {frames} frames, and at most {most} are read: cut it")
-    if not frames:
-        raise errors.BadInput(f"{name} has no frames")
+    _check_size(frames, people, most, name)
     values = np.frombuffer(raw, "<f4", 4 * points * frames, first)
     xyz, confidence = np.split(values, [3 * points * frames])
     return rate, xyz.reshape(frames, points, 3), confidence.reshape(frames, points) > 0

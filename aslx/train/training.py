@@ -2,14 +2,13 @@
 
 from collections.abc import Callable
 
-import jax
 from etils import epath
 
 from aslx import config, sharding
 from aslx.checkpoints import hosts
 from aslx.runs import opening, tracking
 from aslx.storage import files
-from aslx.train import loop
+from aslx.train import loop, meeting
 
 
 def train_run(
@@ -30,12 +29,13 @@ def train_run(
 
     BadInput where the data set is missing or lacks what the config reads, where `workdir` is a run
     of another config, and where JAX has started with fewer or more devices than the run has. Call
-    it before anything else of JAX, or give `mesh.cpu_devices`.
+    it before anything else of JAX, or give `mesh.cpu_devices`. Unavailable where another host
+    cannot be reached.
     """
     workdir = epath.Path(workdir)
     cfg = config.placed(cfg, workdir)
     sharding.use_cpu_devices(cfg.mesh)
     if distributed:
-        jax.distributed.initialize()
+        meeting.join()
     cfg = hosts.together(lambda: opening.settled(cfg, workdir))
     return loop.run(cfg, workdir, stop=stop, profile=profile, other_data=other_data, track=track)
