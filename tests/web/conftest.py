@@ -40,7 +40,7 @@ FLAGS = (
 def installed() -> None:
     if not CHROMIUM.exists():
         pytest.skip(f"needs {CHROMIUM}: apt-get install chromium")
-    if not (WEB / "dist" / "reader.js").exists():
+    if not (WEB / "reader" / "dist" / "model.js").exists():
         pytest.skip("needs the page's packages: make web")
 
 

@@ -16,9 +16,9 @@ from tests import processes, tiny
 from tests.web import conftest
 
 READ = """
-  const models = await import("/web/model.js");
-  const { characters, plain } = await import("/web/text.js");
-  window.reading ??= await models.open();
+  const models = await import("/web/reader/model.js");
+  const { characters, plain } = await import("/web/reader/text.js");
+  window.reading ??= await models.open("/model/", "/vendor/");
   const model = window.reading;
   const values = model.about.input.shape[1];
   const clip = given.map((row) => Float32Array.from(row, (x) => x ?? NaN));

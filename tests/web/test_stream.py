@@ -70,7 +70,7 @@ def test_rows_are_interpolated_as_in_python(streaming, browser):
     rows = rng.random((60, 3)).astype(np.float32)
     rows[rng.random((60, 3)) < 0.2] = np.nan
     script = """
-      const { FixedRate } = await import("/web/rate.js");
+      const { FixedRate } = await import("/web/reader/rate.js");
       const rate = new FixedRate(30);
       const row = (of) => Float32Array.from(of, (x) => x ?? NaN);
       const found = given.flatMap(([at, of]) => rate.add(at, row(of)));
@@ -87,9 +87,9 @@ def test_rows_are_interpolated_as_in_python(streaming, browser):
 
 # The film's hand at 30 frames a second, of which every eighth frame asks for a step.
 STEPS = """
-  const { open } = await import("/web/model.js");
-  const { Streamer } = await import("/web/readers/streamer.js");
-  const model = await open();
+  const { open } = await import("/web/reader/model.js");
+  const { Streamer } = await import("/web/reader/readers/streamer.js");
+  const model = await open("/model/", "/vendor/");
   const asked = [];
   const ask = model.remote.ask.bind(model.remote);
   model.remote.ask = (question, transfer) => {
@@ -97,7 +97,8 @@ STEPS = """
     return ask(question, transfer);
   };
   let shown;
-  const streamer = new Streamer(model, (s) => (shown = s), () => {});
+  const streamer = new Streamer(model, {
+    show: (s) => (shown = s), said: () => {}, stays: () => {} });
   const hand = (i) => Float32Array.from({ length: 63 }, (_, k) => ((i * k) % 17) / 17);
   const lost = { face: null, left_hand: null, pose: null };
   asked.length = 0;
@@ -114,7 +115,7 @@ def test_the_work_of_a_frame_does_not_grow(streaming, browser):
 
 # Notes each step that has read something, or has ended a phrase.
 NOTE = """
-  const { reader } = await (await import("/web/main.js")).opened;
+  const { reader: { kind: reader } } = await (await import("/web/main.js")).opened;
   const take = reader.take.bind(reader);
   window.steps = [];
   reader.take = (read) => {
