@@ -122,12 +122,13 @@ def test_signs_are_accepted_by_the_rules_of_the_baseline(signs, browser):
         + """
       const { Signs } = await import("/web/reader/readers/signs.js");
       const { open } = await import("/web/reader/model.js");
-      const [notes, said] = [[], []];
+      const [notes, said, stayed] = [[], [], []];
       let threshold = 0, shown;
       const tell = (s) => { shown = s; notes.push(s.note); };
       const hear = (word) => said.push(word[0].text);
       const signs = new Signs(await open("/model/", "/vendor/"), {
-        show: tell, said: hear, stays: () => {}, threshold: () => threshold });
+        show: tell, said: hear, stays: (word) => stayed.push(word.text),
+        threshold: () => threshold });
       const turn = async (from, to) => {
         for (let i = from; i < to; i++) await signs.frame(frame(1), i / 30);
       };
@@ -141,7 +142,7 @@ def test_signs_are_accepted_by_the_rules_of_the_baseline(signs, browser):
       signs.clear();
       threshold = 1.01;
       await turn(60, 120);
-      return { before, five, done, never: said.length - done.said.length };
+      return { before, five, done, stayed, never: said.length - done.said.length };
     """
     )
     with conftest.visit(browser, url) as page:
@@ -149,7 +150,7 @@ def test_signs_are_accepted_by_the_rules_of_the_baseline(signs, browser):
     assert found["before"] == {"note": "Watching: 29 of 30 frames", "words": 0, "guesses": 0}
     # Answers begin at the 30th frame; the sixth equal answer is the majority of ten.
     assert found["five"] == 1 and found["done"]["said"] == found["done"]["words"]
-    assert len(found["done"]["said"]) == 1
+    assert len(found["done"]["said"]) == 1 and found["stayed"] == found["done"]["said"]
     assert found["done"]["guesses"][0]["name"] == found["done"]["said"][0]
     assert found["never"] == 0
 

@@ -28,7 +28,8 @@ READ = """
   const { Remote } = await import("/web/reader/remote.js");
   const bytes = Uint8Array.from(atob(given), (c) => c.charCodeAt(0)).buffer;
   window.remote ??= new Remote(new Worker("/web/dist/pose.js"));
-  const [clip] = await remote.ask({ bytes, name: "a", input: { kind: "frames", shape: [] } }, [bytes]);
+  const input = { kind: "frames", shape: [] };
+  const [clip] = await remote.ask({ bytes, name: "a", input }, [bytes]);
 """
 
 

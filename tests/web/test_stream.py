@@ -9,7 +9,7 @@ import pytest
 
 from aslx.export import stream_reading
 from aslx.runs import evaluator, trained_run
-from tests import processes, tiny
+from tests import posed, processes, tiny
 from tests.serve import servers
 from tests.web import conftest
 
@@ -64,6 +64,21 @@ def test_a_clip_has_the_text_of_predict_stream(streamed, streaming, browser, par
     assert len(set(texts)) > 5 and sum(" " in text for text in texts) > 5
 
 
+def test_a_pose_file_of_another_rate_has_the_text_of_predict_stream(
+    streamed, streaming, browser, tmp_path
+):
+    test = evaluator.Evaluation(streamed.cfg, streamed.mesh, "test")
+    selection = streamed.source.selection
+    read, expected = {}, {}
+    with conftest.visit(browser, streaming) as page:
+        for number, clip in enumerate(itertools.islice(test.clips(), 3)):
+            path = posed.write(tmp_path / f"{number}.pose", clip, selection, rate=24.0)
+            conftest.read(page, path)
+            read[str(path)] = page.inner_text("#results .read")
+            expected |= predicted(streamed.workdir, path)
+    assert read == expected and any(read.values())
+
+
 def test_rows_are_interpolated_as_in_python(streaming, browser):
     rng = np.random.default_rng(0)
     at = np.cumsum(rng.choice([0.01, 0.03, 0.1, 0.4, 0.7], 60)).round(3)
@@ -115,9 +130,12 @@ def test_the_work_of_a_frame_does_not_grow(streaming, browser):
 
 # Notes each step that has read something, or has ended a phrase.
 NOTE = """
-  const { reader: { kind: reader } } = await (await import("/web/main.js")).opened;
+  const page = await (await import("/web/main.js")).opened;
+  const reader = page.reader.kind;
   const take = reader.take.bind(reader);
   window.steps = [];
+  window.stayed = "";
+  page.reader.addEventListener("character", ({ detail }) => (stayed += detail.text));
   reader.take = (read) => {
     take(read);
     const text = reader.phrases.all.map((c) => c.text).join("");
@@ -136,7 +154,8 @@ def test_characters_appear_while_the_hand_still_spells_and_stay(
         page.wait_for_function("() => steps.some((s) => s.hand && !s.ended)", timeout=90_000)
         page.screenshot(path=tmp_path_factory.mktemp("shots") / "stream.png")
         page.wait_for_function("() => steps.some((s) => s.ended)", timeout=90_000)
-        steps = page.evaluate("steps")
+        steps, stayed = page.evaluate("[steps, stayed]")
+        assert stayed == steps[-1]["text"]
         assert page.text_content("#said p") in steps[-1]["text"].split()
     for before, after in itertools.pairwise(steps):
         assert after["text"].startswith(before["text"])
