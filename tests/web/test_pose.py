@@ -116,7 +116,8 @@ def test_people_are_read_as_by_predict(page, shared, tmp_path):
         said = [error for error in printed.err.splitlines() if error.startswith(str(file))]
         about = page.inner_text("#files-about")
         repaired += bool(about)
-        assert about == ". ".join(x.partition(" clip had ")[2] for x in said)
+        mended = [line.partition(" clip had ")[2] for line in said]
+        assert about == (f"It had {'; and '.join(mended)}." if mended else "")
     assert len({line["text"] for line in lines}) > 4 and repaired
     # Runtimes round int8 products each in their way, and a letter that is a toss-up falls.
     assert sum(edits) <= 2 and max(edits) <= 1
@@ -138,12 +139,12 @@ def test_what_cannot_be_read_is_named_in_one_line(page, shared, tmp_path):
     samples = shared / "pose_files"
     raw = (samples / "mediapipe.pose").read_bytes()
     faults = {
-        "cut.pose": (raw[:-1], "it is cut off or damaged: "),
+        "cut.pose": (raw[:-1], "It is cut off or damaged: "),
         "header.pose": (raw[:300], "its header has no end"),
         "film.pose": ((samples / "test_video.mp4").read_bytes(), "or no .pose file"),
         "openpose.pose": (
             (samples / "openpose.pose").read_bytes(),
-            "it holds pose_keypoints_2d, face_keypoints_2d,",
+            "It holds pose_keypoints_2d, face_keypoints_2d,",
         ),
         "empty.pose": (b"", "its header has no end"),
         "many.pose": (struct.pack("<fHHHH", 0.2, 1, 1, 0, 2**16 - 1) + bytes(1 << 20), "no end"),
@@ -178,14 +179,14 @@ def test_every_cut_is_refused(page, shared):
 
 
 BODIES = {  # Version, body of one point, what is said of it.
-    "old": (0.0, b"", "it is of version 0, and 0.1 and 0.2 are read"),
-    "two people": (0.2, struct.pack("<fIH", 25, 1, 2), "it shows 2 people, and one is wanted"),
+    "old": (0.0, b"", "It is of version 0, and 0.1 and 0.2 are read"),
+    "two people": (0.2, struct.pack("<fIH", 25, 1, 2), "It shows 2 people, and one is wanted"),
     "no memory": (0.2, struct.pack("<fIH", 25, 2**32 - 1, 1), "0 frames of 4294967295 are there"),
-    "no frames": (0.2, struct.pack("<fIH", 25, 0, 1), "it has no frames"),
+    "no frames": (0.2, struct.pack("<fIH", 25, 0, 1), "It has no frames"),
     "too many": (
         0.2,
         struct.pack("<fIH", 25, 2**17 + 1, 1) + bytes(16 * (2**17 + 1)),
-        "it has 131073 frames, and at most 131072 are read",
+        "It has 131073 frames, and at most 131072 are read",
     ),
 }
 

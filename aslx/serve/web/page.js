@@ -204,7 +204,7 @@ export class Page {
       if (turn.over) return;
       if (empty) view.result(name, "", empty, play);
       else view.result(name, ...this.answer(shown), play);
-      view.about((mended ?? []).join(". "));
+      view.about(mended?.length ? `It had ${mended.join("; and ")}.` : "");
     }
     if (turn.over) return;
     view.note(`${clips.length} ${clips.length === 1 ? "clip" : "clips"} read; press one to see it`);

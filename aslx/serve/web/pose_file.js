@@ -47,7 +47,7 @@ const TIP = 12; // Of the middle finger.
 const NEAR = 0.01;
 const FAR = 0.01;
 const STILL = 1e-6;
-const DAMAGED = "it is damaged or cut off, or no .pose file";
+const DAMAGED = "It is damaged or cut off, or no .pose file";
 /** Bytes before the points: of the rate, and of the number of frames; the number of people follows. */
 const BODIES = new Map([
   [0.1, [2, 2]],
@@ -119,23 +119,23 @@ function header(view) {
 function body(view, start, version, points) {
   const sizes = BODIES.get(version);
   if (!sizes) {
-    throw new Error(`it is of version ${version}, and 0.1 and 0.2 are read: write it again with a new pose-format`);
+    throw new Error(`It is of version ${version}, and 0.1 and 0.2 are read: write it again with a new pose-format`);
   }
   const first = start + sizes[0] + sizes[1] + 2;
-  if (first > view.byteLength) throw new Error("it is cut off: it ends with its header");
+  if (first > view.byteLength) throw new Error("It is cut off: it ends with its header");
   const old = version === 0.1;
   const rate = old ? view.getUint16(start, true) : view.getFloat32(start, true);
   let frames = old ? view.getUint16(start + 2, true) : view.getUint32(start + 4, true);
   const people = view.getUint16(first - 2, true);
-  if (people !== 1) throw new Error(`it shows ${people} people, and one is wanted`);
+  if (people !== 1) throw new Error(`It shows ${people} people, and one is wanted`);
   const there = Math.floor((view.byteLength - first) / (16 * points));
   // The old count has 16 bits, and the file's length tells the rest.
   if (old) frames += Math.floor(Math.max(there - frames, 0) / 65536) * 65536;
   if (there !== frames || (view.byteLength - first) % (16 * points)) {
-    throw new Error(`it is cut off or damaged: ${there} frames of ${frames} are there`);
+    throw new Error(`It is cut off or damaged: ${there} frames of ${frames} are there`);
   }
-  if (frames > MOST_FRAMES) throw new Error(`it has ${frames} frames, and at most ${MOST_FRAMES} are read: cut it`);
-  if (!frames) throw new Error("it has no frames");
+  if (frames > MOST_FRAMES) throw new Error(`It has ${frames} frames, and at most ${MOST_FRAMES} are read: cut it`);
+  if (!frames) throw new Error("It has no frames");
   return { rate: rate >= 1 && rate <= 240 ? rate : 30, frames, first };
 }
 
@@ -162,12 +162,12 @@ export function parsed(bytes) {
     const found = components.slice(0, 5).map(({ name }) => name.slice(0, 40));
     const wanted = Object.keys(NAMES).join(", ");
     throw new Error(
-      `it holds ${found.join(", ") || "nothing"}: the points of MediaPipe Holistic are wanted, ${wanted}, or some of them`,
+      `It holds ${found.join(", ") || "nothing"}: the points of MediaPipe Holistic are wanted, ${wanted}, or some of them`,
     );
   }
   const other = components.map(({ format }) => format).find((format) => format !== "XYZC");
-  if (other !== undefined) throw new Error(`it has the values ${other.slice(0, 9)} of a point, not XYZC`);
-  if (!width || !height) throw new Error(`it is of a picture of ${width} x ${height} pixels: it has none`);
+  if (other !== undefined) throw new Error(`It has the values ${other.slice(0, 9)} of a point, not XYZC`);
+  if (!width || !height) throw new Error(`It is of a picture of ${width} x ${height} pixels: it has none`);
   const { rate, frames, first } = body(view, end, version, count);
   const confidences = first + 12 * count * frames;
   const there = [...new Set(places.map(([, part]) => part))];
