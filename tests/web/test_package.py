@@ -81,8 +81,11 @@ def test_the_example_reads_text_from_the_camera(filming, url, tmp_path):
         page.wait_for_selector("#hand:text-is('a hand')", timeout=60_000)
         page.wait_for_selector("#text:not(:empty)", timeout=60_000)
         page.screenshot(path=tmp_path / "example.png")
-        while not written:  # The hand rests: a phrase has ended, and its characters stay.
+        for _ in range(120):  # The hand rests: a phrase has ended, and its characters stay.
             page.wait_for_timeout(500)
+            if written:
+                break
+        assert written
         characters = [line.rpartition(" ")[0] for line in written]
         assert page.inner_text("#text").startswith("".join(characters).rstrip())
         page.click("#stop")

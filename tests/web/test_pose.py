@@ -13,8 +13,8 @@ import pytest
 
 from aslx import errors
 from aslx.export import exported
+from aslx.readers import mending, pose_files, pose_writing
 from aslx.readers import parquet as parquet_files
-from aslx.readers import pose_files, pose_writing
 from aslx.schema import landmarks
 from aslx.serve import __main__ as serve
 from aslx.serve import app, interpreter_pool
@@ -73,19 +73,27 @@ def changed(points_TN3: np.ndarray, how: str) -> np.ndarray:
     """A clip as tools that normalise leave it; depths in fractions of a picture of 640 pixels."""
     points_TN3 = points_TN3.copy()
     right = landmarks.ALL.part("right_hand")
-    if how == "resized":  # pose_format.utils.generic.normalize_pose_size
-        points_TN3[..., 2] = points_TN3[..., 2] * 512 + 320
-    elif how == "moved":
+    if how in (mending.RESIZED, mending.RESIZED_FROM_UNKNOWN):  # By normalize_pose_size.
+        points_TN3[..., 2] = (points_TN3[..., 2] - 0.5) * 256 + 320
+        points_TN3[:, right[0], 2] = 320
+    elif how == mending.MOVED:
         points_TN3[:, right, 2] += 0.5
-    elif how == "turned":
+    elif how == mending.TURNED:
         points_TN3[:, right] -= points_TN3[:, right[:1]]
     return points_TN3
 
 
-@pytest.mark.parametrize("how", ["as it is", "resized", "moved", "turned"])
+REPAIRS = (mending.RESIZED, mending.RESIZED_FROM_UNKNOWN, mending.MOVED, mending.TURNED)
+
+
+@pytest.mark.parametrize("how", ["", *REPAIRS])
 def test_what_was_normalised_is_undone_as_in_python(page, tmp_path, how):
     path = posed.write(tmp_path / "a.pose", changed(posed.clip(), how), rate=25.0)
-    assert len(same(page, path).mended) == (how != "as it is")
+    if how == mending.RESIZED:
+        raw = bytearray(path.read_bytes())
+        raw[8:10] = struct.pack("<H", 1920)  # The width of the film's picture, as depth.
+        path.write_bytes(raw)
+    assert same(page, path).mended == ((how,) if how else ())
 
 
 def test_a_part_of_the_points_and_any_frame_may_be_lost(page, tmp_path):
