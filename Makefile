@@ -11,6 +11,7 @@ SCORED := $(if $(wildcard $(PEOPLE)),data/people)
 BIN := $(VENV)/bin
 WEB := aslx/serve/web
 PAGE := $(WEB)/dist/.made
+PACKAGES := $(WEB)/node_modules/.package-lock.json
 .PHONY: train live web docs test lint test-fast test-slow format clean gpu-bundle
 
 train: $(VENV)/.train $(DATA)/metadata.json $(addsuffix /metadata.json,$(SCORED))
@@ -24,11 +25,16 @@ live: $(VENV)/.serve $(PAGE)
 
 # The page's packages, and what of them runs beside the page, each in a file. Needs Node.js.
 web: $(PAGE)
-$(PAGE): $(WEB)/package.json $(WEB)/package-lock.json $(wildcard $(WEB)/workers/*.js)
+$(PACKAGES): $(WEB)/package.json $(WEB)/package-lock.json
 	@command -v npm >/dev/null || { echo "the page needs npm, of Node.js: install it \
 	(Debian: apt-get install npm; macOS: brew install node), or serve the API alone with \
 	python -m aslx.serve" >&2; exit 2; }
 	npm ci --prefix $(WEB)
+	@touch $@
+
+# A worker's bundle holds modules of the page and of the reader; any of them may be one.
+$(PAGE): $(PACKAGES) $(wildcard $(addprefix $(WEB)/,*.js workers/*.js reader/package.json $(addprefix reader/,*.js readers/*.js workers/*.js)))
+	npm run build --prefix $(WEB)
 	@touch $@
 
 $(DATA)/metadata.json: | $(VENV)/.train
@@ -110,4 +116,4 @@ gpu-bundle: $(VENV)/.train
 	than 66 MB" >&2; exit 1; }
 
 clean:
-	rm -rf $(VENV) .cache runs data site $(WEB)/node_modules $(WEB)/dist
+	rm -rf $(VENV) .cache runs data site $(addprefix $(WEB)/,node_modules dist reader/dist reader/types)

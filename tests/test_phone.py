@@ -50,7 +50,7 @@ def test_a_source_parses(path):
 
 
 def test_clips_end_on_phones_when_they_end_in_the_page():
-    page = "".join((WEB / name).read_text() for name in ("time.js", "segments.js"))
+    page = "".join((WEB / "reader" / name).read_text() for name in ("time.js", "segments.js"))
     kotlin, swift = (KOTLIN / "Reading.kt").read_text(), (SWIFT / "Reading.swift").read_text()
     other = {"BREAK": "pause"}
     for name in ("RATE", "REST", "LEAST", "BREAK"):

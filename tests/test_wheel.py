@@ -96,9 +96,11 @@ def test_a_wheel_holds_the_configs_the_types_and_the_page(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     configs = {f"aslx/configs/{path.name}" for path in (ROOT / "configs").glob("*.py")}
     page = {f"aslx/serve/web/{path.name}" for path in WEB.glob("*.*")}
-    page |= {f"aslx/serve/{path.relative_to(WEB.parent)}" for path in WEB.glob("[rw]*/*.js")}
+    for pattern in ("workers/*.js", "reader/*.js", "reader/readers/*.js", "reader/dist/*.js"):
+        page |= {f"aslx/serve/{path.relative_to(WEB.parent)}" for path in WEB.glob(pattern)}
     reader = {f"aslx/export/reader/{name}" for name in ("model.json", "model.tflite")}
     assert configs | page | reader | {"aslx/py.typed"} <= names
+    assert not [name for name in names if "web/reader/types" in name]
     assert wheel.stat().st_size <= 60_000_000
     assert not {name for name in names if name.startswith(("configs", "tests", "benchmarks"))}
     assert wheel.name == f"aslx-{aslx.__version__}-py3-none-any.whl"
@@ -148,7 +150,7 @@ def test_it_serves_the_page_before_anything_is_trained(installed):
 
 def served(http: str, installed: Installed) -> None:
     """Asserts that the server answers with the page and all of its files."""
-    if not (WEB / "dist" / "reader.js").exists():
+    if not (WEB / "dist" / "parquet.js").exists():
         pytest.skip("needs the page's packages: make web")
     web = installed.site / "aslx" / "serve" / "web"
     files = {}
@@ -158,7 +160,7 @@ def served(http: str, installed: Installed) -> None:
         name = file.relative_to(web).as_posix()
         package = name.removeprefix("node_modules/")
         files[f"/web/{name}" if package == name else f"/vendor/{package}"] = file
-    assert files.keys() > {"/web/dist/reader.js", "/vendor/@mediapipe/holistic/holistic.js"}
+    assert files.keys() > {"/web/reader/dist/model.js", "/vendor/@mediapipe/holistic/holistic.js"}
     files["/"] = web / "index.html"
     with requests.Session() as session:
         assert session.get(f"{http}/docs", timeout=30).status_code == 200

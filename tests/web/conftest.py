@@ -40,7 +40,7 @@ FLAGS = (
 def installed() -> None:
     if not CHROMIUM.exists():
         pytest.skip(f"needs {CHROMIUM}: apt-get install chromium")
-    if not (WEB / "dist" / "reader.js").exists():
+    if not (WEB / "reader" / "dist" / "model.js").exists():
         pytest.skip("needs the page's packages: make web")
 
 
@@ -87,9 +87,10 @@ def filming(playwright, film) -> Iterator[Any]:
 
 
 @contextlib.contextmanager
-def visit(browser: Any, url: str, **options: Any) -> Iterator[Any]:
-    """A page in a context of its own, which has loaded its model. At the end it must have asked no
-    host but 127.0.0.1, thrown nothing, and violated no policy."""
+def visit(browser: Any, url: str, ready: str = "body[data-ready]", **options: Any) -> Iterator[Any]:
+    """A page in a context of its own, which is there once the selector `ready` finds something: the
+    page of aslx has loaded its model then. At the end it must have asked no host but 127.0.0.1,
+    thrown nothing, and violated no policy."""
     options = {"viewport": {"width": 1360, "height": 850}, **options}
     with contextlib.closing(browser.new_context(**options)) as context:
         asked, wrong = [], []
@@ -101,7 +102,7 @@ def visit(browser: Any, url: str, **options: Any) -> Iterator[Any]:
             lambda line: "Content Security Policy" in line.text and wrong.append(line.text),
         )
         page.goto(url)
-        page.wait_for_selector("body[data-ready]")
+        page.wait_for_selector(ready)
         yield page
         assert not wrong
     hosts = {urllib.parse.urlsplit(url).hostname for url in asked if not url.startswith("blob:")}

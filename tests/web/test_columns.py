@@ -19,7 +19,7 @@ SOURCES = {
 }
 COUNTS = {"face": 468, "left_hand": 21, "pose": 33, "right_hand": 21}
 PAGE = """
-  const { rows, landmarks, padded } = await import("/web/columns.js");
+  const { rows, landmarks, padded } = await import("/web/reader/columns.js");
   const flat = (part, points) => points && Float32Array.from(
     points.flatMap((p) => [p.x, p.y, p.z, ...(part === "pose" ? [p.visibility] : [])]));
   const clip = given.frames.map((frame) => rows(given.input)(

@@ -57,11 +57,12 @@ def test_a_letter_that_is_held_is_written_once_and_again_after_a_rest(pictures, 
     script = (
         HANDS
         + """
-      const { Letters } = await import("/web/readers/letters.js");
-      const { open } = await import("/web/model.js");
+      const { Letters } = await import("/web/reader/readers/letters.js");
+      const { open } = await import("/web/reader/model.js");
       const picture = await createImageBitmap(new ImageData(64, 64));
       let shown;
-      const letters = new Letters(await open(), (s) => (shown = s), () => {}, () => 0);
+      const letters = new Letters(await open("/model/", "/vendor/"), {
+        show: (s) => (shown = s), said: () => {}, stays: () => {}, threshold: () => 0 });
       const turn = async (found, from, to) => {
         for (let i = from; i < to; i++) await letters.frame(found, i / 10, picture);
         return shown.done.length;
@@ -100,8 +101,8 @@ def test_a_clip_has_the_probabilities_that_the_interpreter_gives(signs, browser)
     script = (
         HANDS
         + """
-      const { Model, open } = await import("/web/model.js");
-      window.reading ??= await open();
+      const { Model, open } = await import("/web/reader/model.js");
+      window.reading ??= await open("/model/", "/vendor/");
       const { reading } = window;
       const clip = Array.from({ length: given.frames }, (_, i) => reading.row(frame(i)));
       const answers = await reading.clip(clip);
@@ -121,13 +122,15 @@ def test_signs_are_accepted_by_the_rules_of_the_baseline(signs, browser):
     script = (
         HANDS
         + """
-      const { Signs } = await import("/web/readers/signs.js");
-      const { open } = await import("/web/model.js");
-      const [notes, said] = [[], []];
+      const { Signs } = await import("/web/reader/readers/signs.js");
+      const { open } = await import("/web/reader/model.js");
+      const [notes, said, stayed] = [[], [], []];
       let threshold = 0, shown;
       const tell = (s) => { shown = s; notes.push(s.note); };
       const hear = (word) => said.push(word[0].text);
-      const signs = new Signs(await open(), tell, hear, () => threshold);
+      const signs = new Signs(await open("/model/", "/vendor/"), {
+        show: tell, said: hear, stays: (word) => stayed.push(word.text),
+        threshold: () => threshold });
       const turn = async (from, to) => {
         for (let i = from; i < to; i++) await signs.frame(frame(1), i / 30);
       };
@@ -141,7 +144,7 @@ def test_signs_are_accepted_by_the_rules_of_the_baseline(signs, browser):
       signs.clear();
       threshold = 1.01;
       await turn(60, 120);
-      return { before, five, done, never: said.length - done.said.length };
+      return { before, five, done, stayed, never: said.length - done.said.length };
     """
     )
     with conftest.visit(browser, url) as page:
@@ -149,7 +152,7 @@ def test_signs_are_accepted_by_the_rules_of_the_baseline(signs, browser):
     assert found["before"] == {"note": "Watching: 29 of 30 frames", "words": 0, "guesses": 0}
     # Answers begin at the 30th frame; the sixth equal answer is the majority of ten.
     assert found["five"] == 1 and found["done"]["said"] == found["done"]["words"]
-    assert len(found["done"]["said"]) == 1
+    assert len(found["done"]["said"]) == 1 and found["stayed"] == found["done"]["said"]
     assert found["done"]["guesses"][0]["name"] == found["done"]["said"][0]
     assert found["never"] == 0
 

@@ -10,8 +10,9 @@ from tests.web import conftest
 @pytest.fixture(scope="module")
 def ask(browser, transcriber):
     """Runs a script that may use the modules, and answers what it returns."""
-    names = ("segments", "text", "majority", "practice", "time", "crop", "columns")
-    imports = "".join(f'const {name} = await import("/web/{name}.js");' for name in names)
+    names = ("segments", "text", "majority", "time", "crop", "columns")
+    imports = "".join(f'const {name} = await import("/web/reader/{name}.js");' for name in names)
+    imports += 'const practice = await import("/web/practice.js");'
     with conftest.visit(browser, transcriber) as page:
         yield lambda script, given=None: conftest.ran(page, f"{imports} {script}", given)
 
@@ -98,7 +99,7 @@ def test_characters_settle_when_three_readings_agree(ask, readings, settled):
     [("", "", 0), ("abc", "", 3), ("kitten", "sitting", 3), ("flaw", "lawn", 2), ("😀ї", "ї", 1)],
 )
 def test_edits_are_levenshteins(ask, a, b, edits):
-    assert ask("return text.distance(...given)", [a, b]) == edits
+    assert ask("return practice.distance(...given)", [a, b]) == edits
 
 
 def test_a_word_is_taken_when_most_of_the_last_ten_answers_are_it_and_it_is_likely(ask):

@@ -139,7 +139,7 @@ def test_practice_asks_for_a_word_checks_it_and_keeps_the_score(filming, transcr
         word = page.inner_text("#word")
         say = """async ([word, whole]) => {
           const page = await (await import("/web/main.js")).opened;
-          page.said([...word].map((text) => ({ text, confidence: 1 })), whole);
+          page.said(word, whole);
         }"""
         page.evaluate(say, [word[:2], False])
         assert page.inner_text("#word .hit") == word[:2] and not page.inner_text("#score")
@@ -352,7 +352,7 @@ def test_a_film_of_another_rate_is_reported(browser, transcriber, tmp_path, rate
         ("**/model/fixed/64.tflite", "There is no model"),
         ("**/vendor/@mediapipe/holistic/holistic.js", "A package of this page is missing"),
         ("**/*litert_wasm_internal.wasm", "A package of this page is missing"),
-        ("**/web/dist/reader.js", "A package of this page is missing"),
+        ("**/reader/dist/model.js", "A package of this page is missing"),
     ],
 )
 def test_a_file_that_the_server_lacks_is_named(browser, transcriber, path, title):

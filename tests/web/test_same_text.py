@@ -18,9 +18,9 @@ from tests.web import conftest
 pytestmark = pytest.mark.long
 
 READ = """
-  const models = await import("/web/model.js");
-  const { characters, plain } = await import("/web/text.js");
-  window.reading ??= await models.open();
+  const models = await import("/web/reader/model.js");
+  const { characters, plain } = await import("/web/reader/text.js");
+  window.reading ??= await models.open("/model/", "/vendor/");
   const model = window.reading;
   const values = model.about.input.shape[1];
   const clip = given.map((row) => Float32Array.from(row, (x) => x ?? NaN));

@@ -9,7 +9,7 @@ import pytest
 
 from aslx.export import stream_reading
 from aslx.runs import evaluator, trained_run
-from tests import processes, tiny
+from tests import posed, processes, tiny
 from tests.serve import servers
 from tests.web import conftest
 
@@ -41,10 +41,10 @@ def parquet(streamed, tmp_path_factory) -> pathlib.Path:
     return path
 
 
-def predicted(workdir: pathlib.Path, file: pathlib.Path) -> dict[str, str]:
+def predicted(workdir: pathlib.Path, *files: pathlib.Path) -> dict[str, str]:
     """What predict --stream prints of each clip, with a space between phrases."""
     texts: dict[str, list[str]] = {}
-    for line in processes.ran("predict", "--workdir", workdir, "--stream", file).lines():
+    for line in processes.ran("predict", "--workdir", workdir, "--stream", *files).lines():
         phrases = texts.setdefault(str(line["sequence_id"]), [""])
         if "ended" in line:
             assert phrases[-1] == line["ended"]
@@ -64,13 +64,28 @@ def test_a_clip_has_the_text_of_predict_stream(streamed, streaming, browser, par
     assert len(set(texts)) > 5 and sum(" " in text for text in texts) > 5
 
 
+def test_a_pose_file_of_another_rate_has_the_text_of_predict_stream(
+    streamed, streaming, browser, tmp_path
+):
+    test = evaluator.Evaluation(streamed.cfg, streamed.mesh, "test")
+    selection = streamed.source.selection
+    read = {}
+    with conftest.visit(browser, streaming) as page:
+        for number, clip in enumerate(itertools.islice(test.clips(), 3)):
+            path = posed.write(tmp_path / f"{number}.pose", clip, selection, rate=24.0)
+            conftest.read(page, path)
+            read[str(path)] = page.inner_text("#results .read")
+    expected = predicted(streamed.workdir, *map(pathlib.Path, read))
+    assert read == expected and any(read.values())
+
+
 def test_rows_are_interpolated_as_in_python(streaming, browser):
     rng = np.random.default_rng(0)
     at = np.cumsum(rng.choice([0.01, 0.03, 0.1, 0.4, 0.7], 60)).round(3)
     rows = rng.random((60, 3)).astype(np.float32)
     rows[rng.random((60, 3)) < 0.2] = np.nan
     script = """
-      const { FixedRate } = await import("/web/rate.js");
+      const { FixedRate } = await import("/web/reader/rate.js");
       const rate = new FixedRate(30);
       const row = (of) => Float32Array.from(of, (x) => x ?? NaN);
       const found = given.flatMap(([at, of]) => rate.add(at, row(of)));
@@ -87,9 +102,9 @@ def test_rows_are_interpolated_as_in_python(streaming, browser):
 
 # The film's hand at 30 frames a second, of which every eighth frame asks for a step.
 STEPS = """
-  const { open } = await import("/web/model.js");
-  const { Streamer } = await import("/web/readers/streamer.js");
-  const model = await open();
+  const { open } = await import("/web/reader/model.js");
+  const { Streamer } = await import("/web/reader/readers/streamer.js");
+  const model = await open("/model/", "/vendor/");
   const asked = [];
   const ask = model.remote.ask.bind(model.remote);
   model.remote.ask = (question, transfer) => {
@@ -97,7 +112,8 @@ STEPS = """
     return ask(question, transfer);
   };
   let shown;
-  const streamer = new Streamer(model, (s) => (shown = s), () => {});
+  const streamer = new Streamer(model, {
+    show: (s) => (shown = s), said: () => {}, stays: () => {} });
   const hand = (i) => Float32Array.from({ length: 63 }, (_, k) => ((i * k) % 17) / 17);
   const lost = { face: null, left_hand: null, pose: null };
   asked.length = 0;
@@ -114,9 +130,12 @@ def test_the_work_of_a_frame_does_not_grow(streaming, browser):
 
 # Notes each step that has read something, or has ended a phrase.
 NOTE = """
-  const { reader } = await (await import("/web/main.js")).opened;
+  const page = await (await import("/web/main.js")).opened;
+  const reader = page.reader.kind;
   const take = reader.take.bind(reader);
   window.steps = [];
+  window.stayed = "";
+  page.reader.addEventListener("character", ({ detail }) => (stayed += detail.text));
   reader.take = (read) => {
     take(read);
     const text = reader.phrases.all.map((c) => c.text).join("");
@@ -136,7 +155,8 @@ def test_characters_appear_while_the_hand_still_spells_and_stay(
         page.wait_for_function("() => steps.some((s) => s.hand && !s.ended)", timeout=90_000)
         page.screenshot(path=tmp_path_factory.mktemp("shots") / "stream.png")
         page.wait_for_function("() => steps.some((s) => s.ended)", timeout=90_000)
-        steps = page.evaluate("steps")
+        steps, stayed = page.evaluate("[steps, stayed]")
+        assert stayed == steps[-1]["text"]
         assert page.text_content("#said p") in steps[-1]["text"].split()
     for before, after in itertools.pairwise(steps):
         assert after["text"].startswith(before["text"])

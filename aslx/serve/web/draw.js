@@ -47,7 +47,7 @@ function dots(context, points, radius) {
 /**
  * Draws the landmarks over the picture in which they were found; lost parts are left out.
  * @param {HTMLCanvasElement} canvas
- * @param {import("./columns.js").Landmarks | null} landmarks
+ * @param {import("./reader/columns.js").Landmarks | null} landmarks
  * @param {ImageBitmap} [picture] the film goes on while it is looked at
  */
 export function skeleton(canvas, landmarks, picture) {

@@ -1,8 +1,7 @@
 /** Opens the model and the page, and connects each button and key to its action. */
 
-import * as models from "./model.js";
 import { Page } from "./page.js";
-import { Tracker } from "./tracker.js";
+import { open } from "./reader/index.js";
 import * as view from "./view.js";
 
 const { $ } = view;
@@ -31,7 +30,7 @@ function buttons(page) {
   };
   $("threshold").oninput = () => {
     $("threshold-value").textContent = `${$("threshold").value} %`;
-    view.text(page.shown, page.threshold);
+    page.threshold();
   };
   document.onkeydown = (event) => {
     if (!$("keys").checked || event.ctrlKey || event.metaKey || event.altKey) return;
@@ -72,10 +71,9 @@ async function main() {
   remembered();
   $("theme").onclick = theme;
   try {
-    const model = await models.open();
-    const page = new Page(model, new Tracker());
+    const page = new Page(await open("/model/", { packages: "/vendor/" }));
     buttons(page);
-    await Promise.all([model.ready, page.source.tracker.ready]);
+    await page.reader.ready;
     document.body.dataset.ready = "true";
     return page;
   } catch (error) {

@@ -2,18 +2,17 @@
 
 import { skeleton } from "./draw.js";
 import { Practice, words } from "./practice.js";
-import * as problems from "./problems.js";
-import { Letters } from "./readers/letters.js";
-import { Signs } from "./readers/signs.js";
-import { Streamer } from "./readers/streamer.js";
-import { Transcriber } from "./readers/transcriber.js";
+import { Problem } from "./reader/index.js";
+import { characters, text } from "./reader/text.js";
 import { Source } from "./source.js";
-import { characters } from "./text.js";
 import * as upload from "./upload.js";
 import * as view from "./view.js";
 
 const { $ } = view;
 const WHAT = { columns: "landmarks", frames: "landmarks", keypoints: "keypoints", image: "pictures of a hand" };
+
+/** @type {import("./view.js").Shown} */
+const NOTHING = { done: [], characters: [], settled: 0, note: "" };
 
 /**
  * How a film was read, for a comparison with the output of aslx.predict.
@@ -29,32 +28,29 @@ function about(frames, every) {
 }
 
 export class Page {
-  /**
-   * @param {import("./model.js").Model} model
-   * @param {import("./tracker.js").Tracker} tracker
-   */
-  constructor(model, tracker) {
-    this.model = model;
+  /** @param {import("./reader/index.js").Reader} reader */
+  constructor(reader) {
+    this.reader = reader;
+    this.model = reader.model;
     /** @type {import("./view.js").Shown} */
-    this.shown = { done: [], characters: [], settled: 0, note: "" };
-    const Spelled = model.about.stream ? Streamer : Transcriber;
-    const Kind = model.spells ? Spelled : model.isImage ? Letters : Signs;
-    this.reader = new Kind(
-      model,
-      (shown) => this.show(shown),
-      (text, whole) => this.said(text, whole),
-      () => this.threshold,
-    );
-    this.source = new Source(model, tracker, this.reader);
+    this.shown = NOTHING;
+    this.source = new Source(reader);
+    reader.addEventListener("text", ({ detail }) => this.show(detail));
+    reader.addEventListener("phrase", ({ detail }) => this.said(detail.text, detail.ended));
+    reader.addEventListener("error", ({ detail }) => this.fail(this.source.turn, detail));
     /** What was tried last, once more. @type {() => Promise<void>} */
     this.again = () => this.start();
     /** @type {Practice | null} */
     this.practice = null;
     this.describe();
+    reader.clear();
+    this.threshold();
   }
 
-  get threshold() {
-    return Number($("threshold").value) / 100;
+  /** Takes the slider's value. */
+  threshold() {
+    this.reader.threshold = Number($("threshold").value) / 100;
+    view.text(this.shown, this.reader.threshold);
   }
 
   describe() {
@@ -68,18 +64,17 @@ export class Page {
   /** @param {import("./view.js").Shown} shown */
   show(shown) {
     this.shown = shown;
-    view.text(shown, this.threshold);
-    if (!this.source?.paused) view.note($("card").hidden ? shown.note : "");
+    view.text(shown, this.reader.threshold);
+    if (!this.reader.paused) view.note($("card").hidden ? shown.note : "");
   }
 
   /** The whole text, in the form that is copied. */
   get text() {
-    return view.plain(view.items(this.shown), this.shown.words);
+    return text(this.shown);
   }
 
-  /** @param {import("./text.js").Character[]} read @param {boolean} whole */
-  said(read, whole) {
-    const text = view.plain(read);
+  /** @param {string} text of a phrase @param {boolean} whole */
+  said(text, whole) {
     if (whole) view.read(text);
     const { practice } = this;
     if (!practice) return;
@@ -125,7 +120,7 @@ export class Page {
    */
   async begin(work) {
     const turn = this.source.stop();
-    if (this.source.paused) this.pause();
+    if (this.reader.paused) this.pause();
     this.again = () => this.begin(work);
     view.noProblem();
     try {
@@ -147,18 +142,19 @@ export class Page {
       $("camera").hidden = true;
       view.note("Starting: the first picture takes a moment");
       this.filmed = true;
-      await this.source.camera(turn, () => this.fail(turn, problems.camera("ended")));
+      await this.source.camera(turn);
     });
   }
 
   pause() {
-    this.source.paused = !this.source.paused;
-    $("pause").setAttribute("aria-pressed", String(this.source.paused));
-    $("pause").textContent = this.source.paused ? "Go on" : "Pause";
-    if (this.source.paused) $("video").pause();
+    const { reader } = this;
+    if (reader.paused) reader.resume();
+    else reader.pause();
+    $("pause").setAttribute("aria-pressed", String(reader.paused));
+    $("pause").textContent = reader.paused ? "Go on" : "Pause";
+    if (reader.paused) $("video").pause();
     else if ($("video").srcObject) $("video").play();
-    this.reader.begin();
-    view.note(this.source.paused ? "Paused" : this.shown.note);
+    view.note(reader.paused ? "Paused" : this.shown.note);
   }
 
   draw() {
@@ -196,16 +192,19 @@ export class Page {
   async clips(turn, file) {
     view.note(`Opening ${file.name}`);
     const clips = await upload.clips(file, this.model.about.input);
-    for (const [i, { name, rows }] of clips.entries()) {
+    for (const [i, { name, rows, rate, mended, empty }] of clips.entries()) {
       if (turn.over) return;
       view.note(`Reading ${i + 1} of ${clips.length}`);
-      const shown = await this.read(turn, rows, "");
+      const shown = empty ? { ...NOTHING, note: empty } : await this.read(turn, rows, "", rate);
       const play = () => {
         const turn = this.source.stop();
         this.show(shown);
-        this.source.play(turn, rows);
+        this.source.play(turn, rows, rate);
       };
-      if (!turn.over) view.result(name, ...this.answer(shown), play);
+      if (turn.over) return;
+      if (empty) view.result(name, "", empty, play);
+      else view.result(name, ...this.answer(shown), play);
+      view.about(mended?.length ? `It had ${mended.join("; and ")}.` : "");
     }
     if (turn.over) return;
     view.note(`${clips.length} ${clips.length === 1 ? "clip" : "clips"} read; press one to see it`);
@@ -227,7 +226,7 @@ export class Page {
       await this.read(turn, rows, note);
     });
     if (turn.over) return;
-    await this.reader.rest();
+    await this.reader.kind.rest();
     const shown = this.model.isImage ? null : await this.read(turn, whole, "Read");
     if (turn.over) return;
     if (shown) view.result(file.name, ...this.answer(shown));
@@ -239,12 +238,14 @@ export class Page {
 
   /** @param {import("./source.js").Turn} turn @param {File} file */
   async picture(turn, file) {
-    if (!this.model.isImage) throw new problems.Problem(`${file.name} is a picture`, "This model reads movement: open a video.");
+    if (!this.model.isImage) {
+      throw new Problem(`${file.name} is a picture`, "This model reads movement: open a video.");
+    }
     const picture = await upload.picture(file);
     if (turn.over) return;
     const { width, height } = picture;
     skeleton($("canvas"), null, picture);
-    await /** @type {Letters} */ (this.reader).look(picture, { x: 0, y: 0, width, height });
+    await /** @type {import("./reader/readers/letters.js").Letters} */ (this.reader.kind).look(picture, { x: 0, y: 0, width, height });
     if (turn.over) return;
     const [best] = this.shown.guesses ?? [];
     view.result(file.name, best.name, view.percent(best.probability));
@@ -257,21 +258,23 @@ export class Page {
    * @param {import("./source.js").Turn} turn
    * @param {Float32Array[]} rows
    * @param {string} note
+   * @param {number} [rate] rows a second, where they tell
    */
-  async read(turn, rows, note) {
+  async read(turn, rows, note, rate) {
     const { about, spells } = this.model;
     const outputs = about.stream ? new Float32Array() : await this.model.clip(rows);
-    const text = about.stream ? await this.model.streamed(rows) : spells ? characters(outputs, about.answers) : [];
+    const read = about.stream ? await this.model.streamed(rows, rate) : spells ? characters(outputs, about.answers) : [];
     const guesses = spells ? undefined : this.model.guesses(outputs);
-    const shown = { done: text, characters: [], settled: 0, note, guesses };
+    const shown = { done: read, characters: [], settled: 0, note, guesses };
     if (!turn.over) this.show(shown);
     return shown;
   }
 
   /** @param {import("./view.js").Shown} shown @returns {[string, string]} */
-  answer({ done, guesses }) {
+  answer(shown) {
+    const { done, guesses } = shown;
     if (guesses) return [guesses[0].name, view.percent(guesses[0].probability)];
     const sure = done.reduce((sum, c) => sum + c.confidence, 0) / Math.max(done.length, 1);
-    return [view.plain(done), done.length ? view.percent(sure) : "no text"];
+    return [text(shown), done.length ? view.percent(sure) : "no text"];
   }
 }

@@ -1,7 +1,5 @@
 /** Practice: a word to spell or to sign, whether it was right, and the score. */
 
-import { distance } from "./text.js";
-
 const WORDS = (
   "hello water house green apple river music train light happy table bread smile paper cloud stone " +
   "garden window summer orange friend school coffee winter yellow bridge market silver family " +
@@ -73,4 +71,22 @@ export class Practice {
     this.done = right;
     return { right, edits };
   }
+}
+
+/**
+ * The number of edits that turn one text into the other (Levenshtein).
+ * @param {string} one
+ * @param {string} other
+ */
+export function distance(one, other) {
+  const [a, b] = [[...one], [...other]]; // A character may be two of a string's units.
+  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      next.push(Math.min(next[j - 1] + 1, row[j] + 1, row[j - 1] + (a[i - 1] === b[j - 1] ? 0 : 1)));
+    }
+    row = next;
+  }
+  return row[b.length];
 }

@@ -1,8 +1,9 @@
-/** Opens files: clips of a parquet, a film, or a picture. */
+/** Opens files: clips of a parquet or a .pose file, a film, or a picture. */
 
-import { Problem } from "./problems.js";
-import { Remote } from "./remote.js";
-import { RATE } from "./time.js";
+import { MOST } from "./pose_file.js";
+import { Problem } from "./reader/index.js";
+import { Remote } from "./reader/remote.js";
+import { RATE } from "./reader/time.js";
 
 const FILMS = /\.(mp4|m4v|mov|webm|mkv|avi|mpg|mpeg|ogv|3gp|ts|mts)$/i;
 
@@ -12,22 +13,36 @@ const FILMS = /\.(mp4|m4v|mov|webm|mkv|avi|mpg|mpeg|ogv|3gp|ts|mts)$/i;
  * @returns {"clips" | "picture" | "film"}
  */
 export function kind(file) {
-  if (/\.parquet$/i.test(file.name)) return "clips";
+  if (/\.(parquet|pose)$/i.test(file.name)) return "clips";
   if (file.type.startsWith("image/")) return "picture";
   if (file.type.startsWith("video/") || FILMS.test(file.name)) return "film";
-  throw new Problem(`${file.name} cannot be read`, "It is no video, no picture and no parquet: open one of these.");
+  throw new Problem(`${file.name} cannot be read`, "It is no video, no picture, no parquet and no .pose file: open one of these.");
 }
 
 /**
+ * @typedef {object} Clip
+ * @property {string} name
+ * @property {Float32Array[]} rows
+ * @property {number} [rate] frames a second, where the file tells
+ * @property {string[]} [mended] what was wrong with the file, and what was done about it
+ * @property {string} [empty] why there is nothing to read
+ */
+
+/**
  * @param {File} file
- * @param {import("./columns.js").Input} input
- * @returns {Promise<{name: string, rows: Float32Array[]}[]>}
+ * @param {import("./reader/columns.js").Input} input
+ * @returns {Promise<Clip[]>}
  */
 export async function clips(file, input) {
   if (input.kind !== "columns" && input.kind !== "frames") {
-    throw new Problem(`${file.name} cannot be read`, "This model takes no parquet: open a video or an image.");
+    throw new Problem(`${file.name} cannot be read`, "This model takes no landmarks: open a video or an image.");
   }
-  const remote = new Remote("/web/dist/parquet.js");
+  const pose = /\.pose$/i.test(file.name);
+  if (pose && file.size > MOST) {
+    const mebibytes = Math.floor(file.size / 2 ** 20);
+    throw new Problem(`${file.name} cannot be read`, `It has ${mebibytes} MiB, and at most ${MOST / 2 ** 20} are read: cut it.`);
+  }
+  const remote = new Remote(new Worker(`/web/dist/${pose ? "pose" : "parquet"}.js`));
   try {
     const bytes = await file.arrayBuffer();
     return await remote.ask({ bytes, name: file.name, input }, [bytes]);

@@ -1,17 +1,13 @@
 /**
  * What the page shows. Only this module and main.js change the page's elements.
  *
- * @typedef {import("./text.js").Character} Character
- * @typedef {{name: string, probability: number}} Guess
- *
- * @typedef {object} Shown
- * @property {Character[]} done what stays
- * @property {Character[]} characters what is being read
- * @property {number} settled so many of them have settled
- * @property {string} note what goes on, in a word
- * @property {Guess[]} [guesses] of a classifier, the likeliest first
- * @property {boolean} [words] whether each item is a word
+ * @typedef {import("./reader/index.js").Character} Character
+ * @typedef {import("./reader/index.js").Guess} Guess
+ * @typedef {import("./reader/index.js").Shown} Shown
  */
+
+import { words } from "./problems.js";
+import { items, text as plain } from "./reader/text.js";
 
 /** @param {string} id @returns {any} */
 export const $ = (id) => document.getElementById(id);
@@ -40,7 +36,7 @@ function character({ text, confidence }, threshold, tail) {
  * @param {number} threshold
  */
 export function text(shown, threshold) {
-  const { characters, settled, guesses, words } = shown;
+  const { characters, settled, guesses } = shown;
   const all = items(shown);
   const solid = all.length - Math.max(0, characters.length - settled);
   const spans = all.map((item, i) => character(item, threshold, i >= solid));
@@ -49,21 +45,12 @@ export function text(shown, threshold) {
   const box = $("text");
   box.replaceChildren(...spans, ...(spans.length ? [caret] : []));
   box.classList.toggle("empty", !spans.length);
-  box.classList.toggle("words", Boolean(words));
-  box.setAttribute("aria-label", `Text: ${plain(all, words) || "nothing yet"}`);
+  box.classList.toggle("words", Boolean(shown.words));
+  box.setAttribute("aria-label", `Text: ${plain(shown) || "nothing yet"}`);
   box.scrollTop = box.scrollHeight;
   $("guesses").hidden = !guesses?.length;
   $("guesses").replaceChildren(...(guesses ?? []).map(guess));
 }
-
-/** All that is read, in one row. @param {Shown} shown @returns {Character[]} */
-export function items({ done, characters, words }) {
-  const gap = done.length && characters.length && !words ? [{ text: " ", confidence: 1 }] : [];
-  return [...done, ...gap, ...characters];
-}
-
-/** @param {Character[]} items @param {boolean} [words] */
-export const plain = (items, words) => items.map((item) => item.text).join(words ? " " : "");
 
 /** @param {Guess} guess */
 function guess({ name, probability }) {
@@ -76,7 +63,7 @@ function guess({ name, probability }) {
   return item;
 }
 
-/** @param {import("./columns.js").Landmarks | null} landmarks */
+/** @param {import("./reader/columns.js").Landmarks | null} landmarks */
 export function hands(landmarks) {
   for (const part of /** @type {const} */ (["left_hand", "right_hand"])) {
     const seen = Boolean(landmarks?.[part]);
@@ -111,13 +98,14 @@ export function read(text) {
   while ($("said").childElementCount > 20) $("said").firstChild.remove();
 }
 
-/** @param {Error & {help?: string}} error */
+/** @param {Error & {help?: string, kind?: string}} error */
 export function problem(error) {
   const card = $("card");
   card.hidden = false;
   card.classList.add("problem");
-  write($("card-title"), error.help ? error.message : "Something went wrong");
-  write($("card-help"), error.help ?? error.message);
+  const [title, help] = words(error);
+  write($("card-title"), title);
+  write($("card-help"), help);
   write($("start"), "Try again");
   note("");
   $("start").focus();

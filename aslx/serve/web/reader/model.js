@@ -2,6 +2,7 @@
 
 import { padded, rows, thinned } from "./columns.js";
 import * as problems from "./problems.js";
+import { FixedRate } from "./rate.js";
 import { Remote } from "./remote.js";
 import { Phrases, Stream } from "./stream.js";
 
@@ -16,31 +17,38 @@ import { Phrases, Stream } from "./stream.js";
  * @property {import("./stream.js").About} [stream] of a model with a state
  */
 
-const FOLDER = "/model/";
-
-/** @returns {Promise<Model>} */
-export async function open() {
+/**
+ * @param {string} folder the address of model.json and the files that it names, with a slash at its end
+ * @param {string} packages the address of the folder of @litertjs/core, with a slash at its end
+ * @returns {Promise<Model>}
+ */
+export async function open(folder, packages) {
   if (typeof WebAssembly !== "object") throw problems.noWebAssembly();
-  const file = await fetch(`${FOLDER}model.json`);
+  const file = await fetch(`${folder}model.json`);
   if (!file.ok) throw problems.noModel(`model.json: ${file.status} ${file.statusText}`);
   const about = /** @type {About} */ (await file.json());
   if (!about.web?.length && !about.stream) throw problems.noModel("model.json names no file for this page");
-  return new Model(about);
+  return new Model(about, folder, packages);
 }
 
 export class Model {
-  /** @param {About} about */
-  constructor(about) {
+  /**
+   * @param {About} about
+   * @param {string} folder
+   * @param {string} packages
+   */
+  constructor(about, folder, packages) {
     this.about = about;
+    this.folder = folder;
     this.isImage = about.input.kind === "image";
     this.spells = about.task === "transcription";
     /** Frames of the longest clip that is not thinned. */
     this.longest = about.web.at(-1)?.frames ?? 1;
     this.row = this.isImage ? null : rows(about.input);
-    this.remote = new Remote("/web/dist/reader.js");
-    const first = FOLDER + (about.stream ?? about.web[0]).file;
-    this.ready = this.remote.ask({ url: first }).catch((error) => {
-      throw /tflite/.test(String(error)) ? problems.noModel(error.message) : problems.packages(error);
+    this.remote = new Remote(new Worker(new URL("./dist/model.js", import.meta.url)));
+    const first = folder + (about.stream ?? about.web[0]).file;
+    this.ready = this.remote.ask({ url: first, wasm: `${packages}@litertjs/core/wasm/` }).catch((error) => {
+      throw /tflite/.test(String(error)) ? problems.noModel(error.message) : problems.packages(error, packages);
     });
     this.ready.catch(() => {}); // The caller that awaits it gets the error.
   }
@@ -55,20 +63,25 @@ export class Model {
     const { frames = 0, file } = this.pick(kept.length);
     const values = this.about.input.shape.slice(1).map(Number);
     const inputs = padded(kept, frames, values.reduce((a, b) => a * b));
-    const question = { url: FOLDER + file, inputs, shape: [frames, ...values], frames: kept.length };
+    const question = { url: this.folder + file, inputs, shape: [frames, ...values], frames: kept.length };
     return this.remote.ask(question, [inputs.buffer]);
   }
 
   /**
    * What a model with a state reads in a clip, as if its rows came one by one.
    * @param {Float32Array[]} clip
+   * @param {number} [rate] rows a second; by default those that the model reads
    */
-  async streamed(clip) {
+  async streamed(clip, rate) {
+    const about = /** @type {import("./stream.js").About} */ (this.about.stream);
     const phrases = new Phrases();
-    const stream = new Stream(this, /** @type {import("./stream.js").About} */ (this.about.stream));
-    for (const row of clip) {
-      const read = await stream.add(row);
-      if (read) phrases.add(read);
+    const stream = new Stream(this, about);
+    const fixed = new FixedRate(about.rate);
+    for (const [i, given] of clip.entries()) {
+      for (const row of rate ? fixed.add(i / rate, given) : [given]) {
+        const read = await stream.add(row);
+        if (read) phrases.add(read);
+      }
     }
     phrases.add(await stream.end());
     return phrases.all;
@@ -78,7 +91,7 @@ export class Model {
    * The most likely classes, the likeliest first.
    * @param {Float32Array} probabilities
    * @param {number} [most]
-   * @returns {import("./view.js").Guess[]}
+   * @returns {import("./index.js").Guess[]}
    */
   guesses(probabilities, most = 3) {
     return [...probabilities]
@@ -99,7 +112,7 @@ export class Model {
    */
   image(inputs) {
     const shape = this.about.input.shape.map(Number);
-    const question = { url: FOLDER + this.about.web[0].file, inputs, shape };
+    const question = { url: this.folder + this.about.web[0].file, inputs, shape };
     return this.remote.ask(question, [inputs.buffer]);
   }
 }

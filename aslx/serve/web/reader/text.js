@@ -4,6 +4,8 @@
  * @typedef {{text: string, confidence: number}} Character
  */
 
+/** Stands between two phrases. @type {Character} */
+export const SPACE = { text: " ", confidence: 1 };
 /** Readings of a growing clip that have to agree before a character counts as settled. */
 export const AGREE = 3;
 
@@ -32,8 +34,21 @@ export function characters(outputs, answers) {
   return out;
 }
 
-/** @param {Character[]} read */
-export const plain = (read) => read.map((c) => c.text).join("");
+/**
+ * All that is read, in one row; a space stands between what stays and what is being read.
+ * @param {{done: Character[], characters?: Character[], words?: boolean}} shown
+ * @returns {Character[]}
+ */
+export function items({ done, characters = [], words }) {
+  const gap = done.length && characters.length && !words ? [SPACE] : [];
+  return [...done, ...gap, ...characters];
+}
+
+/** The same as text. @param {{done: Character[], characters?: Character[], words?: boolean}} shown */
+export const text = (shown) =>
+  items(shown)
+    .map((item) => item.text)
+    .join(shown.words ? " " : "");
 
 /**
  * The number of characters at the start that the last readings have in common.
@@ -45,22 +60,4 @@ export function settled(readings) {
   let n = 0;
   while (n < last[0].length && last.every((read) => read[n]?.text === last[0][n].text)) n += 1;
   return n;
-}
-
-/**
- * The number of edits that turn one text into the other (Levenshtein).
- * @param {string} one
- * @param {string} other
- */
-export function distance(one, other) {
-  const [a, b] = [[...one], [...other]]; // A character may be two of a string's units.
-  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      next.push(Math.min(next[j - 1] + 1, row[j] + 1, row[j - 1] + (a[i - 1] === b[j - 1] ? 0 : 1)));
-    }
-    row = next;
-  }
-  return row[b.length];
 }

@@ -7,15 +7,11 @@ import { Clock } from "../time.js";
 export class Signs {
   /**
    * @param {import("../model.js").Model} model
-   * @param {(shown: import("../view.js").Shown) => void} show
-   * @param {(text: import("../text.js").Character[], whole: boolean) => void} said
-   * @param {() => number} threshold
+   * @param {import("../index.js").Heard} heard
    */
-  constructor(model, show, said, threshold) {
+  constructor(model, heard) {
     this.model = model;
-    this.show = show;
-    this.said = said;
-    this.threshold = threshold;
+    this.heard = heard;
     this.clock = new Clock();
     this.majority = new Majority();
     this.clear();
@@ -56,10 +52,13 @@ export class Signs {
     if (this.window !== window) return; // Cleared in the meantime.
     const answer = argmax(probabilities);
     const word = { text: this.model.about.answers[answer], confidence: probabilities[answer] };
-    if (this.majority.push(answer, word.confidence, this.threshold())) {
+    if (this.majority.push(answer, word.confidence, this.heard.threshold())) {
       const before = this.words;
       this.words = said(before, word);
-      if (this.words !== before) this.said([word], true);
+      if (this.words !== before) {
+        this.heard.stays(word);
+        this.heard.said([word], true);
+      }
     }
     this.tell(this.model.guesses(probabilities), "Watching");
   }
@@ -67,10 +66,10 @@ export class Signs {
   async rest() {}
 
   /**
-   * @param {import("../view.js").Guess[]} guesses
+   * @param {import("../index.js").Guess[]} guesses
    * @param {string} note
    */
   tell(guesses, note) {
-    this.show({ done: this.words, characters: [], settled: 0, note, guesses, words: true });
+    this.heard.show({ done: this.words, characters: [], settled: 0, note, guesses, words: true });
   }
 }

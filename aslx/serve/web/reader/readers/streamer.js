@@ -3,6 +3,7 @@
 import { FixedRate } from "../rate.js";
 import { raised } from "../segments.js";
 import { Phrases, Stream } from "../stream.js";
+import { SPACE } from "../text.js";
 
 /** Seconds without a frame after which the stream begins anew: the page was hidden. */
 const BREAK = 2;
@@ -10,13 +11,11 @@ const BREAK = 2;
 export class Streamer {
   /**
    * @param {import("../model.js").Model} model
-   * @param {(shown: import("../view.js").Shown) => void} show
-   * @param {(text: import("../text.js").Character[], whole: boolean) => void} said what was read of a phrase; whole: it ended
+   * @param {import("../index.js").Heard} heard
    */
-  constructor(model, show, said) {
+  constructor(model, heard) {
     this.model = model;
-    this.show = show;
-    this.said = said;
+    this.heard = heard;
     this.about = /** @type {import("../stream.js").About} */ (model.about.stream);
     this.phrases = new Phrases();
     this.stream = new Stream(model, this.about);
@@ -65,9 +64,11 @@ export class Streamer {
 
   /** @param {import("../stream.js").Read} read */
   take(read) {
-    const { growing } = this.phrases;
+    const { done, growing } = this.phrases;
+    if (done.length && !growing.length && read.characters.length) this.heard.stays(SPACE);
     const ended = this.phrases.add(read);
-    if (ended || read.characters.length) this.said([...growing], ended);
+    read.characters.forEach(this.heard.stays);
+    if (ended || read.characters.length) this.heard.said([...growing], ended);
   }
 
   async rest() {}
@@ -75,6 +76,6 @@ export class Streamer {
   /** @param {string} note */
   tell(note) {
     const { all } = this.phrases;
-    this.show({ done: all, characters: [], settled: 0, note });
+    this.heard.show({ done: all, characters: [], settled: 0, note });
   }
 }

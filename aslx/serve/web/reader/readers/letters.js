@@ -11,15 +11,11 @@ const MOST = 200;
 export class Letters {
   /**
    * @param {import("../model.js").Model} model
-   * @param {(shown: import("../view.js").Shown) => void} show
-   * @param {(text: import("../text.js").Character[], whole: boolean) => void} said
-   * @param {() => number} threshold
+   * @param {import("../index.js").Heard} heard
    */
-  constructor(model, show, said, threshold) {
+  constructor(model, heard) {
     this.model = model;
-    this.show = show;
-    this.said = said;
-    this.threshold = threshold;
+    this.heard = heard;
     this.majority = new Majority();
     this.seen = -Infinity;
     this.clear();
@@ -72,7 +68,7 @@ export class Letters {
     if (life !== this.life) return;
     const answer = argmax(probabilities);
     const name = this.model.about.answers[answer];
-    const held = this.majority.push(answer, probabilities[answer], this.threshold());
+    const held = this.majority.push(answer, probabilities[answer], this.heard.threshold());
     if (held && name !== this.held) this.write(name, probabilities[answer]);
     this.tell(this.model.guesses(probabilities), "Reading");
   }
@@ -89,17 +85,18 @@ export class Letters {
     else {
       const letter = { text: name === "space" ? " " : name, confidence };
       this.text = [...this.text, letter].slice(-MOST);
+      this.heard.stays(letter);
     }
-    this.said(this.text, false);
+    this.heard.said(this.text, false);
   }
 
   async rest() {}
 
   /**
-   * @param {import("../view.js").Guess[]} guesses
+   * @param {import("../index.js").Guess[]} guesses
    * @param {string} note
    */
   tell(guesses, note) {
-    this.show({ done: this.text, characters: [], settled: 0, note, guesses });
+    this.heard.show({ done: this.text, characters: [], settled: 0, note, guesses });
   }
 }

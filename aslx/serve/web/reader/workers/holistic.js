@@ -4,8 +4,6 @@
 // document, and its code for workers never creates the context that it draws into; so this file
 // imitates the parts of a document that the package uses.
 
-const PACKAGE = "/vendor/@mediapipe/holistic/";
-
 self.window = self;
 self.alert = (message) => {
   throw new Error(message);
@@ -27,8 +25,6 @@ class Script extends EventTarget {
   }
 }
 
-importScripts(`${PACKAGE}holistic.js`);
-
 /** Points of a part as x, y, z and, for the pose, visibility; null if the part was lost. */
 function flat(points, visibility = false) {
   if (!points) return null;
@@ -41,19 +37,26 @@ function flat(points, visibility = false) {
   return out;
 }
 
+let holistic = null;
 let found = null;
-const holistic = new self.Holistic({ locateFile: (name) => PACKAGE + name });
-// On the CPU: WebGL without a graphics card is 15 times slower.
-holistic.setOptions({ modelComplexity: 1, smoothLandmarks: true, useCpuInference: true });
-holistic.onResults((results) => {
-  results.image?.close?.();
-  found = {
-    face: flat(results.faceLandmarks),
-    left_hand: flat(results.leftHandLandmarks),
-    pose: flat(results.poseLandmarks, true),
-    right_hand: flat(results.rightHandLandmarks),
-  };
-});
+
+/** Loads the package. @param {string} folder */
+function load(folder) {
+  importScripts(`${folder}holistic.js`);
+  holistic = new self.Holistic({ locateFile: (name) => folder + name });
+  // On the CPU: WebGL without a graphics card is 15 times slower.
+  holistic.setOptions({ modelComplexity: 1, smoothLandmarks: true, useCpuInference: true });
+  holistic.onResults((results) => {
+    results.image?.close?.();
+    found = {
+      face: flat(results.faceLandmarks),
+      left_hand: flat(results.leftHandLandmarks),
+      pose: flat(results.poseLandmarks, true),
+      right_hand: flat(results.rightHandLandmarks),
+    };
+  });
+  return holistic.initialize();
+}
 
 async function answer({ image, time, fresh }) {
   if (fresh) await holistic.reset();
@@ -65,7 +68,7 @@ async function answer({ image, time, fresh }) {
 
 self.onmessage = async ({ data }) => {
   try {
-    const value = data.image ? await answer(data) : await holistic.initialize();
+    const value = data.image ? await answer(data) : await load(data.holistic);
     self.postMessage({ id: data.id, value });
   } catch (error) {
     self.postMessage({ id: data.id, error: String(error?.message ?? error) });

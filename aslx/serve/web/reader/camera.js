@@ -27,13 +27,13 @@ export async function show(video, stream, ended) {
   await video.play();
 }
 
-/** @param {MediaStream | null} stream */
+/** @param {MediaStream} stream */
 export function stop(stream) {
-  for (const track of stream?.getTracks() ?? []) track.stop();
+  for (const track of stream.getTracks()) track.stop();
 }
 
-/** @param {HTMLVideoElement} video */
-export function close(video) {
-  stop(/** @type {MediaStream | null} */ (video.srcObject));
-  video.srcObject = null;
+/** Stops `stream`, and `video` shows it no more. @param {HTMLVideoElement} video @param {MediaStream} stream */
+export function close(video, stream) {
+  stop(stream);
+  if (video.srcObject === stream) video.srcObject = null;
 }

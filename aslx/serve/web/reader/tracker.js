@@ -4,10 +4,11 @@ import * as problems from "./problems.js";
 import { Remote } from "./remote.js";
 
 export class Tracker {
-  constructor() {
-    this.remote = new Remote("/web/workers/holistic.js");
-    this.ready = this.remote.ask({}).catch((error) => {
-      throw problems.packages(error);
+  /** @param {string} packages the address of the folder of @mediapipe/holistic, with a slash at its end */
+  constructor(packages) {
+    this.remote = new Remote(new Worker(new URL("./workers/holistic.js", import.meta.url)));
+    this.ready = this.remote.ask({ holistic: `${packages}@mediapipe/holistic/` }).catch((error) => {
+      throw problems.packages(error, packages);
     });
     this.ready.catch(() => {}); // The caller that awaits it gets the error.
   }
@@ -21,19 +22,5 @@ export class Tracker {
   async track(picture, time, fresh = false) {
     const image = await createImageBitmap(picture);
     return this.remote.ask({ image, time, fresh }, [image]);
-  }
-}
-
-/** Frames per second, over the last two seconds. */
-export class Rate {
-  constructor() {
-    /** @type {number[]} */
-    this.times = [];
-  }
-
-  /** @param {number} time in seconds */
-  tick(time) {
-    this.times = [...this.times.filter((t) => time - t < 2), time];
-    return this.times.length < 2 ? 0 : (this.times.length - 1) / (time - this.times[0]);
   }
 }

@@ -1,7 +1,7 @@
 /** A stream of frames -> text, by a model that reads fingerspelling. */
 
 import { Segments, raised } from "../segments.js";
-import { characters, settled } from "../text.js";
+import { SPACE, characters, settled } from "../text.js";
 import { Clock } from "../time.js";
 
 /** Seconds between two readings of a growing clip. */
@@ -12,13 +12,11 @@ const EVERY = 0.25;
 export class Transcriber {
   /**
    * @param {import("../model.js").Model} model
-   * @param {(shown: import("../view.js").Shown) => void} show
-   * @param {(text: Character[], whole: boolean) => void} said what was read in a clip; whole: it ended
+   * @param {import("../index.js").Heard} heard
    */
-  constructor(model, show, said) {
+  constructor(model, heard) {
     this.model = model;
-    this.show = show;
-    this.said = said;
+    this.heard = heard;
     this.clock = new Clock();
     /** @type {Segments<Float32Array>} */
     this.segments = new Segments(model.longest);
@@ -33,7 +31,7 @@ export class Transcriber {
     /** @type {Character[]} */
     this.done = [];
     this.drop();
-    this.show({ done: [], characters: [], settled: 0, note: "Raise a hand and spell" });
+    this.heard.show({ done: [], characters: [], settled: 0, note: "Raise a hand and spell" });
   }
 
   /** Forgets the growing clip, and the pending readings of clips that have ended. */
@@ -80,7 +78,7 @@ export class Transcriber {
     this.reading = false;
     this.readings.push(read);
     this.tell(read, settled(this.readings), "Reading");
-    this.said(read.slice(0, settled(this.readings)), false);
+    this.heard.said(read.slice(0, settled(this.readings)), false);
   }
 
   /** @param {Float32Array[]} clip */
@@ -90,10 +88,11 @@ export class Transcriber {
     const { life } = this;
     const read = characters(await this.model.clip(clip), this.model.about.answers);
     if (!read.length || life !== this.life) return;
-    if (this.done.length) this.done.push({ text: " ", confidence: 1 });
-    this.done.push(...read);
+    const more = this.done.length ? [SPACE, ...read] : read;
+    this.done.push(...more);
     this.tell([], 0, "Raise a hand and spell");
-    this.said(read, true);
+    more.forEach(this.heard.stays);
+    this.heard.said(read, true);
   }
 
   /** Ends the growing clip at the end of a film. */
@@ -108,6 +107,6 @@ export class Transcriber {
    * @param {string} note
    */
   tell(characters, settled, note) {
-    this.show({ done: this.done, characters, settled, note });
+    this.heard.show({ done: this.done, characters, settled, note });
   }
 }

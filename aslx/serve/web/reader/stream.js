@@ -1,7 +1,7 @@
 /** A stream of rows, read by a model with a state: the work of a row does not grow with the stream. */
 
 import { padded } from "./columns.js";
-import { characters } from "./text.js";
+import { SPACE, characters } from "./text.js";
 
 /**
  * @typedef {object} About what model.json says of it
@@ -22,7 +22,7 @@ export class Stream {
   constructor(model, about) {
     this.model = model;
     this.about = about;
-    this.question = { url: `/model/${about.file}`, stream: ++streams };
+    this.question = { url: model.folder + about.file, stream: ++streams };
     /** @type {Float32Array[]} */
     this.waiting = [];
     this.begun = false;
@@ -80,7 +80,7 @@ export class Phrases {
 
   /** All characters. @returns {import("./text.js").Character[]} */
   get all() {
-    const between = this.done.length && this.growing.length ? [{ text: " ", confidence: 1 }] : [];
+    const between = this.done.length && this.growing.length ? [SPACE] : [];
     return [...this.done, ...between, ...this.growing];
   }
 }

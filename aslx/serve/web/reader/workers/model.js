@@ -2,7 +2,6 @@
 
 import { loadAndCompile, loadLiteRt, Tensor } from "@litertjs/core";
 
-const WASM = "/vendor/@litertjs/core/wasm/";
 /** @type {Map<string, Promise<import("@litertjs/core").CompiledModel>>} */
 const models = new Map();
 let ready;
@@ -14,21 +13,21 @@ function log(line) {
   else console.error(line);
 }
 
-/** LiteRT, or the reason why it does not start: LiteRT rejects no promise when it aborts. */
-function runtime() {
+/** LiteRT, or the reason why it does not start: LiteRT rejects no promise when it aborts. @param {string} wasm its folder */
+function runtime(wasm) {
   return new Promise((resolve, reject) => {
     self.Module = {
-      locateFile: (name) => WASM + name,
+      locateFile: (name) => wasm + name,
       onAbort: (why) => reject(new Error(why)),
       printErr: log,
     };
-    loadLiteRt(WASM).then(resolve, reject);
+    loadLiteRt(wasm).then(resolve, reject);
   });
 }
 
-/** @param {string} url */
-function model(url) {
-  ready ??= runtime();
+/** @param {string} url @param {string} [wasm] the folder of LiteRT, of the first question */
+function model(url, wasm) {
+  ready ??= runtime(wasm);
   if (!models.has(url)) {
     models.set(
       url,
@@ -89,7 +88,7 @@ async function step({ url, stream, end, inputs, shape, frames, rests }) {
 /** @param {object} data a question */
 function answer(data) {
   if (data.stream) return step(data);
-  return data.inputs ? run(data) : model(data.url).then(() => undefined);
+  return data.inputs ? run(data) : model(data.url, data.wasm).then(() => undefined);
 }
 
 /** Streams are read in the order of their questions. */

@@ -1,12 +1,12 @@
 /** Sends questions to a worker, and awaits their answers. */
 
 export class Remote {
-  /** @param {string} url of a classic worker that answers {id, ...question} by {id, value} or {id, error} */
-  constructor(url) {
+  /** @param {Worker} worker that answers {id, ...question} by {id, value} or {id, error} */
+  constructor(worker) {
     /** @type {Map<number, {resolve: (value: any) => void, reject: (error: Error) => void}>} */
     this.waiting = new Map();
     this.count = 0;
-    this.worker = new Worker(url);
+    this.worker = worker;
     this.worker.onmessage = ({ data }) => {
       const question = this.waiting.get(data.id);
       this.waiting.delete(data.id);
@@ -14,7 +14,7 @@ export class Remote {
       else question?.resolve(data.value);
     };
     // A script that is missing or broken never answers.
-    this.worker.onerror = (event) => this.fail(new Error(event.message || `${url} cannot be run`));
+    this.worker.onerror = (event) => this.fail(new Error(event.message || "a worker's script is missing"));
   }
 
   /** @param {Error} error */
