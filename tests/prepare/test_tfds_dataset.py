@@ -17,6 +17,8 @@ from aslx.readers import pose_files
 from aslx.schema import landmarks
 from tests.prepare import tiny_tfds
 
+pytestmark = pytest.mark.long
+
 MODULE = ("--module", "tests.prepare.tiny_tfds")
 STORED = landmarks.ALL.indices(*landmarks.HOLISTIC130.points)
 

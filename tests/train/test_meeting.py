@@ -41,6 +41,7 @@ def test_without_a_cluster_the_option_is_refused(train, dataset, tmp_path):
     assert "neither Slurm, Open MPI, Kubernetes nor a TPU slice" in refusal
 
 
+@pytest.mark.long
 def test_a_training_names_within_seconds_who_is_not_there(slurm, dataset, tmp_path):
     config = tiny.config_file(tmp_path / "tiny.py", dataset)
     words = ("--config", config, "--workdir", tmp_path / "run", "--distributed")

@@ -73,6 +73,7 @@ def url(installed) -> Iterator[str]:
         server.shutdown()
 
 
+@pytest.mark.long
 def test_the_example_reads_text_from_the_camera(filming, url, tmp_path):
     written = []
     with conftest.visit(filming, url, "#start", permissions=["camera"]) as page:

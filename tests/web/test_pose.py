@@ -23,6 +23,8 @@ from tests import posed, processes
 from tests.serve import servers
 from tests.web import conftest
 
+pytestmark = pytest.mark.long
+
 SAMPLES = ("6fb01565da31c5500d1ef2cd2906b06b", "mediapipe", "mediapipe_hand_normalized")
 READ = """
   const { Remote } = await import("/web/reader/remote.js");
