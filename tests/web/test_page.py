@@ -283,7 +283,7 @@ def test_a_second_file_ends_the_first_at_once(browser, transcriber, files, tmp_p
     ("name", "words"),
     [
         ("hand.png", "This model reads movement"),
-        ("README.md", "It is no video, no picture and no parquet"),
+        ("README.md", "It is no video, no picture, no parquet and no .pose file"),
         ("broken.mp4", "it is damaged, or of a kind that it does not know"),
     ],
 )

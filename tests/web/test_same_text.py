@@ -19,12 +19,12 @@ pytestmark = pytest.mark.long
 
 READ = """
   const models = await import("/web/reader/model.js");
-  const { characters, plain } = await import("/web/reader/text.js");
+  const { characters, text } = await import("/web/reader/text.js");
   window.reading ??= await models.open("/model/", "/vendor/");
   const model = window.reading;
   const values = model.about.input.shape[1];
   const clip = given.map((row) => Float32Array.from(row, (x) => x ?? NaN));
-  return plain(characters(await model.clip(clip), model.about.answers));
+  return text({ done: characters(await model.clip(clip), model.about.answers) });
 """
 
 
