@@ -23,7 +23,7 @@ EXTRAS = {
     "aim": ("aim",),
     "beam": ("apache_beam",),
     "bench": ("keras", "psutil"),
-    "dask": ("dask", "distributed"),
+    "dask": ("distributed",),
     "elan": ("pympi",),
     "export": ("ai_edge_litert", "flatbuffers", "tensorflow"),
     "gcs": ("gcsfs",),

@@ -204,14 +204,15 @@ def download(made: Any, name: str) -> None:
     """Prepares the data set where it is not prepared already.
 
     BadInput where files must be fetched by hand, Unavailable where they cannot be fetched."""
-    import requests
     import tensorflow_datasets as tfds
 
     try:
         made.download_and_prepare()
     except AssertionError as error:  # TFDS' own, with the instructions for a download by hand.
         raise errors.BadInput(f"--source {name}: {error}") from error
-    except (requests.RequestException, tfds.download.DownloadError) as error:
+    except (OSError, tfds.download.DownloadError) as error:
+        if errors.number(error) is not None:  # A fault of the disk.
+            raise
         raise errors.Unavailable(f"--source {name} cannot be downloaded: {error}") from error
 
 

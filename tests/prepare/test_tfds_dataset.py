@@ -1,11 +1,13 @@
 """Data sets that TensorFlow Datasets knows by name become phrases or signs."""
 
+import errno
 import json
 import pathlib
 import struct
 
 import numpy as np
 import pytest
+import requests
 from pose_format import pose_header
 from pose_format.utils.reader import BufferReader
 
@@ -171,6 +173,27 @@ def test_arrays_of_another_body_two_people_or_another_number_of_points_are_refus
         errors.BadInput, match=r"a clip holds BODY_135.*MediaPipe Holistic are want"
     ):
         read(other, 30, data, conf, "a clip")
+
+
+class Unprepared:
+    """A builder whose preparation fails."""
+
+    def __init__(self, error: Exception):
+        self.error = error
+
+    def download_and_prepare(self):
+        raise self.error
+
+
+def test_what_cannot_be_downloaded_may_succeed_later_and_a_full_disk_stays_one():
+    lost = requests.ConnectionError("no route")
+    with pytest.raises(errors.Unavailable, match="--source x cannot be downloaded: no route"):
+        tfds_source.download(Unprepared(lost), "x")
+    with pytest.raises(OSError, match="full") as error:
+        tfds_source.download(Unprepared(OSError(errno.ENOSPC, "full")), "x")
+    assert error.value.errno == errno.ENOSPC
+    with pytest.raises(errors.BadInput, match="--source x: fetch it by hand"):
+        tfds_source.download(Unprepared(AssertionError("fetch it by hand")), "x")
 
 
 @pytest.fixture
