@@ -88,7 +88,8 @@ def of(cfg: config_lib.Config) -> Setup:
     for shape in shapes:
         sharding.check_rows(mesh, shape.rows, cfg.rows_at_once(sharding.platform(mesh)))
     steps_per_epoch = data.train(shapes, cfg.seed).steps_per_epoch
-    tx = optim.build(cfg.optim, steps_per_epoch * cfg.epochs)
+    steps = steps_per_epoch * cfg.epochs
+    tx = optim.build(cfg.optim, steps)
     teacher = teachers.opened(cfg, mesh)
     stepped = frozen_cache.config(cfg) if cfg.cache_frozen else cfg
     abstract, init = state(cfg, mesh, tx)
@@ -96,6 +97,7 @@ def of(cfg: config_lib.Config) -> Setup:
         init = functools.partial(_with_weights, init, cfg.weights)
     evaluation = evaluator.Evaluation(cfg, mesh, cfg.data.eval_split)
     opening.fields_to_train(cfg, evaluation.data)
+    train = train_step(stepped, mesh, tx, abstract, steps, teacher=teacher)
     _ = evaluation.batches  # A batch that does not divide over the devices is refused now.
     return Setup(
         cfg=cfg,
@@ -104,9 +106,7 @@ def of(cfg: config_lib.Config) -> Setup:
         shapes=shapes,
         abstract=abstract,
         init=init,
-        train=train_step(
-            stepped, mesh, tx, abstract, steps_per_epoch * cfg.epochs, teacher=teacher
-        ),
+        train=functools.partial(train, network=flat.Flat(teacher.network)) if teacher else train,
         teacher=teacher,
         evaluation=evaluation,
         key=jax.jit(
@@ -145,7 +145,8 @@ def train_step(
     teacher: teachers.Opened | None = None,
 ):
     """The jitted step, of `steps`, on flat states placed as `abstract` is; it takes the old state's
-    memory. `mode`: the kernels', or None for that of the mesh's platform."""
+    memory. `mode`: the kernels', or None for that of the mesh's platform. A teacher's network is
+    its last argument, and no constant of the program, because its weights may be many."""
     place = jax.tree.map(lambda x: x.sharding, abstract)
     rows_at_once = cfg.rows_at_once(sharding.platform(mesh))
     mode = mode or modes.of(sharding.platform(mesh))
@@ -183,6 +184,4 @@ def train_step(
 
     out = flat.Flat(place), sharding.replicated(mesh)
     options = sharding.step_options(mesh, cfg.mesh.deterministic)
-    jitted = jax.jit(flat_train, out_shardings=out, donate_argnums=0, compiler_options=options)
-    # An argument, and no constant of the program: its weights may be many.
-    return functools.partial(jitted, network=flat.Flat(teacher.network)) if teacher else jitted
+    return jax.jit(flat_train, out_shardings=out, donate_argnums=0, compiler_options=options)

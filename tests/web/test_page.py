@@ -3,6 +3,7 @@
 import contextlib
 import pathlib
 import re
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ from tests import person
 from tests.web import conftest
 
 DRAWN = "document.getElementById('canvas').toDataURL()"
-ALLOWED = {"permissions": ["camera", "clipboard-read", "clipboard-write"]}
+ALLOWED: dict[str, Any] = {"permissions": ["camera", "clipboard-read", "clipboard-write"]}
 
 
 @pytest.fixture(scope="module")
