@@ -21,7 +21,6 @@ from aslx.data import record_fields
 from aslx.inputs import model_inputs
 from aslx.readers import (
     file_kinds,
-    images,
     keypoint_files,
     mending,
     parquet,
@@ -279,6 +278,8 @@ class Image(_Given):
         return record_fields.Image(*self.shape, stored=stored, wanted=wanted)
 
     def clips(self, path: str) -> Clips:
+        from aslx.readers import images  # Late: clips need no Pillow, and it is 5 MB.
+
         yield path, images.read(path, self.shape)
 
     def blank(self, clip: np.ndarray) -> bool:

@@ -56,11 +56,14 @@ class Batch:
 
     def _whole(self, name: str, kind: pa.DataType) -> np.ndarray:
         found = self._cast([name], kind)
-        lost = found.column(0).is_null(nan_is_null=True)
-        if lost.true_count:
+        if found.column(0).null_count:
+            lost = found.column(0).is_null(nan_is_null=True)
             self._refuse(name, kind, lost.index(True).as_py())
         # Through a tensor, because an array's to_numpy imports pandas where that is installed.
-        return found.to_tensor().to_numpy()[:, 0]
+        values = found.to_tensor().to_numpy()[:, 0]
+        if np.isnan(values).any():
+            self._refuse(name, kind, int(np.isnan(values).argmax()))
+        return values
 
     def _cast(self, names: Sequence[str], kind: pa.DataType) -> pa.RecordBatch:
         try:
@@ -99,6 +102,8 @@ def _values(array: pa.Array) -> list:
 
 
 def _cast(column: pa.Array, kind: pa.DataType) -> pa.Array:
+    if column.type == kind:  # Arrow's first cast loads libraries of 8 MB.
+        return column
     if not pa.types.is_dictionary(column.type):
         return column.cast(kind)
     # Only the words of these rows: a word of other rows may be no number.
