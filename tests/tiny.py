@@ -124,10 +124,9 @@ def abstract(name: str) -> Any:
 
 def shallow(cfg: config.Config) -> config.Config:
     """A config whose network has two blocks of each kind at most: the others are their like."""
-    names = {field.name for field in dataclasses.fields(cfg.model)}
-    fewer = {
-        name: min(2, getattr(cfg.model, name)) for name in {"num_layers", "decoder_layers"} & names
-    }
+    most = {"num_layers": 2, "decoder_layers": 2, "halve_after": 1}
+    names = {field.name for field in dataclasses.fields(cfg.model)} & most.keys()
+    fewer = {name: min(most[name], getattr(cfg.model, name)) for name in names}
     return dataclasses.replace(cfg, model=dataclasses.replace(cfg.model, **fewer))
 
 
