@@ -63,6 +63,7 @@ def test_training_refuses_another_number_of_devices_than_jax_started_with(datase
         aslx.train_run(tiny.cfg(dataset, mesh=mesh), tmp_path / "run")
 
 
+@pytest.mark.long
 def test_a_run_and_its_export_read_files_and_arrays_alike(workdir, exported, tmp_path):
     tiny.parquet(tmp_path / "clips.parquet", CLIPS)
     assert exported.folder == workdir / "export" and exported.file == "submission.zip"

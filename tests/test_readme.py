@@ -153,6 +153,7 @@ def test_make_train_scores_the_run_on_peoples_phrases_where_there_are_some(tmp_p
     assert not nobody
 
 
+@pytest.mark.long
 def test_one_test_runs():
     (command,) = job("run one test")
     assert "passed" in printed(command, ROOT)

@@ -293,6 +293,7 @@ print(faults, stands)
         ["renameat2:error=EINVAL", "openat,rename,fsync:error=EIO:when=3+31"],
     ],
 )
+@pytest.mark.long
 def test_whatever_call_fails_the_old_data_set_stands_or_the_new(faults, tmp_path):
     child = script(FAULTY, tmp_path / "out", stdin=subprocess.PIPE)
     assert processes.output(child).readline() == "ready\n"

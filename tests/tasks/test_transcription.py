@@ -125,6 +125,7 @@ def test_a_phrase_that_does_not_fit_its_frames_counts_for_nothing():
     "head, width, positions",
     [(heads.CTC(), 60, 6), (heads.Autoregressive(), 62, 5), (heads.PerPosition(), 62, 6)],
 )
+@pytest.mark.long
 def test_padding_rows_of_a_batch_change_no_loss_and_no_gradient(head, width, positions):
     logits = np.random.default_rng(0).normal(size=(3, positions, width))
     mask, x = jnp.ones((3, positions), bool), jnp.zeros((3, positions, 1))

@@ -52,6 +52,7 @@ def whole(config_file, tmp_path_factory) -> pathlib.Path:
 
 
 @pytest.mark.parametrize("count", [2, pytest.param(4, marks=pytest.mark.slow)])
+@pytest.mark.long
 def test_several_hosts_read_the_batches_of_one(config_file, tmp_path, count):
     hosts.ended(hosts.start(count, "tests.hosts", config_file, tmp_path / "hashes.json"))
     found = json.loads((tmp_path / "hashes.json").read_text())

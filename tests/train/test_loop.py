@@ -209,6 +209,7 @@ def test_too_many_skipped_steps_roll_the_run_back_and_finally_stop_it(
     assert "rolled back to step 0, new data order" in capsys.readouterr().out
 
 
+@pytest.mark.long
 def test_a_rollback_does_not_depend_on_logs_saves_or_signals(small, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(guard, "MAX_STREAK", 5)
     cfg = dataclasses.replace(small, epochs=3)

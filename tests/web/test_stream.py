@@ -54,6 +54,7 @@ def predicted(workdir: pathlib.Path, *files: pathlib.Path) -> dict[str, str]:
     return {name: " ".join(filter(None, phrases)) for name, phrases in texts.items()}
 
 
+@pytest.mark.long
 def test_a_clip_has_the_text_of_predict_stream(streamed, streaming, browser, parquet):
     with conftest.visit(browser, streaming) as page:
         conftest.read(page, parquet)
