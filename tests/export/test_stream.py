@@ -2,10 +2,12 @@
 
 import dataclasses
 import itertools
+from typing import Any
 
 import jax
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 
 from aslx.decode import decoding_options
 from aslx.export import conversion, exporting, stream_graph, stream_reading, tflite
@@ -65,6 +67,12 @@ def test_model_json_says_the_rate_the_chunk_and_the_state(run, file):
     begin, _ = tflite.stream(file)
     assert (said["file"], said["rate"], said["chunk"]) == ("stream.tflite", 30.0, 8)
     assert {name: list(array.shape) for name, array in begin().items()} == said["state"]
+
+
+def test_the_step_is_the_first_graph_which_alone_is_computed_by_xnnpack(file):
+    model: Any = schema.ModelT.InitFromPackedBuf(file, 0)
+    places = {of.signatureKey: of.subgraphIndex for of in model.signatureDefs}
+    assert places == {b"step": 0, b"start": 1}
 
 
 def test_each_output_of_a_signature_is_an_array_of_its_own(file):
