@@ -113,7 +113,7 @@ def convert_stream(cfg: Any, model: Any, quantize: Variant, streams: int = 0) ->
     with tempfile.TemporaryDirectory(prefix="aslx-") as folder, quiet.without(b""):
         tf.saved_model.save(made, folder, signatures=found)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=list(found))
-        return _step_first(_apart(_flatbuffer(tf, converter, quantize)))
+        return _of_stream(_flatbuffer(tf, converter, quantize))
 
 
 def _flatbuffer(tf: Any, converter: Any, quantize: Variant) -> bytes:
@@ -143,15 +143,22 @@ def _unnamed(flatbuffer: bytes) -> bytes:
     return float16_weights.packed(model)
 
 
-def _apart(flatbuffer: bytes) -> bytes:
-    """The same model with an array for each output of a signature: the converter gives those that
-    are equal, as a state before the first frame is, one array, and LiteRT for the web then leaves
-    out all of them but one."""
+def _of_stream(flatbuffer: bytes) -> bytes:
+    """The same model as runtimes want that of a stream."""
     from ai_edge_litert import schema_py_generated as schema
 
     from aslx.export import float16_weights
 
     model: Any = schema.ModelT.InitFromPackedBuf(flatbuffer, 0)
+    _set_apart(model)
+    _put_step_first(model)
+    return float16_weights.packed(model)
+
+
+def _set_apart(model: Any) -> None:
+    """Gives each output of a signature an array of its own: the converter gives those that are
+    equal, as a state before the first frame is, one array, and LiteRT for the web then leaves out
+    all of them but one."""
     for signature in model.signatureDefs:
         graph, seen = model.subgraphs[signature.subgraphIndex], set()
         for output in signature.outputs:
@@ -160,17 +167,11 @@ def _apart(flatbuffer: bytes) -> bytes:
                 output.tensorIndex = len(graph.tensors) - 1
             seen.add(output.tensorIndex)
         graph.outputs = [output.tensorIndex for output in signature.outputs]
-    return float16_weights.packed(model)
 
 
-def _step_first(flatbuffer: bytes) -> bytes:
-    """The same model with the signature `step` as its first graph: LiteRT gives the first one alone
-    to XNNPACK, which takes a third of the time."""
-    from ai_edge_litert import schema_py_generated as schema
-
-    from aslx.export import float16_weights
-
-    model: Any = schema.ModelT.InitFromPackedBuf(flatbuffer, 0)
+def _put_step_first(model: Any) -> None:
+    """Makes the signature `step` the first graph: LiteRT gives the first one alone to XNNPACK,
+    which takes less than half of the time."""
     (step,) = (s.subgraphIndex for s in model.signatureDefs if s.signatureKey == b"step")
     places = {step: 0, 0: step}
     graphs = model.subgraphs
@@ -180,7 +181,6 @@ def _step_first(flatbuffer: bytes) -> bytes:
         for name, value in vars(each).items():
             if name.lower().endswith("subgraphindex"):
                 setattr(each, name, places.get(value, value))
-    return float16_weights.packed(model)
 
 
 def _tensorflow() -> Any:

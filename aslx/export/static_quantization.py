@@ -8,7 +8,7 @@ import numpy as np
 
 from aslx.export import float16_weights
 
-CLIPS = 100  # That give the ranges: with 200 the score of a Squeezeformer is no better.
+CLIPS = 100  # That give the ranges.
 
 
 def quantized(flatbuffer: bytes, samples: Iterable[dict[str, np.ndarray]]) -> bytes:

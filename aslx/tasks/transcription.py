@@ -133,15 +133,13 @@ class Task:
 
     def said(self, model: Network, inputs: Array, mask: Array, batch: dict) -> distillation.Said:
         memory, memory_mask = model.encode(inputs, mask)
-        said = distillation.Said()
-        if "ctc" in self.teaches:
-            said = dataclasses.replace(said, ctc=model.ctc(memory), mask=memory_mask)
+        ctc = model.ctc(memory) if "ctc" in self.teaches else None
+        decoder = None
         if "decoder" in self.teaches:
             ids = self._padded(batch)
             tokens = decoding.with_start(ids.get("given", ids["tokens"]), self.alphabet)
-            logits = model.decode(tokens, memory, memory_mask)
-            said = dataclasses.replace(said, decoder=logits)
-        return said
+            decoder = model.decode(tokens, memory, memory_mask)
+        return distillation.Said(ctc=ctc, mask=memory_mask, decoder=decoder)
 
     def predict(self, model: Network, inputs: Array, mask: Array) -> Array:
         """`decoding.answers` of every clip, f32[B,2,L]."""
